@@ -1,0 +1,149 @@
+"""Events ↔ their stored form: the plain data in the log, the personal data beside it.
+
+The log keeps personal fields apart so that they can be forgotten. Reading joins the two and
+upcasts what an older version of this program wrote; what is stored is never rewritten.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from contracts.canonical import canonical
+from contracts.events import EVENT_TYPES, ImportEvent, SpeakerImported, SyncStarted
+from contracts.identity import requester_subject
+
+JsonObject: TypeAlias = dict[str, object]
+Upcaster: TypeAlias = Callable[[JsonObject], JsonObject]
+
+PERSONAL_KEY = "personal"
+"""Where a stored event keeps the digest of its personal data; no event has a field so named."""
+
+SCHEMA_VERSIONS: Mapping[str, int] = dict.fromkeys(EVENT_TYPES, 1)
+"""The version of each event's schema that this program writes."""
+
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+"""(type, version n) → what makes data of version n + 1 of it. Pure, total, kept for ever."""
+
+
+class UnknownEventError(ValueError):
+    """An event of a type or version that this program does not know: a newer one wrote it."""
+
+
+class PersonalData(NamedTuple):
+    """The part of an event that a person may ask to be forgotten."""
+
+    subject: UUID
+    body: bytes
+    """Canonical JSON of the personal fields."""
+
+
+class PlainEvent(NamedTuple):
+    """An event as it goes into the log: personal fields taken out."""
+
+    type: str
+    schema_version: int
+    data: JsonObject
+    personal: PersonalData | None
+
+
+def _personal_fields(event_type: type[ImportEvent]) -> tuple[str, ...]:
+    hints = get_type_hints(event_type, include_extras=True)
+    return tuple(
+        name
+        for name, hint in hints.items()
+        if any((getattr(m, "extra", None) or {}).get("personal") for m in _metadata(hint))
+    )
+
+
+def _metadata(hint: object) -> tuple[object, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
+PERSONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
+    name: fields for name, event in EVENT_TYPES.items() if (fields := _personal_fields(event))
+}
+"""The personal fields of each event that has any."""
+
+
+def _subject(event: ImportEvent) -> UUID:
+    match event:
+        case SpeakerImported():
+            return event.speaker_id
+        case SyncStarted(requested_by=str(name)):
+            return requester_subject(event.organization_id, name)
+        case _:
+            raise TypeError(f"{type(event).__name__} has personal fields but no subject")
+
+
+def take_apart(event: ImportEvent) -> PlainEvent:
+    """Split an event into the plain data and the personal data. `join` is the inverse."""
+    name = type(event).__name__
+    data: JsonObject = msgspec.to_builtins(event)
+    body = {field: data.pop(field) for field in PERSONAL_FIELDS.get(name, ())}
+    personal = None
+    if any(value is not None for value in body.values()):
+        personal = PersonalData(_subject(event), canonical(body))
+    return PlainEvent(name, SCHEMA_VERSIONS[name], data, personal)
+
+
+def upcast(
+    event_type: str,
+    schema_version: int,
+    data: JsonObject,
+    upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS,
+    current: Mapping[str, int] = SCHEMA_VERSIONS,
+) -> JsonObject:
+    """The data as today's version of its schema has it.
+
+    Raises:
+        UnknownEventError: the type is unknown or the version is newer than this program's.
+    """
+    newest = current.get(event_type)
+    if newest is None or not 1 <= schema_version <= newest:
+        raise UnknownEventError(
+            f"{event_type} v{schema_version} is unknown here: a newer version of spreaview-sync "
+            "wrote it. Remedy: run that version."
+        )
+    for version in range(schema_version, newest):
+        data = upcasters[event_type, version](data)
+    return data
+
+
+def join(event_type: str, schema_version: int, data: str, personal: str | None) -> JsonObject:
+    """The whole event of today's version, from the two stored JSON texts.
+
+    Personal fields are null where the personal data were erased.
+
+    Raises:
+        UnknownEventError: see `upcast`.
+    """
+    whole: JsonObject = msgspec.json.decode(data, type=dict[str, object])
+    whole.pop(PERSONAL_KEY, None)
+    whole |= dict.fromkeys(PERSONAL_FIELDS.get(event_type, ()))
+    if personal is not None:
+        whole |= msgspec.json.decode(personal, type=dict[str, object])
+    return upcast(event_type, schema_version, whole)
+
+
+def to_event(event_type: str, data: JsonObject) -> ImportEvent:
+    """The typed event of joined data; fields that this program does not know are ignored."""
+    event: ImportEvent = msgspec.convert(data, EVENT_TYPES[event_type])
+    return event
+
+
+def kebab(event_type: str) -> str:
+    """`SessionImported` → `session-imported`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", event_type).lower()
+
+
+def cloudevent_type(event_type: str) -> str:
+    """`SessionImported` → `com.spreaview.import.session-imported.v1`."""
+    return f"com.spreaview.import.{kebab(event_type)}.v{SCHEMA_VERSIONS[event_type]}"
+
+
+def dataschema(event_type: str) -> str:
+    """The URI of the JSON Schema of an event's data: its `$id` in `contracts/schemas/`."""
+    return f"urn:spreaview:schema:{kebab(event_type)}:v{SCHEMA_VERSIONS[event_type]}"

@@ -1,0 +1,293 @@
+"""The import events: facts in the log, one JSON object each, and what subscribers receive.
+
+`sync_id` is the request that caused the fact. Instants are UTC. Personal fields are marked with
+`x-personal` in the schemas, are kept apart from the log and are null once they were erased.
+"""
+
+from typing import Annotated, Literal, get_args
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from contracts.messages import Instant, Window
+
+_PERSONAL = Meta(extra={"personal": True}, extra_json_schema={"x-personal": True})
+PersonalText = Annotated[str | None, _PERSONAL]
+
+Change = Literal["added", "updated", "restored", "repeated"]
+"""Why an entity was imported: new, different, back after a withdrawal, or forced again."""
+
+
+class Fact(Struct, frozen=True, kw_only=True):
+    """What every import event says."""
+
+    sync_id: Annotated[UUID, Meta(description="The request that caused it.")]
+    organization_id: UUID
+    spreaview_event_id: UUID
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """A room as SpreaView shows it."""
+
+    room_id: UUID
+    sessionize_id: str
+    name: str
+    sort: int
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """One of a speaker's links."""
+
+    title: str
+    url: str
+    link_type: str
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """A speaker as SpreaView shows them."""
+
+    speaker_id: UUID
+    sessionize_id: str
+    is_top_speaker: bool
+    first_name: PersonalText = None
+    last_name: PersonalText = None
+    full_name: PersonalText = None
+    tag_line: PersonalText = None
+    bio: PersonalText = None
+    profile_picture: PersonalText = None
+    links: Annotated[tuple[Link, ...] | None, _PERSONAL] = None
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A session as SpreaView shows it."""
+
+    session_id: UUID
+    session_code: Annotated[str, Meta(description="In the review URL; never changes.")]
+    sessionize_id: str
+    title: str
+    abstract: str | None
+    room_id: UUID
+    starts_at: Instant
+    ends_at: Instant
+    is_service_session: bool
+    is_plenum_session: bool
+    live_url: str | None
+    recording_url: str | None
+    speaker_ids: Annotated[tuple[UUID, ...], Meta(description="In the order of display.")]
+
+
+class SyncStarted(Fact, frozen=True, kw_only=True):
+    """Work on a request began."""
+
+    ordered_at: Annotated[Instant, Meta(description="Decides which of two requests is later.")]
+    requested_at: Instant
+    requested_by: PersonalText = None
+    window: Window
+    force: bool
+    allow_removals: int | None
+    api_id_masked: str
+    api_id_fingerprint: Annotated[
+        str, Meta(description="Equal for equal API IDs of one log; cannot be turned back.")
+    ]
+    worker_version: str
+
+
+class RoomImported(Room, frozen=True, kw_only=True):
+    """A room, whole, as SpreaView should show it from now on."""
+
+    sync_id: UUID
+    organization_id: UUID
+    spreaview_event_id: UUID
+    change: Change
+    changed_fields: tuple[str, ...]
+
+
+class SpeakerImported(Speaker, frozen=True, kw_only=True):
+    """A speaker, whole, as SpreaView should show them from now on."""
+
+    sync_id: UUID
+    organization_id: UUID
+    spreaview_event_id: UUID
+    change: Change
+    changed_fields: tuple[str, ...]
+
+
+class SessionImported(Session, frozen=True, kw_only=True):
+    """A session, whole, as SpreaView should show it from now on. It ends a skip."""
+
+    sync_id: UUID
+    organization_id: UUID
+    spreaview_event_id: UUID
+    change: Change
+    changed_fields: tuple[str, ...]
+
+
+class SessionSkippedOutOfWindow(Fact, frozen=True, kw_only=True):
+    """A session starts outside the window: `window_starts_at` ≤ start < `window_ends_at`."""
+
+    session_id: UUID
+    sessionize_id: str
+    title: str
+    starts_at: Instant
+    ends_at: Instant | None
+    reason: Literal["before_window", "after_window"]
+    window_starts_at: Instant
+    window_ends_at: Annotated[Instant, Meta(description="Exclusive.")]
+    was_imported: Annotated[bool, Meta(description="True: it leaves the schedule by this.")]
+
+
+class SessionSkippedUnscheduled(Fact, frozen=True, kw_only=True):
+    """A session has no time or no room yet."""
+
+    session_id: UUID
+    sessionize_id: str
+    title: str
+    starts_at: Instant | None
+    ends_at: Instant | None
+    missing: Annotated[
+        tuple[str, ...], Meta(description="Of starts_at, ends_at and room: what is not set yet.")
+    ]
+    was_imported: Annotated[bool, Meta(description="True: it leaves the schedule by this.")]
+
+
+class SessionWithdrawn(Fact, frozen=True, kw_only=True):
+    """A session is gone from Sessionize. It ends a skip, too."""
+
+    session_id: UUID
+    sessionize_id: str
+    title: str
+    reason: Literal["missing_from_source"]
+    was_imported: Annotated[bool, Meta(description="False: it only was among the skipped.")]
+
+
+class SpeakerWithdrawn(Fact, frozen=True, kw_only=True):
+    """No imported session of this SpreaView event refers to the speaker any more."""
+
+    speaker_id: UUID
+    sessionize_id: str
+    reason: Literal["missing_from_source", "unreferenced"]
+    was_imported: bool
+
+
+class RoomWithdrawn(Fact, frozen=True, kw_only=True):
+    """No imported session refers to the room any more."""
+
+    room_id: UUID
+    sessionize_id: str
+    name: str
+    reason: Literal["missing_from_source", "unreferenced"]
+    was_imported: bool
+
+
+class HeldSession(Struct, frozen=True, kw_only=True):
+    """An imported session whose removal is held back until somebody confirms it."""
+
+    session_id: UUID
+    sessionize_id: str
+    title: str
+
+
+class RemovalsWithheld(Fact, frozen=True, kw_only=True):
+    """Removals were held back, since so many at once look like a mistake."""
+
+    guarded: Annotated[int, Meta(description="Imported sessions the guard looked at.")]
+    removed: Annotated[int, Meta(description="How many of them are gone from the schedule.")]
+    sessions: tuple[HeldSession, ...]
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """What a run did with one kind of entity."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    restored: int = 0
+    repeated: int = 0
+    skipped: int = 0
+    withdrawn: int = 0
+    withheld: int = 0
+
+
+class AllCounts(Struct, frozen=True, kw_only=True):
+    """The counts of a run, per kind."""
+
+    sessions: Counts
+    speakers: Counts
+    rooms: Counts
+
+
+class SyncWarning(Struct, frozen=True, kw_only=True):
+    """Something the organiser may want to mend in Sessionize."""
+
+    code: Annotated[str, Meta(description="Stable, e.g. room_double_booked.")]
+    message: str
+    sessionize_ids: tuple[str, ...] = ()
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """The document behind a run."""
+
+    digest: Annotated[str, Meta(description="SHA-256 of the body as it was received, in hex.")]
+    size_bytes: int
+    fetched_at: Instant
+    fetch_ms: Annotated[int, Meta(description="Duration of the fetch, in milliseconds.")]
+
+
+class SyncCompleted(Fact, frozen=True, kw_only=True):
+    """The run is over and everything it found is in the log."""
+
+    ordered_at: Instant
+    counts: AllCounts
+    warnings: tuple[SyncWarning, ...]
+    withheld: tuple[HeldSession, ...]
+    unreferenced_rooms: Annotated[
+        tuple[str, ...], Meta(description="Sessionize ids of rooms that no session here uses.")
+    ]
+    unreferenced_speakers: Annotated[
+        tuple[str, ...], Meta(description="Sessionize ids of speakers of no session here.")
+    ]
+    source: Source
+    duration_ms: Annotated[int, Meta(description="From the start of the run, in milliseconds.")]
+
+
+class SyncFailed(Fact, frozen=True, kw_only=True):
+    """The run is over and changed nothing."""
+
+    ordered_at: Instant
+    code: Annotated[str, Meta(description="Stable, e.g. schedule_not_announced.")]
+    message: Annotated[str, Meta(description="A sentence for the organiser.")]
+    remedy: Annotated[str, Meta(description="What to do about it.")]
+    retryable: Annotated[bool, Meta(description="True: the same request may succeed later.")]
+    http_status: int | None
+
+
+class SpeakerErased(Fact, frozen=True, kw_only=True):
+    """A person asked to be forgotten; `sync_id` is the erasure's id."""
+
+    speaker_id: UUID
+
+
+ImportEvent = (
+    SyncStarted
+    | RoomImported
+    | SpeakerImported
+    | SessionImported
+    | SessionSkippedOutOfWindow
+    | SessionSkippedUnscheduled
+    | SessionWithdrawn
+    | SpeakerWithdrawn
+    | RoomWithdrawn
+    | RemovalsWithheld
+    | SyncCompleted
+    | SyncFailed
+    | SpeakerErased
+)
+
+EVENT_TYPES: dict[str, type[ImportEvent]] = {t.__name__: t for t in get_args(ImportEvent)}
+"""Every event class by its name in the log."""
+
+TERMINAL_TYPES = frozenset({SyncCompleted.__name__, SyncFailed.__name__})
+"""The last event of an outcome."""
+
+CUT_TYPES = TERMINAL_TYPES | {SyncStarted.__name__, SpeakerErased.__name__}
+"""A read model may stand after these, never between the events of one outcome."""

@@ -1,0 +1,118 @@
+"""`SyncRequested`: the one message SpreaView sends. Plain snake_case JSON, headers optional."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A point in time; on the wire RFC 3339 with an offset, written in UTC."""
+
+_API_ID = re.compile(r"[A-Za-z0-9]{8,12}")
+_API_URL = re.compile(
+    r"https?://(?:www\.)?sessionize\.com/api/(?:v2/)?([A-Za-z0-9]{8,12})(?:[/?#].*)?",
+    re.IGNORECASE,
+)
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """The days of a SpreaView event, both inclusive, in its own time zone."""
+
+    starts_on: Annotated[date, Meta(description="First day, inclusive, e.g. 2026-05-28.")]
+    ends_on: Annotated[date, Meta(description="Last day, inclusive, e.g. 2026-05-29.")]
+    time_zone: Annotated[str, Meta(description="IANA time zone, e.g. Europe/Vienna.")]
+
+
+class RequestIds(Struct, frozen=True, kw_only=True):
+    """The ids without which a request cannot end anywhere: they name its run and its stream."""
+
+    request_id: Annotated[UUID, Meta(description="Id of the request and of its run (sync_id).")]
+    organization_id: Annotated[UUID, Meta(description="Owner of the SpreaView event.")]
+    spreaview_event_id: Annotated[UUID, Meta(description="The conference or meetup to import.")]
+
+
+class SyncRequested(RequestIds, frozen=True, kw_only=True):
+    """Import this Sessionize schedule into this SpreaView event, now."""
+
+    sessionize_api_id: Annotated[
+        str,
+        Meta(
+            description="8 to 12 letters or digits, or a Sessionize API URL that holds them.",
+            max_length=2048,
+        ),
+    ]
+    window: Window
+    requested_at: Instant
+    requested_by: Annotated[
+        Annotated[str, Meta(max_length=1024)] | None,
+        Meta(
+            description="Who pressed the button, as SpreaView wants it shown.",
+            extra_json_schema={"x-personal": True},
+        ),
+    ] = None
+    force: Annotated[
+        bool | None, Meta(description="Emit every entity again, also what did not change.")
+    ] = None
+    allow_removals: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Confirms up to this many removals that were withheld."),
+    ] = None
+
+
+class UnreadableRequestError(ValueError):
+    """The ids cannot be read, so no run can be ended: the message belongs in the dead letters."""
+
+
+class InvalidRequestError(ValueError):
+    """The ids can be read, another field is wrong: the run ends as `invalid_request`."""
+
+    def __init__(self, ids: RequestIds, reason: str) -> None:
+        super().__init__(reason)
+        self.ids = ids
+        self.reason = reason
+
+
+_ids_decoder = msgspec.json.Decoder(RequestIds)
+_request_decoder = msgspec.json.Decoder(SyncRequested)
+
+
+def decode_request(body: bytes) -> SyncRequested:
+    """Read one message.
+
+    Raises:
+        UnreadableRequestError: not JSON, or one of the three ids is missing or not a UUID.
+        InvalidRequestError: another field is missing or wrong; the reason names it.
+    """
+    try:
+        ids = _ids_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRequestError(str(error)) from error
+    try:
+        return _request_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(ids, str(error)) from error
+
+
+def encode_request(request: SyncRequested) -> bytes:
+    """Write one message; `decode_request` is its inverse."""
+    return msgspec.json.encode(request)
+
+
+def parse_api_id(text: str) -> str | None:
+    """The API ID in what somebody typed or pasted, or None if there is none.
+
+    Only letters and digits survive, so it can become neither a host nor a path.
+    """
+    text = text.strip()
+    if _API_ID.fullmatch(text):
+        return text
+    pasted = _API_URL.fullmatch(text)
+    return pasted[1] if pasted else None
+
+
+def mask_api_id(api_id: str) -> str:
+    """The API ID as it may be shown: its first two characters, the rest starred."""
+    return api_id[:2] + "*" * (len(api_id) - 2)

@@ -1,0 +1,60 @@
+"""The hash chain of a stream: a changed, moved or missing event breaks every later link.
+
+    body digest = SHA-256(canonical {stream_id, version, message_id, type, schema_version,
+                                     data, metadata})              as stored
+    hash        = SHA-256(previous hash ‖ body digest ‖ recorded_at)
+
+`recorded_at` counts as 8 bytes, big-endian microseconds since 1970; the previous hash of a stream's
+first event is 32 zero bytes. Personal data are covered by their digest, SHA-256(salt ‖ canonical
+body), which is part of the stored data.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from contracts.canonical import canonical, digest
+
+GENESIS = bytes(32)
+"""The previous hash of a stream's first event."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def body_digest(
+    *,
+    stream_id: UUID,
+    version: int,
+    message_id: UUID,
+    type: str,  # noqa: A002 (the name of the column and of the key in the digest)
+    schema_version: int,
+    data: bytes,
+    metadata: bytes,
+) -> bytes:
+    """Digest of one stored event, 32 bytes. `data` and `metadata` are canonical JSON."""
+    return digest(
+        canonical(
+            {
+                "stream_id": stream_id,
+                "version": version,
+                "message_id": message_id,
+                "type": type,
+                "schema_version": schema_version,
+                "data": msgspec.Raw(data),
+                "metadata": msgspec.Raw(metadata),
+            }
+        )
+    )
+
+
+def link(previous_hash: bytes, body: bytes, recorded_at: datetime) -> bytes:
+    """Hash of an event, 32 bytes, from its predecessor's hash and its own body digest."""
+    microseconds = (recorded_at - _EPOCH) // _MICROSECOND
+    return digest(previous_hash, body, microseconds.to_bytes(8, "big", signed=True))
+
+
+def personal_digest(salt: bytes, body: bytes) -> str:
+    """What an event keeps of its personal data: SHA-256(salt ‖ canonical body) in hex."""
+    return digest(salt, body).hex()

@@ -1,0 +1,141 @@
+"""`EventLog`: what the floors above see of the log."""
+
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.events import CUT_TYPES
+from contracts.identity import OUTCOME, message_id
+from eventstore import append, statements
+from eventstore.model import Appended, NewEvent, Recorded, SourceDocument
+
+PAGE = 1000
+"""Events per read: what a reader holds in memory at most, whatever the length of the log."""
+
+
+class LogIdentity(NamedTuple):
+    """What is made once with a log and goes with it."""
+
+    log_id: UUID
+    """Names the log in `ce_source`."""
+    fingerprint_key: bytes
+    """Keys the fingerprints of API IDs. Never leaves the process, is never logged."""
+
+
+class EventLog:
+    """The append-only log in PostgreSQL, read and written through one engine."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def identity(self) -> LogIdentity:
+        """The identity of this log."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statements.IDENTITY)).one()
+        return LogIdentity(row.log_id, row.fingerprint_key)
+
+    async def clock_and_outcome(self, sync_id: UUID) -> tuple[datetime, bool]:
+        """The database's clock, and whether the run has an outcome in the log already."""
+        async with self._engine.connect() as connection:
+            outcome_id = message_id(sync_id, OUTCOME)
+            found = await connection.execute(
+                statements.CLOCK_AND_OUTCOME, {"outcome_id": outcome_id}
+            )
+            now, is_over = found.one().tuple()
+        return now, is_over
+
+    async def append(
+        self,
+        stream_id: UUID,
+        expected_version: int,
+        events: Sequence[NewEvent],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        inbox: UUID | None = None,
+        source: SourceDocument | None = None,
+    ) -> Appended:
+        """Append atomically; guarantees and errors are those of `eventstore.append.append`."""
+        return await append.append(
+            self._engine,
+            stream_id,
+            expected_version,
+            events,
+            metadata=metadata,
+            inbox=inbox,
+            source=source,
+        )
+
+    async def head(self) -> int:
+        """Position of the newest event; 0 for an empty log."""
+        async with self._engine.connect() as connection:
+            position: int = (await connection.execute(statements.HEAD)).scalar_one()
+        return position
+
+    async def read_all(self, after: int, *, limit: int = PAGE) -> list[Recorded]:
+        """The next events of the log beyond a position, at most `limit`, in order.
+
+        The last one's position is the next `after`. No event ever appears behind it.
+        """
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.READ_ALL, {"after": after, "limit": limit})
+            return [Recorded(*row) for row in found]
+
+    async def read_stream(
+        self, stream_id: UUID, *, after: int = 0, page: int = PAGE
+    ) -> AsyncIterator[Recorded]:
+        """The events of one stream beyond a version, in order, read page by page."""
+        while True:
+            async with self._engine.connect() as connection:
+                found = await connection.execute(
+                    statements.READ_STREAM,
+                    {"stream_id": stream_id, "after": after, "limit": page},
+                )
+                rows = [Recorded(*row) for row in found]
+            for row in rows:
+                yield row
+            if len(rows) < page:
+                return
+            after = rows[-1].version
+
+    async def source(self, digest: str) -> bytes | None:
+        """The exact document behind a run, or None where none is kept (any more)."""
+        async with self._engine.connect() as connection:
+            body = (
+                await connection.execute(statements.READ_SOURCE, {"digest": bytes.fromhex(digest)})
+            ).scalar_one_or_none()
+        return None if body is None else zlib.decompress(body)
+
+
+async def read_streams(
+    connection: AsyncConnection, versions: Mapping[UUID, int], *, limit: int = PAGE
+) -> list[Recorded]:
+    """Events of many streams, of each those beyond its version: whole outcomes only.
+
+    About `limit` events in the order of the log, more only if a single outcome is larger; what is
+    left out is a later call's. Empty when nothing lies beyond. Runs in the caller's transaction.
+    """
+    while True:
+        found = await connection.execute(
+            statements.READ_STREAMS,
+            {
+                "stream_ids": list(versions.keys()),
+                "versions": list(versions.values()),
+                "limit": limit,
+            },
+        )
+        rows = [Recorded(*row) for row in found]
+        if len(rows) < limit:
+            return rows
+        if whole := _whole_outcomes(rows):
+            return whole
+        limit *= 4
+
+
+def _whole_outcomes(rows: Sequence[Recorded]) -> list[Recorded]:
+    """The rows without each stream's events after its last cut."""
+    last_cut = {row.stream_id: row.version for row in rows if row.type in CUT_TYPES}
+    return [row for row in rows if row.version <= last_cut.get(row.stream_id, 0)]

@@ -1,0 +1,116 @@
+"""Every SQL statement of the log, whole and named."""
+
+from sqlalchemy import text
+
+LOG_LOCK = 0x5350_5245_4156_0001
+"""The lock under which positions are given: commit order = position order = stream order."""
+
+IDENTITY = text("SELECT log_id, fingerprint_key FROM event_store.log")
+
+CLOCK_AND_OUTCOME = text("""
+    SELECT clock_timestamp() AS now,
+           EXISTS (SELECT FROM event_store.events WHERE message_id = :outcome_id) AS is_over
+""")
+
+INSERT_INBOX = text("""
+    INSERT INTO event_store.inbox (message_id, stream_id) VALUES (:message_id, :stream_id)
+    ON CONFLICT (message_id) DO NOTHING
+""")
+
+CREATE_STREAM = text("""
+    INSERT INTO event_store.streams (stream_id, version) VALUES (:stream_id, :new_version)
+    ON CONFLICT (stream_id) DO NOTHING
+""")
+
+# The row stays locked until the commit, so the head that the sub-select finds is the head.
+MOVE_STREAM = text("""
+    UPDATE event_store.streams SET version = :new_version
+    WHERE stream_id = :stream_id AND version = :expected_version
+    RETURNING (SELECT e.hash FROM event_store.events e
+               WHERE e.stream_id = :stream_id AND e.version = :expected_version) AS head
+""")
+
+INSERT_PERSONAL_DATA = text("""
+    INSERT INTO event_store.personal_data (message_id, subject, salt, body)
+    SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS uuid[]),
+                         CAST(:salts AS bytea[]), CAST(:bodies AS jsonb[]))
+""")
+
+INSERT_SOURCE = text("""
+    INSERT INTO event_store.sources (digest, size_bytes, body)
+    VALUES (:digest, :size_bytes, :body)
+    ON CONFLICT (digest) DO NOTHING
+""")
+
+# The clock is read after the lock is held: the CTE is evaluated before the outer target list.
+LOCK_LOG = text("""
+    WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(:key))
+    SELECT clock_timestamp() AS now FROM locked
+""").bindparams(key=LOG_LOCK)
+
+INSERT_EVENTS = text("""
+    WITH inserted AS (
+        INSERT INTO event_store.events
+            (stream_id, version, message_id, type, schema_version, data, metadata,
+             recorded_at, hash)
+        SELECT :stream_id, e.version, e.message_id, e.type, e.schema_version, e.data,
+               CAST(:metadata AS jsonb), :recorded_at, e.hash
+        FROM unnest(CAST(:versions AS bigint[]), CAST(:message_ids AS uuid[]),
+                    CAST(:types AS text[]), CAST(:schema_versions AS integer[]),
+                    CAST(:data AS jsonb[]), CAST(:hashes AS bytea[]))
+             AS e (version, message_id, type, schema_version, data, hash)
+        ORDER BY e.version
+        RETURNING position
+    )
+    SELECT max(position) AS position, pg_notify('event_store', max(position)::text) FROM inserted
+""")
+
+READ_ALL = text("""
+    SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE e.position > :after
+    ORDER BY e.position
+    LIMIT :limit
+""")
+
+READ_STREAM = text("""
+    SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE e.stream_id = :stream_id AND e.version > :after
+    ORDER BY e.version
+    LIMIT :limit
+""")
+
+READ_STREAMS = text("""
+    SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
+    FROM unnest(CAST(:stream_ids AS uuid[]), CAST(:versions AS bigint[]))
+         AS wanted (stream_id, version)
+    JOIN event_store.events e
+      ON e.stream_id = wanted.stream_id AND e.version > wanted.version
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    ORDER BY e.position
+    LIMIT :limit
+""")
+
+HEAD = text("SELECT coalesce(max(position), 0) FROM event_store.events")
+
+READ_SOURCE = text("SELECT body FROM event_store.sources WHERE digest = :digest")
+
+READ_CHECKPOINT = text("""
+    SELECT log_id, position, message_id FROM event_store.checkpoints WHERE name = :name
+""")
+
+WRITE_CHECKPOINT = text("""
+    INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
+    VALUES (:name, :log_id, :position, :message_id)
+    ON CONFLICT (name) DO UPDATE
+    SET log_id = EXCLUDED.log_id, position = EXCLUDED.position,
+        message_id = EXCLUDED.message_id, updated_at = now()
+""")
+
+DELETE_CHECKPOINT = text("DELETE FROM event_store.checkpoints WHERE name = :name")
