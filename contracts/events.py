@@ -259,6 +259,9 @@ class SyncFailed(Fact, frozen=True, kw_only=True):
     remedy: Annotated[str, Meta(description="What to do about it.")]
     retryable: Annotated[bool, Meta(description="True: the same request may succeed later.")]
     http_status: int | None
+    source: Annotated[
+        Source | None, Meta(description="The document, if one was received and refused.")
+    ]
 
 
 class SpeakerErased(Fact, frozen=True, kw_only=True):

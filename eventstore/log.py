@@ -69,6 +69,19 @@ class EventLog:
             source=source,
         )
 
+    async def stream_version(self, stream_id: UUID) -> int:
+        """Version of a stream's newest event; 0 for a stream that does not exist."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.STREAM_VERSION, {"stream_id": stream_id})
+            return int(found.scalar_one_or_none() or 0)
+
+    async def message_id_at(self, position: int) -> UUID | None:
+        """Which event has a position, if any."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.EVENT_AT, {"position": position})
+            message_id_found: UUID | None = found.scalar_one_or_none()
+        return message_id_found
+
     async def head(self) -> int:
         """Position of the newest event; 0 for an empty log."""
         async with self._engine.connect() as connection:

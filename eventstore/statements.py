@@ -97,6 +97,10 @@ READ_STREAMS = text("""
     LIMIT :limit
 """)
 
+STREAM_VERSION = text("SELECT version FROM event_store.streams WHERE stream_id = :stream_id")
+
+EVENT_AT = text("SELECT message_id FROM event_store.events WHERE position = :position")
+
 HEAD = text("SELECT coalesce(max(position), 0) FROM event_store.events")
 
 READ_SOURCE = text("SELECT body FROM event_store.sources WHERE digest = :digest")

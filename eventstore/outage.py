@@ -1,0 +1,26 @@
+"""Telling a database that is down, which is waited for, from a statement that is wrong."""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+# Connection lost, resources exhausted, shut down or cancelled by an operator, transaction rolled
+# back by the server, idle too long, lock not available; and: not migrated yet.
+_PASSING_CLASSES = ("08", "53", "57", "58", "40")
+_PASSING_CODES = frozenset({"25P03", "55P03", "3D000", "3F000", "42P01"})
+
+
+def is_database_outage(error: BaseException) -> bool:
+    """Whether waiting can help: the same statement may succeed later, unchanged."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        code = getattr(error.orig, "sqlstate", None)
+        return code is None or _passes(code)
+    if isinstance(error, asyncpg.PostgresError):
+        return _passes(error.sqlstate)
+    return isinstance(error, OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError)
+
+
+def _passes(sqlstate: str | None) -> bool:
+    return sqlstate is None or sqlstate.startswith(_PASSING_CLASSES) or sqlstate in _PASSING_CODES

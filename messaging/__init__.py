@@ -1,0 +1,1 @@
+"""Kafka: CloudEvents ↔ records, topics, intake, waiting for what is down."""

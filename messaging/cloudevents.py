@@ -1,0 +1,130 @@
+"""CloudEvents 1.0 on Kafka, binary mode: attributes are headers, the body is the event's data.
+
+Beside the standard attributes: `ce_position` (rises over the log, with holes), `ce_streamversion`
+(counts within the key, without holes) and `traceparent`. Subscribers deduplicate by `ce_id`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from contracts.codec import (
+    JsonObject,
+    cloudevent_type,
+    dataschema,
+)
+
+CONTENT_TYPE = "application/json"
+TRACEPARENT = "traceparent"
+
+_encoder = msgspec.json.Encoder()
+_SUBJECTS = {
+    "RoomImported": "room",
+    "RoomWithdrawn": "room",
+    "SessionImported": "session",
+    "SessionSkippedOutOfWindow": "session",
+    "SessionSkippedUnscheduled": "session",
+    "SessionWithdrawn": "session",
+    "SpeakerErased": "speaker",
+    "SpeakerImported": "speaker",
+    "SpeakerWithdrawn": "speaker",
+}
+
+
+class Record(NamedTuple):
+    """A Kafka record to be sent."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class CloudEvent(NamedTuple):
+    """A record of `spreaview.import-events.v1` as a subscriber reads it."""
+
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    dataschema: str
+    position: int
+    stream_version: int
+    traceparent: str | None
+    data: JsonObject
+
+
+def log_source(log_id: UUID) -> str:
+    """`ce_source` of a log. A log restored from a backup gets another id, hence another source."""
+    return f"urn:spreaview:log:{log_id}"
+
+
+def encode(
+    *,
+    log_id: UUID,
+    stream_id: UUID,
+    message_id: UUID,
+    event_type: str,
+    recorded_at: datetime,
+    position: int,
+    version: int,
+    metadata: Mapping[str, object],
+    data: JsonObject,
+) -> Record:
+    """The record of one recorded event, whose `data` are joined and upcast."""
+    time = recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": str(message_id),
+        "ce_type": cloudevent_type(event_type),
+        "ce_source": log_source(log_id),
+        "ce_subject": _subject(event_type, data),
+        "ce_time": time,
+        "ce_dataschema": dataschema(event_type),
+        "content-type": CONTENT_TYPE,
+        "ce_position": str(position),
+        "ce_streamversion": str(version),
+    }
+    traceparent = metadata.get(TRACEPARENT)
+    if isinstance(traceparent, str):
+        attributes[TRACEPARENT] = traceparent
+    headers = [(name, value.encode()) for name, value in attributes.items()]
+    return Record(str(stream_id).encode(), _encoder.encode(data), headers)
+
+
+def decode(value: bytes, headers: Sequence[tuple[str, bytes]]) -> CloudEvent:
+    """Read a record; `encode` is the inverse.
+
+    Raises:
+        ValueError: a required attribute is missing or malformed (it is named), or the body is not
+            a JSON object.
+    """
+    attributes = {name: raw.decode() for name, raw in headers}
+
+    def required(name: str) -> str:
+        if name not in attributes:
+            raise ValueError(f"the record has no header {name}: not a CloudEvent of the log")
+        return attributes[name]
+
+    if required("ce_specversion") != "1.0":
+        raise ValueError(f"ce_specversion is {attributes['ce_specversion']!r}, expected '1.0'")
+    return CloudEvent(
+        id=UUID(required("ce_id")),
+        source=required("ce_source"),
+        type=required("ce_type"),
+        subject=required("ce_subject"),
+        time=datetime.fromisoformat(required("ce_time")),
+        dataschema=required("ce_dataschema"),
+        position=int(required("ce_position")),
+        stream_version=int(required("ce_streamversion")),
+        traceparent=attributes.get(TRACEPARENT),
+        data=msgspec.json.decode(value, type=dict[str, object]),
+    )
+
+
+def _subject(event_type: str, data: JsonObject) -> str:
+    kind = _SUBJECTS.get(event_type)
+    return f"{kind}/{data[f'{kind}_id']}" if kind else f"sync/{data['sync_id']}"

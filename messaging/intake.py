@@ -1,0 +1,73 @@
+"""Intake: records come in batches, and only what has been dealt with is acknowledged.
+
+FastStream's own acknowledgement would lose a message whose handler fails (its position moves on),
+so acknowledgement is manual, a failing batch is tried again in place, and the handler gets the
+records as they are: bytes, undecoded, headers included, since a header that is not UTF-8 would
+otherwise be skipped before any of our code runs.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaMessage as PlainKafkaMessage
+from faststream.kafka import KafkaRouter
+from faststream.kafka.annotations import KafkaMessage
+
+from messaging.waiting import persist
+
+logger = logging.getLogger(__name__)
+
+RawRecord: TypeAlias = "ConsumerRecord[bytes, bytes]"
+BatchHandler: TypeAlias = Callable[[Sequence[RawRecord]], Awaitable[None]]
+
+
+def subscribe(
+    router: KafkaRouter, topic: str, *, group_id: str, max_records: int, handle: BatchHandler
+) -> None:
+    """Have `handle` called with every batch of `topic`, at least once, in order per partition.
+
+    The offsets of a batch are committed after `handle` has returned. While it raises, the batch
+    is handed to it again, with backoff, and nothing is committed.
+    """
+
+    async def on_batch(message: KafkaMessage) -> None:
+        records: Sequence[RawRecord] = message.raw_message
+        await persist(f"batch of {topic}", lambda: handle(records), on=lambda _: True)
+        try:
+            await message.ack()
+        except KafkaError as error:
+            # The partitions went to another member, or the broker is away: they come again.
+            logger.warning("offsets of %s were not committed, it will repeat: %s", topic, error)
+
+    subscriber = router.subscriber(
+        topic,
+        batch=True,
+        group_id=group_id,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.MANUAL,
+        max_records=max_records,
+        batch_timeout_ms=100,
+        parser=_parse,
+        decoder=_decode,
+        no_reply=True,
+    )
+    subscriber(on_batch)
+
+
+async def _parse(
+    records: tuple[RawRecord, ...],
+    original: Callable[[tuple[RawRecord, ...]], Awaitable[PlainKafkaMessage]],
+) -> PlainKafkaMessage:
+    """Let FastStream see records without headers, hand on the records with them."""
+    message = await original(tuple(dataclasses.replace(r, headers=()) for r in records))
+    message.raw_message = records
+    return message
+
+
+async def _decode(message: PlainKafkaMessage) -> object:
+    return message.raw_message

@@ -1,0 +1,58 @@
+"""Publishing a `SyncRequested` and dead-lettering what cannot be one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+
+from contracts.messages import SyncRequested, encode_request
+from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
+from messaging.intake import RawRecord
+
+ORDERED_AT = "spreaview-ordered-at"
+"""Header of a request that comes back from the dead letters: the time it was first received."""
+
+
+@asynccontextmanager
+async def producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that waits for all replicas; flushed and closed at the end of the block."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        max_batch_size=512 * 1024,
+        max_request_size=8 * 1024 * 1024,
+        linger_ms=2,
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def publish_request(producer: AIOKafkaProducer, request: SyncRequested) -> None:
+    """Publish one request; it is in the broker's hands when this returns."""
+    key = str(request.spreaview_event_id).encode()
+    await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)
+
+
+async def dead_letter(producer: AIOKafkaProducer, record: RawRecord, reason: str) -> None:
+    """Keep a record that cannot be read: its bytes and headers, where it stood, and why.
+
+    The original headers stay as they are; ours have the prefix `spreaview-`.
+    """
+    ours = {
+        "spreaview-reason": reason,
+        "spreaview-topic": record.topic,
+        "spreaview-partition": str(record.partition),
+        "spreaview-offset": str(record.offset),
+        "spreaview-timestamp-ms": str(record.timestamp),
+        ORDERED_AT: str(record.timestamp),
+    }
+    theirs = [(name, value) for name, value in record.headers if name not in ours]
+    await producer.send_and_wait(
+        DEAD_LETTERS,
+        record.value,
+        key=record.key,
+        headers=[*theirs, *((name, value.encode()) for name, value in ours.items())],
+    )

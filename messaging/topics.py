@@ -1,0 +1,50 @@
+"""Declaring the topics: explicitly, since brokers and clients would make them up differently."""
+
+import logging
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+
+logger = logging.getLogger(__name__)
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+
+def _configs(retention_days: int) -> dict[str, dict[str, str]]:
+    return {
+        SYNC_REQUESTS: {"message.timestamp.type": "LogAppendTime"},
+        IMPORT_EVENTS: {"retention.ms": str(retention_days * _DAY_MS)},
+        DEAD_LETTERS: {"retention.ms": "-1"},
+        LOG_SEALS: {"cleanup.policy": "compact"},
+    }
+
+
+async def declare_topics(
+    bootstrap_servers: str, *, partitions: int, replication_factor: int, retention_days: int
+) -> None:
+    """Create the topics that do not exist yet; existing ones are left as they are.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker is not there, or refuses a topic.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(name, partitions, replication_factor, topic_configs=configs)
+            for name, configs in _configs(retention_days).items()
+            if name not in existing
+        ]
+        if not missing:
+            return
+        answer = await admin.create_topics(missing)
+        for name, code, *_ in answer.topic_errors:
+            error = for_code(code)
+            if code != 0 and error is not TopicAlreadyExistsError:
+                raise error(f"topic {name} could not be created")
+            logger.info("topic %s is declared with %d partitions", name, partitions)
+    finally:
+        await admin.close()

@@ -1,0 +1,1 @@
+"""Read side: log → read models → queries."""

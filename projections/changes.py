@@ -1,0 +1,214 @@
+"""Projecting: events become changes of the read models' rows. Pure.
+
+Of many events on one row the last counts, so a batch of any size touches each row once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+Row: TypeAlias = dict[str, object]
+Key = TypeVar("Key")
+
+
+class Projected(Protocol):
+    """What a projection needs to know of a recorded event."""
+
+    @property
+    def type(self) -> str:
+        """The name of the event, such as `SessionImported`."""
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        """Joined and upcast."""
+
+    @property
+    def stream_id(self) -> UUID:
+        """The SpreaView event."""
+
+    @property
+    def version(self) -> int:
+        """Within the stream."""
+
+    @property
+    def position(self) -> int:
+        """Within the log."""
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was appended."""
+
+
+@dataclass(slots=True)
+class TableChanges(Generic[Key]):
+    """Rows to be written whole, and rows of which only some columns change."""
+
+    rows: dict[Key, Row] = field(default_factory=dict)
+    marks: dict[Key, Row] = field(default_factory=dict)
+    """Key columns and the columns that change; the rows are in the database."""
+
+    def put(self, key: Key, row: Row) -> None:
+        """The whole row."""
+        self.marks.pop(key, None)
+        self.rows[key] = row
+
+    def mark(self, key: Key, identity: Row, change: Row) -> None:
+        """Some columns of a row that exists, here or in the database."""
+        if key in self.rows:
+            self.rows[key].update(change)
+        else:
+            self.marks.setdefault(key, dict(identity)).update(change)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of events does to the read models of one generation."""
+
+    started_runs: dict[object, Row] = field(default_factory=dict)
+    ended_runs: dict[object, Row] = field(default_factory=dict)
+    rooms: TableChanges[object] = field(default_factory=TableChanges)
+    speakers: TableChanges[tuple[object, object]] = field(default_factory=TableChanges)
+    sessions: TableChanges[object] = field(default_factory=TableChanges)
+    session_speakers: dict[object, list[Row]] = field(default_factory=dict)
+    """By session: all of its speakers."""
+    skips: dict[tuple[object, object], Row | None] = field(default_factory=dict)
+    """By event and Sessionize id; None removes."""
+    progress: dict[UUID, Row] = field(default_factory=dict)
+    """By stream: the version and position that the batch reaches."""
+
+
+_ERASED_FIELDS: tuple[str, ...] = (
+    "first_name",
+    "last_name",
+    "full_name",
+    "tag_line",
+    "bio",
+    "profile_picture",
+    "links",
+)
+
+
+def project(events: Iterable[Projected]) -> Changes:
+    """The changes that events make, in their order.
+
+    Raises:
+        KeyError: an event without a field that a read model needs.
+        contracts.codec.UnknownEventError: an event of a newer version of this program.
+    """
+    changes = Changes()
+    for event in events:
+        _apply(changes, event)
+        changes.progress[event.stream_id] = {
+            "spreaview_event_id": event.stream_id,
+            "version": event.version,
+            "position": event.position,
+        }
+    return changes
+
+
+def _apply(changes: Changes, event: Projected) -> None:
+    data = event.data
+    match event.type:
+        case "SyncStarted":
+            changes.started_runs[data["sync_id"]] = _started_run(event)
+        case "SyncCompleted" | "SyncFailed":
+            changes.ended_runs[data["sync_id"]] = _ended_run(event)
+        case "RoomImported":
+            changes.rooms.put(data["room_id"], _row(event, status="imported"))
+        case "RoomWithdrawn":
+            _mark(changes.rooms, data["room_id"], event, "room_id", status="withdrawn")
+        case "SpeakerImported":
+            key = (data["spreaview_event_id"], data["speaker_id"])
+            changes.speakers.put(key, _row(event, status=_speaker_status(data)))
+        case "SpeakerWithdrawn":
+            key = (data["spreaview_event_id"], data["speaker_id"])
+            _mark(changes.speakers, key, event, "speaker_id", status="withdrawn")
+        case "SpeakerErased":
+            key = (data["spreaview_event_id"], data["speaker_id"])
+            _mark(changes.speakers, key, event, "speaker_id", status="erased")
+            if key in changes.speakers.rows:
+                changes.speakers.rows[key].update(dict.fromkeys(_ERASED_FIELDS))
+        case "SessionImported":
+            _session_imported(changes, event)
+        case "SessionSkippedOutOfWindow" | "SessionSkippedUnscheduled":
+            _session_skipped(changes, event)
+        case "SessionWithdrawn":
+            changes.skips[data["spreaview_event_id"], data["sessionize_id"]] = None
+            if data["was_imported"]:
+                _mark(changes.sessions, data["session_id"], event, "session_id", status="withdrawn")
+        case _:  # RemovalsWithheld: sync_runs shows it by SyncCompleted
+            pass
+
+
+def _row(event: Projected, **columns: object) -> Row:
+    return {**event.data, **columns, "position": event.position}
+
+
+def _mark(
+    table: TableChanges[Key], key: Key, event: Projected, id_column: str, *, status: str
+) -> None:
+    identity: Row = {
+        "spreaview_event_id": event.data["spreaview_event_id"],
+        id_column: event.data[id_column],
+    }
+    table.mark(key, identity, {"status": status, "position": event.position})
+
+
+def _speaker_status(data: Mapping[str, object]) -> str:
+    """Without a single personal field the speaker was erased, then or since."""
+    return "imported" if any(data[name] is not None for name in _ERASED_FIELDS) else "erased"
+
+
+def _session_imported(changes: Changes, event: Projected) -> None:
+    data = event.data
+    changes.sessions.put(data["session_id"], _row(event, status="scheduled"))
+    changes.skips[data["spreaview_event_id"], data["sessionize_id"]] = None
+    speaker_ids = data["speaker_ids"]
+    assert isinstance(speaker_ids, list)  # noqa: S101 (the contract)
+    changes.session_speakers[data["session_id"]] = [
+        {
+            "spreaview_event_id": data["spreaview_event_id"],
+            "session_id": data["session_id"],
+            "speaker_id": speaker_id,
+            "ordinal": ordinal,
+        }
+        for ordinal, speaker_id in enumerate(speaker_ids, start=1)
+    ]
+
+
+def _session_skipped(changes: Changes, event: Projected) -> None:
+    data = event.data
+    changes.skips[data["spreaview_event_id"], data["sessionize_id"]] = _row(
+        event, reason=data.get("reason", "unscheduled")
+    )
+    if data["was_imported"]:
+        _mark(changes.sessions, data["session_id"], event, "session_id", status="withdrawn")
+
+
+def _started_run(event: Projected) -> Row:
+    window = event.data["window"]
+    assert isinstance(window, dict)  # noqa: S101 (the contract)
+    return _row(
+        event,
+        status="running",
+        started_at=event.recorded_at,
+        window_starts_on=window["starts_on"],
+        window_ends_on=window["ends_on"],
+        time_zone=window["time_zone"],
+    )
+
+
+def _ended_run(event: Projected) -> Row:
+    data = event.data
+    if event.type == "SyncCompleted":
+        return _row(event, status="completed", finished_at=event.recorded_at)
+    return _row(
+        event,
+        status="superseded" if data["code"] == "superseded" else "failed",
+        finished_at=event.recorded_at,
+        failure_code=data["code"],
+        failure_message=data["message"],
+        failure_remedy=data["remedy"],
+    )

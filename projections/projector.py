@@ -1,0 +1,135 @@
+"""The projector: a signal names streams, the log says what they have, one transaction applies it.
+
+What Kafka duplicates, delays or loses does no harm: versions, not records, decide what is new.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from faststream.kafka import KafkaRouter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.topics import IMPORT_EVENTS
+from eventstore.log import PAGE, read_streams
+from eventstore.outage import is_database_outage
+from messaging.intake import RawRecord, subscribe
+from messaging.waiting import persist
+from projections import statements
+from projections.changes import project
+from projections.generations import NoGenerationError, enter_live
+from projections.write import write
+
+logger = logging.getLogger(__name__)
+
+GROUP = "spreaview-projector"
+
+_SWEEP_LIMIT = 1000
+
+
+class Projector:
+    """Keeps the read models of the live generation up to date. Any number may run at once."""
+
+    def __init__(self, engine: AsyncEngine, *, sweep_seconds: float) -> None:
+        self._engine = engine
+        self._sweep_seconds = sweep_seconds
+
+    def router(self, max_records: int) -> KafkaRouter:
+        """The FastStream router to be included in the application's broker."""
+        router = KafkaRouter()
+        subscribe(router, IMPORT_EVENTS, group_id=GROUP, max_records=max_records, handle=self.take)
+        return router
+
+    async def take(self, records: Sequence[RawRecord]) -> None:
+        """Bring the streams that the records' keys name to the log's state."""
+        streams = {stream for record in records if (stream := _stream_of(record)) is not None}
+        await self.catch_up(sorted(streams))
+
+    async def sweep(self) -> None:
+        """Look for streams that lag behind the log, for ever: a lost signal heals here."""
+        while True:
+            lagging = await persist("projector: sweep", self._lagging, on=_is_outage)
+            await self.catch_up(lagging)
+            if len(lagging) < _SWEEP_LIMIT:
+                await asyncio.sleep(self._sweep_seconds)
+
+    async def catch_up(self, stream_ids: Sequence[UUID]) -> None:
+        """Apply all that lies beyond the streams' applied versions, whole outcomes at a time.
+
+        An event that cannot be applied stops its stream, recorded with the error; the other
+        streams go on. Waits for a database that is down.
+        """
+        if not stream_ids:
+            return
+        try:
+            await persist("projector", lambda: self._catch_up_together(stream_ids), on=_is_outage)
+        except Exception as error:
+            if len(stream_ids) == 1:
+                await self._stop(stream_ids[0], error)
+                return
+            logger.warning("a batch could not be applied, going stream by stream: %s", error)
+            for stream_id in stream_ids:
+                await self.catch_up([stream_id])
+
+    async def _catch_up_together(self, stream_ids: Sequence[UUID]) -> None:
+        while True:
+            async with self._engine.begin() as connection:
+                if not await apply_next(connection, stream_ids):
+                    return
+
+    async def _lagging(self) -> list[UUID]:
+        async with self._engine.begin() as connection:
+            await enter_live(connection)
+            found = await connection.execute(statements.LAGGING_STREAMS, {"limit": _SWEEP_LIMIT})
+            return sorted(found.scalars())
+
+    async def _stop(self, stream_id: UUID, error: Exception) -> None:
+        logger.error("stream %s is stopped: %s", stream_id, error, exc_info=error)
+
+        async def record() -> None:
+            async with self._engine.begin() as connection:
+                await enter_live(connection)
+                await connection.execute(
+                    statements.STOP_STREAM,
+                    {"stream_id": stream_id, "error": f"{type(error).__name__}: {error}"},
+                )
+
+        await persist("projector: recording a stopped stream", record, on=_is_outage)
+
+
+async def apply_next(
+    connection: AsyncConnection, stream_ids: Sequence[UUID], *, limit: int = PAGE
+) -> bool:
+    """Apply the next outcomes of some streams; False if nothing lies beyond their versions.
+
+    The progress rows are created, then locked, and only then is the log read, in a statement of
+    its own: so of two projectors the second sees what the first has applied.
+    """
+    await enter_live(connection)
+    wanted = {"stream_ids": sorted(stream_ids)}
+    await connection.execute(statements.CREATE_PROGRESS, wanted)
+    locked = await connection.execute(statements.LOCK_PROGRESS, wanted)
+    versions = {row.spreaview_event_id: row.version for row in locked}
+    events = await read_streams(connection, versions, limit=limit) if versions else []
+    if not events:
+        return False
+    await write(connection, project(events))
+    return True
+
+
+def _is_outage(error: BaseException) -> bool:
+    return is_database_outage(error) or isinstance(error, NoGenerationError)
+
+
+def _stream_of(record: RawRecord) -> UUID | None:
+    try:
+        return UUID((record.key or b"").decode())
+    except ValueError:
+        logger.warning(
+            "%s/%d@%d has no SpreaView event as its key: passed over",
+            record.topic,
+            record.partition,
+            record.offset,
+        )
+        return None

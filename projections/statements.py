@@ -1,0 +1,175 @@
+"""Every SQL statement of the read side, whole and named.
+
+Unqualified tables are those of the generation that search_path names; `:rows` is a JSON array of
+objects, one per row, whose keys are the columns (other keys are ignored).
+"""
+
+from sqlalchemy import text
+
+SHARE_GENERATION = text("SELECT pg_advisory_xact_lock_shared(:key)").bindparams(
+    key=0x5350_5245_4156_0010
+)
+
+PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
+
+CREATE_REGISTRY = (
+    text("CREATE SCHEMA IF NOT EXISTS projections"),
+    text("""
+        CREATE TABLE IF NOT EXISTS projections.generations (
+            number     integer PRIMARY KEY,
+            schema     text NOT NULL UNIQUE,
+            live       boolean NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now()
+        )
+    """),
+    text("""
+        CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live
+        ON projections.generations (live) WHERE live
+    """),
+    text("CREATE SCHEMA IF NOT EXISTS spreaview"),
+)
+
+LIVE_SCHEMA = text("SELECT schema FROM projections.generations WHERE live")
+
+INSERT_GENERATION = text("""
+    INSERT INTO projections.generations (number, schema, live) VALUES (:number, :schema, :live)
+""")
+
+SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
+
+# In the order of the streams, so that two projectors never wait for each other in a circle.
+CREATE_PROGRESS = text("""
+    INSERT INTO stream_progress (spreaview_event_id)
+    SELECT id FROM unnest(CAST(:stream_ids AS uuid[])) AS wanted (id) ORDER BY id
+    ON CONFLICT (spreaview_event_id) DO NOTHING
+""")
+
+LOCK_PROGRESS = text("""
+    SELECT spreaview_event_id, version
+    FROM stream_progress
+    WHERE spreaview_event_id = ANY(CAST(:stream_ids AS uuid[])) AND error IS NULL
+    ORDER BY spreaview_event_id
+    FOR UPDATE
+""")
+
+MOVE_PROGRESS = text("""
+    UPDATE stream_progress p SET version = r.version, position = r.position
+    FROM json_populate_recordset(NULL::stream_progress, CAST(:rows AS json)) r
+    WHERE p.spreaview_event_id = r.spreaview_event_id
+""")
+
+STOP_STREAM = text("""
+    UPDATE stream_progress SET error = :error, stopped_at = clock_timestamp()
+    WHERE spreaview_event_id = :stream_id
+""")
+
+# The heads are the log's own table: the one place where the read side looks beyond its API, so
+# that the database compares millions of streams and sends only those that lag.
+LAGGING_STREAMS = text("""
+    SELECT s.stream_id
+    FROM event_store.streams s
+    LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+    WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version
+    LIMIT :limit
+""")
+
+PUT_STARTED_RUNS = text("""
+    INSERT INTO sync_runs (
+        sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by,
+        started_at, window_starts_on, window_ends_on, time_zone, api_id_masked, position)
+    SELECT sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by,
+           started_at, window_starts_on, window_ends_on, time_zone, api_id_masked, position
+    FROM json_populate_recordset(NULL::sync_runs, CAST(:rows AS json))
+    ON CONFLICT (sync_id) DO NOTHING
+""")
+
+PUT_ENDED_RUNS = text("""
+    INSERT INTO sync_runs AS run (
+        sync_id, spreaview_event_id, organization_id, status, finished_at, counts, warnings,
+        withheld, failure_code, failure_message, failure_remedy, retryable, position)
+    SELECT sync_id, spreaview_event_id, organization_id, status, finished_at, counts, warnings,
+           withheld, failure_code, failure_message, failure_remedy, retryable, position
+    FROM json_populate_recordset(NULL::sync_runs, CAST(:rows AS json))
+    ON CONFLICT (sync_id) DO UPDATE SET
+        status = EXCLUDED.status, finished_at = EXCLUDED.finished_at, counts = EXCLUDED.counts,
+        warnings = EXCLUDED.warnings, withheld = EXCLUDED.withheld,
+        failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message,
+        failure_remedy = EXCLUDED.failure_remedy, retryable = EXCLUDED.retryable,
+        position = EXCLUDED.position
+""")
+
+PUT_ROOMS = text("""
+    INSERT INTO rooms
+    SELECT * FROM json_populate_recordset(NULL::rooms, CAST(:rows AS json))
+    ON CONFLICT (spreaview_event_id, room_id) DO UPDATE SET
+        name = EXCLUDED.name, sort = EXCLUDED.sort, status = EXCLUDED.status,
+        position = EXCLUDED.position
+""")
+
+MARK_ROOMS = text("""
+    UPDATE rooms t SET status = r.status, position = r.position
+    FROM json_populate_recordset(NULL::rooms, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.room_id = r.room_id
+""")
+
+PUT_SPEAKERS = text("""
+    INSERT INTO event_speakers
+    SELECT * FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json))
+    ON CONFLICT (spreaview_event_id, speaker_id) DO UPDATE SET
+        first_name = EXCLUDED.first_name, last_name = EXCLUDED.last_name,
+        full_name = EXCLUDED.full_name, tag_line = EXCLUDED.tag_line, bio = EXCLUDED.bio,
+        profile_picture = EXCLUDED.profile_picture, links = EXCLUDED.links,
+        is_top_speaker = EXCLUDED.is_top_speaker, status = EXCLUDED.status,
+        position = EXCLUDED.position
+""")
+
+MARK_SPEAKERS = text("""
+    UPDATE event_speakers t SET status = r.status, position = r.position
+    FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.speaker_id = r.speaker_id
+""")
+
+PUT_SESSIONS = text("""
+    INSERT INTO sessions
+    SELECT * FROM json_populate_recordset(NULL::sessions, CAST(:rows AS json))
+    ON CONFLICT (spreaview_event_id, session_id) DO UPDATE SET
+        title = EXCLUDED.title, abstract = EXCLUDED.abstract, room_id = EXCLUDED.room_id,
+        starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at,
+        is_service_session = EXCLUDED.is_service_session,
+        is_plenum_session = EXCLUDED.is_plenum_session, live_url = EXCLUDED.live_url,
+        recording_url = EXCLUDED.recording_url, status = EXCLUDED.status,
+        position = EXCLUDED.position
+""")
+
+MARK_SESSIONS = text("""
+    UPDATE sessions t SET status = r.status, position = r.position
+    FROM json_populate_recordset(NULL::sessions, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.session_id = r.session_id
+""")
+
+CLEAR_SESSION_SPEAKERS = text("""
+    DELETE FROM session_speakers t
+    USING json_populate_recordset(NULL::session_speakers, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.session_id = r.session_id
+""")
+
+PUT_SESSION_SPEAKERS = text("""
+    INSERT INTO session_speakers
+    SELECT * FROM json_populate_recordset(NULL::session_speakers, CAST(:rows AS json))
+""")
+
+PUT_SKIPS = text("""
+    INSERT INTO skipped_sessions
+    SELECT * FROM json_populate_recordset(NULL::skipped_sessions, CAST(:rows AS json))
+    ON CONFLICT (spreaview_event_id, sessionize_id) DO UPDATE SET
+        title = EXCLUDED.title, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at,
+        reason = EXCLUDED.reason, missing = EXCLUDED.missing,
+        window_starts_at = EXCLUDED.window_starts_at, window_ends_at = EXCLUDED.window_ends_at,
+        sync_id = EXCLUDED.sync_id, position = EXCLUDED.position
+""")
+
+REMOVE_SKIPS = text("""
+    DELETE FROM skipped_sessions t
+    USING json_populate_recordset(NULL::skipped_sessions, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.sessionize_id = r.sessionize_id
+""")

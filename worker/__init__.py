@@ -1,0 +1,1 @@
+"""Write side: request → fetch → decide → append → relay."""

@@ -1,0 +1,50 @@
+"""Comparing entities as SpreaView shows them.
+
+Both sides are normalised by today's text rule first, so that a new version of this program, with
+another rule, changes nothing that the document did not change.
+"""
+
+from collections.abc import Mapping
+
+from contracts.events import Link, Room, Session, Speaker
+from worker.text import clean
+
+_AS_SETS = frozenset({"speaker_ids"})
+"""Compared without their order: a mere reordering is no change."""
+
+
+def changed_fields(
+    before: Room | Speaker | Session, after: Room | Speaker | Session
+) -> tuple[str, ...]:
+    """The fields in which two versions of an entity differ, in their order; empty if in none."""
+    return tuple(
+        name
+        for name in after.__struct_fields__
+        if (old := getattr(before, name)) != (new := getattr(after, name))
+        and _shown(name, old) != _shown(name, new)
+    )
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return _today(value)
+    if name in _AS_SETS and isinstance(value, tuple):
+        return frozenset(value)
+    if isinstance(value, tuple):
+        return tuple(_shown_link(item) if isinstance(item, Link) else item for item in value)
+    return value
+
+
+def _shown_link(link: Link) -> Mapping[str, str]:
+    return {
+        "title": _today(link.title),
+        "url": _today(link.url),
+        "link_type": _today(link.link_type),
+    }
+
+
+def _today(text: str) -> str:
+    try:
+        return clean(text)
+    except ValueError:  # too long by today's rule: then it is compared as it is
+        return text

@@ -1,0 +1,147 @@
+"""Reading `view/All`: tolerant of what comes and goes, strict about what is a schedule at all.
+
+The shape is that of Sessionize's own answers; keys that the import does not need are ignored.
+"""
+
+import json
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from worker import refusal
+
+_BOM = b"\xef\xbb\xbf"
+
+Id = str | int
+
+
+class SourceSession(Struct, rename="camel", frozen=True):
+    """`sessions[]`."""
+
+    id: Id
+    title: str
+    description: str | None = None
+    starts_at: str | None = None
+    ends_at: str | None = None
+    is_service_session: bool | None = None
+    is_plenum_session: bool | None = None
+    speakers: tuple[Id, ...] | None = None
+    room_id: Id | None = None
+    live_url: str | None = None
+    recording_url: str | None = None
+
+
+class SourceLink(Struct, rename="camel", frozen=True):
+    """`speakers[].links[]`."""
+
+    title: str | None = None
+    url: str | None = None
+    link_type: str | None = None
+
+
+class SourceSpeaker(Struct, rename="camel", frozen=True):
+    """`speakers[]`."""
+
+    id: Id
+    first_name: str | None = None
+    last_name: str | None = None
+    full_name: str | None = None
+    bio: str | None = None
+    tag_line: str | None = None
+    profile_picture: str | None = None
+    is_top_speaker: bool | None = None
+    links: tuple[SourceLink, ...] | None = None
+
+
+class SourceRoom(Struct, rename="camel", frozen=True):
+    """`rooms[]`."""
+
+    id: Id
+    name: str | None = None
+    sort: int | None = None
+
+
+T = TypeVar("T", SourceSession, SourceSpeaker, SourceRoom)
+
+
+class Broken(Struct, frozen=True):
+    """An element that cannot be read: its id, if that at least can be, and what is wrong."""
+
+    id: str | None
+    reason: str
+
+
+class Document(Struct, frozen=True):
+    """A schedule as Sessionize wrote it, element by element, in its order."""
+
+    sessions: tuple[SourceSession | Broken, ...]
+    speakers: tuple[SourceSpeaker | Broken, ...]
+    rooms: tuple[SourceRoom | Broken, ...]
+
+
+class _Envelope(Struct):
+    sessions: list[msgspec.Raw]
+    speakers: list[msgspec.Raw]
+    rooms: list[msgspec.Raw]
+
+
+class _OnlyId(Struct):
+    id: Id
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_only_id = msgspec.json.Decoder(_OnlyId)
+_session = msgspec.json.Decoder(SourceSession)
+_speaker = msgspec.json.Decoder(SourceSpeaker)
+_room = msgspec.json.Decoder(SourceRoom)
+
+
+def parse_document(body: bytes, status: int = 200) -> Document:
+    """Read an answer's body, whatever its content type says.
+
+    Raises:
+        Refusal: `endpoint_not_json` if it is no JSON at all, `unexpected_document` if it is cut
+            off or not a schedule.
+    """
+    body = body.removeprefix(_BOM)
+    if body.lstrip()[:1] not in (b"{", b"["):
+        raise _not_an_object(body, status)
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.ValidationError as error:
+        raise refusal.unexpected_document(str(error), status) from error
+    except _UNREADABLE as error:
+        raise refusal.unexpected_document(f"it is cut off or damaged ({error})", status) from error
+    return Document(
+        sessions=tuple(_element(raw, _session) for raw in envelope.sessions),
+        speakers=tuple(_element(raw, _speaker) for raw in envelope.speakers),
+        rooms=tuple(_element(raw, _room) for raw in envelope.rooms),
+    )
+
+
+def _not_an_object(body: bytes, status: int) -> refusal.Refusal:
+    """A bare JSON value is JSON of the wrong kind; everything else is no JSON."""
+    if len(body) <= 1024:
+        try:
+            json.loads(body)
+        except (ValueError, RecursionError):
+            return refusal.endpoint_not_json(status)
+        return refusal.unexpected_document("Expected `object`", status)
+    return refusal.endpoint_not_json(status)
+
+
+def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
+    try:
+        return decoder.decode(raw)
+    except _UNREADABLE as error:
+        return Broken(_readable_id(raw), str(error))
+
+
+def _readable_id(raw: msgspec.Raw) -> str | None:
+    try:
+        return str(_only_id.decode(raw).id).strip()
+    except _UNREADABLE:
+        return None

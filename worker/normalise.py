@@ -1,0 +1,153 @@
+"""Normalising: a document becomes a schedule by the text rule, the time rule and the ids."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from contracts import identity
+from contracts.events import Link, Room, Speaker, SyncWarning
+from worker.document import (
+    Broken,
+    Document,
+    Id,
+    SourceLink,
+    SourceRoom,
+    SourceSession,
+    SourceSpeaker,
+)
+from worker.schedule import PlannedSession, Schedule
+from worker.text import clean, clean_optional
+from worker.window import parse_instant
+
+Source = TypeVar("Source", SourceSession, SourceSpeaker, SourceRoom)
+Entity = TypeVar("Entity", PlannedSession, Speaker, Room)
+
+
+def normalise(
+    document: Document, *, organization_id: UUID, spreaview_event_id: UUID, zone: ZoneInfo
+) -> Schedule:
+    """The schedule that a document means. Wall times are those of `zone`.
+
+    An element that breaks a rule is invalid, with a warning; of two with one id the first counts.
+    """
+    warnings: list[SyncWarning] = []
+    sessions, invalid_sessions = _collect(
+        "session", document.sessions, lambda source: _session(source, zone), warnings
+    )
+    speakers, invalid_speakers = _collect(
+        "speaker", document.speakers, lambda source: _speaker(source, organization_id), warnings
+    )
+    rooms, invalid_rooms = _collect(
+        "room", document.rooms, lambda source: _room(source, spreaview_event_id), warnings
+    )
+    return Schedule(
+        sessions=sessions,
+        rooms=rooms,
+        speakers=speakers,
+        invalid_sessions=invalid_sessions,
+        invalid_rooms=invalid_rooms,
+        invalid_speakers=invalid_speakers,
+        warnings=tuple(warnings),
+        listed=len(document.sessions),
+    )
+
+
+def _collect(
+    kind: str,
+    sources: Iterable[Source | Broken],
+    make: Callable[[Source], Entity],
+    warnings: list[SyncWarning],
+) -> tuple[dict[str, Entity], frozenset[str]]:
+    """The entities by id, and the ids of those that cannot be read. The first of an id counts."""
+    entities: dict[str, Entity] = {}
+    invalid: set[str] = set()
+    for source in sources:
+        if isinstance(source, Broken):
+            _invalid(kind, source.id, source.reason, warnings)
+            if source.id is not None and source.id not in entities:
+                invalid.add(source.id)
+            continue
+        key = _id(source.id)
+        if key in entities or key in invalid:
+            warnings.append(
+                SyncWarning(
+                    code=f"duplicate_{kind}",
+                    message=f"Sessionize lists the {kind} {key} twice; the first counts.",
+                    sessionize_ids=(key,),
+                )
+            )
+            continue
+        try:
+            entities[key] = make(source)
+        except ValueError as error:
+            _invalid(kind, key, str(error), warnings)
+            invalid.add(key)
+    return entities, frozenset(invalid)
+
+
+def _invalid(
+    kind: str, sessionize_id: str | None, reason: str, warnings: list[SyncWarning]
+) -> None:
+    named = f"{kind} {sessionize_id}" if sessionize_id else f"{kind} without a readable id"
+    warnings.append(
+        SyncWarning(
+            code=f"invalid_{kind}",
+            message=f"The {named} cannot be read: {reason}. It stays as it was imported last.",
+            sessionize_ids=(sessionize_id,) if sessionize_id else (),
+        )
+    )
+
+
+def _id(raw: Id) -> str:
+    return str(raw).strip()
+
+
+def _session(source: SourceSession, zone: ZoneInfo) -> PlannedSession:
+    return PlannedSession(
+        sessionize_id=_id(source.id),
+        title=clean(source.title),
+        abstract=clean_optional(source.description),
+        starts_at=None if source.starts_at is None else parse_instant(source.starts_at, zone),
+        ends_at=None if source.ends_at is None else parse_instant(source.ends_at, zone),
+        room=None if source.room_id is None else _id(source.room_id),
+        speakers=tuple(dict.fromkeys(_id(speaker) for speaker in source.speakers or ())),
+        is_service_session=bool(source.is_service_session),
+        is_plenum_session=bool(source.is_plenum_session),
+        live_url=clean_optional(source.live_url),
+        recording_url=clean_optional(source.recording_url),
+    )
+
+
+def _speaker(source: SourceSpeaker, organization_id: UUID) -> Speaker:
+    sessionize_id = _id(source.id)
+    return Speaker(
+        speaker_id=identity.speaker_id(organization_id, sessionize_id),
+        sessionize_id=sessionize_id,
+        is_top_speaker=bool(source.is_top_speaker),
+        first_name=clean(source.first_name or ""),
+        last_name=clean(source.last_name or ""),
+        full_name=clean(source.full_name or ""),
+        tag_line=clean_optional(source.tag_line),
+        bio=clean_optional(source.bio),
+        profile_picture=clean_optional(source.profile_picture),
+        links=tuple(_link(link) for link in source.links or ()),
+    )
+
+
+def _link(source: SourceLink) -> Link:
+    return Link(
+        title=clean(source.title or ""),
+        url=clean(source.url or ""),
+        link_type=clean(source.link_type or ""),
+    )
+
+
+def _room(source: SourceRoom, spreaview_event_id: UUID) -> Room:
+    sessionize_id = _id(source.id)
+    return Room(
+        room_id=identity.room_id(spreaview_event_id, sessionize_id),
+        sessionize_id=sessionize_id,
+        name=clean(source.name or ""),
+        sort=source.sort or 0,
+    )

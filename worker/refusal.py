@@ -1,0 +1,152 @@
+"""Why a run fails: each code with a sentence for the organiser and the remedy."""
+
+from contracts.failures import FailureCode
+
+
+class Refusal(Exception):  # noqa: N818 (a refusal is an outcome of the import, not a defect)
+    """The run ends as `SyncFailed`; nothing that was imported earlier is touched."""
+
+    def __init__(
+        self,
+        code: FailureCode,
+        message: str,
+        remedy: str,
+        *,
+        retryable: bool = False,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.retryable = retryable
+        self.http_status = http_status
+
+
+def invalid_request(reason: str) -> Refusal:
+    """A field of the request is wrong; `reason` names it."""
+    return Refusal(
+        FailureCode.INVALID_REQUEST,
+        f"The sync request is not valid: {reason}.",
+        "Correct the named field and request the sync again.",
+    )
+
+
+def wrong_organization() -> Refusal:
+    """The SpreaView event belongs to another organization."""
+    return invalid_request("organization_id is not the organization that this event belongs to")
+
+
+def invalid_api_id() -> Refusal:
+    """Neither an API ID nor a Sessionize URL. It is not repeated: it may be a secret."""
+    return Refusal(
+        FailureCode.INVALID_API_ID,
+        "What was entered is not a Sessionize API ID.",
+        "In Sessionize open API / Embed, choose the endpoint, and copy its API ID: 8 to 12 "
+        "letters and digits. The address of the endpoint works, too.",
+    )
+
+
+def api_id_not_found(status: int) -> Refusal:
+    """HTTP 404 or 410."""
+    return Refusal(
+        FailureCode.API_ID_NOT_FOUND,
+        "Sessionize does not know this API ID.",
+        "In Sessionize open API / Embed and compare the API ID; if the endpoint was deleted, "
+        "create a new one with the format JSON.",
+        http_status=status,
+    )
+
+
+def endpoint_not_json(status: int) -> Refusal:
+    """HTML, JavaScript or nothing at all."""
+    return Refusal(
+        FailureCode.ENDPOINT_NOT_JSON,
+        "The Sessionize endpoint does not answer with JSON.",
+        "In Sessionize open API / Embed, edit the endpoint and set its format to JSON, then "
+        "sync again.",
+        http_status=status,
+    )
+
+
+def endpoint_rejected(status: int) -> Refusal:
+    """Any other refusal, and redirects: the import follows none."""
+    return Refusal(
+        FailureCode.ENDPOINT_REJECTED,
+        f"Sessionize refused to give the schedule (HTTP {status}).",
+        "In Sessionize open API / Embed, edit the endpoint: it must be enabled and offer the "
+        "view All data as JSON. Then sync again.",
+        http_status=status,
+    )
+
+
+def unexpected_document(what: str, status: int = 200) -> Refusal:
+    """JSON, or nearly, but not a schedule; `what` says what is wrong with it."""
+    return Refusal(
+        FailureCode.UNEXPECTED_DOCUMENT,
+        f"Sessionize's answer is not a schedule: {what}.",
+        "Check that the API ID belongs to an endpoint of the event with the format JSON, then "
+        "sync again. If it does, the answer may have been cut off: try again in a few minutes.",
+        retryable=True,
+        http_status=status,
+    )
+
+
+def schedule_empty() -> Refusal:
+    """Not a single session."""
+    return Refusal(
+        FailureCode.SCHEDULE_EMPTY,
+        "The Sessionize schedule contains no session at all.",
+        "In Sessionize check that sessions are accepted and that the endpoint's filter includes "
+        "them, then sync again. What was imported before is kept.",
+    )
+
+
+def schedule_not_announced(sessions: int) -> Refusal:
+    """Sessions, but no times."""
+    return Refusal(
+        FailureCode.SCHEDULE_NOT_ANNOUNCED,
+        f"Sessionize lists {sessions} sessions, but none of them has a time: the schedule is not "
+        "announced.",
+        "Announce the schedule in Sessionize, then sync again. What was imported before is kept.",
+    )
+
+
+def response_too_large(limit: int) -> Refusal:
+    """More bytes than any schedule has."""
+    return Refusal(
+        FailureCode.RESPONSE_TOO_LARGE,
+        f"Sessionize's answer is larger than {limit // (1024 * 1024)} MiB.",
+        "Check that the API ID is that of a schedule; an operator can raise "
+        "SPREAVIEW_MAX_DOCUMENT_BYTES.",
+    )
+
+
+def upstream_unavailable(what: str, status: int | None = None) -> Refusal:
+    """Not reached, too slow, or asked to come back later."""
+    return Refusal(
+        FailureCode.UPSTREAM_UNAVAILABLE,
+        f"Sessionize could not be reached: {what}.",
+        "Sync again in a few minutes. What was imported before is kept.",
+        retryable=True,
+        http_status=status,
+    )
+
+
+def superseded() -> Refusal:
+    """A later request has completed."""
+    return Refusal(
+        FailureCode.SUPERSEDED,
+        "A later sync of this event has completed already.",
+        "Nothing needs to be done: the later one imported the newer schedule.",
+    )
+
+
+def internal_error() -> Refusal:
+    """A fault of ours. The details are in the worker's log, under the sync's id."""
+    return Refusal(
+        FailureCode.INTERNAL_ERROR,
+        "The import met a fault of its own.",
+        "Sync again; if it happens once more, give the operators the id of this sync.",
+        retryable=True,
+    )
