@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaRouter
 
 from contracts.messages import (
@@ -21,6 +20,7 @@ from contracts.topics import SYNC_REQUESTS
 from eventstore.outage import is_database_outage
 from messaging.cloudevents import TRACEPARENT
 from messaging.intake import RawRecord, subscribe
+from messaging.outage import is_kafka_outage
 from messaging.requests import ORDERED_AT, dead_letter
 from messaging.waiting import persist
 from worker import refusal
@@ -114,7 +114,7 @@ class RequestIntake:
         await persist(
             "dead letters",
             lambda: dead_letter(self._dead_letters, record, reason),
-            on=lambda error: isinstance(error, KafkaError),
+            on=is_kafka_outage,
         )
 
 

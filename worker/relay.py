@@ -9,7 +9,6 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoint, Checkpoints
@@ -18,6 +17,7 @@ from eventstore.model import Recorded
 from eventstore.outage import is_database_outage
 from eventstore.wakeup import WakeUp, listening
 from messaging.cloudevents import encode
+from messaging.outage import is_kafka_outage
 from messaging.waiting import persist
 
 logger = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ class Relay:
         """Hold the leader's lock while the block runs; the block is cancelled when it is lost."""
         connection = await persist("relay: connecting", self._connect, on=is_database_outage)
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
-                await asyncio.sleep(_STANDBY_SECONDS)
+            while not await connection.fetchval(_TRY_LEADING, _LEADER_LOCK):  # noqa: ASYNC110
+                await asyncio.sleep(_STANDBY_SECONDS)  # another process leads: it has no event
             logger.info("relay: leading")
             wake_up = WakeUp(self._poll_seconds)
             async with listening(connection, wake_up), asyncio.TaskGroup() as group:
@@ -105,7 +105,7 @@ class Relay:
             if not events:
                 await wake_up.wait()
                 continue
-            await persist("relay: publishing", partial(self._send, events), on=_is_kafka_outage)
+            await persist("relay: publishing", partial(self._send, events), on=is_kafka_outage)
             last = events[-1]
             await self._checkpoints.write(
                 CHECKPOINT, Checkpoint(self._identity.log_id, last.position, last.message_id)
@@ -155,9 +155,5 @@ async def _heartbeat(connection: asyncpg.Connection) -> None:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
 
 
-def _is_kafka_outage(error: BaseException) -> bool:
-    return isinstance(error, KafkaError)
-
-
 def _passes(error: BaseException) -> bool:
-    return is_database_outage(error) or _is_kafka_outage(error)
+    return is_database_outage(error) or is_kafka_outage(error)

@@ -1,0 +1,28 @@
+"""`up`: everything in one place, until Ctrl-C."""
+
+import json
+import sys
+
+from cli.runfile import announced, refuse_second
+from cli.sandbox.stack import sandbox
+from cli.services import Role, running
+from cli.settings import Settings
+from cli.waiting import stop_signal, until_stopped
+
+
+async def up(settings: Settings, *, as_json: bool) -> int:
+    """Start what is missing, run worker and projector, print one line when all is ready."""
+    refuse_second(settings.data_dir)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    async with (
+        stop_signal() as stop,
+        sandbox(settings) as addresses,
+        running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background,
+    ):
+        with announced(settings.data_dir, addresses):
+            ready = {"database": addresses.database_url, "kafka": addresses.kafka}
+            line = " ".join(f"{name}={address}" for name, address in ready.items())
+            print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
+            print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)
+            await until_stopped(stop, background)
+    return 0

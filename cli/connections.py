@@ -1,0 +1,81 @@
+"""Connections: made here, from the settings, and handed down."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import asyncpg
+import httpx
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_IDLE_IN_TRANSACTION = "30s"
+_LEADER_IDLE = "3s"
+"""A leader that stands still this long loses its lock: several heartbeats are missing."""
+
+
+class Addresses(NamedTuple):
+    """Where the servers are."""
+
+    database_url: str
+    kafka: str
+    sessionize_base_url: str
+
+
+@asynccontextmanager
+async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
+    """An engine whose connections are closed at the end of the block."""
+    engine = create_async_engine(
+        _for_sqlalchemy(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "application_name": "spreaview-sync",
+                "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+            },
+        },
+    )
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def _for_sqlalchemy(url: str) -> URL:
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    sslmode = parsed.query.get("sslmode")  # libpq's name; asyncpg's through SQLAlchemy is ssl
+    if isinstance(sslmode, str):
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
+    return parsed
+
+
+async def leader_connection(url: str) -> asyncpg.Connection:
+    """A direct connection whose session is the leadership: idle or cut off, it is over."""
+    return await asyncpg.connect(
+        url.replace("postgres://", "postgresql://", 1),
+        timeout=10,
+        server_settings={
+            "application_name": "spreaview-sync relay",
+            "idle_session_timeout": _LEADER_IDLE,
+            "tcp_keepalives_idle": "2",
+            "tcp_keepalives_interval": "1",
+            "tcp_keepalives_count": "3",
+        },
+    )
+
+
+@asynccontextmanager
+async def http_client(version: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for Sessionize: bounded, says who asks, follows no redirect."""
+    async with httpx.AsyncClient(
+        headers={
+            "User-Agent": f"spreaview-sync/{version} (conference schedule import)",
+            "Accept": "application/json",
+        },
+        timeout=httpx.Timeout(10.0),
+        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
+        follow_redirects=False,
+    ) as client:
+        yield client

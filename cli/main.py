@@ -1,0 +1,142 @@
+"""`spreaview-sync`: the command line."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from cli.commands import demo as demo_command
+from cli.commands import migrate as migrate_command
+from cli.commands import request as request_command
+from cli.commands import serve as serve_command
+from cli.commands import up as up_command
+from cli.logs import configure_logging
+from cli.options import (
+    AllowRemovals,
+    ApiId,
+    EventId,
+    Force,
+    From,
+    Json,
+    OrganizationId,
+    RequestedBy,
+    RequestId,
+    TimeZone,
+    To,
+    now_utc,
+)
+from cli.sandbox.errors import SandboxError
+from cli.services import VERSION, Role
+from cli.settings import Settings, SettingsError, load_settings
+from contracts.messages import SyncRequested, Window
+
+USAGE = 2
+
+app = typer.Typer(
+    name="spreaview-sync",
+    help="Imports a conference schedule from Sessionize into SpreaView, as a history of events.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; wrong settings and a sandbox that fails end with 2 and a sentence."""
+    try:
+        app()
+    except (SettingsError, SandboxError) as error:
+        print(f"spreaview-sync: {error}", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+def _settings(*, json_logs: bool = False, quiet: bool = False) -> Settings:
+    settings = load_settings()
+    level = "WARNING" if quiet and settings.log_level == "INFO" else settings.log_level
+    configure_logging(level, "json" if json_logs else settings.log_format)
+    return settings
+
+
+def _finish(work: Coroutine[Any, Any, int]) -> None:
+    try:
+        code = asyncio.run(work)
+    except KeyboardInterrupt:
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Import a synthetic conference on a local sandbox, show what happened, and exit."""
+    _finish(demo_command.demo(_settings(quiet=True), as_json=as_json))
+
+
+@app.command()
+def up(as_json: Json = False) -> None:
+    """Run everything until Ctrl-C; servers without an address in the settings run locally."""
+    _finish(up_command.up(_settings(json_logs=as_json), as_json=as_json))
+
+
+@app.command()
+def worker(as_json: Json = False) -> None:
+    """Run a worker: it takes sync requests and relays the log to Kafka."""
+    _finish(serve_command.serve(Role.WORKER, _settings(json_logs=as_json)))
+
+
+@app.command()
+def projector(as_json: Json = False) -> None:
+    """Run a projector: it builds the read models from the log."""
+    _finish(serve_command.serve(Role.PROJECTOR, _settings(json_logs=as_json)))
+
+
+@app.command()
+def migrate(as_json: Json = False) -> None:
+    """Bring the database to this version: the log's tables and the read models."""
+    _finish(migrate_command.migrate_database(_settings(quiet=True), as_json=as_json))
+
+
+@app.command()
+def request(
+    organization_id: OrganizationId,
+    event_id: EventId,
+    api_id: ApiId,
+    from_: From,
+    to: To,
+    time_zone: TimeZone,
+    request_id: RequestId = None,
+    requested_by: RequestedBy = None,
+    force: Force = False,
+    allow_removals: AllowRemovals = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, report it.")] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="With --wait: how long it took.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="With --wait: seconds to wait at most.")] = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Request a sync. Ends with 0 if it completed, 1 if it failed or was superseded."""
+    if timings and not wait:
+        raise typer.BadParameter("--timings needs --wait")
+    message = SyncRequested(
+        request_id=request_id or uuid4(),
+        organization_id=organization_id,
+        spreaview_event_id=event_id,
+        sessionize_api_id=api_id,
+        window=Window(starts_on=from_, ends_on=to, time_zone=time_zone),
+        requested_at=now_utc(),
+        requested_by=requested_by,
+        force=force,
+        allow_removals=allow_removals,
+    )
+    report = request_command.Report(wait=wait, timings=timings, timeout=timeout, as_json=as_json)
+    _finish(request_command.request(_settings(quiet=True), message, report))
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version."""
+    print(VERSION)

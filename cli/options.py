@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("not a date such as 2026-05-28") from error
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise typer.BadParameter("not a UUID") from error
+
+
+OrganizationId = Annotated[
+    UUID, typer.Option(parser=_uuid, metavar="UUID", help="The organization of the event.")
+]
+EventId = Annotated[
+    UUID, typer.Option(parser=_uuid, metavar="UUID", help="The SpreaView event to import into.")
+]
+ApiId = Annotated[str, typer.Option(metavar="ID", help="Sessionize API ID, or an address with it.")]
+From = Annotated[
+    date, typer.Option("--from", parser=_date, metavar="DATE", help="First day, inclusive.")
+]
+To = Annotated[
+    date, typer.Option("--to", parser=_date, metavar="DATE", help="Last day, inclusive.")
+]
+TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="IANA zone, such as Europe/Vienna.")]
+RequestId = Annotated[
+    UUID | None, typer.Option(parser=_uuid, metavar="UUID", help="Id of the run; new if not given.")
+]
+RequestedBy = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who asked, as SpreaView shows it.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Emit every entity again.")]
+AllowRemovals = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Confirm up to N removals that were withheld."),
+]
+Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
+
+
+def now_utc() -> datetime:
+    """The time of the request, as a person presses the button."""
+    return datetime.now().astimezone()

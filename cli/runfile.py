@@ -1,0 +1,77 @@
+"""`DATA_DIR/run.json`: where a running `up` is, so that other commands find it."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.connections import Addresses
+from cli.settings import SESSIONIZE_API, Settings, SettingsError, missing
+
+_NAME = "run.json"
+
+
+@contextmanager
+def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
+    """Tell other commands the addresses while the block runs."""
+    path = data_dir / _NAME
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps({"pid": os.getpid(), **addresses._asdict()}), "utf-8")
+    temporary.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def refuse_second(data_dir: Path) -> None:
+    """Raises `SettingsError` if an `up` is running on this folder."""
+    if _read(data_dir) is not None:
+        raise SettingsError(
+            f"a sandbox is running on {data_dir} already; stop it, or set SPREAVIEW_DATA_DIR to "
+            "another folder"
+        )
+
+
+def resolve(settings: Settings) -> Addresses:
+    """The addresses from the settings, else from a running `up`.
+
+    Raises:
+        SettingsError: there is none; the text names the variable.
+    """
+    running = _read(settings.data_dir)
+    if settings.database_url is None and settings.kafka_bootstrap_servers is None and running:
+        return running._replace(
+            sessionize_base_url=settings.sessionize_base_url or running.sessionize_base_url
+        )
+    if settings.database_url is None:
+        raise missing("database_url")
+    if settings.kafka_bootstrap_servers is None:
+        raise missing("kafka_bootstrap_servers")
+    return Addresses(
+        settings.database_url,
+        settings.kafka_bootstrap_servers,
+        settings.sessionize_base_url or SESSIONIZE_API,
+    )
+
+
+def resolve_database(settings: Settings) -> str:
+    """The database alone. Raises as `resolve`."""
+    if settings.database_url is not None:
+        return settings.database_url
+    running = _read(settings.data_dir)
+    if running is None:
+        raise missing("database_url")
+    return running.database_url
+
+
+def _read(data_dir: Path) -> Addresses | None:
+    try:
+        told = json.loads((data_dir / _NAME).read_text("utf-8"))
+        os.kill(told.pop("pid"), 0)
+        return Addresses(**told)
+    except PermissionError:  # it runs, as another user
+        return Addresses(**told)
+    except (OSError, ValueError, TypeError):
+        return None

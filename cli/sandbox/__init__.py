@@ -1,0 +1,1 @@
+"""The local sandbox: PostgreSQL, a Kafka-compatible broker and a Sessionize double, from wheels."""

@@ -1,0 +1,54 @@
+"""The sandbox as a whole: starts what the settings give no address for."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from cli.connections import Addresses, database
+from cli.sandbox.kafka import kafka
+from cli.sandbox.postgres import postgres
+from cli.sandbox.sessionize import Documents, sessionize_double
+from cli.settings import Settings, SettingsError
+from eventstore.checkpoints import Checkpoints
+from eventstore.migrate import migrate
+from projections.generations import prepare
+from worker.relay import CHECKPOINT
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
+    """Servers that are up and migrated while the block runs; only what has no address is started.
+
+    The database is kept under `DATA_DIR`. The local broker keeps nothing, so the relay fills it
+    from the beginning of the log.
+
+    Raises:
+        SettingsError: only one of database and broker has an address: the two belong together,
+            since a relay's checkpoint in one speaks of the other.
+        cli.sandbox.errors.SandboxError: a server does not start; the text holds its last words.
+    """
+    local = settings.database_url is None
+    if local != (settings.kafka_bootstrap_servers is None):
+        raise SettingsError(
+            "SPREAVIEW_DATABASE_URL and SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS belong together: set "
+            "both, or neither to have a local sandbox"
+        )
+    async with AsyncExitStack() as stack:
+        database_url = settings.database_url or await stack.enter_async_context(
+            postgres(settings.data_dir / "postgres")
+        )
+        brokers = settings.kafka_bootstrap_servers or await stack.enter_async_context(
+            kafka(log_path=settings.data_dir / "kafka.log")
+        )
+        sessionize_base_url = settings.sessionize_base_url
+        if sessionize_base_url is None:
+            double = await stack.enter_async_context(sessionize_double(Documents()))
+            sessionize_base_url = double.base_url
+        async with database(database_url, pool_size=2) as engine:
+            await migrate(engine)
+            await prepare(engine)
+            if local:
+                await Checkpoints(engine).reset(CHECKPOINT)
+        yield Addresses(database_url, brokers, sessionize_base_url)

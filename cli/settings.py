@@ -1,0 +1,155 @@
+"""Settings from the environment, validated at the start. One variable for all that is tuned."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.topics import DEFAULT_PARTITIONS
+
+PREFIX = "SPREAVIEW_"
+SESSIONIZE_API = "https://sessionize.com/api/v2"
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the text names the variable and what it should look like."""
+
+
+class Settings(BaseSettings):
+    """What an operator can set, each as the environment variable `SPREAVIEW_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    database_url: Annotated[
+        str | None,
+        Field(
+            description="PostgreSQL that holds the log and the read models",
+            examples=["postgresql://user:password@host:5432/spreaview"],
+        ),
+    ] = None
+    kafka_bootstrap_servers: Annotated[
+        str | None,
+        Field(description="Kafka brokers, separated by commas", examples=["host:9092"]),
+    ] = None
+    sessionize_base_url: Annotated[
+        str | None,
+        Field(description="where Sessionize's API is", examples=[SESSIONIZE_API]),
+    ] = None
+    data_dir: Annotated[
+        Path, Field(description="where the local sandbox keeps its data", examples=[".spreaview"])
+    ] = Path(".spreaview")
+
+    kafka_partitions: Annotated[
+        int,
+        Field(ge=1, description="partitions of topics that are created", examples=["12"]),
+    ] = DEFAULT_PARTITIONS
+    kafka_replication_factor: Annotated[
+        int,
+        Field(ge=1, description="replicas of topics that are created", examples=["3"]),
+    ] = 1
+    events_retention_days: Annotated[
+        int, Field(ge=1, description="how long Kafka keeps import events", examples=["30"])
+    ] = 30
+
+    max_document_bytes: Annotated[
+        int, Field(ge=1024, description="largest Sessionize answer", examples=["33554432"])
+    ] = 32 * 1024 * 1024
+    fetch_seconds: Annotated[
+        float, Field(gt=0, description="time for one fetch, whole", examples=["30"])
+    ] = 30.0
+    fetch_attempts: Annotated[
+        int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
+    ] = 3
+
+    worker_concurrency: Annotated[
+        int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])
+    ] = 32
+    worker_batch: Annotated[
+        int, Field(ge=1, description="requests taken from Kafka at once", examples=["200"])
+    ] = 200
+    projector_batch: Annotated[
+        int, Field(ge=1, description="records taken from Kafka at once", examples=["5000"])
+    ] = 5000
+    relay_batch: Annotated[
+        int, Field(ge=1, description="events published at once", examples=["1000"])
+    ] = 1000
+    relay_poll_seconds: Annotated[
+        float,
+        Field(gt=0, description="longest time between two looks at the log", examples=["1"]),
+    ] = 1.0
+    sweep_seconds: Annotated[
+        float, Field(gt=0, description="time between two looks for lagging streams", examples=["5"])
+    ] = 5.0
+    database_pool: Annotated[
+        int, Field(ge=2, description="connections to PostgreSQL per process", examples=["20"])
+    ] = 20
+    graceful_timeout: Annotated[
+        float, Field(gt=0, description="seconds that a shutdown waits for work", examples=["15"])
+    ] = 15.0
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Field(description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]),
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["console", "json"],
+        Field(description="console for people, json for machines", examples=["json"]),
+    ] = "console"
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("postgresql", "postgres"):
+            raise ValueError("is not a postgresql:// URL")
+        return value
+
+    @field_validator("sessionize_base_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname
+        ):
+            raise ValueError("is not an http:// or https:// URL")
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _is_host_and_port(cls, value: str | None) -> str | None:
+        for server in (value or "host:1").split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not (host and port.isdecimal() and 0 < int(port) < 65536):
+                raise ValueError("is not a list of host:port")
+        return value
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises `SettingsError`, which names every wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(e["loc"], e["msg"]) for e in error.errors())) from (
+            None  # the values stay out of the message: they may hold secrets
+        )
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]) if location else ""
+    field = Settings.model_fields.get(name)
+    hint = (
+        f" ({field.description}; for example {field.examples[0]})"
+        if field and field.examples
+        else ""
+    )
+    return f"{PREFIX}{name.upper()}: {message.removeprefix('Value error, ')}{hint}"
+
+
+def missing(name: str) -> SettingsError:
+    """The error for a setting that a command cannot do without."""
+    field = Settings.model_fields[name]
+    example = field.examples[0] if field.examples else "…"
+    variable = f"{PREFIX}{name.upper()}"
+    return SettingsError(
+        f"{variable} is not set ({field.description}). Set it, for example {variable}={example}, "
+        "or start a local sandbox in another terminal: spreaview-sync up"
+    )

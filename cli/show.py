@@ -1,0 +1,114 @@
+"""What a person sees: runs, events, timetables, skipped sessions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from projections.queries import JsonRow
+
+_EVENT_WORDS = {
+    "sync-started": "the run began",
+    "room-imported": "room",
+    "speaker-imported": "speaker",
+    "session-imported": "session",
+    "session-skipped-out-of-window": "session outside the event's dates",
+    "session-skipped-unscheduled": "session without time or room",
+    "session-withdrawn": "session withdrawn",
+    "speaker-withdrawn": "speaker withdrawn",
+    "room-withdrawn": "room withdrawn",
+    "removals-withheld": "removals withheld",
+    "sync-completed": "the run is complete",
+    "sync-failed": "the run failed",
+}
+_REASONS = {
+    "before_window": "starts before the event's first day",
+    "after_window": "starts after the event's last day",
+    "unscheduled": "not scheduled yet",
+}
+
+
+def event_line(position: int, ce_type: str, data: Mapping[str, object]) -> str:
+    """One import event as a line."""
+    kind = ce_type.removeprefix("com.spreaview.import.").rsplit(".", 1)[0]
+    name = data.get("title") or data.get("full_name") or data.get("name") or ""
+    change = data.get("change") or data.get("reason") or data.get("code") or ""
+    words = _EVENT_WORDS.get(kind, kind)
+    return f"[dim]{position:>5}[/]  {words:<34} {escape(str(change)):<14} {escape(str(name))}"
+
+
+def outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
+    """The report of a run: what it did, or why it failed and what to do."""
+    if run["status"] == "completed":
+        console.print("[bold green]The sync is complete.[/]")
+        _counts(console, run)
+    else:
+        console.print(f"[bold red]The sync {run['status']}[/] ({run['failure_code']}).")
+        console.print(escape(str(run["failure_message"])))
+        console.print(f"[bold]What to do:[/] {escape(str(run['failure_remedy']))}")
+    for warning in _list(run.get("warnings")):
+        console.print(f"[yellow]Warning[/] ({warning['code']}): {escape(str(warning['message']))}")
+    if skipped and run["status"] == "completed":
+        skipped_table(console, skipped, str(run["time_zone"] or "UTC"))
+
+
+def _counts(console: Console, run: JsonRow) -> None:
+    counts = run["counts"]
+    if not isinstance(counts, dict):
+        return
+    columns = [c for c in next(iter(counts.values())) if any(k[c] for k in counts.values())]
+    if not columns:
+        columns = ["unchanged"]
+    table = Table("", *columns, box=None)
+    for kind, by_change in counts.items():
+        table.add_row(kind, *(str(by_change[column]) for column in columns))
+    console.print(table)
+
+
+def skipped_table(console: Console, skipped: Sequence[JsonRow], time_zone: str) -> None:
+    """What is not in the schedule, and why."""
+    table = Table("starts", "session", "why it is left out", title="Skipped", title_justify="left")
+    for row in skipped:
+        missing = ", ".join(str(m) for m in _values(row.get("missing")))
+        reason = _REASONS.get(str(row["reason"]), str(row["reason"]))
+        table.add_row(
+            _local(row["starts_at"], time_zone, "%a %d %b %H:%M"),
+            escape(str(row["title"])),
+            f"{reason} (missing: {missing})" if missing else reason,
+        )
+    console.print(table)
+
+
+def timetable(console: Console, sessions: Sequence[JsonRow], time_zone: str) -> None:
+    """Rooms × sessions, a table per day."""
+    rooms = list(dict.fromkeys(str(session["room"]) for session in sessions))
+    days: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for session in sessions:
+        day = _local(session["starts_at"], time_zone, "%A %d %B %Y")
+        hour = _local(session["starts_at"], time_zone, "%H:%M")
+        speakers = ", ".join(str(name) for name in _values(session["speakers"]))
+        cell = escape(str(session["title"])) + (f"\n[dim]{escape(speakers)}[/]" if speakers else "")
+        by_room = days.setdefault(day, {}).setdefault(hour, {})
+        by_room.setdefault(str(session["room"]), []).append(cell)
+    for day, hours in days.items():
+        table = Table("", *(escape(room) for room in rooms), title=day, title_justify="left")
+        for hour, by_room in hours.items():
+            table.add_row(hour, *("\n".join(by_room.get(room, ())) for room in rooms))
+        console.print(table)
+
+
+def _local(moment: object, time_zone: str, form: str) -> str:
+    if not isinstance(moment, str):
+        return ""
+    return datetime.fromisoformat(moment).astimezone(ZoneInfo(time_zone)).strftime(form)
+
+
+def _values(value: object) -> list[object]:
+    return [item for item in value if item is not None] if isinstance(value, list) else []
+
+
+def _list(value: object) -> list[dict[str, object]]:
+    return [item for item in _values(value) if isinstance(item, dict)]

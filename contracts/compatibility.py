@@ -1,0 +1,73 @@
+"""Whether a JSON Schema may take another's place: what was readable has to stay readable.
+
+Adding an optional field is compatible. Removing a field, making one required, changing its type or
+narrowing it is not: that needs a new schema version with an upcaster.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from contracts.codec import JsonObject
+
+_ANNOTATIONS = frozenset({"description", "title", "examples", "x-personal", "$id", "$schema"})
+
+
+def incompatibilities(old: JsonObject, new: JsonObject) -> list[str]:
+    """What of `new` breaks readers or documents of `old`, one sentence each; empty if nothing."""
+    return sorted(set(_compare(old, new, "$", _definitions(old), _definitions(new))))
+
+
+def _definitions(schema: JsonObject) -> Mapping[str, object]:
+    found = schema.get("$defs", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _resolve(schema: object, definitions: Mapping[str, object]) -> JsonObject:
+    if not isinstance(schema, dict):
+        return {}
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        return _resolve(definitions[reference.rsplit("/", 1)[1]], definitions)
+    return {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
+
+
+def _compare(
+    old: object,
+    new: object,
+    path: str,
+    old_definitions: Mapping[str, object],
+    new_definitions: Mapping[str, object],
+) -> Iterator[str]:
+    old, new = _resolve(old, old_definitions), _resolve(new, new_definitions)
+    definitions = (old_definitions, new_definitions)
+    old_fields, new_fields = _properties(old), _properties(new)
+    for name in old_fields.keys() - new_fields.keys():
+        yield f"{path}.{name} is gone"
+    for name in old_fields.keys() & new_fields.keys():
+        yield from _compare(old_fields[name], new_fields[name], f"{path}.{name}", *definitions)
+    for name in _names(new.get("required")) - _names(old.get("required")):
+        yield f"{path}.{name} is required now"
+    if "items" in old:
+        yield from _compare(old["items"], new.get("items"), f"{path}[]", *definitions)
+    for alternatives in ("anyOf", "oneOf"):
+        if alternatives in old or alternatives in new:
+            before = [_resolve(s, old_definitions) for s in _list(old.get(alternatives))]
+            after = [_resolve(s, new_definitions) for s in _list(new.get(alternatives))]
+            if before != after:
+                yield f"{path} allows other types"
+    covered = {"properties", "required", "items", "anyOf", "oneOf", "$defs", "default"}
+    for keyword in (old.keys() | new.keys()) - covered:
+        if old.get(keyword) != new.get(keyword):
+            yield f"{path} has another {keyword}"
+
+
+def _properties(schema: JsonObject) -> Mapping[str, object]:
+    found = schema.get("properties", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _names(value: object) -> set[str]:
+    return {str(name) for name in _list(value)}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

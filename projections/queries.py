@@ -1,0 +1,60 @@
+"""Queries of the public views, as JSON-ready rows."""
+
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+JsonRow: TypeAlias = dict[str, object]
+
+_SYNC_RUN = text("""
+    SELECT row_to_json(r)::text FROM spreaview.sync_runs r WHERE r.sync_id = :key
+""")
+
+_SKIPPED = text("""
+    SELECT row_to_json(s)::text FROM spreaview.skipped_sessions s
+    WHERE s.spreaview_event_id = :key ORDER BY s.starts_at NULLS LAST, s.title, s.sessionize_id
+""")
+
+_TIMETABLE = text("""
+    SELECT json_build_object(
+        'starts_at', s.starts_at, 'ends_at', s.ends_at, 'room', r.name, 'title', s.title,
+        'session_code', s.session_code, 'is_service_session', s.is_service_session,
+        'speakers', coalesce((
+            SELECT json_agg(p.full_name ORDER BY l.ordinal)
+            FROM spreaview.session_speakers l
+            JOIN spreaview.event_speakers p USING (spreaview_event_id, speaker_id)
+            WHERE l.spreaview_event_id = s.spreaview_event_id AND l.session_id = s.session_id
+        ), '[]'::json))::text
+    FROM spreaview.sessions s
+    JOIN spreaview.rooms r USING (spreaview_event_id, room_id)
+    WHERE s.spreaview_event_id = :key AND s.status = 'scheduled'
+    ORDER BY s.starts_at, r.sort, r.name, s.title
+""")
+
+
+class Queries:
+    """Reads what SpreaView reads."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def sync_run(self, sync_id: UUID) -> JsonRow | None:
+        """The row of `sync_runs`, or None before the worker has begun."""
+        rows = await self._rows(_SYNC_RUN, sync_id)
+        return rows[0] if rows else None
+
+    async def skipped_sessions(self, spreaview_event_id: UUID) -> list[JsonRow]:
+        """What is skipped now, with the reasons."""
+        return await self._rows(_SKIPPED, spreaview_event_id)
+
+    async def timetable(self, spreaview_event_id: UUID) -> list[JsonRow]:
+        """The scheduled sessions in the order of time and rooms, with room and speaker names."""
+        return await self._rows(_TIMETABLE, spreaview_event_id)
+
+    async def _rows(self, statement: TextClause, key: UUID) -> list[JsonRow]:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statement, {"key": key})
+            return [msgspec.json.decode(row, type=dict[str, object]) for row in found.scalars()]
