@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check format lint types floors contracts requirements clean
+.PHONY: help setup demo test check format lint types floors contracts bench requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +44,10 @@ format: $(STAMP) ## format the code
 
 contracts: $(STAMP) ## write the JSON Schemas and golden examples again
 	$(BIN)/python -m contracts.publish
+
+bench: $(STAMP) ## measure: the codec, the log
+	$(BIN)/python -m tests.benchmarks.codec
+	$(BIN)/python -m tests.benchmarks.log
 
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt
