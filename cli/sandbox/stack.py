@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from cli.connections import Addresses, database
+from cli.sandbox.documents import Documents
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
-from cli.sandbox.sessionize import Documents, sessionize_double
+from cli.sandbox.sessionize import sessionize_double
 from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate

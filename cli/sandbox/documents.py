@@ -1,0 +1,133 @@
+"""What a double of Sessionize serves: saved answers, synthetic conferences, a test's own."""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from cli.sandbox.conference import conference, encode_conference
+from contracts.messages import parse_api_id
+
+logger = logging.getLogger(__name__)
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+_TARGET = re.compile(r"/api/v2/([A-Za-z0-9]+)/view/([^/?#]+)(?:\?.*)?")
+
+
+class Answer(NamedTuple):
+    """An answer as it goes out; length and date are added."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def page(status: int, heading: str) -> Answer:
+    """A page of HTML, as Sessionize answers what is not a schedule."""
+    html = f"<!DOCTYPE html>\n<html><head><title>{heading}</title></head><body><h1>{heading}</h1>"
+    return Answer(f"{html}</body></html>\n".encode(), status, HTML)
+
+
+_NOT_FOUND = page(404, "Not found")
+_NO_SUCH_VIEW = page(400, "This view is not enabled for the endpoint")
+_ONLY_GET = page(405, "Only GET is answered here")._replace(headers={"Allow": "GET"})
+_UNREADABLE = page(500, "The file cannot be read")
+
+
+def synthetic_answers() -> dict[str, Answer]:
+    """What is served under ids of its own, for trying every kind of answer."""
+    return {
+        "demo2026": Answer(encode_conference(conference("demo2026"))),
+        "unannounc": Answer(encode_conference(conference("demo2026", announced=False))),
+        "emptyconf": Answer(encode_conference(conference("demo2026", sessions=0))),
+        "htmlpage1": page(200, "Schedule"),
+        "notfound1": _NOT_FOUND,
+    }
+
+
+def api_id_of(stem: str) -> str:
+    """The API ID under which the file `{stem}.json` is served; the same everywhere.
+
+    `abcd1234` and `all-abcd1234` are served as `abcd1234`. Any other name gives an id of 12: the
+    first six of its letters and digits, and the beginning of its digest.
+    """
+    stem = unicodedata.normalize("NFC", stem)
+    name = stem.removeprefix("all-")
+    if parse_api_id(name) == name:
+        return name
+    readable = re.sub(r"[^a-z0-9]", "", name.lower())[:6]
+    digest = base64.b32encode(hashlib.sha256(stem.encode()).digest()).decode().lower()
+    return (readable + digest)[:12]
+
+
+class Documents:
+    """What a double serves: the documents given, before a folder's, before the synthetic ones."""
+
+    def __init__(
+        self, given: Mapping[str, bytes] | None = None, *, folder: Path | None = None
+    ) -> None:
+        """List the `*.json` files of a folder; each is read again, byte for byte, when asked for.
+
+        Raises:
+            ValueError: an id is no API ID, or two files of the folder have the same.
+            OSError: the folder cannot be listed.
+        """
+        self._answers: dict[str, Answer | Path] = {**synthetic_answers()}
+        self._answers |= _by_api_id(folder.iterdir()) if folder else {}
+        for api_id, body in (given or {}).items():
+            self.put(api_id, Answer(body))
+
+    @property
+    def api_ids(self) -> tuple[str, ...]:
+        """Every id that is served, sorted."""
+        return tuple(sorted(self._answers))
+
+    def put(self, api_id: str, answer: Answer) -> None:
+        """Serve this from now on.
+
+        Raises:
+            ValueError: this is no API ID.
+        """
+        if parse_api_id(api_id) != api_id:
+            raise ValueError(f"{api_id!r} is no API ID: 8 to 12 letters or digits")
+        self._answers[api_id] = answer
+
+    async def answer(self, method: str, target: str) -> Answer:
+        """What Sessionize would say; a file that has gone since is an unknown id."""
+        asked = _TARGET.fullmatch(target)
+        found = self._answers.get(asked[1]) if asked else None
+        if asked is None or found is None:
+            return _NOT_FOUND
+        if method != "GET":
+            return _ONLY_GET
+        if asked[2] != "All":
+            return _NO_SUCH_VIEW
+        if isinstance(found, Answer):
+            return found
+        try:
+            return Answer(await asyncio.to_thread(found.read_bytes))
+        except FileNotFoundError:
+            return _NOT_FOUND
+        except OSError:
+            logger.exception("cannot serve %s", found)
+            return _UNREADABLE
+
+
+def _by_api_id(files: Iterable[Path]) -> dict[str, Path]:
+    listed: dict[str, Path] = {}
+    for file in sorted(files):
+        if file.suffix != ".json" or not file.is_file():
+            continue
+        other = listed.setdefault(api_id_of(file.stem), file)
+        if other is not file:
+            raise ValueError(f"{other.name} and {file.name} would be served under the same API ID")
+    return listed
