@@ -37,12 +37,12 @@ DEMO_API_ID = "demo2026"
 
 _GO_ON = """
 [bold]How to go on[/]
-  spreaview-sync up                  everything, until Ctrl-C; in another terminal:
-  spreaview-sync request --wait \\
+  .venv/bin/spreaview-sync up        everything, until Ctrl-C; then in another terminal:
+  .venv/bin/spreaview-sync request --wait \\
       --organization-id {organization} \\
       --event-id {event} \\
       --api-id {api_id} --from {starts_on} --to {ends_on} --time-zone {zone}
-  spreaview-sync --help              the other commands
+  .venv/bin/spreaview-sync --help    the other commands
 """
 
 
@@ -83,7 +83,8 @@ async def _sync(console: Console, addresses: Addresses, partitions: int, *, as_j
     console.print("\n[bold]The events[/], as dashboards receive them")
     async with asyncio.timeout(_OUTCOME_SECONDS), _events(addresses.kafka, partitions) as events:
         async for event in events:
-            console.print(show.event_line(event.position, event.type, event.data))
+            line = show.event_line(event.position, event.type, event.data)
+            console.print(line, no_wrap=True, overflow="ellipsis")
             if event.type in _TERMINAL:
                 break
     async with database(addresses.database_url, pool_size=1) as engine:
@@ -108,7 +109,8 @@ async def _report(
             starts_on=request.window.starts_on,
             ends_on=request.window.ends_on,
             zone=request.window.time_zone,
-        )
+        ),
+        soft_wrap=True,
     )
     if as_json:
         told = {"sync_run": run, "skipped_sessions": skipped, "sessions": sessions}

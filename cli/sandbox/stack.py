@@ -30,19 +30,19 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
             since a relay's checkpoint in one speaks of the other.
         cli.sandbox.errors.SandboxError: a server does not start; the text holds its last words.
     """
-    local = settings.database_url is None
-    if local != (settings.kafka_bootstrap_servers is None):
+    if (settings.database_url is None) != (settings.kafka_bootstrap_servers is None):
         raise SettingsError(
             "SPREAVIEW_DATABASE_URL and SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS belong together: set "
             "both, or neither to have a local sandbox"
         )
     async with AsyncExitStack() as stack:
-        database_url = settings.database_url or await stack.enter_async_context(
-            postgres(settings.data_dir / "postgres")
-        )
-        brokers = settings.kafka_bootstrap_servers or await stack.enter_async_context(
-            kafka(log_path=settings.data_dir / "kafka.log")
-        )
+        database_url, brokers = settings.database_url, settings.kafka_bootstrap_servers
+        if database_url is None:
+            data = settings.data_dir / "postgres"
+            database_url = await stack.enter_async_context(postgres(data))
+        if brokers is None:
+            log_path = settings.data_dir / "kafka.log"
+            brokers = await stack.enter_async_context(kafka(log_path=log_path))
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
             double = await stack.enter_async_context(sessionize_double(Documents()))
@@ -50,6 +50,6 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
         async with database(database_url, pool_size=2) as engine:
             await migrate(engine)
             await prepare(engine)
-            if local:
+            if settings.kafka_bootstrap_servers is None:
                 await Checkpoints(engine).reset(CHECKPOINT)
         yield Addresses(database_url, brokers, sessionize_base_url)
