@@ -45,8 +45,8 @@ class EventLog:
             found = await connection.execute(
                 statements.CLOCK_AND_OUTCOME, {"outcome_id": outcome_id}
             )
-            now, is_over = found.one().tuple()
-        return now, is_over
+            row = found.one()
+        return row.now, row.is_over
 
     async def append(
         self,
