@@ -1,6 +1,7 @@
 """Fixtures that every test may use. Servers are real and live as long as the test run."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,9 +39,8 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield url
 
 
-@pytest_asyncio.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
-    """A migrated database of the test's own."""
+@asynccontextmanager
+async def _own_database(postgres_url: str) -> AsyncIterator[str]:
     name = f"test_{uuid4().hex}"
     server, _, _ = postgres_url.rpartition("/")
     async with database(f"{server}/postgres", pool_size=2) as engine:
@@ -59,6 +59,20 @@ async def _administer(engine: AsyncEngine, statement: str) -> None:
 
 
 @pytest_asyncio.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with _own_database(postgres_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database of the module's own."""
+    async with _own_database(postgres_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     async with database(database_url, pool_size=20) as engine:
         yield engine
@@ -69,8 +83,15 @@ async def log(engine: AsyncEngine) -> EventLog:
     return EventLog(engine)
 
 
-@pytest_asyncio.fixture(scope="session")
-async def sandbox_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The sandbox's broker, shared: tests use event ids of their own."""
+@pytest_asyncio.fixture(scope="module")
+async def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The sandbox's broker, one for the module."""
     async with kafka(log_path=tmp_path_factory.mktemp("kafka") / "kafka.log") as address:
+        yield address
+
+
+@pytest_asyncio.fixture
+async def own_kafka(tmp_path: Path) -> AsyncIterator[str]:
+    """The sandbox's broker, one for the test."""
+    async with kafka(log_path=tmp_path / "kafka.log") as address:
         yield address

@@ -71,18 +71,19 @@ async def _ready(server: Guarded, port: int) -> bool:
     """Wait for the broker to answer; False if it ended instead."""
     async with asyncio.timeout(_READY_SECONDS):
         while server.is_running:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return await _answers(port)
+            if await answers(port):
+                return True
+            await asyncio.sleep(_LOOK_SECONDS)
     return False
 
 
-async def _answers(port: int) -> bool:
+async def answers(port: int) -> bool:
+    """Whether a broker on this port of 127.0.0.1 tells its metadata."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
     admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
     try:
         await admin.start()

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -74,9 +75,11 @@ async def plain(engine: AsyncEngine, appends: int, size: int) -> None:
             )
 
 
-async def rate(what: str, events: int, work: Callable[[], Awaitable[object]]) -> float:
+async def rate(
+    what: str, events: int, at_once: int, work: Callable[[], Awaitable[object]]
+) -> float:
     began = time.perf_counter()
-    await work()
+    await asyncio.gather(*(work() for _ in range(at_once)))
     per_second = events / (time.perf_counter() - began)
     print(f"{what:<34} {per_second:10,.0f} events/s", flush=True)
     return per_second
@@ -88,16 +91,8 @@ async def measure(engine: AsyncEngine, events: int) -> None:
         appends = max(1, events // writers // size)
         total = appends * writers * size
         shape = f"{writers} writers x {size}"
-
-        async def all_of(way: Callable[[], Awaitable[object]], writers: int = writers) -> None:
-            await asyncio.gather(*(way() for _ in range(writers)))
-
-        base = await rate(
-            f"plain   {shape}", total, lambda: all_of(lambda: plain(engine, appends, size))
-        )
-        ours = await rate(
-            f"append  {shape}", total, lambda: all_of(lambda: append(log, appends, size))
-        )
+        base = await rate(f"plain   {shape}", total, writers, partial(plain, engine, appends, size))
+        ours = await rate(f"append  {shape}", total, writers, partial(append, log, appends, size))
         print(f"{'':<34} {ours / base:10.2f} of plain")
     head = await log.head()
 
@@ -113,8 +108,8 @@ async def measure(engine: AsyncEngine, events: int) -> None:
             for recorded in page:
                 _ = recorded.event
 
-    await rate("read", head, read)
-    await rate("read, typed", head, read_typed)
+    await rate("read", head, 1, read)
+    await rate("read, typed", head, 1, read_typed)
 
 
 async def main() -> None:

@@ -1,0 +1,107 @@
+"""Every announced real document is imported as it says; the unannounced one is told apart."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from cli.connections import database
+from tests.support.corpus import CORPUS, expected, lay_out, load, needs_corpus, plain_server
+from tests.support.line import rows
+from tests.support.processes import Up, environment, request, up
+
+pytestmark = needs_corpus
+
+SCHEDULES = {
+    "droidkaigi1": ("all-droidkaigi-2018", "2018-02-08", "2018-02-09", "Asia/Tokyo"),
+    "orlando2020": ("all-orlandocodecamp-2020", "2020-03-28", "2020-03-28", "America/New_York"),
+    "sample2017": ("all-sessionize-sample", "2017-05-27", "2017-05-28", "UTC"),
+    "gablinz2022": ("all-gab-linz-2022", "2022-05-06", "2022-05-06", "Europe/Vienna"),
+    "mauiday2026": ("all-mauiday-cologne-2026", "2026-10-23", "2026-10-23", "Europe/Berlin"),
+    "gablinz2020": ("all-gab-linz-2020-unannounced", "2020-04-24", "2020-04-24", "Europe/Vienna"),
+}
+UNANNOUNCED = "gablinz2020"
+
+
+def file_of(api_id: str) -> Path:
+    return CORPUS / "schedules" / f"{SCHEDULES[api_id][0]}.json"
+
+
+@pytest.fixture(scope="module")
+def running_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("served")
+    lay_out({api_id: file_of(api_id) for api_id in SCHEDULES}, folder)
+    with plain_server(folder) as base_url:
+        data_dir = tmp_path_factory.mktemp("real")
+        with up(environment(data_dir=str(data_dir), sessionize_base_url=base_url)) as running:
+            yield running
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("api_id", [key for key in SCHEDULES if key != UNANNOUNCED])
+async def test_a_real_schedule_is_imported_as_it_says(running_up: Up, api_id: str) -> None:
+    _, first, last, zone = SCHEDULES[api_id]
+    event_id = uuid4()
+    code, told = request(
+        running_up.environment,
+        event_id=event_id,
+        organization_id=uuid4(),
+        api_id=api_id,
+        days=(first, last),
+        time_zone=zone,
+    )
+    assert code == 0, told
+    days = (date.fromisoformat(first), date.fromisoformat(last))
+    assert await imported(running_up, event_id) == expected(load(file_of(api_id)), days, zone)
+
+
+async def imported(running: Up, event_id: UUID) -> dict[str, dict[str, Any]]:
+    """What the public views say, keyed as `expected` is."""
+    async with database(running.database_url, pool_size=1) as engine:
+        sessions = await rows(engine, "sessions", event_id)
+        rooms = await rows(engine, "rooms", event_id)
+        speakers = await rows(engine, "event_speakers", event_id)
+        links = await rows(engine, "session_speakers", event_id)
+    room_keys = {room["room_id"]: room["sessionize_id"] for room in rooms}
+    speaker_keys = {speaker["speaker_id"]: speaker["sessionize_id"] for speaker in speakers}
+    links.sort(key=lambda link: int(str(link["ordinal"])))
+    lineup: dict[object, list[object]] = {}
+    for link in links:
+        lineup.setdefault(link["session_id"], []).append(speaker_keys[link["speaker_id"]])
+    left_out = {
+        *("spreaview_event_id", "organization_id", "sessionize_id", "position", "status"),
+        *("session_id", "session_code", "room_id", "speaker_id"),
+    }
+
+    def columns(row: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in row.items() if name not in left_out}
+
+    return {
+        "sessions": {
+            str(s["sessionize_id"]): columns(s)
+            | {
+                "room": room_keys[s["room_id"]],
+                "speakers": lineup.get(s["session_id"], []),
+            }
+            for s in sessions
+        },
+        "rooms": {str(r["sessionize_id"]): columns(r) for r in rooms},
+        "speakers": {str(p["sessionize_id"]): columns(p) for p in speakers},
+    }
+
+
+def test_an_unannounced_schedule_is_told_apart(running_up: Up) -> None:
+    _, first, last, zone = SCHEDULES[UNANNOUNCED]
+    code, told = request(
+        running_up.environment,
+        event_id=uuid4(),
+        organization_id=uuid4(),
+        api_id=UNANNOUNCED,
+        days=(first, last),
+        time_zone=zone,
+    )
+    assert code == 1
+    assert told["sync_run"]["failure_code"] == "schedule_not_announced"

@@ -1,0 +1,260 @@
+"""One `SyncRequested` becomes rows that SpreaView can query."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
+
+from cli.sandbox.conference import conference, conference_window, encode_conference
+from contracts import identity
+from contracts.messages import SyncRequested, Window, encode_request
+from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
+from messaging.requests import publish_request
+from tests.support.line import ORGANIZATION, Line, a_request, the_line
+
+pytestmark = pytest.mark.asyncio
+
+WINDOW = conference_window()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Line]:
+    async with the_line(module_kafka, module_database_url) as line:
+        yield line
+
+
+def served(line: Line, api_id: str, **changes: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(encode_conference(conference(api_id, **changes)))
+    serve(line, api_id, document)
+    return document
+
+
+def serve(line: Line, api_id: str, document: object) -> None:
+    line.double.serve(api_id, json.dumps(document).encode())
+
+
+async def test_a_conference_is_imported(line: Line) -> None:
+    document = served(line, "import01")
+    request = a_request("import01", WINDOW)
+    run = await line.sync(request)
+    assert run["status"] == "completed"
+    assert (run["requested_by"], run["api_id_masked"]) == ("Ada Example", "im******")
+
+    zone = ZoneInfo("Europe/Vienna")
+    days = (WINDOW.starts_on, WINDOW.ends_on)
+
+    def inside(session: dict[str, Any]) -> bool:
+        if not session["startsAt"]:
+            return False
+        return days[0] <= datetime.fromisoformat(session["startsAt"]).date() <= days[1]
+
+    expected = {s["id"]: s for s in document["sessions"] if inside(s)}
+    rooms = {r["room_id"]: r for r in await line.rows("rooms", request.spreaview_event_id)}
+    sessions = await line.rows("sessions", request.spreaview_event_id)
+    assert {s["sessionize_id"] for s in sessions} == set(expected)
+    for session in sessions:
+        source = expected[str(session["sessionize_id"])]
+        starts_at = datetime.fromisoformat(source["startsAt"]).replace(tzinfo=zone)
+        assert session["starts_at"] == starts_at
+        assert rooms[session["room_id"]]["sessionize_id"] == str(source["roomId"])
+        assert session["status"] == "scheduled"
+    skipped = await line.rows("skipped_sessions", request.spreaview_event_id)
+    assert {s["sessionize_id"] for s in skipped} == {
+        s["id"] for s in document["sessions"] if not inside(s)
+    }
+    assert {s["reason"] for s in skipped} == {"before_window", "after_window", "unscheduled"}
+
+
+async def test_a_repeated_sync_of_the_same_schedule_is_silent(line: Line) -> None:
+    served(line, "repeat01")
+    first = a_request("repeat01", WINDOW)
+    await line.sync(first)
+    event = first.spreaview_event_id
+    views = ("rooms", "event_speakers", "sessions", "session_speakers", "skipped_sessions")
+    before = {view: await line.rows(view, event) for view in views}
+    events_before = await line.types(event)
+
+    await line.sync(a_request("repeat01", WINDOW, event_id=event))
+
+    assert {view: await line.rows(view, event) for view in views} == before
+    assert await line.types(event) == [*events_before, "SyncStarted", "SyncCompleted"]
+
+
+async def test_the_same_request_again_appends_nothing(line: Line) -> None:
+    served(line, "again001")
+    request = a_request("again001", WINDOW)
+    await line.sync(request)
+    events_before = await line.types(request.spreaview_event_id)
+    await publish_request(line.producer, request)
+    # A later request of the same event is worked on after it: when that is over, so is the repeat.
+    await line.sync(a_request("again001", WINDOW, event_id=request.spreaview_event_id))
+    assert await line.types(request.spreaview_event_id) == [
+        *events_before,
+        "SyncStarted",
+        "SyncCompleted",
+    ]
+
+
+async def test_a_session_that_goes_and_returns_keeps_its_code(line: Line) -> None:
+    document = served(line, "return01")
+    request = a_request("return01", WINDOW)
+    event = request.spreaview_event_id
+    await line.sync(request)
+    sessions = document["sessions"]
+    gone = next(s for s in sessions if (s["startsAt"] or "").startswith("2026-05-28"))
+    serve(line, "return01", {**document, "sessions": [s for s in sessions if s is not gone]})
+    await line.sync(a_request("return01", WINDOW, event_id=event))
+    rows = {row["sessionize_id"]: row for row in await line.rows("sessions", event)}
+    assert rows[gone["id"]]["status"] == "withdrawn"
+    code = rows[gone["id"]]["session_code"]
+
+    serve(line, "return01", document)
+    run = await line.sync(a_request("return01", WINDOW, event_id=event))
+    assert run["counts"]["sessions"]["restored"] == 1  # type: ignore[index]
+    rows = {row["sessionize_id"]: row for row in await line.rows("sessions", event)}
+    assert (rows[gone["id"]]["status"], rows[gone["id"]]["session_code"]) == ("scheduled", code)
+
+
+async def test_windows_that_tile_the_days_import_every_session_once(line: Line) -> None:
+    """Twenty SpreaView events share one API ID, each with a day of its own."""
+    document = served(line, "tiling01", days=18, sessions=180)
+    first_day = date(2026, 5, 27)  # workshops on the day before, and on the day after
+    requests = [
+        a_request("tiling01", Window(starts_on=day, ends_on=day, time_zone="Europe/Vienna"))
+        for day in (first_day + timedelta(days=n) for n in range(20))
+    ]
+    await asyncio.gather(*(publish_request(line.producer, r) for r in requests))
+    runs = [await line.ended(r.request_id) for r in requests]
+    assert {run["status"] for run in runs} == {"completed"}
+    imported = [
+        str(session["sessionize_id"])
+        for request in requests
+        for session in await line.rows("sessions", request.spreaview_event_id)
+    ]
+    assert sorted(imported) == sorted(s["id"] for s in document["sessions"] if s["startsAt"])
+
+
+@pytest.mark.parametrize(
+    ("api_id", "code"),
+    [
+        ("unannounc", "schedule_not_announced"),
+        ("emptyconf", "schedule_empty"),
+        ("htmlpage1", "endpoint_not_json"),
+        ("notfound1", "api_id_not_found"),
+        ("sessionize.com", "invalid_api_id"),
+    ],
+)
+async def test_a_run_that_fails_says_why_and_what_to_do(line: Line, api_id: str, code: str) -> None:
+    request = a_request(api_id, WINDOW)
+    run = await line.sync(request)
+    assert (run["status"], run["failure_code"]) == ("failed", code)
+    assert run["failure_message"]
+    assert run["failure_remedy"]
+    assert await line.rows("sessions", request.spreaview_event_id) == []
+
+
+async def test_an_invalid_request_ends_and_names_the_field(line: Line) -> None:
+    request = a_request("demo2026", replace(WINDOW, time_zone="Europe/Wien"))
+    run = await line.sync(request)
+    assert run["failure_code"] == "invalid_request"
+    assert "window.time_zone" in str(run["failure_message"])
+
+    ids = {"request_id": str(uuid4()), "organization_id": str(uuid4())}
+    ids["spreaview_event_id"] = str(uuid4())
+    await line.producer.send_and_wait(SYNC_REQUESTS, json.dumps(ids).encode())
+    run = await line.ended(UUID(ids["request_id"]))
+    assert run["failure_code"] == "invalid_request"
+    assert "sessionize_api_id" in str(run["failure_message"])
+
+
+async def test_an_event_stays_with_its_organization(line: Line) -> None:
+    served(line, "belongs1")
+    mine = a_request("belongs1", WINDOW)
+    await line.sync(mine)
+    theirs = a_request(
+        "belongs1", WINDOW, event_id=mine.spreaview_event_id, organization_id=uuid4()
+    )
+    run = await line.sync(theirs)
+    assert run["failure_code"] == "invalid_request"
+    assert "organization_id" in str(run["failure_message"])
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (b"not JSON", []),
+        (b"\xff\xfe", [("traceparent", b"\xff\xff")]),
+        (b'{"request_id": "0b9d5f0e-1c2d-4e3f-8a4b-5c6d7e8f9a0b"}', []),
+        (None, []),
+    ],
+)
+async def test_a_message_without_readable_ids_is_set_aside_and_the_rest_goes_on(
+    line: Line, value: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    served(line, "goeson01")
+    request = a_request("goeson01", WINDOW)
+    sent = await line.producer.send_and_wait(
+        SYNC_REQUESTS, value, key=b"poison", headers=headers, partition=3
+    )
+    await line.producer.send_and_wait(SYNC_REQUESTS, encode_request(request), partition=3)
+    assert (await line.ended(request.request_id))["status"] == "completed"
+
+    letters = [r for r in await all_of(line, DEAD_LETTERS) if _offset(r) == sent.offset]
+    (letter,) = letters
+    told = dict(letter.headers)
+    assert told["spreaview-topic"] == SYNC_REQUESTS.encode()
+    assert told["spreaview-reason"]
+    assert (letter.value or b"") == (value or b"")
+    for name, raw in headers:
+        assert told[name] == raw
+
+
+def _offset(record: Any) -> int:
+    return int(dict(record.headers)["spreaview-offset"])
+
+
+async def all_of(line: Line, topic: str) -> list[Any]:
+    """Every record of a topic, up to its end."""
+    partitions = [TopicPartition(topic, number) for number in range(DEFAULT_PARTITIONS)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=line.addresses.kafka, auto_offset_reset="earliest"
+    )
+    consumer.assign(partitions)
+    await consumer.start()
+    try:
+        records: list[Any] = []
+        while more := await consumer.getmany(timeout_ms=1000):
+            records += [record for batch in more.values() for record in batch]
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def test_requests_of_other_events_do_not_wait_for_a_failing_one(line: Line) -> None:
+    """One event's failure is its own: the others of the same batch complete."""
+    served(line, "mixture1")
+    requests: list[SyncRequested] = [
+        a_request("notfound1" if n % 5 == 0 else "mixture1", WINDOW) for n in range(20)
+    ]
+    await asyncio.gather(*(publish_request(line.producer, r) for r in requests))
+    statuses = [(await line.ended(r.request_id))["status"] for r in requests]
+    assert statuses == ["failed" if n % 5 == 0 else "completed" for n in range(20)]
+
+
+async def test_speakers_belong_to_the_organization(line: Line) -> None:
+    document = served(line, "speakers1")
+    one, two = a_request("speakers1", WINDOW), a_request("speakers1", WINDOW)
+    await line.sync(one)
+    await line.sync(two)
+    of_one = {r["speaker_id"] for r in await line.rows("event_speakers", one.spreaview_event_id)}
+    of_two = {r["speaker_id"] for r in await line.rows("event_speakers", two.spreaview_event_id)}
+    assert of_one == of_two
+    assert of_one <= {identity.speaker_id(ORGANIZATION, s["id"]) for s in document["speakers"]}

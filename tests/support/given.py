@@ -1,0 +1,141 @@
+"""The decider's bench: given documents imported before, when one more comes, then these events.
+
+    given(document(talk("1"))).when(document(talk("2"))).changes == ["SessionWithdrawn 1 …", …]
+
+Documents go through the same reading and normalising as in a run;
+past events go through their stored form, as they do when they are read from the log.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from contracts.canonical import canonical
+from contracts.codec import JsonObject, join, take_apart, to_event
+from contracts.events import ImportEvent, Source, SyncCompleted
+from contracts.messages import Window
+from tests.support.documents import WINDOW
+from worker.decide import decide
+from worker.document import parse_document
+from worker.normalise import normalise
+from worker.placing import Order
+from worker.schedule import Schedule
+from worker.state import State, fold
+from worker.window import bounds_of, zone_of
+
+ORGANIZATION = UUID("00000000-0000-4000-8000-00000000aaaa")
+EVENT = UUID("00000000-0000-4000-8000-00000000bbbb")
+SOURCE = Source(
+    digest="ab" * 32, size_bytes=1, fetched_at=datetime(2026, 5, 20, tzinfo=UTC), fetch_ms=2
+)
+E = TypeVar("E", bound=ImportEvent)
+
+
+def schedule_of(source: JsonObject | bytes, window: Window = WINDOW) -> Schedule:
+    """The schedule that a document means."""
+    body = source if isinstance(source, bytes) else json.dumps(source).encode()
+    return normalise(
+        parse_document(body),
+        organization_id=ORGANIZATION,
+        spreaview_event_id=EVENT,
+        zone=zone_of(window),
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run appends."""
+
+    events: list[ImportEvent]
+
+    @property
+    def changes(self) -> list[str]:
+        """A line for every event but `SyncCompleted`, which is the last one."""
+        assert isinstance(self.events[-1], SyncCompleted)
+        return [_line(event) for event in self.events[:-1]]
+
+    @property
+    def completed(self) -> SyncCompleted:
+        return self.the(SyncCompleted)
+
+    @property
+    def warnings(self) -> list[str]:
+        """`code ids` of each."""
+        return [" ".join((w.code, *w.sessionize_ids)) for w in self.completed.warnings]
+
+    def all(self, event_type: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, event_type)]
+
+    def the(self, event_type: type[E]) -> E:
+        """The only event of a type."""
+        (event,) = self.all(event_type)
+        return event
+
+
+@dataclass(frozen=True)
+class History:
+    """A stream."""
+
+    events: list[ImportEvent] = field(default_factory=list)
+    runs: int = 0
+
+    @property
+    def state(self) -> State:
+        return fold(_read_back(event) for event in self.events)
+
+    def when(
+        self, source: JsonObject | bytes, window: Window = WINDOW, *, force: bool = False
+    ) -> Outcome:
+        """The outcome of one more run."""
+        schedule = schedule_of(source, window)
+        return Outcome(decide(self.state, schedule, self.order(window, force), SOURCE, 3))
+
+    def after(
+        self, source: JsonObject | bytes, window: Window = WINDOW, *, force: bool = False
+    ) -> "History":
+        """The stream with that outcome appended."""
+        return History(self.events + self.when(source, window, force=force).events, self.runs + 1)
+
+    def edited(self, edit: Callable[[ImportEvent], ImportEvent]) -> "History":
+        """The stream as if its events had been written differently."""
+        return History([edit(event) for event in self.events], self.runs)
+
+    def order(self, window: Window = WINDOW, force: bool = False) -> Order:
+        """The request of the next run, an hour after the one before."""
+        return Order(
+            sync_id=UUID(int=self.runs + 1),
+            organization_id=ORGANIZATION,
+            spreaview_event_id=EVENT,
+            bounds=bounds_of(window),
+            ordered_at=datetime(2026, 5, 20, tzinfo=UTC) + timedelta(hours=self.runs),
+            force=force,
+        )
+
+
+def given(*sources: JsonObject | bytes, window: Window = WINDOW) -> History:
+    """The stream after these documents were imported, one after the other."""
+    history = History()
+    for source in sources:
+        history = history.after(source, window)
+    return history
+
+
+def _read_back(event: ImportEvent) -> ImportEvent:
+    plain = take_apart(event)
+    personal = plain.personal.body.decode() if plain.personal else None
+    return to_event(
+        plain.type,
+        join(plain.type, plain.schema_version, canonical(plain.data).decode(), personal),
+    )
+
+
+def _line(event: ImportEvent) -> str:
+    """`RoomImported 7 updated: name`, `SessionWithdrawn 1 missing_from_source, was imported`."""
+    words = [type(event).__name__, getattr(event, "sessionize_id", "")]
+    words += [getattr(event, name) for name in ("change", "reason") if hasattr(event, name)]
+    details = getattr(event, "changed_fields", ()) or getattr(event, "missing", ())
+    line = " ".join(words) + (f": {', '.join(details)}" if details else "")
+    return line + (", was imported" if getattr(event, "was_imported", False) else "")

@@ -1,0 +1,105 @@
+"""Real processes: the command line as its users start it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (str(Path(sys.executable).with_name("spreaview-sync")),)
+PATIENCE = 90.0
+"""Seconds after which a process that does not do its part is a fault."""
+
+
+class Up(NamedTuple):
+    """A running `up`."""
+
+    process: subprocess.Popen[str]
+    database_url: str
+    kafka: str
+    environment: dict[str, str]
+    logged: Path
+    """What it writes to standard error."""
+
+    def children(self) -> list[psutil.Process]:
+        """Every process that `up` has started, and theirs."""
+        started: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return started
+
+    def stop(self) -> int:
+        """End it as an operator does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of a command: this one without its settings, and the settings given."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SPREAVIEW_")}
+    return kept | {f"SPREAVIEW_{name.upper()}": value for name, value in settings.items()}
+
+
+def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=dict(env),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@contextmanager
+def up(env: dict[str, str]) -> Iterator[Up]:
+    """A running `up`, entered when it says that it is ready; ended at the end if it is not."""
+    logged = Path(env["SPREAVIEW_DATA_DIR"]).with_suffix(".log")
+    with logged.open("w") as stderr:
+        process = subprocess.Popen(
+            [*COMMAND, "up"], env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("ready "), f"up said {line!r}; {logged.read_text()}"
+        told = dict(word.split("=", 1) for word in line.split()[1:])
+        yield Up(process, told["database"], told["kafka"], env, logged)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def request(
+    env: Mapping[str, str],
+    *,
+    event_id: object,
+    organization_id: object,
+    api_id: str,
+    days: tuple[str, str],
+    time_zone: str,
+    more: tuple[str, ...] = (),
+) -> tuple[int, dict[str, Any]]:
+    """`request --wait --json`: the exit code and what it printed."""
+    done = run(
+        *("request", "--wait", "--json", "--event-id", str(event_id)),
+        *("--organization-id", str(organization_id), "--api-id", api_id),
+        *("--from", days[0], "--to", days[1], "--time-zone", time_zone, *more),
+        env=env,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
