@@ -12,7 +12,9 @@ import pwd
 import signal
 import sys
 
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_SECUREBITS = 1, 8, 28
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_NO_SETUID_FIXUP = 1 << 2
 _CAP_DAC_OVERRIDE = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -39,6 +41,8 @@ def become(uid: int) -> None:
     linux = sys.platform == "linux"
     libc = ctypes.CDLL(None, use_errno=True) if linux else None
     if libc:
+        # access(2), by which PostgreSQL looks for its programs, ignores capabilities otherwise.
+        libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     user = pwd.getpwuid(uid)
     os.setgroups([])
@@ -48,9 +52,12 @@ def become(uid: int) -> None:
         bit = 1 << _CAP_DAC_OVERRIDE
         header = _Header(_CAPABILITY_VERSION_3, 0)
         sets = (_Sets * 2)(_Sets(bit, bit, bit), _Sets(0, 0, 0))
-        # Where root lacks the capability (some containers) the server goes without it.
+        # Where root lacks the capability (some containers) the server goes without it, and
+        # without any other.
         if libc.capset(ctypes.byref(header), ctypes.byref(sets)) == 0:
             libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+        else:
+            libc.capset(ctypes.byref(header), ctypes.byref((_Sets * 2)()))
 
 
 def die_with_parent() -> None:
