@@ -114,7 +114,7 @@ async def _worker(
         ),
         _now,
     )
-    handler = Handler(log, sessionize, identity, VERSION, _now)
+    handler = Handler(log, sessionize, identity, VERSION)
     relay = Relay(
         log,
         identity,

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     fetch_attempts: Annotated[
         int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
     ] = 3
+    fetch_concurrency: Annotated[
+        int, Field(ge=1, description="fetches from Sessionize at once", examples=["4"])
+    ] = 4
 
     worker_concurrency: Annotated[
         int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])

@@ -3,11 +3,12 @@
     decide(state, schedule, order, source, duration) → the events of the outcome
 
 Sessions that start in the window are imported, with the rooms and speakers they refer to; the
-others are skipped with the reason; what is gone is withdrawn. An entity is emitted only if it
+others are skipped with the reason; what is gone is withdrawn, unless so much is gone that it looks
+like a mistake: then it is held back. An entity is emitted only if it
 differs from what SpreaView shows, so that a repeated sync is silent.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -30,7 +31,13 @@ from contracts.events import (
 )
 from worker import refusal
 from worker.difference import Difference, difference
-from worker.placing import Order, Placed, place_sessions
+from worker.guard import (
+    guard_warnings,
+    held_sessions,
+    judge_removals,
+    news_of_withholding,
+)
+from worker.placing import Order, place_sessions
 from worker.schedule import Schedule
 from worker.state import Skip, State
 from worker.warnings import capped
@@ -42,12 +49,16 @@ def decide(
     """The outcome of a run, `SyncCompleted` last: nothing but that if nothing changed.
 
     Raises:
-        Refusal: the schedule is empty, unreadable throughout or not announced. It changes nothing.
+        Refusal: the schedule is empty, unreadable throughout, not announced or replaced by another.
+            It changes nothing.
     """
     _refuse_what_is_no_schedule(schedule)
     placed = place_sessions(state, schedule, order)
-    used_rooms = {session.room_id for session in placed.sessions.values()}
-    used_speakers = {s for session in placed.sessions.values() for s in session.speaker_ids}
+    verdict = judge_removals(state, schedule, placed, order)
+    skips = {key: skip for key, skip in placed.skips.items() if key not in verdict.held}
+    shown = [*placed.sessions.values(), *(state.sessions[key] for key in verdict.held)]
+    used_rooms = {session.room_id for session in shown}
+    used_speakers = {speaker for session in shown for speaker in session.speaker_ids}
     wanted_rooms = {
         key: room
         for key, room in (state.rooms | schedule.rooms).items()
@@ -65,24 +76,25 @@ def decide(
         state.past_sessions,
         placed.sessions,
         force=order.force,
-        leaving=placed.skips,
+        leaving=skips.keys() | verdict.held,
     )
     return [
         *_imported(rooms, speakers, sessions, order),
-        *_new_skips(placed, state),
+        *_new_skips(skips, state),
         *_withdrawn_sessions(sessions, state, schedule, order),
         *_withdrawn_speakers(speakers, schedule, order),
         *_withdrawn_rooms(rooms, schedule, order),
+        *news_of_withholding(state, verdict, order),
         SyncCompleted(
             **order.facts(),
             ordered_at=order.ordered_at,
             counts=AllCounts(
-                sessions=sessions.counts(skipped=len(placed.skips)),
+                sessions=sessions.counts(skipped=len(skips), withheld=len(verdict.held)),
                 speakers=speakers.counts(),
                 rooms=rooms.counts(),
             ),
-            warnings=capped(placed.warnings),
-            withheld=(),
+            warnings=capped([*guard_warnings(state, verdict, order), *placed.warnings]),
+            withheld=held_sessions(state, verdict),
             unreferenced_rooms=tuple(k for k in schedule.rooms if k not in wanted_rooms),
             unreferenced_speakers=tuple(k for k in schedule.speakers if k not in wanted_speakers),
             source=source,
@@ -120,9 +132,9 @@ def _whole(entity: Room | Speaker | Session, facts: dict[str, UUID]) -> dict[str
     return {**msgspec.structs.asdict(entity), **facts}
 
 
-def _new_skips(placed: Placed, state: State) -> Iterator[Skip]:
+def _new_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
     """Skips whose facts are not those of the skip in force."""
-    for key, skip in placed.skips.items():
+    for key, skip in skips.items():
         before = state.skipped.get(key)
         if before is None or not _same_facts(skip, before):
             yield skip

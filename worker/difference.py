@@ -19,7 +19,7 @@ class Difference(Generic[Entity]):
     withdrawn: list[Entity]
     unchanged: int
 
-    def counts(self, skipped: int = 0) -> Counts:
+    def counts(self, *, skipped: int = 0, withheld: int = 0) -> Counts:
         """The counts of a run for this kind."""
         made = [change for _, change, _ in self.imported]
         return Counts(
@@ -30,6 +30,7 @@ class Difference(Generic[Entity]):
             repeated=made.count("repeated"),
             skipped=skipped,
             withdrawn=len(self.withdrawn),
+            withheld=withheld,
         )
 
 

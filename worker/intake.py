@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from faststream.kafka import KafkaRouter
@@ -31,6 +34,14 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-worker"
 
 
+class _Item(NamedTuple):
+    """A record whose ids can be read."""
+
+    record: RawRecord
+    envelope: Envelope
+    request: SyncRequested | InvalidRequestError
+
+
 class RequestIntake:
     """Works on the requests of different SpreaView events at once, on those of one in order."""
 
@@ -55,30 +66,30 @@ class RequestIntake:
 
     async def take(self, records: Sequence[RawRecord]) -> None:
         """Return when every record has an outcome in the log or stands in the dead letters."""
-        readable: dict[object, list[tuple[RawRecord, SyncRequested | InvalidRequestError]]]
-        readable = defaultdict(list)
+        received = time.monotonic()
+        readable: dict[UUID, list[_Item]] = defaultdict(list)
         for record in records:
+            envelope = _envelope(record, received)
             try:
                 request = decode_request(record.value or b"")
-                readable[request.spreaview_event_id].append((record, request))
+                readable[request.spreaview_event_id].append(_Item(record, envelope, request))
             except InvalidRequestError as invalid:
-                readable[invalid.ids.spreaview_event_id].append((record, invalid))
+                event_id = invalid.ids.spreaview_event_id
+                readable[event_id].append(_Item(record, envelope, invalid))
             except UnreadableRequestError as unreadable:
                 await self._set_aside(record, str(unreadable))
         async with asyncio.TaskGroup() as group:
             for in_order in readable.values():
                 group.create_task(self._work_through(in_order))
 
-    async def _work_through(
-        self, in_order: Sequence[tuple[RawRecord, SyncRequested | InvalidRequestError]]
-    ) -> None:
+    async def _work_through(self, in_order: Sequence["_Item"]) -> None:
         async with self._slots:
-            for record, request in in_order:
-                await self._end(record, request)
+            for item in in_order:
+                await self._end(item)
 
-    async def _end(self, record: RawRecord, request: SyncRequested | InvalidRequestError) -> None:
+    async def _end(self, item: "_Item") -> None:
         """Bring one request to its end, waiting for a database that is down."""
-        envelope = _envelope(record)
+        record, envelope, request = item
         try:
             if isinstance(request, InvalidRequestError):
                 refused = refusal.invalid_request(request.reason)
@@ -118,11 +129,12 @@ class RequestIntake:
         )
 
 
-def _envelope(record: RawRecord) -> Envelope:
+def _envelope(record: RawRecord, received: float) -> Envelope:
     headers = dict(record.headers)
     times = [record.timestamp]
     first_received = headers.get(ORDERED_AT, b"")
     if first_received.isdigit() and len(first_received) <= 15:
         times.append(int(first_received))
     traceparent = headers.get(TRACEPARENT, b"").decode("ascii", errors="replace")
-    return Envelope(datetime.fromtimestamp(min(times) / 1000, UTC), traceparent[:55] or None)
+    ordered_at = datetime.fromtimestamp(min(times) / 1000, UTC)
+    return Envelope(ordered_at, received, traceparent[:55] or None)

@@ -27,6 +27,8 @@ class Order(NamedTuple):
     bounds: Bounds
     ordered_at: datetime
     force: bool
+    allow_removals: int | None
+    api_id_fingerprint: str
 
     def facts(self) -> dict[str, UUID]:
         """The ids that every event of the run carries."""

@@ -112,6 +112,18 @@ def schedule_not_announced(sessions: int) -> Refusal:
     )
 
 
+def schedule_replaced(sessions: int) -> Refusal:
+    """All that was imported is gone."""
+    return Refusal(
+        FailureCode.SCHEDULE_REPLACED,
+        f"None of the {sessions} imported sessions is in the schedule any more: it looks like "
+        "that of another event.",
+        "Check the API ID and the dates. If the whole schedule was really replaced, sync again "
+        f"and confirm {sessions} removals (allow_removals: {sessions}). What was imported before "
+        "is kept.",
+    )
+
+
 def response_too_large(limit: int) -> Refusal:
     """More bytes than any schedule has."""
     return Refusal(

@@ -18,6 +18,8 @@ import stamina
 from contracts.events import Source
 from eventstore.model import SourceDocument
 from worker import refusal
+from worker.shared_fetch import SharedFetch
+from worker.validators import HeldBodies
 
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 
@@ -43,6 +45,8 @@ class FetchLimits(NamedTuple):
     attempts: int = 3
     longest_wait_seconds: float = 30.0
     """A Retry-After beyond this ends the run instead: the organiser should not wait."""
+    at_once: int = 4
+    """Fetches under way at the same time."""
 
 
 class Sessionize:
@@ -59,9 +63,14 @@ class Sessionize:
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._clock = clock
+        self._held = HeldBodies()
+        self._shared = SharedFetch(self._fetch, limits.at_once)
 
-    async def fetch(self, api_id: str) -> Fetched:
+    async def fetch(self, api_id: str, received: float) -> Fetched:
         """The document behind an API ID of letters and digits, as the bytes that were received.
+
+        It may be shared with others who ask for it, but its fetch began no earlier than
+        `received`, a moment of the monotonic clock.
 
         Raises:
             Refusal: with the code of what Sessionize answered; `upstream_unavailable` after the
@@ -69,6 +78,9 @@ class Sessionize:
         """
         if not (api_id.isascii() and api_id.isalnum()):
             raise refusal.invalid_api_id()
+        return await self._shared.get(api_id, received)
+
+    async def _fetch(self, api_id: str) -> Fetched:
         url = f"{self._base_url}/{api_id}/view/All"
         async for attempt in stamina.retry_context(
             on=self._may_pass,
@@ -91,15 +103,20 @@ class Sessionize:
         return error.retry_after <= self._limits.longest_wait_seconds and error.retry_after
 
     async def _attempt(self, url: str) -> Fetched:
+        held = self._held.get(url)
         fetched_at = self._clock()
         began = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._limits.attempt_seconds),
-                self._client.stream("GET", url) as response,
+                self._client.stream("GET", url, headers=held.headers if held else {}) as response,
             ):
-                self._judge_status(response)
-                body = await self._read(response)
+                if held and response.status_code == httpx.codes.NOT_MODIFIED:
+                    body = held.body
+                else:
+                    self._judge_status(response)
+                    body = await self._read(response)
+                    self._held.keep(url, response, body)
         except TimeoutError as error:
             raise _PassingRefusal(
                 f"no complete answer within {self._limits.attempt_seconds:g} seconds"

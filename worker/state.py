@@ -54,6 +54,10 @@ class State:
     open_runs: dict[UUID, SyncStarted] = field(default_factory=dict)
     """Runs that have started and have no outcome."""
     last_completed_ordered_at: datetime | None = None
+    last_completed_fingerprint: str | None = None
+    """That of the API ID of the last completed run."""
+    withheld: frozenset[str] = frozenset()
+    """Sessions whose removal the last completed run held back."""
     completed_runs: int = 0
 
 
@@ -92,7 +96,9 @@ def _evolve(state: State, event: ImportEvent) -> None:
         case SyncStarted():
             state.open_runs[event.sync_id] = event
         case SyncCompleted():
-            state.open_runs.pop(event.sync_id, None)
+            started = state.open_runs.pop(event.sync_id, None)
+            state.last_completed_fingerprint = started.api_id_fingerprint if started else None
+            state.withheld = frozenset(held.sessionize_id for held in event.withheld)
             state.organization_id = state.organization_id or event.organization_id
             state.last_completed_ordered_at = event.ordered_at
             state.completed_runs += 1

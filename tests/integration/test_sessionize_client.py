@@ -28,7 +28,7 @@ async def double() -> AsyncIterator[Double]:
 async def fetch(base_url: str, api_id: str, limits: FetchLimits = LIMITS) -> Fetched:
     async with http_client("1.2.3") as client:
         clock = lambda: datetime.now(UTC)  # noqa: E731
-        return await Sessionize(client, base_url, limits, clock).fetch(api_id)
+        return await Sessionize(client, base_url, limits, clock).fetch(api_id, 0.0)
 
 
 async def refused(base_url: str, api_id: str) -> Refusal:

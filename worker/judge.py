@@ -1,0 +1,89 @@
+"""Fetching and deciding: from a state and a checked request to the events of the outcome."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts.events import ImportEvent, SyncFailed
+from contracts.messages import RequestIds
+from eventstore.log import EventLog
+from worker.decide import decide
+from worker.document import parse_document
+from worker.normalise import normalise
+from worker.order import CheckedRequest, check_turn
+from worker.refusal import Refusal
+from worker.sessionize import Fetched, Sessionize
+from worker.state import State, fold
+
+logger = logging.getLogger(__name__)
+
+
+class Judgement(NamedTuple):
+    """What a run comes to, as long as its stream does not move."""
+
+    outcome: Sequence[ImportEvent]
+    """The terminal event is the last."""
+    fetched: Fetched | None
+    """The document it rests on, if one was received."""
+
+
+async def judge(
+    sessionize: Sessionize,
+    state: State,
+    checked: CheckedRequest,
+    *,
+    ordered_at: datetime,
+    began: float,
+    received: float,
+    fetched: Fetched | None = None,
+) -> Judgement:
+    """Fetch the schedule, unless it is `fetched`, and decide. A refusal is an outcome, too.
+
+    `began` and `received` are moments of the monotonic clock: when the work on the request began,
+    and from when on a fetch shows what the requester may expect to see.
+    """
+    request = checked.request
+    try:
+        check_turn(state, request, ordered_at)
+        if fetched is None:
+            fetched = await sessionize.fetch(checked.api_id, received)
+        schedule = normalise(
+            parse_document(fetched.body),
+            organization_id=request.organization_id,
+            spreaview_event_id=request.spreaview_event_id,
+            zone=checked.zone,
+        )
+        duration_ms = round((time.monotonic() - began) * 1000)
+        order = checked.order(ordered_at)
+        return Judgement(decide(state, schedule, order, fetched.source, duration_ms), fetched)
+    except Refusal as refused:
+        return Judgement([failed(request, ordered_at, refused, fetched)], fetched)
+
+
+def failed(
+    ids: RequestIds, ordered_at: datetime, refused: Refusal, fetched: Fetched | None = None
+) -> SyncFailed:
+    """The event of a refusal."""
+    return SyncFailed(
+        sync_id=ids.request_id,
+        organization_id=ids.organization_id,
+        spreaview_event_id=ids.spreaview_event_id,
+        ordered_at=ordered_at,
+        code=refused.code,
+        message=refused.message,
+        remedy=refused.remedy,
+        retryable=refused.retryable,
+        http_status=refused.http_status,
+        source=fetched.source if fetched else None,
+    )
+
+
+async def load_state(log: EventLog, spreaview_event_id: UUID) -> State:
+    """The state of a SpreaView event, folded from its stream."""
+    state = State()
+    async for recorded in log.read_stream(spreaview_event_id):
+        fold([recorded.event], state)
+    return state
