@@ -10,6 +10,7 @@ import typer
 
 from cli.commands import demo as demo_command
 from cli.commands import migrate as migrate_command
+from cli.commands import plan as plan_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
@@ -134,6 +135,32 @@ def request(
     )
     report = request_command.Report(wait=wait, timings=timings, timeout=timeout, as_json=as_json)
     _finish(request_command.request(_settings(quiet=True), message, report))
+
+
+@app.command()
+def plan(
+    organization_id: OrganizationId,
+    event_id: EventId,
+    api_id: ApiId,
+    from_: From,
+    to: To,
+    time_zone: TimeZone,
+    force: Force = False,
+    allow_removals: AllowRemovals = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a sync would do now, and change nothing. Ends with 1 if it would fail."""
+    message = SyncRequested(
+        request_id=uuid4(),
+        organization_id=organization_id,
+        spreaview_event_id=event_id,
+        sessionize_api_id=api_id,
+        window=Window(starts_on=from_, ends_on=to, time_zone=time_zone),
+        requested_at=now_utc(),
+        force=force,
+        allow_removals=allow_removals,
+    )
+    _finish(plan_command.plan_sync(_settings(quiet=True), message, as_json=as_json))
 
 
 @app.command("version")

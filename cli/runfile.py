@@ -66,6 +66,14 @@ def resolve_database(settings: Settings) -> str:
     return running.database_url
 
 
+def resolve_sessionize(settings: Settings) -> str:
+    """Where Sessionize is: the setting, else that of a running `up`, else the real one."""
+    running = _read(settings.data_dir)
+    return settings.sessionize_base_url or (
+        running.sessionize_base_url if running else SESSIONIZE_API
+    )
+
+
 def _read(data_dir: Path) -> Addresses | None:
     try:
         told = json.loads((data_dir / _NAME).read_text("utf-8"))

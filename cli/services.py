@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import httpx
 from faststream import FastStream
 from faststream.kafka import KafkaBroker, KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -104,16 +105,7 @@ async def _worker(
     identity = await persist("the log", log.identity, on=is_database_outage)
     client = await stack.enter_async_context(http_client(VERSION))
     producer = await stack.enter_async_context(producing(addresses.kafka))
-    sessionize = Sessionize(
-        client,
-        addresses.sessionize_base_url,
-        FetchLimits(
-            max_bytes=settings.max_document_bytes,
-            attempt_seconds=settings.fetch_seconds,
-            attempts=settings.fetch_attempts,
-        ),
-        _now,
-    )
+    sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
     handler = Handler(log, sessionize, identity, VERSION)
     relay = Relay(
         log,
@@ -125,6 +117,17 @@ async def _worker(
         batch=settings.relay_batch,
     )
     return RequestIntake(handler, producer, settings.worker_concurrency), relay
+
+
+def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:
+    """The client of Sessionize, with the limits that the settings give."""
+    limits = FetchLimits(
+        max_bytes=settings.max_document_bytes,
+        attempt_seconds=settings.fetch_seconds,
+        attempts=settings.fetch_attempts,
+        at_once=settings.fetch_concurrency,
+    )
+    return Sessionize(client, base_url, limits, _now)
 
 
 async def _declare(settings: Settings, addresses: Addresses) -> None:

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.events import SyncCompleted, SyncFailed
 from projections.queries import JsonRow
+from worker.plan import Plan, planned_changes
 
 _EVENT_WORDS = {
     "sync-started": "the run began",
@@ -24,10 +26,13 @@ _EVENT_WORDS = {
     "sync-completed": "the run is complete",
     "sync-failed": "the run failed",
 }
+_SHORT = 60
 _REASONS = {
     "before_window": "starts before the event's first day",
     "after_window": "starts after the event's last day",
     "unscheduled": "not scheduled yet",
+    "missing_from_source": "gone from Sessionize",
+    "unreferenced": "no session refers to it any more",
 }
 
 
@@ -53,6 +58,42 @@ def outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
         console.print(f"[yellow]Warning[/] ({warning['code']}): {escape(str(warning['message']))}")
     if skipped and run["status"] == "completed":
         skipped_table(console, skipped, str(run["time_zone"] or "UTC"))
+
+
+def planned(console: Console, plan: Plan, time_zone: str) -> None:
+    """What a sync would do now."""
+    outcome = plan.outcome[-1]
+    if isinstance(outcome, SyncFailed):
+        console.print(f"[bold red]The sync would fail[/] ({outcome.code}).")
+        console.print(escape(outcome.message))
+        console.print(f"[bold]What to do:[/] {escape(outcome.remedy)}")
+        return
+    changes = list(planned_changes(plan))
+    if not changes:
+        console.print("[bold]Nothing would change.[/]")
+    else:
+        table = Table("", "", "name", "what", title="A sync would now", title_justify="left")
+        for change in changes:
+            details = [
+                f"{field}: {_short(old, time_zone)} → {_short(new, time_zone)}"
+                for field, (old, new) in change.fields.items()
+            ]
+            reason = _REASONS.get(change.reason or "", change.reason)
+            what = "\n".join([*([reason] if reason else []), *details])
+            table.add_row(change.change, change.kind, escape(change.name), escape(what))
+        console.print(table)
+    if isinstance(outcome, SyncCompleted):
+        for warning in outcome.warnings:
+            console.print(f"[yellow]Warning[/] ({warning.code}): {escape(warning.message)}")
+
+
+def _short(value: object, time_zone: str) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(ZoneInfo(time_zone)).strftime("%a %d %b %Y %H:%M")
+    if isinstance(value, tuple):
+        return f"{len(value)} of them"
+    text = str(value if value is not None else "nothing").replace("\n", " ")
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
 def _counts(console: Console, run: JsonRow) -> None:
