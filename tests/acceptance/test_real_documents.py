@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from cli.connections import database
 from tests.support.corpus import CORPUS, expected, lay_out, load, needs_corpus, plain_server
-from tests.support.line import rows
 from tests.support.processes import Up, environment, request, up
+from tests.support.views import imported
 
 pytestmark = needs_corpus
 
@@ -55,42 +54,9 @@ async def test_a_real_schedule_is_imported_as_it_says(running_up: Up, api_id: st
     )
     assert code == 0, told
     days = (date.fromisoformat(first), date.fromisoformat(last))
-    assert await imported(running_up, event_id) == expected(load(file_of(api_id)), days, zone)
-
-
-async def imported(running: Up, event_id: UUID) -> dict[str, dict[str, Any]]:
-    """What the public views say, keyed as `expected` is."""
-    async with database(running.database_url, pool_size=1) as engine:
-        sessions = await rows(engine, "sessions", event_id)
-        rooms = await rows(engine, "rooms", event_id)
-        speakers = await rows(engine, "event_speakers", event_id)
-        links = await rows(engine, "session_speakers", event_id)
-    room_keys = {room["room_id"]: room["sessionize_id"] for room in rooms}
-    speaker_keys = {speaker["speaker_id"]: speaker["sessionize_id"] for speaker in speakers}
-    links.sort(key=lambda link: int(str(link["ordinal"])))
-    lineup: dict[object, list[object]] = {}
-    for link in links:
-        lineup.setdefault(link["session_id"], []).append(speaker_keys[link["speaker_id"]])
-    left_out = {
-        *("spreaview_event_id", "organization_id", "sessionize_id", "position", "status"),
-        *("session_id", "session_code", "room_id", "speaker_id"),
-    }
-
-    def columns(row: dict[str, object]) -> dict[str, object]:
-        return {name: value for name, value in row.items() if name not in left_out}
-
-    return {
-        "sessions": {
-            str(s["sessionize_id"]): columns(s)
-            | {
-                "room": room_keys[s["room_id"]],
-                "speakers": lineup.get(s["session_id"], []),
-            }
-            for s in sessions
-        },
-        "rooms": {str(r["sessionize_id"]): columns(r) for r in rooms},
-        "speakers": {str(p["sessionize_id"]): columns(p) for p in speakers},
-    }
+    async with database(running_up.database_url, pool_size=1) as engine:
+        shown = await imported(engine, event_id)
+    assert shown == expected(load(file_of(api_id)), days, zone)
 
 
 def test_an_unannounced_schedule_is_told_apart(running_up: Up) -> None:
