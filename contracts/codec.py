@@ -6,6 +6,7 @@ upcasts what an older version of this program wrote; what is stored is never rew
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias, get_type_hints
 from uuid import UUID
 
@@ -81,12 +82,22 @@ def _subject(event: ImportEvent) -> UUID:
 def take_apart(event: ImportEvent) -> PlainEvent:
     """Split an event into the plain data and the personal data. `join` is the inverse."""
     name = type(event).__name__
-    data: JsonObject = msgspec.to_builtins(event)
+    data: JsonObject = msgspec.to_builtins(_in_utc(event))
     body = {field: data.pop(field) for field in PERSONAL_FIELDS.get(name, ())}
     personal = None
     if any(value is not None for value in body.values()):
         personal = PersonalData(_subject(event), canonical(body))
     return PlainEvent(name, SCHEMA_VERSIONS[name], data, personal)
+
+
+def _in_utc(event: ImportEvent) -> ImportEvent:
+    """The event with its instants in UTC, in whichever zone the request told them."""
+    elsewhere = {
+        name: value.astimezone(UTC)
+        for name in event.__struct_fields__
+        if isinstance(value := getattr(event, name), datetime) and value.utcoffset()
+    }
+    return msgspec.structs.replace(event, **elsewhere) if elsewhere else event
 
 
 def upcast(

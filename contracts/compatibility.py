@@ -1,7 +1,7 @@
 """Whether a JSON Schema may take another's place: what was readable has to stay readable.
 
-Adding an optional field is compatible. Removing a field, making one required, changing its type or
-narrowing it is not: that needs a new schema version with an upcaster.
+Adding an optional field is compatible. Removing a field, making one required or no longer so,
+changing its type or narrowing it is not: that needs a new schema version with an upcaster.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,12 +48,16 @@ def _compare(
         yield f"{path}.{name} is required now"
     if "items" in old:
         yield from _compare(old["items"], new.get("items"), f"{path}[]", *definitions)
+    for name in _names(old.get("required")) - _names(new.get("required")):
+        if name in new_fields:
+            yield f"{path}.{name} may be missing now"
     for alternatives in ("anyOf", "oneOf"):
-        if alternatives in old or alternatives in new:
-            before = [_resolve(s, old_definitions) for s in _list(old.get(alternatives))]
-            after = [_resolve(s, new_definitions) for s in _list(new.get(alternatives))]
-            if before != after:
-                yield f"{path} allows other types"
+        before, after = _list(old.get(alternatives)), _list(new.get(alternatives))
+        if len(before) != len(after):
+            yield f"{path} allows other types"
+            continue
+        for one, other in zip(before, after, strict=True):
+            yield from _compare(one, other, path, *definitions)
     covered = {"properties", "required", "items", "anyOf", "oneOf", "$defs", "default"}
     for keyword in (old.keys() | new.keys()) - covered:
         if old.get(keyword) != new.get(keyword):

@@ -14,7 +14,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 _API_ID = re.compile(r"[A-Za-z0-9]{8,12}")
 _API_URL = re.compile(
     r"https?://(?:www\.)?sessionize\.com/api/(?:v2/)?([A-Za-z0-9]{8,12})(?:[/?#].*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -27,7 +27,7 @@ def changed_fields(
 
 def _shown(name: str, value: object) -> object:
     if isinstance(value, str):
-        return _today(value)
+        return by_todays_rule(value)
     if name in _AS_SETS and isinstance(value, tuple):
         return frozenset(value)
     if isinstance(value, tuple):
@@ -37,13 +37,14 @@ def _shown(name: str, value: object) -> object:
 
 def _shown_link(link: Link) -> Mapping[str, str]:
     return {
-        "title": _today(link.title),
-        "url": _today(link.url),
-        "link_type": _today(link.link_type),
+        "title": by_todays_rule(link.title),
+        "url": by_todays_rule(link.url),
+        "link_type": by_todays_rule(link.link_type),
     }
 
 
-def _today(text: str) -> str:
+def by_todays_rule(text: str) -> str:
+    """A text that an earlier version of this program wrote, as today's would have written it."""
     try:
         return clean(text)
     except ValueError:  # too long by today's rule: then it is compared as it is

@@ -30,6 +30,7 @@ from contracts.events import (
     SyncCompleted,
 )
 from worker import refusal
+from worker.compare import by_todays_rule
 from worker.difference import Difference, difference
 from worker.guard import (
     guard_warnings,
@@ -141,8 +142,12 @@ def _new_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
 
 
 def _same_facts(skip: Skip, before: Skip) -> bool:
+    """Apart from the run and `was_imported`, by today's text rule on both sides."""
     return skip == msgspec.structs.replace(
-        before, sync_id=skip.sync_id, was_imported=skip.was_imported
+        before,
+        sync_id=skip.sync_id,
+        was_imported=skip.was_imported,
+        title=by_todays_rule(before.title),
     )
 
 
@@ -171,7 +176,9 @@ def _withdrawn_speakers(
             **order.facts(),
             speaker_id=speaker.speaker_id,
             sessionize_id=speaker.sessionize_id,
-            reason=_why_withdrawn(speaker.sessionize_id, schedule.speakers),
+            reason=_why_withdrawn(
+                speaker.sessionize_id, schedule.speakers.keys() | schedule.invalid_speakers
+            ),
             was_imported=True,
         )
 
@@ -185,7 +192,9 @@ def _withdrawn_rooms(
             room_id=room.room_id,
             sessionize_id=room.sessionize_id,
             name=room.name,
-            reason=_why_withdrawn(room.sessionize_id, schedule.rooms),
+            reason=_why_withdrawn(
+                room.sessionize_id, schedule.rooms.keys() | schedule.invalid_rooms
+            ),
             was_imported=True,
         )
 

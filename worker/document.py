@@ -110,7 +110,7 @@ def parse_document(body: bytes, status: int = 200) -> Document:
     if body.lstrip()[:1] not in (b"{", b"["):
         raise _not_an_object(body, status)
     try:
-        envelope = _envelope.decode(body)
+        envelope = _open(body)
     except msgspec.ValidationError as error:
         raise refusal.unexpected_document(str(error), status) from error
     except _UNREADABLE as error:
@@ -120,6 +120,44 @@ def parse_document(body: bytes, status: int = 200) -> Document:
         speakers=tuple(_element(raw, _speaker) for raw in envelope.speakers),
         rooms=tuple(_element(raw, _room) for raw in envelope.rooms),
     )
+
+
+def _open(body: bytes) -> _Envelope:
+    """The three lists, their elements still closed.
+
+    Half of a surrogate pair, which no JSON text may hold and some writers leave where they cut,
+    must not close the whole document: then a more tolerant reader takes it apart.
+    """
+    try:
+        return _envelope.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        if b"\\ud" not in body.lower():
+            raise
+        try:
+            loose = json.loads(body)
+        except (ValueError, RecursionError):
+            raise error from None
+        lists = {
+            name: [json.dumps(element).encode() for element in found]
+            if isinstance(found, list)
+            else found
+            for name, found in (loose.items() if isinstance(loose, dict) else ())
+        }
+        return _Envelope(
+            **{
+                name: [msgspec.Raw(element) for element in _list(lists, name)]
+                for name in _Envelope.__struct_fields__
+            }
+        )
+
+
+def _list(lists: dict[str, object], name: str) -> list[bytes]:
+    found = lists.get(name)
+    if not isinstance(found, list):
+        raise msgspec.ValidationError(f"Expected `array` - at `$.{name}`")
+    return found
 
 
 def _not_an_object(body: bytes, status: int) -> refusal.Refusal:

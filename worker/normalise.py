@@ -20,6 +20,8 @@ from worker.schedule import PlannedSession, Schedule
 from worker.text import clean, clean_optional
 from worker.window import parse_instant
 
+MAX_SORT = 2**31 - 1
+
 Source = TypeVar("Source", SourceSession, SourceSpeaker, SourceRoom)
 Entity = TypeVar("Entity", PlannedSession, Speaker, Room)
 
@@ -64,9 +66,10 @@ def _collect(
     invalid: set[str] = set()
     for source in sources:
         if isinstance(source, Broken):
-            _invalid(kind, source.id, source.reason, warnings)
-            if source.id is not None and source.id not in entities:
-                invalid.add(source.id)
+            broken = None if source.id is None else _id(source.id)
+            _invalid(kind, broken, source.reason, warnings)
+            if broken is not None and broken not in entities:
+                invalid.add(broken)
             continue
         key = _id(source.id)
         if key in entities or key in invalid:
@@ -100,7 +103,7 @@ def _invalid(
 
 
 def _id(raw: Id) -> str:
-    return str(raw).strip()
+    return clean(str(raw))
 
 
 def _session(source: SourceSession, zone: ZoneInfo) -> PlannedSession:
@@ -149,5 +152,12 @@ def _room(source: SourceRoom, spreaview_event_id: UUID) -> Room:
         room_id=identity.room_id(spreaview_event_id, sessionize_id),
         sessionize_id=sessionize_id,
         name=clean(source.name or ""),
-        sort=source.sort or 0,
+        sort=_sort(source.sort or 0),
     )
+
+
+def _sort(sort: int) -> int:
+    """Integers beyond these are exact neither in JSON nor in every client."""
+    if abs(sort) > MAX_SORT:
+        raise ValueError(f"sort {str(sort)[:40]} is beyond {MAX_SORT}")
+    return sort

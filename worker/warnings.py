@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from uuid import UUID
 
 from contracts.events import Room, Session, SyncWarning
@@ -12,26 +11,30 @@ MOST_OF_A_CODE = 50
 
 
 def double_bookings(sessions: Iterable[Session], rooms: Mapping[str, Room]) -> list[SyncWarning]:
-    """Neighbouring talks in one room that overlap. Breaks and other service sessions may."""
+    """Pairs of talks in one room that overlap. Breaks and other service sessions may."""
     by_room: dict[UUID, list[Session]] = defaultdict(list)
     for session in sessions:
         if not session.is_service_session:
             by_room[session.room_id].append(session)
     names = {room.room_id: room.name for room in rooms.values()}
-    warnings = []
+    warnings: list[SyncWarning] = []
     for room_id, booked in by_room.items():
         booked.sort(key=lambda session: (session.starts_at, session.sessionize_id))
-        for first, second in pairwise(booked):
-            if second.starts_at < first.ends_at:
-                warnings.append(
-                    SyncWarning(
-                        code="room_double_booked",
-                        message=f"“{first.title}” and “{second.title}” overlap in the room "
-                        f"{names.get(room_id, 'of an earlier import')}.",
-                        sessionize_ids=(first.sessionize_id, second.sessionize_id),
-                    )
-                )
+        running: list[Session] = []
+        for second in booked:
+            running = [first for first in running if second.starts_at < first.ends_at]
+            where = names.get(room_id, "of an earlier import")
+            warnings += [_overlap(first, second, where) for first in running[:MOST_OF_A_CODE]]
+            running.append(second)
     return warnings
+
+
+def _overlap(first: Session, second: Session, room: str) -> SyncWarning:
+    return SyncWarning(
+        code="room_double_booked",
+        message=f"“{first.title}” and “{second.title}” overlap in the room {room}.",
+        sessionize_ids=(first.sessionize_id, second.sessionize_id),
+    )
 
 
 def capped(warnings: Iterable[SyncWarning]) -> tuple[SyncWarning, ...]:
