@@ -1,5 +1,9 @@
-"""What can go wrong in the sandbox."""
+"""What can go wrong with the sandbox."""
 
 
 class SandboxError(Exception):
-    """A local server does not start or has stopped; the text says why and what to do."""
+    """A local server cannot be had; the text says why, with the server's last words if any."""
+
+
+class PortTakenError(SandboxError):
+    """The server could not have its port, because another process listens there."""

@@ -1,120 +1,190 @@
-"""Nothing is left running, however the owner dies.
-
-    python -m cli.sandbox.guardian STOP_SIGNAL UID|- COMMAND …
-
-A guardian runs one server and reads its own standard input, the other end of which only the owner
-has. At its end (the owner has closed it, or is dead) the guardian stops the server: by the signal
-given, by SIGKILL if that takes too long. Should the guardian itself be killed, the kernel kills the
-server (on Linux). It ends with the server's exit code.
-"""
+"""A server of ours that cannot outlive us: the owner's side of `guard.py`."""
 
 import asyncio
+import logging
 import os
+import re
 import signal
-import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from cli.sandbox.errors import SandboxError
-from cli.sandbox.privileges import become, die_with_parent
+from cli.sandbox.errors import PortTakenError, SandboxError
 
-_STOP_SECONDS = 10.0
-_TAIL_BYTES = 4000
+logger = logging.getLogger(__name__)
+
+_GUARDIAN = Path(__file__).with_name("guard.py")
+_LOOK_SECONDS = 0.02
+_TAIL_BYTES = 8192
+_PORT_TAKEN = re.compile(r"address (already )?in use|AddrInUse", re.IGNORECASE)
+
+
+class User(NamedTuple):
+    """Whom a server runs as, with no other group."""
+
+    uid: int
+    gid: int
 
 
 class Guarded:
-    """A server under guard, as its owner sees it."""
+    """A server that runs under a guardian."""
 
-    def __init__(self, name: str, guardian: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log_path: Path) -> None:
         self._name = name
-        self._guardian = guardian
+        self._process = process
         self._log_path = log_path
+        self.was_ready = False
+        """Whether `ready` has returned: an end before that is told by whoever waits."""
+
+    @property
+    def pid(self) -> int:
+        """The guardian's process id; the server is its only child."""
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the server is there."""
-        return self._guardian.returncode is None
+        """Whether the server is there, as far as we know by now."""
+        return self._process.returncode is None
 
-    def last_words(self) -> str:
-        """The end of what the server has logged."""
+    async def ended(self) -> int:
+        """Wait until the server is gone, for whatever reason; its exit code."""
+        return await self._process.wait()
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that the server wrote; empty if it wrote none."""
         with self._log_path.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - _TAIL_BYTES))
-            return log.read().decode(errors="replace").strip()
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = log.read().decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
 
-    def failure(self) -> SandboxError:
-        """The error for a server that does not do its part."""
-        return SandboxError(f"{self._name} does not run. It said last:\n{self.last_words()}")
+    async def ready(self, check: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
+        """Return once the check holds and the server still runs.
+
+        Raises:
+            PortTakenError: it ended because its port is taken.
+            SandboxError: it ended, or is not ready in time. Both texts hold its last words.
+        """
+        holds = asyncio.create_task(_until(check))
+        ended = asyncio.create_task(self.ended())
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.wait({holds, ended}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            raise self.failure(f"is not ready after {seconds:g} seconds") from None
+        finally:
+            for task in (holds, ended):
+                task.cancel()
+            await asyncio.wait({holds, ended})
+        if self.is_running:
+            holds.result()
+            self.was_ready = True
+            return
+        if _PORT_TAKEN.search(self.log_tail()):
+            raise PortTakenError(self._explain("did not start: its port is taken"))
+        raise self.failure(f"did not start (exit code {self._process.returncode})")
+
+    def failure(self, what: str = "does not run") -> SandboxError:
+        """An error that says what happened to this server, with its last words."""
+        return SandboxError(self._explain(what))
+
+    def _explain(self, what: str) -> str:
+        return f"{self._name} {what}. {self._log_path} says:\n{self.log_tail() or '(nothing)'}"
 
 
 @asynccontextmanager
 async def guarded(
     name: str,
-    command: Sequence[str],
+    argv: Sequence[str | Path],
     *,
     log_path: Path,
+    user: User | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
-    uid: int | None = None,
+    grace_seconds: float = 10.0,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    keep_open: Sequence[int] = (),
 ) -> AsyncIterator[Guarded]:
-    """Run a server while the block runs, as `uid` if given; it is gone when the block is left."""
-    with log_path.open("ab") as log:
-        guardian = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.sandbox.guardian"),
-            *(stop_signal.name, "-" if uid is None else str(uid), *command),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd=Path(__file__).parents[2],
-            start_new_session=True,  # Ctrl-C is for the owner, who stops the servers in order
-        )
-    try:
-        yield Guarded(name, guardian, log_path)
-    finally:
-        if guardian.stdin is not None:
-            guardian.stdin.close()
-        await guardian.wait()
+    """Run a server while the block runs; however this process ends, the server ends too.
 
+    At the end the server gets `stop_signal`, and SIGKILL after `grace_seconds`; when the block is
+    left it is gone. It is in a session of its own: Ctrl-C reaches the owner only, who then stops
+    its servers in order. On Linux it ends too if its guardian is killed. A process that the owner
+    forks without executing a program shares the lifeline: the server runs until it ends as well.
 
-def _guard(stop_signal: signal.Signals, uid: int | None, command: Sequence[str]) -> int:
-    def prepare() -> None:
-        if uid is not None:
-            become(uid)
-        die_with_parent()
+    Args:
+        name: what messages call it.
+        argv: the program, by its path, and its arguments.
+        log_path: gets what it writes; begun anew, its folder made if it is missing.
+        user: who runs it, if not we; only root can choose.
+        stop_signal: asks it to end in good order.
+        grace_seconds: how long that may take.
+        cwd: where it runs; may lie below folders that `user` cannot enter.
+        environment: its whole environment; ours by default.
+        keep_open: descriptors that it inherits, under the same numbers.
 
-    # The preparation is of our own making and takes no lock: safe between fork and exec here,
-    # where there is one thread.
-    server = subprocess.Popen(  # noqa: S603 (the owner's command)
-        command,
-        stdin=subprocess.DEVNULL,
-        preexec_fn=prepare,
-        env={"PATH": os.defpath, "LC_ALL": "C"},
-        cwd="/",
+    Raises:
+        SandboxError: the log cannot be written, or the guardian cannot be started.
+    """
+    options = ["--stop-signal", str(int(stop_signal)), "--grace-seconds", str(grace_seconds)]
+    if user is not None:
+        options += ["--uid", str(user.uid), "--gid", str(user.gid)]
+    for descriptor in keep_open:
+        options += ["--keep-open", str(descriptor)]
+    # Neither end is inherited by any other child: of two servers none holds the other's lifeline.
+    lifeline, held = (
+        os.fdopen(end, mode, 0) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
     )
-    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    server.send_signal(stop_signal)
+    with lifeline, held, _begun(log_path) as log:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-S", str(_GUARDIAN), *options, "--", *map(str, argv)),
+                stdin=lifeline,
+                stdout=log,
+                stderr=log,
+                cwd=cwd,
+                env=environment,
+                start_new_session=True,
+                pass_fds=keep_open,
+            )
+        except OSError as error:
+            raise SandboxError(f"{name} cannot be started: {error}") from error
+        server = Guarded(name, process, log_path)
+        watch = asyncio.create_task(_report_end(server))
+        try:
+            yield server
+        finally:
+            watch.cancel()
+            held.close()
+            await _gone(server, process, grace_seconds + 5)
+
+
+def _begun(log_path: Path) -> BinaryIO:
     try:
-        return server.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        return server.wait()
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return log_path.open("wb")
+    except OSError as error:
+        raise SandboxError(f"cannot write the log {log_path}: {error.strerror}") from error
 
 
-def _end_with(server: subprocess.Popen[bytes]) -> None:
-    os._exit(server.wait() & 0xFF)
+async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+    while not await check():  # noqa: ASYNC110 (there is no event to wait for)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
-if __name__ == "__main__":
-    for ours in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ours, signal.SIG_IGN)
-    sys.exit(
-        _guard(
-            signal.Signals[sys.argv[1]],
-            None if sys.argv[2] == "-" else int(sys.argv[2]),
-            sys.argv[3:],
-        )
-    )
+async def _report_end(server: Guarded) -> None:
+    code = await server.ended()
+    if server.was_ready:
+        logger.error("%s", server.failure(f"has ended by itself (exit code {code})"))
+
+
+async def _gone(server: Guarded, process: asyncio.subprocess.Process, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await server.ended()
+    except TimeoutError:
+        logger.error("guardian %d does not end: killed", server.pid)
+        process.kill()
+        await server.ended()

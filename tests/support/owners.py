@@ -1,0 +1,223 @@
+"""Processes that own servers, to be killed for real."""
+
+import asyncio
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+import psutil
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(asyncpg.__file__).parents[1]
+PATIENCE = 30.0
+"""Seconds after which something that does not happen is a fault."""
+
+# It ends in order when its standard input does; on Ctrl-C it first asks the database.
+OWNER = """
+import asyncio, json, signal, subprocess, sys
+from pathlib import Path
+import asyncpg
+from cli.sandbox.kafka import kafka
+from cli.sandbox.postgres import postgres
+
+async def main(folder):
+    loop = asyncio.get_running_loop()
+    ended, interrupted = asyncio.Event(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGINT, lambda: (interrupted.set(), ended.set()))
+    async with (
+        postgres(folder / "postgres") as url,
+        kafka(log_path=folder / "kafka.log") as address,
+    ):
+        command = [sys.executable, "-c", "import signal; signal.pause()"]
+        # It inherits whatever a child can inherit.
+        other = subprocess.Popen(command, stdout=subprocess.DEVNULL, close_fds=False)
+        print(json.dumps({"url": url, "kafka": address, "other": other.pid}), flush=True)
+        loop.add_reader(sys.stdin.fileno(), ended.set)
+        await ended.wait()
+        loop.remove_reader(sys.stdin.fileno())
+        if interrupted.is_set():
+            connection = await asyncpg.connect(url)
+            print(await connection.fetchval("SELECT 'still there'"), flush=True)
+            await connection.close()
+        other.kill()
+        other.wait()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+# It says whether a server can be had on a folder.
+STARTER = """
+import asyncio, sys
+from pathlib import Path
+from cli.sandbox.errors import SandboxError
+from cli.sandbox.postgres import postgres
+
+async def main(folder):
+    try:
+        async with postgres(folder / "postgres"):
+            print("started")
+    except SandboxError as error:
+        print(error)
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+class Ordinary(NamedTuple):
+    """A user without privileges, a Python that this user can run, and a folder of the user's."""
+
+    python: str
+    uid: int
+    gid: int
+    folder: Path
+
+
+class Owner(NamedTuple):
+    """A process that owns a PostgreSQL and a Kafka broker."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    kafka: str
+    other: psutil.Process
+    """A child of the owner that is no server."""
+    servers: list[psutil.Process]
+    """Guardians, servers and their children."""
+
+    def guardians(self) -> list[psutil.Process]:
+        """The processes between the owner and its servers."""
+        return [p for p in self.servers if p.ppid() == self.process.pid]
+
+    def postmaster(self) -> psutil.Process:
+        """PostgreSQL's main process."""
+        (found,) = [p for g in self.guardians() for p in g.children() if p.name() == "postgres"]
+        return found
+
+    async def servers_are_gone(self) -> None:
+        """Return when no server is running and nobody listens on their ports."""
+        await until(lambda: not any(is_alive(p) for p in self.servers))
+        for port in (port_of(self.url), port_of(self.kafka)):
+            assert not await is_listening(port)
+
+
+@asynccontextmanager
+async def owner(folder: Path, ordinary: Ordinary | None = None) -> AsyncIterator[Owner]:
+    """An owner with both servers, in a process group of its own; ended at the end."""
+    async with started(OWNER, folder, ordinary) as process:
+        told = json.loads(await printed(process))
+        other = psutil.Process(told["other"])
+        family = psutil.Process(process.pid).children(recursive=True)
+        servers = [p for p in family if p.pid != other.pid]
+        try:
+            yield Owner(process, told["url"], told["kafka"], other, servers)
+        finally:
+            if is_alive(other):
+                other.kill()
+
+
+@asynccontextmanager
+async def started(
+    code: str, folder: Path, ordinary: Ordinary | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Python code in a process of its own; it is to end when its standard input does."""
+    python, uid, gid = ordinary[:3] if ordinary else (sys.executable, None, None)
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-c", code, str(folder)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        env={"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}", "HOME": str(folder)},
+        start_new_session=True,
+        user=uid,
+        group=gid,
+        extra_groups=None if gid is None else [gid],
+    )
+    try:
+        yield process
+    finally:
+        if process.stdin:
+            process.stdin.close()
+        async with asyncio.timeout(PATIENCE):
+            await process.wait()
+
+
+async def printed(process: asyncio.subprocess.Process) -> str:
+    """The next line that the process prints; empty if it ends without."""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        return (await process.stdout.readline()).decode().rstrip()
+
+
+@contextmanager
+def ordinary_user() -> Iterator[Ordinary | str]:
+    """`nobody` with a Python and a folder of its own; or why there is none (only root can)."""
+    if os.geteuid() != 0:
+        return (yield "only root can start a process as another user")
+    nobody = pwd.getpwnam("nobody")
+    folder = Path(tempfile.mkdtemp(prefix="ordinary-"))
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    try:
+        for python in filter(None, (sys.executable, shutil.which("python3", path=os.defpath))):
+            ordinary = Ordinary(python, nobody.pw_uid, nobody.pw_gid, folder)
+            if _can_run(ordinary):
+                return (yield ordinary)
+        return (yield "no Python here that an ordinary user can run with what is installed")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _can_run(ordinary: Ordinary) -> bool:
+    with suppress(PermissionError):
+        done = subprocess.run(
+            [ordinary.python, "-c", "import cli.sandbox.kafka, cli.sandbox.postgres"],
+            capture_output=True,
+            cwd="/",
+            env={"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"},
+            user=ordinary.uid,
+            group=ordinary.gid,
+            extra_groups=[ordinary.gid],
+            check=False,
+        )
+        return done.returncode == 0
+    return False
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that can only be looked at; fails if it does not come."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 (nobody sets an event for it)
+            await asyncio.sleep(0.02)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs; one that nobody has buried yet does not."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def is_listening(port: int) -> bool:
+    """Whether anybody accepts connections there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def port_of(address: str) -> int:
+    """The port of `postgresql://…:PORT/…` or `host:PORT`."""
+    port = urlsplit(address if "//" in address else f"//{address}").port
+    assert port is not None
+    return port
