@@ -43,6 +43,12 @@ async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    parsed = make_url(url)
+    return parsed.render_as_string(hide_password=True) if parsed.password else url
+
+
 def _for_sqlalchemy(url: str) -> URL:
     parsed = make_url(url).set(drivername="postgresql+asyncpg")
     sslmode = parsed.query.get("sslmode")  # libpq's name; asyncpg's through SQLAlchemy is ssl

@@ -22,6 +22,9 @@ from cli.options import (
     Force,
     From,
     Json,
+    OptionalFrom,
+    OptionalTimeZone,
+    OptionalTo,
     OrganizationId,
     RequestedBy,
     RequestId,
@@ -71,9 +74,27 @@ def _finish(work: Coroutine[Any, Any, int]) -> None:
 
 
 @app.command()
-def demo(as_json: Json = False) -> None:
-    """Import a synthetic conference on a local sandbox, show what happened, and exit."""
-    _finish(demo_command.demo(_settings(quiet=True), as_json=as_json))
+def demo(
+    api_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Import this from Sessionize, with the options below."),
+    ] = None,
+    from_: OptionalFrom = None,
+    to: OptionalTo = None,
+    time_zone: OptionalTimeZone = None,
+    as_json: Json = False,
+) -> None:
+    """Import a conference on a local sandbox, show what happened, and exit.
+
+    Without --api-id it is a synthetic one, and nothing leaves this machine.
+    """
+    wanted = demo_command.Wanted()
+    if api_id is not None:
+        if from_ is None or to is None or time_zone is None:
+            raise typer.BadParameter("--api-id needs --from, --to and --time-zone")
+        window = Window(starts_on=from_, ends_on=to, time_zone=time_zone)
+        wanted = demo_command.Wanted(api_id, window)
+    _finish(demo_command.demo(_settings(quiet=True), wanted, as_json=as_json))
 
 
 @app.command()

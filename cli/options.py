@@ -35,6 +35,15 @@ To = Annotated[
     date, typer.Option("--to", parser=_date, metavar="DATE", help="Last day, inclusive.")
 ]
 TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="IANA zone, such as Europe/Vienna.")]
+OptionalFrom = Annotated[
+    date | None, typer.Option("--from", parser=_date, metavar="DATE", help="First day, inclusive.")
+]
+OptionalTo = Annotated[
+    date | None, typer.Option("--to", parser=_date, metavar="DATE", help="Last day, inclusive.")
+]
+OptionalTimeZone = Annotated[
+    str | None, typer.Option("--time-zone", metavar="ZONE", help="IANA zone.")
+]
 RequestId = Annotated[
     UUID | None, typer.Option(parser=_uuid, metavar="UUID", help="Id of the run; new if not given.")
 ]

@@ -17,6 +17,7 @@ def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
     """Tell other commands the addresses while the block runs."""
     path = data_dir / _NAME
     temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.touch(mode=0o600)  # the database's address may hold a password
     temporary.write_text(json.dumps({"pid": os.getpid(), **addresses._asdict()}), "utf-8")
     temporary.replace(path)
     try:

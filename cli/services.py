@@ -102,7 +102,11 @@ async def _worker(
     stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> tuple[RequestIntake, Relay]:
     log = EventLog(engine)
-    identity = await persist("the log", log.identity, on=is_database_outage)
+    identity = await persist(
+        "the log (is the database migrated? spreaview-sync migrate)",
+        log.identity,
+        on=is_database_outage,
+    )
     client = await stack.enter_async_context(http_client(VERSION))
     producer = await stack.enter_async_context(producing(addresses.kafka))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)

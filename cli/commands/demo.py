@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,11 +18,11 @@ from cli.connections import Addresses, database
 from cli.sandbox.conference import conference_window
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
-from cli.settings import Settings
+from cli.settings import SESSIONIZE_API, Settings
 from cli.waiting import run_ended
 from contracts.codec import cloudevent_type
 from contracts.events import TERMINAL_TYPES
-from contracts.messages import SyncRequested, encode_request
+from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import IMPORT_EVENTS
 from messaging.cloudevents import CloudEvent, decode
 from messaging.requests import producing, publish_request
@@ -46,8 +47,15 @@ _GO_ON = """
 """
 
 
-async def demo(settings: Settings, *, as_json: bool) -> int:
-    """Import the synthetic conference; 0 if the sync completed."""
+class Wanted(NamedTuple):
+    """What to import."""
+
+    api_id: str = DEMO_API_ID
+    window: Window = conference_window()
+
+
+async def demo(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
+    """Import a conference; 0 if the sync completed. Another than the synthetic one is fetched."""
     console = Console(stderr=as_json, highlight=False)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir) as data_dir:
@@ -56,23 +64,32 @@ async def demo(settings: Settings, *, as_json: bool) -> int:
                 "data_dir": Path(data_dir),
                 "database_url": None,
                 "kafka_bootstrap_servers": None,
-                "sessionize_base_url": None,
+                "sessionize_base_url": _source(settings, wanted),
             }
         )
-        console.print("Starting PostgreSQL, a Kafka broker and a Sessionize double …")
+        console.print("Starting PostgreSQL and a Kafka broker …")
         async with sandbox(local) as addresses:
             console.print("Starting the worker and the projector …")
             async with running(Role.WORKER | Role.PROJECTOR, local, addresses):
-                return await _sync(console, addresses, local.kafka_partitions, as_json=as_json)
+                return await _sync(console, addresses, local, wanted, as_json=as_json)
 
 
-async def _sync(console: Console, addresses: Addresses, partitions: int, *, as_json: bool) -> int:
+def _source(settings: Settings, wanted: Wanted) -> str | None:
+    """Where the schedule comes from: None is the double."""
+    if wanted.api_id == DEMO_API_ID:
+        return None
+    return settings.sessionize_base_url or SESSIONIZE_API
+
+
+async def _sync(
+    console: Console, addresses: Addresses, settings: Settings, wanted: Wanted, *, as_json: bool
+) -> int:
     request = SyncRequested(
         request_id=uuid4(),
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
-        sessionize_api_id=DEMO_API_ID,
-        window=conference_window(),
+        sessionize_api_id=wanted.api_id,
+        window=wanted.window,
         requested_at=datetime.now(UTC),
         requested_by="the demo",
     )
@@ -81,7 +98,10 @@ async def _sync(console: Console, addresses: Addresses, partitions: int, *, as_j
     async with producing(addresses.kafka) as producer:
         await publish_request(producer, request)
     console.print("\n[bold]The events[/], as dashboards receive them")
-    async with asyncio.timeout(_OUTCOME_SECONDS), _events(addresses.kafka, partitions) as events:
+    async with (
+        asyncio.timeout(_OUTCOME_SECONDS),
+        _events(addresses.kafka, settings.kafka_partitions) as events,
+    ):
         async for event in events:
             line = show.event_line(event.position, event.type, event.data)
             console.print(line, no_wrap=True, overflow="ellipsis")
@@ -105,7 +125,7 @@ async def _report(
         _GO_ON.format(
             organization=ORGANIZATION,
             event=EVENT,
-            api_id=DEMO_API_ID,
+            api_id=request.sessionize_api_id,
             starts_on=request.window.starts_on,
             ends_on=request.window.ends_on,
             zone=request.window.time_zone,

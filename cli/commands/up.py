@@ -3,6 +3,7 @@
 import json
 import sys
 
+from cli.connections import without_password
 from cli.runfile import announced, refuse_second
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
@@ -20,7 +21,8 @@ async def up(settings: Settings, *, as_json: bool) -> int:
         running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background,
     ):
         with announced(settings.data_dir, addresses):
-            ready = {"database": addresses.database_url, "kafka": addresses.kafka}
+            shown = without_password(addresses.database_url)
+            ready = {"database": shown, "kafka": addresses.kafka}
             line = " ".join(f"{name}={address}" for name, address in ready.items())
             print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
             print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)

@@ -6,7 +6,9 @@ import hashlib
 import logging
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,6 +24,42 @@ HTML = "text/html; charset=utf-8"
 _TARGET = re.compile(r"/api/v2/([A-Za-z0-9]+)/view/([^/?#]+)(?:\?.*)?")
 
 
+class Ending(Enum):
+    """What becomes of the connection once all that is to be sent has been sent."""
+
+    WHOLE = "whole"
+    """The answer is complete; the connection serves the next request."""
+    CLOSE = "close"
+    """It is closed."""
+    RESET = "reset"
+    """It is torn down; what the client has not read yet may be lost."""
+    HANG = "hang"
+    """It stays open, and nothing more is said until the client goes away."""
+
+
+class Delivery(NamedTuple):
+    """How an answer goes out. As it stands: at once, whole, and as the head says."""
+
+    head_after_seconds: float = 0.0
+    has_head: bool = True
+    """Without a head there is no body either: together with `Ending.HANG`, no answer at all."""
+    times: int = 1
+    """The body is sent so many times on end: more bytes than one would hold in memory."""
+    piece_bytes: int = 256 * 1024
+    """The body goes out in pieces of at most so many bytes."""
+    pause_seconds: float = 0.0
+    """Before every piece of the body."""
+    body_bytes: int | None = None
+    """Only so many bytes of the body are sent."""
+    content_length: int | None = None
+    """What the head says of the body's length, right or wrong."""
+    ending: Ending = Ending.WHOLE
+    """`WHOLE` is `CLOSE` where the bytes sent are not as many as the head says."""
+
+
+AT_ONCE = Delivery()
+
+
 class Answer(NamedTuple):
     """An answer as it goes out; length and date are added."""
 
@@ -29,6 +67,7 @@ class Answer(NamedTuple):
     status: int = 200
     content_type: str = JSON
     headers: Mapping[str, str] = MappingProxyType({})
+    delivery: Delivery = AT_ONCE
 
 
 def page(status: int, heading: str) -> Answer:
@@ -81,7 +120,9 @@ class Documents:
             ValueError: an id is no API ID, or two files of the folder have the same.
             OSError: the folder cannot be listed.
         """
-        self._answers: dict[str, Answer | Path] = {**synthetic_answers()}
+        self._answers: dict[str, deque[Answer] | Path] = {}
+        for api_id, answer in synthetic_answers().items():
+            self.put(api_id, answer)
         self._answers |= _by_api_id(folder.iterdir()) if folder else {}
         for api_id, body in (given or {}).items():
             self.put(api_id, Answer(body))
@@ -91,15 +132,15 @@ class Documents:
         """Every id that is served, sorted."""
         return tuple(sorted(self._answers))
 
-    def put(self, api_id: str, answer: Answer) -> None:
-        """Serve this from now on.
+    def put(self, api_id: str, answer: Answer, *later: Answer) -> None:
+        """Serve this from now on; with `later` ones, each once in turn, and the last from then on.
 
         Raises:
             ValueError: this is no API ID.
         """
         if parse_api_id(api_id) != api_id:
             raise ValueError(f"{api_id!r} is no API ID: 8 to 12 letters or digits")
-        self._answers[api_id] = answer
+        self._answers[api_id] = deque((answer, *later))
 
     async def answer(self, method: str, target: str) -> Answer:
         """What Sessionize would say; a file that has gone since is an unknown id."""
@@ -111,8 +152,8 @@ class Documents:
             return _ONLY_GET
         if asked[2] != "All":
             return _NO_SUCH_VIEW
-        if isinstance(found, Answer):
-            return found
+        if isinstance(found, deque):
+            return found.popleft() if len(found) > 1 else found[0]
         try:
             return Answer(await asyncio.to_thread(found.read_bytes))
         except FileNotFoundError:

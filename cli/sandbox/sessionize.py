@@ -1,19 +1,20 @@
 """A double of Sessionize: a real HTTP/1.1 server on 127.0.0.1 that speaks what Sessionize speaks.
 
-It answers `GET /api/v2/{apiId}/view/All` and remembers what it was asked.
+It answers `GET /api/v2/{apiId}/view/All` and remembers what it was asked. Whatever can go wrong on
+the way can be asked for, answer by answer: see `Delivery`.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import NamedTuple
 
 import h11
 
-from cli.sandbox.documents import JSON, Answer, Documents, page
+from cli.sandbox.documents import AT_ONCE, JSON, Answer, Delivery, Documents, Ending, page
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Double:
         self.documents = documents
         self.requests: deque[Request] = deque(maxlen=_REMEMBERED)
         """Every request that came in whole, in the order of arrival; the last 10,000."""
+        self.connections = 0
+        """How many were accepted, whether anything was asked on them or not."""
 
     def serve(
         self,
@@ -48,13 +51,14 @@ class Double:
         status: int = 200,
         content_type: str = JSON,
         headers: Mapping[str, str] | None = None,
+        delivery: Delivery = AT_ONCE,
     ) -> None:
         """Answer the next requests for this id so, whatever was served before.
 
         Raises:
             ValueError: this is no API ID.
         """
-        self.documents.put(api_id, Answer(body, status, content_type, headers or {}))
+        self.documents.put(api_id, Answer(body, status, content_type, headers or {}, delivery))
 
 
 @asynccontextmanager
@@ -79,6 +83,7 @@ async def sessionize_double(
         if not server.is_serving():  # accepted by the system before the end, seen after it
             writer.transport.abort()
             return
+        double.connections += 1
         task = asyncio.create_task(_converse(double, reader, writer))
         conversations[task] = writer
         task.add_done_callback(ended)
@@ -102,9 +107,10 @@ async def _converse(
 ) -> None:
     wire = _Wire(reader, writer)
     try:
-        while (request := await wire.receive()) is not None:
+        open_ = True
+        while open_ and (request := await wire.receive()) is not None:
             double.requests.append(request)
-            await wire.send(await double.documents.answer(request.method, request.path))
+            open_ = await wire.send(await double.documents.answer(request.method, request.path))
         writer.close()
         await writer.wait_closed()
     except ConnectionError:
@@ -150,24 +156,53 @@ class _Wire:
             elif not isinstance(event, h11.Data):
                 return None
 
-    async def send(self, answer: Answer) -> None:
-        """Send a whole answer."""
-        headers = {
-            "Content-Type": answer.content_type,
-            "Content-Length": str(len(answer.body)),
-            "Date": formatdate(usegmt=True),
-            **answer.headers,
-        }
-        await self._write(
-            h11.Response(status_code=answer.status, headers=list(headers.items())),
-            h11.Data(data=answer.body),
-            h11.EndOfMessage(),
-        )
+    async def send(self, answer: Answer) -> bool:
+        """Send an answer, or as much of it as its delivery says; whether more may be asked."""
+        delivery = answer.delivery
+        length = len(answer.body) * delivery.times
+        told = length if delivery.content_length is None else delivery.content_length
+        sent = length if delivery.body_bytes is None else min(length, delivery.body_bytes)
+        await asyncio.sleep(delivery.head_after_seconds)
+        if delivery.has_head:
+            headers = {
+                "Content-Type": answer.content_type,
+                "Content-Length": str(told),
+                "Date": formatdate(usegmt=True),
+                **answer.headers,
+            }
+            await self._write(
+                h11.Response(status_code=answer.status, headers=list(headers.items()))
+            )
+            for piece in _pieces(answer.body, sent, delivery.piece_bytes):
+                await asyncio.sleep(delivery.pause_seconds)
+                # h11 refuses to send more than the head has told.
+                await self._put(self._http.send(h11.Data(piece)) if sent <= told else piece)
+        if delivery.ending is Ending.RESET:
+            self._writer.transport.abort()
+        elif delivery.ending is Ending.HANG:
+            while await self._reader.read(_READ_BYTES):
+                pass
+        if delivery.ending is not Ending.WHOLE or not delivery.has_head or sent != told:
+            return False
+        await self._write(h11.EndOfMessage())
+        return True
 
-    async def _write(self, *events: h11.Event) -> None:
-        for event in events:
-            self._writer.write(self._http.send(event) or b"")
-            await self._writer.drain()
+    async def _write(self, event: h11.Event) -> None:
+        await self._put(self._http.send(event))
+
+    async def _put(self, data: bytes | None) -> None:
+        self._writer.write(data or b"")
+        await self._writer.drain()
+
+
+def _pieces(body: bytes, total: int, at_most: int) -> Iterator[bytes]:
+    """`total` bytes of a body that begins again whenever it is at its end."""
+    done = 0
+    while done < total:
+        begin = done % len(body)
+        piece = body[begin : begin + min(at_most, total - done)]
+        done += len(piece)
+        yield piece
 
 
 def _request(head: h11.Request) -> Request:
