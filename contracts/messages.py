@@ -1,7 +1,7 @@
 """`SyncRequested`: the one message SpreaView sends. Plain snake_case JSON, headers optional."""
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -91,7 +91,11 @@ def decode_request(body: bytes) -> SyncRequested:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRequestError(str(error)) from error
     try:
-        return _request_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        request = _request_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        request.requested_at.astimezone(UTC)
+        return request
+    except OverflowError as error:
+        raise InvalidRequestError(ids, "requested_at is outside the calendar") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(ids, str(error)) from error
 

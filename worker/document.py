@@ -180,6 +180,17 @@ def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
 
 def _readable_id(raw: msgspec.Raw) -> str | None:
     try:
-        return str(_only_id.decode(raw).id).strip()
+        return str(_only_id.decode(raw).id)
     except _UNREADABLE:
+        return _readable_id_beside_half_a_pair(raw)
+
+
+def _readable_id_beside_half_a_pair(raw: msgspec.Raw) -> str | None:
+    try:
+        element = json.loads(bytes(raw))
+        found = element.get("id") if isinstance(element, dict) else None
+        if isinstance(found, bool) or not isinstance(found, str | int):
+            return None
+        return str(found).encode().decode()
+    except (ValueError, RecursionError):
         return None

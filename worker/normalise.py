@@ -66,12 +66,15 @@ def _collect(
     invalid: set[str] = set()
     for source in sources:
         if isinstance(source, Broken):
-            broken = None if source.id is None else _id(source.id)
+            broken = None if source.id is None else _id_or_none(source.id)
             _invalid(kind, broken, source.reason, warnings)
             if broken is not None and broken not in entities:
                 invalid.add(broken)
             continue
-        key = _id(source.id)
+        key = _id_or_none(source.id)
+        if key is None:
+            _invalid(kind, None, "its id is too long", warnings)
+            continue
         if key in entities or key in invalid:
             warnings.append(
                 SyncWarning(
@@ -104,6 +107,14 @@ def _invalid(
 
 def _id(raw: Id) -> str:
     return clean(str(raw))
+
+
+def _id_or_none(raw: Id) -> str | None:
+    """An id that an element can be known by, unless it is longer than any text may be."""
+    try:
+        return _id(raw)
+    except ValueError:
+        return None
 
 
 def _session(source: SourceSession, zone: ZoneInfo) -> PlannedSession:
