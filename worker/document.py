@@ -180,7 +180,7 @@ def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
 
 def _readable_id(raw: msgspec.Raw) -> str | None:
     try:
-        return str(_only_id.decode(raw).id)
+        return str(_only_id.decode(raw).id).strip()
     except _UNREADABLE:
         return _readable_id_beside_half_a_pair(raw)
 
@@ -191,6 +191,6 @@ def _readable_id_beside_half_a_pair(raw: msgspec.Raw) -> str | None:
         found = element.get("id") if isinstance(element, dict) else None
         if isinstance(found, bool) or not isinstance(found, str | int):
             return None
-        return str(found).encode().decode()
+        return str(found).encode().decode().strip()
     except (ValueError, RecursionError):
         return None

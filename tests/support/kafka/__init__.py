@@ -1,0 +1,1 @@
+"""Ways to have a real Apache Kafka, for `tests/support/apache_kafka.py`."""

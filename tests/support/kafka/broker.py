@@ -1,0 +1,102 @@
+"""What every way to have a broker offers, and how one sees that it is there."""
+
+import asyncio
+import random
+import socket
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import Protocol
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
+
+_ANSWER_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+_BELOW_CLIENT_PORTS = range(20_000, 32_000)
+
+
+class NoKafkaError(Exception):
+    """Why a broker cannot be had in this way."""
+
+
+class Broker(Protocol):
+    """A broker of one test's own, which may be stopped, killed and started again."""
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:PORT`; stays the same over a restart, as do the data."""
+
+    async def start(self) -> None:
+        """Start it again; it answers when this returns."""
+
+    async def stop(self) -> None:
+        """Ask it to end, as an operator does; it is gone when this returns."""
+
+    async def kill(self) -> None:
+        """End it as a power cut does; it is gone when this returns."""
+
+
+def new_cluster_id() -> str:
+    """An id by which this very broker is recognised; begins with a letter, as tools want."""
+    return urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode()[:22]
+
+
+def free_ports(number: int) -> list[int]:
+    """Different TCP ports on which nobody listens right now; another process may be faster.
+
+    They lie below those that the system gives to outgoing connections. Else a client that calls
+    a stopped broker again and again could be given the broker's own port, and keep it.
+    """
+    found: list[int] = []
+    for port in random.sample(_BELOW_CLIENT_PORTS, k=len(_BELOW_CLIENT_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == number:
+            return found
+    raise NoKafkaError(f"no {number} free ports on {LOOPBACK}")
+
+
+async def until_it_answers(address: str, cluster_id: str, look: Callable[[], None]) -> None:
+    """Return once the broker with this id answers.
+
+    Args:
+        look: called from time to time; raises if it makes no sense to go on.
+
+    Raises:
+        TimeoutError: it does not answer within START_SECONDS.
+    """
+    async with asyncio.timeout(START_SECONDS):
+        while not await _answers(address, cluster_id):
+            look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _answers(address: str, cluster_id: str) -> bool:
+    """Whether this very broker answers: another process may have been first on the port."""
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False  # asked here first, because aiokafka logs an error for it
+    writer.close()
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=address, request_timeout_ms=int(_ANSWER_SECONDS * 1000)
+    )
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await admin.start()
+            described = await admin.describe_cluster()
+        return bool(described["cluster_id"] == cluster_id)
+    except (KafkaError, OSError, TimeoutError):
+        return False  # not yet
+    finally:
+        await admin.close()
