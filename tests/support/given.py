@@ -15,8 +15,8 @@ from uuid import UUID
 
 from contracts.canonical import canonical
 from contracts.codec import JsonObject, join, take_apart, to_event
-from contracts.events import ImportEvent, Source, SyncCompleted
-from contracts.messages import Window
+from contracts.events import ImportEvent, Source, SyncCompleted, SyncStarted
+from contracts.messages import Window, mask_api_id
 from tests.support.documents import WINDOW
 from worker.decide import decide
 from worker.document import parse_document
@@ -76,6 +76,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a request may say beside the window."""
+
+    force: bool = False
+    allow_removals: int | None = None
+    api_id: str = "abcd1234"
+
+
+@dataclass(frozen=True)
 class History:
     """A stream."""
 
@@ -87,23 +96,25 @@ class History:
         return fold(_read_back(event) for event in self.events)
 
     def when(
-        self, source: JsonObject | bytes, window: Window = WINDOW, *, force: bool = False
+        self, source: JsonObject | bytes, window: Window = WINDOW, asked: Asked = Asked()
     ) -> Outcome:
-        """The outcome of one more run."""
+        """The outcome of one more run. Raises `Refusal` if it fails."""
         schedule = schedule_of(source, window)
-        return Outcome(decide(self.state, schedule, self.order(window, force), SOURCE, 3))
+        return Outcome(decide(self.state, schedule, self.order(window, asked), SOURCE, 3))
 
     def after(
-        self, source: JsonObject | bytes, window: Window = WINDOW, *, force: bool = False
+        self, source: JsonObject | bytes, window: Window = WINDOW, asked: Asked = Asked()
     ) -> "History":
-        """The stream with that outcome appended."""
-        return History(self.events + self.when(source, window, force=force).events, self.runs + 1)
+        """The stream with the events of that run appended, `SyncStarted` first."""
+        started = self._started(self.order(window, asked), window, asked)
+        outcome = self.when(source, window, asked).events
+        return History([*self.events, started, *outcome], self.runs + 1)
 
     def edited(self, edit: Callable[[ImportEvent], ImportEvent]) -> "History":
         """The stream as if its events had been written differently."""
         return History([edit(event) for event in self.events], self.runs)
 
-    def order(self, window: Window = WINDOW, force: bool = False) -> Order:
+    def order(self, window: Window = WINDOW, asked: Asked = Asked()) -> Order:
         """The request of the next run, an hour after the one before."""
         return Order(
             sync_id=UUID(int=self.runs + 1),
@@ -111,7 +122,24 @@ class History:
             spreaview_event_id=EVENT,
             bounds=bounds_of(window),
             ordered_at=datetime(2026, 5, 20, tzinfo=UTC) + timedelta(hours=self.runs),
-            force=force,
+            force=asked.force,
+            allow_removals=asked.allow_removals,
+            api_id_fingerprint=f"fingerprint of {asked.api_id}",
+        )
+
+    def _started(self, order: Order, window: Window, asked: Asked) -> SyncStarted:
+        return SyncStarted(
+            sync_id=order.sync_id,
+            organization_id=order.organization_id,
+            spreaview_event_id=order.spreaview_event_id,
+            ordered_at=order.ordered_at,
+            requested_at=order.ordered_at,
+            window=window,
+            force=asked.force,
+            allow_removals=asked.allow_removals,
+            api_id_masked=mask_api_id(asked.api_id),
+            api_id_fingerprint=order.api_id_fingerprint,
+            worker_version="1",
         )
 
 

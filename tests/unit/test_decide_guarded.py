@@ -1,0 +1,66 @@
+"""What the removal guard looks at: what can be read, in the window, from the same API ID."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from contracts.messages import Window
+from tests.support.documents import BROKEN, WINDOW, days, document, talk
+from tests.support.given import Asked, given
+from tests.support.program import FORTY, HELD_21, numbered, program
+
+
+def test_what_cannot_be_read_is_not_removed() -> None:
+    rows = [numbered(n) | (BROKEN if n < 21 else {}) for n in range(40)]
+    outcome = given(FORTY).when(document(*rows))
+
+    assert outcome.changes == []
+    assert outcome.completed.withheld == ()
+    assert outcome.completed.counts.sessions.unchanged == 40
+
+
+def test_another_api_id_is_unguarded_and_says_so() -> None:
+    other = Asked(api_id="efgh5678")
+    outcome = given(FORTY).when(program(range(40, 50)), asked=other)
+
+    assert outcome.completed.counts.sessions.withdrawn == 40
+    assert outcome.warnings == ["source_changed"]
+    assert given(*HELD_21).when(HELD_21[-1], asked=other).completed.withheld == ()
+
+
+def test_once_it_is_the_api_id_of_the_last_run_it_is_guarded_again() -> None:
+    other = Asked(api_id="efgh5678")
+    history = given(FORTY).after(FORTY, WINDOW, other)
+
+    assert history.when(FORTY, asked=other).warnings == []
+    assert len(history.when(program(range(21, 40)), WINDOW, other).completed.withheld) == 21
+    assert history.when(FORTY).warnings == ["source_changed"]
+
+
+TWO_DAYS = document(*(numbered(n, 28 + n // 20) for n in range(40)))
+
+
+@pytest.mark.parametrize(
+    ("window", "missing", "held"),
+    [
+        pytest.param(days(1, 2), range(40), 0, id="moved: nothing is guarded"),
+        pytest.param(days(28, 28), range(10), 0, id="narrowed: half of the kept part"),
+        pytest.param(days(28, 28), range(11), 11, id="narrowed: more than half of the kept part"),
+        pytest.param(days(27, 30), range(21), 21, id="widened: all is guarded"),
+    ],
+)
+def test_only_what_lies_in_the_new_window_is_guarded(
+    window: Window, missing: Iterable[int], held: int
+) -> None:
+    rest = [numbered(n, 28 + n // 20) for n in range(40) if n not in missing]
+    outcome = given(TWO_DAYS).when(document(talk("far", "2026-06-07T09:00:00"), *rest), window)
+
+    assert len(outcome.completed.withheld) == held
+
+
+def test_a_moved_window_lets_go_what_was_held() -> None:
+    outcome = given(*HELD_21).when(HELD_21[-1], days(1, 2))
+
+    assert outcome.completed.withheld == ()
+    assert outcome.completed.counts.sessions.withdrawn == 21
+    assert outcome.completed.counts.sessions.skipped == 19

@@ -1,0 +1,167 @@
+"""Reading `view/All`: tolerant of what comes and goes, strict about what is a schedule at all."""
+
+import json
+
+import pytest
+
+from contracts.codec import JsonObject
+from contracts.failures import FailureCode
+from tests.support.documents import document, speaker, talk
+from worker.document import Broken, Document, SourceSession, parse_document
+from worker.refusal import Refusal
+
+WHOLE = document(talk("1"), talk("2"))
+BODY = json.dumps(WHOLE).encode()
+HTML = b"<!DOCTYPE html>\n<html><body>Sessions</body></html>"
+
+
+def read(source: JsonObject) -> Document:
+    return parse_document(json.dumps(source).encode())
+
+
+def with_first_session(**fields: object) -> bytes:
+    return json.dumps(document(talk("1") | fields, talk("2"))).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"\xef\xbb\xbf" + BODY, id="byte order mark"),
+        pytest.param(b"\r\n\t " + BODY + b"\n", id="white space"),
+        pytest.param(b"\xef\xbb\xbf\n" + BODY, id="both"),
+        pytest.param(json.dumps(WHOLE, indent=2, sort_keys=True).encode(), id="other form"),
+        pytest.param(json.dumps(WHOLE | {"news": [{"a": 1}]}).encode(), id="unknown keys"),
+        pytest.param(with_first_session(status="Accepted", isInformed=True), id="more fields"),
+        pytest.param(
+            json.dumps({k: WHOLE[k] for k in ("rooms", "speakers", "sessions")}).encode(),
+            id="without questions and categories",
+        ),
+    ],
+)
+def test_what_does_not_matter_does_not_matter(body: bytes) -> None:
+    assert parse_document(body) == parse_document(BODY)
+
+
+def test_a_session_needs_no_more_than_an_id_and_a_title() -> None:
+    bare = document() | {"sessions": [{"id": "1", "title": "Old"}]}
+
+    assert read(bare).sessions == (SourceSession(id="1", title="Old"),)
+
+
+@pytest.mark.parametrize("sessionize_id", ["1", 1, 2**31, 2**53 + 1, 2**64 + 1, "0a1b-guid"])
+def test_an_id_is_a_number_of_any_size_or_a_text(sessionize_id: object) -> None:
+    (session,) = read(document(talk(sessionize_id))).sessions
+
+    assert isinstance(session, SourceSession)
+    assert session.id == sessionize_id
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "retryable"),
+    [
+        pytest.param(b"", FailureCode.ENDPOINT_NOT_JSON, False, id="nothing"),
+        pytest.param(HTML, FailureCode.ENDPOINT_NOT_JSON, False, id="HTML"),
+        pytest.param(HTML * 1000, FailureCode.ENDPOINT_NOT_JSON, False, id="much HTML"),
+        pytest.param(b"\xef\xbb\xbf" + HTML, FailureCode.ENDPOINT_NOT_JSON, False, id="BOM, HTML"),
+        pytest.param(
+            b"document.write('...');", FailureCode.ENDPOINT_NOT_JSON, False, id="JavaScript"
+        ),
+        pytest.param(b"not found", FailureCode.ENDPOINT_NOT_JSON, False, id="text"),
+        pytest.param(b"\x1f\x8b\x08\x00", FailureCode.ENDPOINT_NOT_JSON, False, id="gzip"),
+        pytest.param(
+            BODY.decode().encode("utf-16"), FailureCode.ENDPOINT_NOT_JSON, False, id="UTF-16"
+        ),
+        pytest.param(b"null", FailureCode.UNEXPECTED_DOCUMENT, True, id="null"),
+        pytest.param(b'"sessions"', FailureCode.UNEXPECTED_DOCUMENT, True, id="string"),
+        pytest.param(b"42", FailureCode.UNEXPECTED_DOCUMENT, True, id="number"),
+        pytest.param(b"[]", FailureCode.UNEXPECTED_DOCUMENT, True, id="array"),
+        pytest.param(b"{}", FailureCode.UNEXPECTED_DOCUMENT, True, id="empty object"),
+        pytest.param(b'{"message":"no"}', FailureCode.UNEXPECTED_DOCUMENT, True, id="an error"),
+        pytest.param(BODY + BODY, FailureCode.UNEXPECTED_DOCUMENT, True, id="two"),
+        pytest.param(BODY.replace(b",", b",,", 1), FailureCode.UNEXPECTED_DOCUMENT, True, id="bad"),
+        pytest.param(
+            b'{"sessions":' + b"[" * 100_000, FailureCode.UNEXPECTED_DOCUMENT, True, id="nested"
+        ),
+    ],
+)
+def test_what_is_no_schedule_is_told_apart(
+    body: bytes, code: FailureCode, *, retryable: bool
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        parse_document(body, 203)
+
+    assert (refused.value.code, refused.value.retryable) == (code, retryable)
+    assert refused.value.http_status == 203
+
+
+@pytest.mark.parametrize("key", ["sessions", "speakers", "rooms"])
+@pytest.mark.parametrize("value", [None, {}, "many"], ids=["null", "object", "text"])
+def test_a_schedule_has_three_arrays(key: str, value: object) -> None:
+    for source in (WHOLE | {key: value}, {k: v for k, v in WHOLE.items() if k != key}):
+        with pytest.raises(Refusal, match=key) as refused:
+            read(source)
+        assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
+
+
+@pytest.mark.parametrize("cut", [1, 20, len(BODY) // 2, len(BODY) - 1])
+def test_a_document_that_is_cut_off_is_refused_wherever_the_cut(cut: int) -> None:
+    with pytest.raises(Refusal) as refused:
+        parse_document(BODY[:cut])
+    assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("fields", "sessionize_id"),
+    [
+        ({"title": None}, "1"),
+        ({"title": 5}, "1"),
+        ({"startsAt": 20260528}, "1"),
+        ({"speakers": "ada"}, "1"),
+        ({"roomId": []}, "1"),
+        ({"id": " 1 ", "title": None}, "1"),
+        ({"id": 1, "title": None}, "1"),
+        ({"id": None}, None),
+        ({"id": 1.5}, None),
+        ({"id": True}, None),
+    ],
+    ids=str,
+)
+def test_a_broken_element_stays_alone_and_keeps_its_id_if_that_can_be_read(
+    fields: JsonObject, sessionize_id: str | None
+) -> None:
+    broken, other = parse_document(with_first_session(**fields)).sessions
+
+    assert isinstance(broken, Broken)
+    assert broken.id == sessionize_id
+    assert broken.reason
+    assert isinstance(other, SourceSession)
+
+
+@pytest.mark.parametrize("element", [None, 1, "x", [], {}], ids=str)
+def test_an_element_may_be_anything(element: object) -> None:
+    document_ = read(WHOLE | {"rooms": [element], "speakers": [element, speaker("ada")]})
+
+    assert isinstance(document_.rooms[0], Broken)
+    assert [type(s).__name__ for s in document_.speakers] == ["Broken", "SourceSpeaker"]
+
+
+def test_bytes_that_are_no_text_break_their_element_only() -> None:
+    body = with_first_session(title="?").replace(b'"?"', b'"\xff\xfe"')
+    broken, other = parse_document(body).sessions
+
+    assert isinstance(broken, Broken)
+    assert broken.id == "1"
+    assert isinstance(other, SourceSession)
+
+
+def test_half_an_emoji_breaks_its_element_only() -> None:
+    sessions = parse_document(with_first_session(title="cut \ud83d")).sessions
+
+    assert [type(session) for session in sessions] == [Broken, SourceSession]
+
+
+def test_an_element_with_half_an_emoji_keeps_its_id() -> None:
+    broken, _ = parse_document(with_first_session(title="cut \ud83d")).sessions
+
+    assert isinstance(broken, Broken)
+    assert broken.id == "1"

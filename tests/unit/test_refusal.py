@@ -1,0 +1,106 @@
+"""Refusals: every code with a sentence for the organiser and the remedy."""
+
+import pytest
+
+from contracts.failures import FailureCode
+from worker import refusal
+from worker.refusal import Refusal
+
+REFUSALS = (
+    refusal.invalid_request("window.ends_on 2026-05-27 is before window.starts_on 2026-05-28"),
+    refusal.wrong_organization(),
+    refusal.invalid_api_id(),
+    refusal.api_id_not_found(404),
+    refusal.endpoint_not_json(200),
+    refusal.endpoint_rejected(400),
+    refusal.unexpected_document("Expected `object`"),
+    refusal.schedule_empty(),
+    refusal.schedule_not_announced(23),
+    refusal.schedule_replaced(40),
+    refusal.response_too_large(64 * 1024 * 1024),
+    refusal.upstream_unavailable("it answered HTTP 503", 503),
+    refusal.superseded(),
+    refusal.internal_error(),
+)
+every_refusal = pytest.mark.parametrize("refused", REFUSALS, ids=lambda r: r.code.value)
+
+
+def test_every_code_has_its_words() -> None:
+    assert {refused.code for refused in REFUSALS} == set(FailureCode)
+
+
+@every_refusal
+def test_the_reason_and_the_remedy_are_sentences(refused: Refusal) -> None:
+    for text in (refused.message, refused.remedy):
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert ".." not in text
+        assert "  " not in text
+        assert text == text.strip()
+
+
+@every_refusal
+def test_the_words_are_for_people(refused: Refusal) -> None:
+    for word in (" None", "Error", "Exception", "Traceback", refused.code.value):
+        assert word not in refused.message + refused.remedy
+
+
+@every_refusal
+def test_the_log_line_names_the_code(refused: Refusal) -> None:
+    assert str(refused) == f"{refused.code}: {refused.message}"
+
+
+def test_what_may_pass_by_itself_is_retryable() -> None:
+    assert {refused.code for refused in REFUSALS if refused.retryable} == {
+        FailureCode.UNEXPECTED_DOCUMENT,
+        FailureCode.UPSTREAM_UNAVAILABLE,
+        FailureCode.INTERNAL_ERROR,
+    }
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (refusal.api_id_not_found(410), 410),
+        (refusal.endpoint_not_json(200), 200),
+        (refusal.endpoint_rejected(302), 302),
+        (refusal.unexpected_document("?", 201), 201),
+        (refusal.upstream_unavailable("?", 429), 429),
+        (refusal.upstream_unavailable("?"), None),
+        (refusal.schedule_empty(), None),
+    ],
+    ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
+)
+def test_the_http_status_is_kept_if_there_was_one(refused: Refusal, status: int | None) -> None:
+    assert refused.http_status == status
+
+
+@pytest.mark.parametrize(
+    ("refused", "detail"),
+    [
+        (refusal.invalid_request("window is missing"), "window is missing"),
+        (refusal.wrong_organization(), "organization_id"),
+        (refusal.endpoint_rejected(403), "HTTP 403"),
+        (refusal.unexpected_document("`rooms` is missing"), "`rooms` is missing"),
+        (refusal.schedule_not_announced(23), "23 sessions"),
+        (refusal.schedule_replaced(40), "None of the 40 imported sessions"),
+        (refusal.response_too_large(64 * 1024 * 1024), "64 MiB"),
+        (refusal.upstream_unavailable("it took too long"), "it took too long"),
+    ],
+    ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
+)
+def test_the_message_says_precisely_what_is_wrong(refused: Refusal, detail: str) -> None:
+    assert detail in refused.message
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal.schedule_empty(),
+        refusal.schedule_not_announced(3),
+        refusal.upstream_unavailable("?"),
+    ],
+    ids=lambda r: r.code.value,
+)
+def test_who_fears_for_the_schedule_is_told_that_it_is_kept(refused: Refusal) -> None:
+    assert "What was imported before is kept." in refused.remedy

@@ -1,0 +1,91 @@
+"""The text rule, clause by clause."""
+
+import unicodedata
+
+import pytest
+from hypothesis import strategies as st
+
+from tests.support.properties import for_all
+from worker.text import MAX_FIELD_BYTES, FieldTooLongError, clean, clean_optional
+
+FAMILY = "👩\u200d👩\u200d👧\u200d👦"
+DROPPED = "\x00\x01\x08\x0b\x0c\x0e\x1f\x7f\x80\x85\x9f\u200b\u2060\ufeff\u202d\u202e"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(" \t\n Title \r\n", "Title", id="trim"),
+        pytest.param("\u00a0\u3000Title\u2003", "Title", id="trim any white space"),
+        pytest.param("two  spaces", "two  spaces", id="inner space stays"),
+        pytest.param("a\r\nb\r\n\r\nc", "a\nb\n\nc", id="CRLF"),
+        pytest.param("a\rb", "ab", id="a lone CR is a control character"),
+        pytest.param("a\r\x00\nb", "a\nb", id="CRLF with something between"),
+        pytest.param("a\tb\nc", "a\tb\nc", id="tab and newline stay"),
+        pytest.param("Zu\u0308rich", "Z\u00fcrich", id="NFC"),
+        pytest.param("A\u0301\u0323", "\u1ea0\u0301", id="NFC, several marks"),
+        pytest.param("ﬁ ² ｆ", "ﬁ ² ｆ", id="NFC, not NFKC"),
+        pytest.param("u\u200b\u0308", "ü", id="composed across what is dropped"),
+        pytest.param(" \u200b \ufeff", "", id="nothing left"),
+        pytest.param("日本語 한국어 العربية", "日本語 한국어 العربية", id="scripts"),
+        pytest.param("<b>&amp;</b>", "<b>&amp;</b>", id="markup is text"),
+    ],
+)
+def test_the_rule(text: str, expected: str) -> None:
+    assert clean(text) == expected
+
+
+@pytest.mark.parametrize("character", DROPPED, ids=lambda c: f"U+{ord(c):04X}")
+def test_what_is_dropped(character: str) -> None:
+    assert clean(f"a{character}b") == "ab"
+
+
+def test_no_control_character_but_tab_and_newline_is_left() -> None:
+    controls = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) == "Cc"]
+
+    assert clean("a" + "".join(controls) + "b") == "a\t\nb"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(FAMILY, id="zero width joiner"),
+        pytest.param("❤\ufe0f ☎\ufe0e", id="variation selectors"),
+        pytest.param("👩🏽\u200d💻", id="skin tone"),
+        pytest.param("🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", id="tags"),
+        pytest.param("🇦🇹 1\ufe0f\u20e3", id="flag and keycap"),
+        pytest.param("می\u200cخواهم", id="zero width non-joiner"),
+        pytest.param("א\u200f(b)\u200e", id="direction marks"),
+    ],
+)
+def test_what_belongs_to_a_word_or_an_emoji_stays(text: str) -> None:
+    assert clean(text) == text
+
+
+@for_all(st.text() | st.text(st.sampled_from("a\u0308\u0301 \r\n\t" + DROPPED)))
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@for_all(st.text(max_size=20), st.text(max_size=20))
+def test_what_is_dropped_makes_no_difference_wherever_it_stands(left: str, right: str) -> None:
+    assert clean(f"{left}\u200b{right}") == clean(left + right)
+
+
+@pytest.mark.parametrize("character", ["x", "ä", "✓", "😀"])
+def test_a_field_of_64_kib_is_kept_and_one_byte_more_is_not(character: str) -> None:
+    size = len(character.encode())
+    full = character * (MAX_FIELD_BYTES // size) + "x" * (MAX_FIELD_BYTES % size)
+
+    assert clean(full) == full
+    with pytest.raises(FieldTooLongError):
+        clean(full + "x")
+
+
+def test_only_what_is_kept_counts() -> None:
+    assert clean("\u200b" * MAX_FIELD_BYTES + " " * MAX_FIELD_BYTES + "x") == "x"
+
+
+def test_nothing_stays_nothing() -> None:
+    assert clean_optional(None) is None
+    assert clean_optional(" ") == ""
