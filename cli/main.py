@@ -4,9 +4,10 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import typer
+from msgspec.structs import replace
 
 from cli.commands import demo as demo_command
 from cli.commands import migrate as migrate_command
@@ -71,6 +72,20 @@ def _finish(work: Coroutine[Any, Any, int]) -> None:
     except KeyboardInterrupt:
         code = 130
     raise typer.Exit(code)
+
+
+def _sync_request(
+    organization_id: UUID, event_id: UUID, api_id: str, window: Window
+) -> SyncRequested:
+    """A new request, made now."""
+    return SyncRequested(
+        request_id=uuid4(),
+        organization_id=organization_id,
+        spreaview_event_id=event_id,
+        sessionize_api_id=api_id,
+        window=window,
+        requested_at=now_utc(),
+    )
 
 
 @app.command()
@@ -143,13 +158,10 @@ def request(
     """Request a sync. Ends with 0 if it completed, 1 if it failed or was superseded."""
     if timings and not wait:
         raise typer.BadParameter("--timings needs --wait")
-    message = SyncRequested(
+    window = Window(starts_on=from_, ends_on=to, time_zone=time_zone)
+    message = replace(
+        _sync_request(organization_id, event_id, api_id, window),
         request_id=request_id or uuid4(),
-        organization_id=organization_id,
-        spreaview_event_id=event_id,
-        sessionize_api_id=api_id,
-        window=Window(starts_on=from_, ends_on=to, time_zone=time_zone),
-        requested_at=now_utc(),
         requested_by=requested_by,
         force=force,
         allow_removals=allow_removals,
@@ -171,13 +183,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sync would do now, and change nothing. Ends with 1 if it would fail."""
-    message = SyncRequested(
-        request_id=uuid4(),
-        organization_id=organization_id,
-        spreaview_event_id=event_id,
-        sessionize_api_id=api_id,
-        window=Window(starts_on=from_, ends_on=to, time_zone=time_zone),
-        requested_at=now_utc(),
+    window = Window(starts_on=from_, ends_on=to, time_zone=time_zone)
+    message = replace(
+        _sync_request(organization_id, event_id, api_id, window),
         force=force,
         allow_removals=allow_removals,
     )
