@@ -1,0 +1,164 @@
+"""How a synthetic conference changes: as organisers change theirs, one step after the other.
+
+Every step is a pure function of (document, seed): the same on every Python and platform.
+"""
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from cli.sandbox.conference import TIME_ZONE
+from cli.sandbox.rows import Conference, SessionRow
+
+T = TypeVar("T")
+
+
+class _Dice:
+    """Choices that a seed decides."""
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._thrown = 0
+
+    def below(self, limit: int) -> int:
+        """A number from 0 up to, but not including, `limit`."""
+        self._thrown += 1
+        digest = hashlib.sha256(f"{self._seed}\x1f{self._thrown}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") % limit
+
+    def one_of(self, choices: Sequence[T]) -> T:
+        """One of the choices."""
+        return choices[self.below(len(choices))]
+
+
+def add(document: Conference, dice: _Dice) -> None:
+    """A talk like another one, under an id of its own, in the slot after it."""
+    like = dice.one_of(_talks(document) or document["sessions"])
+    ids = {session["id"] for session in document["sessions"]}
+    new = copy.deepcopy(like)
+    new["id"] = next(i for i in iter(lambda: str(900_000 + dice.below(99_999)), "") if i not in ids)
+    new["title"] = f"{like['title'].strip()}, continued"
+    _shift(new, timedelta(minutes=55))
+    document["sessions"].append(new)
+
+
+def drop(document: Conference, dice: _Dice) -> None:
+    """A session is cancelled; the last one stays."""
+    if len(document["sessions"]) > 1:
+        document["sessions"].remove(dice.one_of(document["sessions"]))
+
+
+def retime(document: Conference, dice: _Dice) -> None:
+    """A session begins a quarter of an hour to an hour later."""
+    if planned := _planned(document):
+        _shift(dice.one_of(planned), timedelta(minutes=15 * (1 + dice.below(4))))
+
+
+def move(document: Conference, dice: _Dice) -> None:
+    """A session goes to another room."""
+    if planned := _planned(document):
+        session = dice.one_of(planned)
+        others = [room["id"] for room in document["rooms"] if room["id"] != session["roomId"]]
+        session["roomId"] = dice.one_of(others) if others else session["roomId"]
+
+
+def rename(document: Conference, dice: _Dice) -> None:
+    """A room gets another name under its id, and a session another title."""
+    if document["rooms"]:
+        dice.one_of(document["rooms"])["name"] += f" {1 + dice.below(9)}"
+    dice.one_of(document["sessions"])["title"] += " (updated)"
+
+
+def recast(document: Conference, dice: _Dice) -> None:
+    """A talk changes its speakers."""
+    talks = _talks(document)
+    if talks and document["speakers"]:
+        talk = dice.one_of(talks)
+        talk["speakers"] = [dice.one_of(document["speakers"])["id"]]
+
+
+def reorder(document: Conference, dice: _Dice) -> None:
+    """The arrays come in another order, which means nothing."""
+    at = dice.below(len(document["sessions"]))
+    document["sessions"] = document["sessions"][at:] + document["sessions"][:at]
+    document["speakers"].reverse()
+
+
+def flip_notation(document: Conference, dice: _Dice) -> None:
+    """The endpoint's option for UTC is switched, which means nothing, either."""
+    del dice
+    zone = ZoneInfo(TIME_ZONE)
+    for session in _planned(document):
+        for key in ("startsAt", "endsAt"):
+            text = session[key] or ""
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                utc = moment.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+                session[key] = f"{utc.isoformat()}Z"
+            else:
+                session[key] = moment.astimezone(zone).replace(tzinfo=None).isoformat()
+
+
+def unannounce(document: Conference, dice: _Dice) -> None:
+    """The schedule is taken back: sessions and speakers stay, times and rooms go."""
+    del dice
+    document["sessions"] = [s for s in document["sessions"] if not s["isServiceSession"]]
+    for session in document["sessions"]:
+        session["startsAt"] = session["endsAt"] = session["roomId"] = None
+    document["rooms"] = []
+
+
+Step = Callable[[Conference, _Dice], None]
+
+STEPS: dict[str, Step] = {
+    step.__name__: step
+    for step in (add, drop, retime, move, rename, recast, reorder, flip_notation, unannounce)
+}
+"""Every way to change, by its name."""
+
+EVERYDAY = tuple(name for name in STEPS if name != unannounce.__name__)
+"""What happens to an announced schedule from day to day."""
+
+
+def evolve(document: Conference, *steps: str, seed: str) -> Conference:
+    """The document after these steps; the one given stays as it is.
+
+    A step that finds nothing to change leaves all as it is.
+
+    Raises:
+        KeyError: a step that is none of `STEPS`.
+    """
+    changed = copy.deepcopy(document)
+    for number, name in enumerate(steps):
+        STEPS[name](changed, _Dice(f"{seed}\x1f{number}\x1f{name}"))
+    return changed
+
+
+def life(document: Conference, states: int, *, seed: str) -> list[Conference]:
+    """A conference from day to day: `states` documents, the given one first."""
+    documents = [document]
+    while len(documents) < states:
+        day = f"{seed}\x1f{len(documents)}"
+        dice = _Dice(day)
+        steps = [dice.one_of(EVERYDAY) for _ in range(dice.below(4))]  # none on a quiet day
+        documents.append(evolve(documents[-1], *steps, seed=day))
+    return documents
+
+
+def _talks(document: Conference) -> list[SessionRow]:
+    return [s for s in document["sessions"] if not s["isServiceSession"] and s["startsAt"]]
+
+
+def _planned(document: Conference) -> list[SessionRow]:
+    return [s for s in document["sessions"] if s["startsAt"] and s["endsAt"]]
+
+
+def _shift(session: SessionRow, by: timedelta) -> None:
+    for key in ("startsAt", "endsAt"):
+        text = session[key]
+        if text:
+            moved = (datetime.fromisoformat(text) + by).isoformat()
+            session[key] = moved.replace("+00:00", "Z")
