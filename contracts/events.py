@@ -241,10 +241,12 @@ class SyncCompleted(Fact, frozen=True, kw_only=True):
     warnings: tuple[SyncWarning, ...]
     withheld: tuple[HeldSession, ...]
     unreferenced_rooms: Annotated[
-        tuple[str, ...], Meta(description="Sessionize ids of rooms that no session here uses.")
+        tuple[str, ...],
+        Meta(description="Sessionize ids of rooms that no session here uses; 1,000 at most."),
     ]
     unreferenced_speakers: Annotated[
-        tuple[str, ...], Meta(description="Sessionize ids of speakers of no session here.")
+        tuple[str, ...],
+        Meta(description="Sessionize ids of speakers of no session here; 1,000 at most."),
     ]
     source: Source
     duration_ms: Annotated[int, Meta(description="From the start of the run, in milliseconds.")]

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaProducer
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging.intake import RawRecord
+from messaging.topics import MAX_RECORD_BYTES
 
 ORDERED_AT = "spreaview-ordered-at"
 """Header of a request that comes back from the dead letters: the time it was first received."""
@@ -20,7 +21,7 @@ async def producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
         bootstrap_servers=bootstrap_servers,
         acks="all",
         max_batch_size=512 * 1024,
-        max_request_size=8 * 1024 * 1024,
+        max_request_size=MAX_RECORD_BYTES,
         linger_ms=2,
     )
     await producer.start()

@@ -11,11 +11,17 @@ logger = logging.getLogger(__name__)
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""Events are bounded by the rules of the import; the largest is an outcome with all it reports."""
+
 
 def _configs(retention_days: int) -> dict[str, dict[str, str]]:
     return {
         SYNC_REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-        IMPORT_EVENTS: {"retention.ms": str(retention_days * _DAY_MS)},
+        IMPORT_EVENTS: {
+            "retention.ms": str(retention_days * _DAY_MS),
+            "max.message.bytes": str(MAX_RECORD_BYTES),
+        },
         DEAD_LETTERS: {"retention.ms": "-1"},
         LOG_SEALS: {"cleanup.policy": "compact"},
     }

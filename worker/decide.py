@@ -8,7 +8,8 @@ like a mistake: then it is held back. An entity is emitted only if it
 differs from what SpreaView shows, so that a repeated sync is silent.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal
 from uuid import UUID
 
@@ -42,6 +43,9 @@ from worker.placing import Order, place_sessions
 from worker.schedule import Schedule
 from worker.state import Skip, State
 from worker.warnings import capped
+
+MOST_LEFT_OUT = 1000
+"""So many unreferenced rooms or speakers are named: an event has to fit into a Kafka record."""
 
 
 def decide(
@@ -96,12 +100,16 @@ def decide(
             ),
             warnings=capped([*guard_warnings(state, verdict, order), *placed.warnings]),
             withheld=held_sessions(state, verdict),
-            unreferenced_rooms=tuple(k for k in schedule.rooms if k not in wanted_rooms),
-            unreferenced_speakers=tuple(k for k in schedule.speakers if k not in wanted_speakers),
+            unreferenced_rooms=_left_out(schedule.rooms, wanted_rooms),
+            unreferenced_speakers=_left_out(schedule.speakers, wanted_speakers),
             source=source,
             duration_ms=duration_ms,
         ),
     ]
+
+
+def _left_out(listed: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
+    return tuple(islice((key for key in listed if key not in wanted), MOST_LEFT_OUT))
 
 
 def _refuse_what_is_no_schedule(schedule: Schedule) -> None:

@@ -12,6 +12,7 @@ from worker import refusal
 from worker.placing import Order, Placed
 from worker.schedule import Schedule
 from worker.state import State
+from worker.warnings import MOST_OF_A_CODE, short
 
 FEW = 5
 """So many removals at once are never held back."""
@@ -71,7 +72,7 @@ def held_sessions(state: State, verdict: Verdict) -> tuple[HeldSession, ...]:
         HeldSession(
             session_id=state.sessions[key].session_id,
             sessionize_id=key,
-            title=state.sessions[key].title,
+            title=short(state.sessions[key].title),
         )
         for key in sorted(verdict.held)
     )
@@ -113,7 +114,7 @@ def guard_warnings(state: State, verdict: Verdict, order: Order) -> list[SyncWar
                 f"in Sessionize; {len(verdict.held)} of them are kept for now, since so many at "
                 "once look like a mistake. If they are meant to go, sync again and confirm "
                 f"{number} removals (allow_removals: {number}).",
-                sessionize_ids=tuple(sorted(verdict.held)),
+                sessionize_ids=tuple(sorted(verdict.held))[:MOST_OF_A_CODE],
             )
         )
     return warnings

@@ -17,10 +17,12 @@ from worker.document import (
     SourceSpeaker,
 )
 from worker.schedule import PlannedSession, Schedule
-from worker.text import clean, clean_optional
+from worker.text import MAX_FIELD_BYTES, clean, clean_optional
 from worker.window import parse_instant
 
 MAX_SORT = 2**31 - 1
+MAX_SPEAKERS = 1000
+MAX_LINKS = 1000
 
 Source = TypeVar("Source", SourceSession, SourceSpeaker, SourceRoom)
 Entity = TypeVar("Entity", PlannedSession, Speaker, Room)
@@ -73,7 +75,7 @@ def _collect(
             continue
         key = _id_or_none(source.id)
         if key is None:
-            _invalid(kind, None, "its id is too long", warnings)
+            _invalid(kind, None, "its id is empty or too long", warnings)
             continue
         if key in entities or key in invalid:
             warnings.append(
@@ -110,9 +112,9 @@ def _id(raw: Id) -> str:
 
 
 def _id_or_none(raw: Id) -> str | None:
-    """An id that an element can be known by, unless it is longer than any text may be."""
+    """An id that an element can be known by: not empty, and no longer than a text may be."""
     try:
-        return _id(raw)
+        return _id(raw) or None
     except ValueError:
         return None
 
@@ -125,7 +127,7 @@ def _session(source: SourceSession, zone: ZoneInfo) -> PlannedSession:
         starts_at=None if source.starts_at is None else parse_instant(source.starts_at, zone),
         ends_at=None if source.ends_at is None else parse_instant(source.ends_at, zone),
         room=None if source.room_id is None else _id(source.room_id),
-        speakers=tuple(dict.fromkeys(_id(speaker) for speaker in source.speakers or ())),
+        speakers=_speakers(source.speakers or ()),
         is_service_session=bool(source.is_service_session),
         is_plenum_session=bool(source.is_plenum_session),
         live_url=clean_optional(source.live_url),
@@ -145,8 +147,23 @@ def _speaker(source: SourceSpeaker, organization_id: UUID) -> Speaker:
         tag_line=clean_optional(source.tag_line),
         bio=clean_optional(source.bio),
         profile_picture=clean_optional(source.profile_picture),
-        links=tuple(_link(link) for link in source.links or ()),
+        links=_links(source.links or ()),
     )
+
+
+def _speakers(ids: tuple[Id, ...]) -> tuple[str, ...]:
+    if len(ids) > MAX_SPEAKERS:
+        raise ValueError(f"it has {len(ids)} speakers, more than {MAX_SPEAKERS}")
+    return tuple(dict.fromkeys(_id(speaker) for speaker in ids))
+
+
+def _links(sources: tuple[SourceLink, ...]) -> tuple[Link, ...]:
+    """A speaker's links are one field, and as one have a limit."""
+    links = tuple(_link(source) for source in sources)
+    size = sum(len(f"{link.title}{link.url}{link.link_type}".encode()) for link in links)
+    if size > MAX_FIELD_BYTES or len(links) > MAX_LINKS:
+        raise ValueError(f"its {len(links)} links hold {size} bytes, more than a field may")
+    return links
 
 
 def _link(source: SourceLink) -> Link:

@@ -14,7 +14,7 @@ from contracts.events import (
 )
 from worker.schedule import PlannedSession, Schedule
 from worker.state import Skip, State
-from worker.warnings import double_bookings
+from worker.warnings import double_bookings, short
 from worker.window import Bounds
 
 
@@ -93,7 +93,8 @@ def _warn(schedule: Schedule, placed: Placed) -> None:
     placed.warnings.extend(
         SyncWarning(
             code="session_ends_before_it_starts",
-            message=f"“{session.title}” ends before it starts. Correct its time in Sessionize.",
+            message=f"“{short(session.title)}” ends before it starts. Correct its time in "
+            "Sessionize.",
             sessionize_ids=(key,),
         )
         for key, session in placed.sessions.items()
@@ -184,7 +185,7 @@ def _missing(planned: PlannedSession, known_rooms: Collection[str]) -> tuple[str
 def _unknown(kind: str, planned: PlannedSession, ids: Sequence[str]) -> SyncWarning:
     return SyncWarning(
         code=f"unknown_{kind}",
-        message=f"“{planned.title}” refers to a {kind} that the schedule does not contain: "
+        message=f"“{short(planned.title)}” refers to a {kind} that the schedule does not contain: "
         f"{', '.join(ids)}.",
         sessionize_ids=(planned.sessionize_id,),
     )

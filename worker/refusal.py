@@ -116,8 +116,8 @@ def schedule_replaced(sessions: int) -> Refusal:
     """All that was imported is gone."""
     return Refusal(
         FailureCode.SCHEDULE_REPLACED,
-        f"None of the {sessions} imported sessions is in the schedule any more: it looks like "
-        "that of another event.",
+        f"None of the {sessions} imported sessions is left in the schedule: it looks like that of "
+        "another event.",
         "Check the API ID and the dates. If the whole schedule was really replaced, sync again "
         f"and confirm {sessions} removals (allow_removals: {sessions}). What was imported before "
         "is kept.",

@@ -4,10 +4,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+import msgspec
+
 from contracts.events import Room, Session, SyncWarning
 
 MOST_OF_A_CODE = 50
 """Warnings of one code that a run reports one by one; the rest is counted."""
+
+MOST_OVERLAPS = 1000
+"""So many overlaps are looked for: more in one schedule are no news, and take long to find."""
+
+_LONGEST_TITLE = 120
+_LONGEST_MESSAGE = 1000
+
+
+def short(title: str) -> str:
+    """A title as a message quotes it."""
+    return title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE]}…"
 
 
 def double_bookings(sessions: Iterable[Session], rooms: Mapping[str, Room]) -> list[SyncWarning]:
@@ -24,15 +37,18 @@ def double_bookings(sessions: Iterable[Session], rooms: Mapping[str, Room]) -> l
         for second in booked:
             running = [first for first in running if second.starts_at < first.ends_at]
             where = names.get(room_id, "of an earlier import")
-            warnings += [_overlap(first, second, where) for first in running[:MOST_OF_A_CODE]]
+            warnings += [_overlap(first, second, where) for first in running]
             running.append(second)
+            if len(warnings) >= MOST_OVERLAPS:
+                return warnings
     return warnings
 
 
 def _overlap(first: Session, second: Session, room: str) -> SyncWarning:
     return SyncWarning(
         code="room_double_booked",
-        message=f"“{first.title}” and “{second.title}” overlap in the room {room}.",
+        message=f"“{short(first.title)}” and “{short(second.title)}” overlap in the room "
+        f"{short(room)}.",
         sessionize_ids=(first.sessionize_id, second.sessionize_id),
     )
 
@@ -44,7 +60,8 @@ def capped(warnings: Iterable[SyncWarning]) -> tuple[SyncWarning, ...]:
     for warning in warnings:
         seen[warning.code] += 1
         if seen[warning.code] <= MOST_OF_A_CODE:
-            kept.append(warning)
+            message = warning.message[:_LONGEST_MESSAGE]
+            kept.append(msgspec.structs.replace(warning, message=message))
     for code, number in seen.items():
         if number > MOST_OF_A_CODE:
             rest = number - MOST_OF_A_CODE
