@@ -11,6 +11,12 @@ from msgspec import Struct
 
 from worker import refusal
 
+MOST_ELEMENTS = 50_000
+"""Sessions, speakers or rooms: ten times the largest conference that there is."""
+
+MOST_SEPARATORS = 2_000_000
+"""Commas in a document: a bound on what reading it can cost before its elements are counted."""
+
 _BOM = b"\xef\xbb\xbf"
 
 Id = str | int
@@ -109,12 +115,18 @@ def parse_document(body: bytes, status: int = 200) -> Document:
     body = body.removeprefix(_BOM)
     if body.lstrip()[:1] not in (b"{", b"["):
         raise _not_an_object(body, status)
+    if body.count(b",") > MOST_SEPARATORS:
+        raise refusal.unexpected_document("it lists far more than a conference has", status)
     try:
         envelope = _open(body)
     except msgspec.ValidationError as error:
         raise refusal.unexpected_document(str(error), status) from error
     except _UNREADABLE as error:
         raise refusal.unexpected_document(f"it is cut off or damaged ({error})", status) from error
+    for name in _Envelope.__struct_fields__:
+        number = len(getattr(envelope, name))
+        if number > MOST_ELEMENTS:
+            raise refusal.unexpected_document(f"it lists {number:,} {name}", status)
     return Document(
         sessions=tuple(_element(raw, _session) for raw in envelope.sessions),
         speakers=tuple(_element(raw, _speaker) for raw in envelope.speakers),
@@ -164,7 +176,7 @@ def _not_an_object(body: bytes, status: int) -> refusal.Refusal:
     """A bare JSON value is JSON of the wrong kind; everything else is no JSON."""
     if len(body) <= 1024:
         try:
-            json.loads(body)
+            json.loads(body.decode())  # in UTF-8, as JSON is: no guesses
         except (ValueError, RecursionError):
             return refusal.endpoint_not_json(status)
         return refusal.unexpected_document("Expected `object`", status)

@@ -1,5 +1,6 @@
 """Fetching and deciding: from a state and a checked request to the events of the outcome."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -50,17 +51,24 @@ async def judge(
         check_turn(state, request, ordered_at)
         if fetched is None:
             fetched = await sessionize.fetch(checked.api_id, received)
-        schedule = normalise(
-            parse_document(fetched.body),
-            organization_id=request.organization_id,
-            spreaview_event_id=request.spreaview_event_id,
-            zone=checked.zone,
-        )
-        duration_ms = round((time.monotonic() - began) * 1000)
-        order = checked.order(ordered_at)
-        return Judgement(decide(state, schedule, order, fetched.source, duration_ms), fetched)
+        # In a thread, so that a long schedule does not stop the heartbeats of this process.
+        outcome = await asyncio.to_thread(_decide, state, checked, ordered_at, began, fetched)
+        return Judgement(outcome, fetched)
     except Refusal as refused:
         return Judgement([failed(request, ordered_at, refused, fetched)], fetched)
+
+
+def _decide(
+    state: State, checked: CheckedRequest, ordered_at: datetime, began: float, fetched: Fetched
+) -> Sequence[ImportEvent]:
+    schedule = normalise(
+        parse_document(fetched.body),
+        organization_id=checked.request.organization_id,
+        spreaview_event_id=checked.request.spreaview_event_id,
+        zone=checked.zone,
+    )
+    duration_ms = round((time.monotonic() - began) * 1000)
+    return decide(state, schedule, checked.order(ordered_at), fetched.source, duration_ms)
 
 
 def failed(

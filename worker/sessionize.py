@@ -6,6 +6,7 @@ Retry-After honoured, redirects not followed, a User-Agent that says who asks.
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from worker import refusal
 from worker.shared_fetch import SharedFetch
 from worker.validators import HeldBodies
 
-_RETRIED = frozenset({429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 429})
 
 
 class Fetched(NamedTuple):
@@ -139,7 +140,7 @@ class Sessionize:
 
     def _judge_status(self, response: httpx.Response) -> None:
         status = response.status_code
-        if status in _RETRIED:
+        if status in _PASSING or status >= 500:
             raise _PassingRefusal(
                 f"it answered HTTP {status}", status, _retry_after(response, self._clock())
             )
@@ -147,6 +148,9 @@ class Sessionize:
             raise refusal.api_id_not_found(status)
         if status != 200:
             raise refusal.endpoint_rejected(status)
+        if "," in response.headers.get("content-encoding", ""):
+            # Each layer may hide a thousand times its size, and only the last is read in pieces.
+            raise refusal.unexpected_document("it is compressed more than once", status)
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -171,8 +175,8 @@ class _PassingRefusal(refusal.Refusal):
 def _retry_after(response: httpx.Response, now: datetime) -> float | None:
     """Seconds to wait by the Retry-After header: a number, or a date."""
     value = response.headers.get("retry-after", "").strip()
-    if value.isdecimal() and len(value) < 10:
-        return float(value)
+    if value.isdecimal():
+        return float(value) if len(value) < 10 else math.inf
     try:
         when = parsedate_to_datetime(value)
     except ValueError:

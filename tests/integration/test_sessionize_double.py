@@ -1,6 +1,7 @@
 """The double of Sessionize, over real HTTP."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from cli.sandbox.conference import conference, encode_conference
-from cli.sandbox.documents import Documents, api_id_of
+from cli.sandbox.documents import Answer, Delivery, Documents, Ending, api_id_of
 from cli.sandbox.sessionize import Double, sessionize_double
 
 BOM = b"\xef\xbb\xbf"
@@ -262,6 +263,149 @@ async def test_an_answer_that_cannot_be_sent_is_logged_and_ends_only_its_connect
 
     assert "an exchange broke off" in caplog.text
     assert (await client.get("/emptyconf/view/All")).status_code == 200
+
+
+REQUEST = b"GET /api/v2/mydoc123/view/All HTTP/1.1\r\nHost: x\r\n\r\n"
+LETTERS = b"abcdefghij"
+
+
+async def asked_raw(
+    double: Double, delivery: Delivery
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    double.serve("mydoc123", LETTERS, delivery=delivery)
+    reader, writer = await open_raw(double)
+    writer.write(REQUEST)
+    return reader, writer
+
+
+@pytest.mark.asyncio
+async def test_answers_can_come_in_turn_and_the_last_one_stays(
+    double: Double, client: httpx.AsyncClient
+) -> None:
+    double.documents.put("mydoc123", Answer(b"", 503), Answer(b"", 429), Answer(BODY))
+
+    statuses = [(await client.get("/mydoc123/view/All")).status_code for _ in range(4)]
+
+    assert statuses == [503, 429, 200, 200]
+
+
+@pytest.mark.asyncio
+async def test_connections_are_counted_whether_anything_is_asked_or_not(
+    double: Double, client: httpx.AsyncClient
+) -> None:
+    _, writer = await open_raw(double)
+    for _ in range(3):
+        await client.get("/mydoc123/view/All")
+
+    assert double.connections == 2
+    writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_body_can_be_longer_than_what_is_held(
+    double: Double, client: httpx.AsyncClient
+) -> None:
+    double.serve("mydoc123", LETTERS, delivery=Delivery(times=1000, piece_bytes=7))
+
+    for _ in range(2):
+        response = await client.get("/mydoc123/view/All")
+        assert response.headers["content-length"] == "10000"
+        assert response.content == LETTERS * 1000
+    assert double.connections == 1
+
+
+@pytest.mark.asyncio
+async def test_an_answer_can_come_late_and_in_a_trickle(
+    double: Double, client: httpx.AsyncClient
+) -> None:
+    slow = Delivery(head_after_seconds=0.2, piece_bytes=2, pause_seconds=0.02)
+    double.serve("mydoc123", LETTERS, delivery=slow)
+    began = asyncio.get_running_loop().time()
+
+    async with client.stream("GET", "/mydoc123/view/All") as response:
+        head_at = asyncio.get_running_loop().time()
+        assert await response.aread() == LETTERS
+
+    assert head_at - began >= 0.2
+    assert asyncio.get_running_loop().time() - began >= 0.2 + 5 * 0.02
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("delivery", "told", "body"),
+    [
+        (Delivery(body_bytes=4), 10, b"abcd"),
+        (Delivery(body_bytes=0, ending=Ending.CLOSE), 10, b""),
+        (Delivery(body_bytes=13, times=2), 20, b"abcdefghijabc"),
+        (Delivery(content_length=4), 4, LETTERS),
+        (Delivery(content_length=40), 40, LETTERS),
+        (Delivery(ending=Ending.CLOSE), 10, LETTERS),
+    ],
+)
+async def test_what_is_told_and_what_is_sent_can_differ_and_then_the_connection_ends(
+    double: Double, delivery: Delivery, told: int, body: bytes
+) -> None:
+    reader, writer = await asked_raw(double, delivery)
+
+    head, _, sent = (await reader.read()).partition(b"\r\n\r\n")
+
+    assert f"content-length: {told}" in head.decode().lower()
+    assert sent == body
+    writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_connection_can_be_torn_down(double: Double) -> None:
+    delivery = Delivery(has_head=False, ending=Ending.RESET)
+    reader, writer = await asked_raw(double, delivery)
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("delivery", "sent"),
+    [
+        (Delivery(has_head=False, ending=Ending.HANG), b""),
+        (Delivery(body_bytes=0, ending=Ending.HANG), b"\r\n\r\n"),
+        (Delivery(body_bytes=4, ending=Ending.HANG), b"\r\n\r\nabcd"),
+    ],
+)
+async def test_an_answer_can_stop_and_say_no_more(
+    double: Double, client: httpx.AsyncClient, delivery: Delivery, sent: bytes
+) -> None:
+    reader, writer = await asked_raw(double, delivery)
+    if sent:
+        assert (await reader.readuntil(sent)).endswith(sent)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await reader.read(1)
+
+    assert len(double.requests) == 1
+    assert (await client.get("/emptyconf/view/All")).status_code == 200
+    writer.transport.abort()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        Delivery(has_head=False, ending=Ending.HANG),
+        Delivery(head_after_seconds=600),
+        Delivery(pause_seconds=600),
+    ],
+)
+async def test_the_end_waits_for_no_delivery(delivery: Delivery) -> None:
+    async with asyncio.timeout(PROMPT_SECONDS), sessionize_double(Documents()) as double:
+        _, writer = await asked_raw(double, delivery)
+        async with httpx.AsyncClient(base_url=double.base_url, trust_env=False) as client:
+            while not any("mydoc123" in request.path for request in double.requests):
+                await client.get("/nobody123/view/All")
+    writer.transport.abort()
+    assert_nothing_listens(double)
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,240 @@
+"""The log: appended whole or not at all, once, chained, never changed; personal data apart."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.connections import database
+from contracts import samples
+from contracts.codec import PERSONAL_FIELDS
+from contracts.events import ImportEvent, RoomImported, SpeakerImported
+from eventstore.log import EventLog, read_streams
+from eventstore.migrate import migrate
+from eventstore.model import AlreadyRecordedError, NewEvent, SourceDocument, StreamMovedError
+from eventstore.statements import LOG_LOCK
+from eventstore.wakeup import WakeUp, listening
+
+pytestmark = pytest.mark.asyncio
+
+STARTED, ENDED = samples.EVENTS[0], samples.EVENTS[10]
+ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
+
+
+def new(*events: ImportEvent) -> list[NewEvent]:
+    return [NewEvent(uuid4(), event) for event in events]
+
+
+def document(body: bytes) -> SourceDocument:
+    return SourceDocument(hashlib.sha256(body).hexdigest(), body)
+
+
+async def rows(engine: AsyncEngine, table: str) -> list[dict[str, Any]]:
+    async with engine.connect() as connection:
+        found = await connection.execute(text(f"SELECT * FROM event_store.{table}"))
+        return [dict(row._mapping) for row in found]
+
+
+async def test_every_event_comes_back_as_it_was_appended(log: EventLog) -> None:
+    stream = uuid4()
+    appended = await log.append(stream, 0, new(*samples.EVENTS), metadata={"traceparent": "00-1"})
+    found = [recorded async for recorded in log.read_stream(stream)]
+    assert tuple(recorded.event for recorded in found) == samples.EVENTS
+    assert [recorded.version for recorded in found] == list(range(1, len(samples.EVENTS) + 1))
+    assert (found[-1].version, found[-1].position) == appended
+    assert all(recorded.metadata == {"traceparent": "00-1"} for recorded in found)
+    assert found == await log.read_all(0)
+
+
+async def test_personal_fields_are_in_no_event_row(log: EventLog, engine: AsyncEngine) -> None:
+    await log.append(uuid4(), 0, new(*samples.EVENTS))
+    by_message = {row["message_id"]: row for row in await rows(engine, "personal_data")}
+    for row in await rows(engine, "events"):
+        data = json.loads(row["data"]) if isinstance(row["data"], str) else row["data"]
+        assert not data.keys() & set(PERSONAL_FIELDS.get(row["type"], ()))
+        kept = by_message.pop(row["message_id"], None)
+        assert (kept is not None) == (row["type"] in PERSONAL_FIELDS)
+        if kept is not None:
+            body = kept["body"] if isinstance(kept["body"], str) else json.dumps(kept["body"])
+            canonical = json.dumps(
+                json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            )
+            digest = hashlib.sha256(kept["salt"] + canonical.encode()).hexdigest()
+            assert data["personal"] == {"digest": digest}
+    assert by_message == {}
+
+
+async def test_forgotten_personal_data_are_null(log: EventLog, engine: AsyncEngine) -> None:
+    stream = uuid4()
+    await log.append(stream, 0, new(SPEAKER))
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.personal_data"))
+    (found,) = [recorded async for recorded in log.read_stream(stream)]
+    assert isinstance(found.event, SpeakerImported)
+    assert found.event.sessionize_id == SPEAKER.sessionize_id
+    assert all(getattr(found.event, field) is None for field in PERSONAL_FIELDS["SpeakerImported"])
+
+
+@pytest.mark.parametrize("expected_version", [0, 1, 3])
+async def test_another_version_than_expected_appends_nothing(
+    log: EventLog, engine: AsyncEngine, expected_version: int
+) -> None:
+    stream, inbox = uuid4(), uuid4()
+    await log.append(stream, 0, new(STARTED, ENDED))
+    before = {t: await rows(engine, t) for t in ("events", "inbox", "sources", "personal_data")}
+    with pytest.raises(StreamMovedError):
+        await log.append(
+            stream, expected_version, new(SPEAKER), inbox=inbox, source=document(b"new")
+        )
+    assert {t: await rows(engine, t) for t in before} == before
+    await log.append(stream, 2, new(SPEAKER), inbox=inbox)
+
+
+async def test_an_append_repeated_appends_nothing(log: EventLog) -> None:
+    stream, inbox = uuid4(), uuid4()
+    events = new(STARTED, ENDED)
+    await log.append(stream, 0, events, inbox=inbox)
+    with pytest.raises(AlreadyRecordedError):
+        await log.append(stream, 2, new(ROOM), inbox=inbox)
+    with pytest.raises(AlreadyRecordedError):
+        await log.append(stream, 2, [*new(ROOM), events[1]])
+    with pytest.raises(AlreadyRecordedError):
+        await log.append(uuid4(), 0, [events[0]])
+    assert await log.stream_version(stream) == 2
+    assert await log.head() == (await log.read_all(0))[-1].position
+
+
+async def test_the_chain_can_be_recomputed_from_what_is_stored(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    """By nothing but SHA-256 and JSON, as `eventstore/chain.py` describes it."""
+    streams = [uuid4(), uuid4()]
+    for number in range(3):
+        for stream in streams:
+            await log.append(stream, 2 * number, new(SPEAKER, ROOM), metadata={"n": "é"})
+    heads: dict[UUID, bytes] = {}
+    for row in sorted(await rows(engine, "events"), key=lambda row: int(row["position"])):
+        body = {
+            name: row[name] if isinstance(row[name], int) else str(row[name])
+            for name in ("stream_id", "version", "message_id", "type", "schema_version")
+        }
+        for name in ("data", "metadata"):
+            body[name] = json.loads(row[name]) if isinstance(row[name], str) else row[name]
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        since = row["recorded_at"] - datetime(1970, 1, 1, tzinfo=UTC)
+        micros = since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
+        link = heads.get(row["stream_id"], bytes(32))
+        link += hashlib.sha256(canonical.encode()).digest() + micros.to_bytes(8, "big")
+        heads[row["stream_id"]] = hashlib.sha256(link).digest()
+        assert row["hash"] == heads[row["stream_id"]]
+    assert heads.keys() == set(streams)
+
+
+async def test_a_source_is_kept_once_and_byte_for_byte(log: EventLog, engine: AsyncEngine) -> None:
+    source = document(b"\xef\xbb\xbf{}" * 1000)
+    for _ in range(2):
+        await log.append(uuid4(), 0, new(ENDED), source=source)
+    assert len(await rows(engine, "sources")) == 1
+    assert await log.source(source.digest) == source.body
+    assert await log.source("00" * 32) is None
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event_store.events SET version = 7",
+        "DELETE FROM event_store.events",
+        "TRUNCATE event_store.events",
+    ],
+)
+async def test_the_database_itself_refuses_to_change_an_event(
+    log: EventLog, engine: AsyncEngine, statement: str, role: str
+) -> None:
+    await log.append(uuid4(), 0, new(STARTED))
+    before = await rows(engine, "events")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"SET session_replication_role = {role}"))
+        with pytest.raises(DBAPIError, match="append-only"):
+            await connection.execute(text(statement))
+        await connection.invalidate()
+    assert await rows(engine, "events") == before
+
+
+@pytest.mark.parametrize("page", [1, 3, 7, 100])
+async def test_reading_in_pages_misses_and_repeats_nothing(log: EventLog, page: int) -> None:
+    stream = uuid4()
+    await log.append(stream, 0, new(*[ROOM] * 20))
+    versions = [r.version async for r in log.read_stream(stream, after=3, page=page)]
+    assert versions == list(range(4, 21))
+    seen: list[int] = []
+    after = 0
+    while events := await log.read_all(after, limit=page):
+        seen += [recorded.version for recorded in events]
+        after = events[-1].position
+    assert seen == list(range(1, 21))
+
+
+async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
+    streams = [uuid4() for _ in range(5)]
+    for stream in streams:
+        await log.append(stream, 0, new(STARTED))
+        await log.append(stream, 1, new(*[ROOM] * 9, ENDED))
+    for limit in (1, 4, 10, 30, 1000):
+        versions = dict.fromkeys(streams, 0)
+        for _ in count():
+            async with engine.connect() as connection:
+                events = await read_streams(connection, versions, limit=limit)
+            if not events:
+                break
+            for recorded in events:
+                assert recorded.version == versions[recorded.stream_id] + 1
+                versions[recorded.stream_id] = recorded.version
+            assert set(versions.values()) <= {0, 1, 11}, "never between the events of an outcome"
+        assert set(versions.values()) == {11}
+
+
+async def test_migrating_twice_and_at_once_is_harmless(
+    database_url: str, log: EventLog, engine: AsyncEngine
+) -> None:
+    identity = await log.identity()
+    await log.append(uuid4(), 0, new(STARTED))
+    async with database(database_url, pool_size=2) as other:
+        await asyncio.gather(migrate(engine), migrate(other), migrate(engine))
+    assert await log.identity() == identity
+    assert await log.head() > 0
+
+
+async def test_a_notification_wakes_and_so_does_time(log: EventLog, database_url: str) -> None:
+    patient = WakeUp(poll_seconds=600)
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with listening(connection, patient), asyncio.timeout(30):
+            waiting = asyncio.create_task(patient.wait())
+            await log.append(uuid4(), 0, new(STARTED))
+            await waiting
+            await WakeUp(poll_seconds=0.01).wait()
+    finally:
+        await connection.close()
+
+
+async def test_a_writer_that_stands_still_under_the_lock_is_thrown_out(
+    log: EventLog, database_url: str
+) -> None:
+    stuck = await asyncpg.connect(
+        database_url, server_settings={"idle_in_transaction_session_timeout": "300"}
+    )
+    await stuck.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK})")
+    async with asyncio.timeout(30):
+        await log.append(uuid4(), 0, new(STARTED))
+    stuck.terminate()
