@@ -29,6 +29,7 @@ async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
         _for_sqlalchemy(url),
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # they hold personal data, and errors are logged
         connect_args={
             "timeout": 10,
             "server_settings": {

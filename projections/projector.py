@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import IMPORT_EVENTS
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-projector"
 
 _SWEEP_LIMIT = 1000
+_LONGEST_ERROR = 1000
 
 
 class Projector:
@@ -68,7 +70,7 @@ class Projector:
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
                 return
-            logger.warning("a batch could not be applied, going stream by stream: %s", error)
+            logger.warning("a batch is applied stream by stream after: %s", _in_words(error))
             for stream_id in stream_ids:
                 await self.catch_up([stream_id])
 
@@ -85,14 +87,14 @@ class Projector:
             return sorted(found.scalars())
 
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
-        logger.error("stream %s is stopped: %s", stream_id, error, exc_info=error)
+        logger.error("stream %s is stopped: %s", stream_id, _in_words(error))
 
         async def record() -> None:
             async with self._engine.begin() as connection:
                 await enter_live(connection)
                 await connection.execute(
                     statements.STOP_STREAM,
-                    {"stream_id": stream_id, "error": f"{type(error).__name__}: {error}"},
+                    {"stream_id": stream_id, "error": _in_words(error)},
                 )
 
         await persist("projector: recording a stopped stream", record, on=_is_outage)
@@ -116,6 +118,12 @@ async def apply_next(
         return False
     await write(connection, project(events))
     return True
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong, without the rows that it went wrong with: they may be personal."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return f"{type(error).__name__}: {cause}"[:_LONGEST_ERROR]
 
 
 def _is_outage(error: BaseException) -> bool:

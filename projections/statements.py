@@ -58,9 +58,12 @@ MOVE_PROGRESS = text("""
     WHERE p.spreaview_event_id = r.spreaview_event_id
 """)
 
+# The row may be new: the transaction that made it was rolled back with what could not be applied.
 STOP_STREAM = text("""
-    UPDATE stream_progress SET error = :error, stopped_at = clock_timestamp()
-    WHERE spreaview_event_id = :stream_id
+    INSERT INTO stream_progress (spreaview_event_id, error, stopped_at)
+    VALUES (:stream_id, :error, clock_timestamp())
+    ON CONFLICT (spreaview_event_id) DO UPDATE
+    SET error = EXCLUDED.error, stopped_at = EXCLUDED.stopped_at
 """)
 
 # The heads are the log's own table: the one place where the read side looks beyond its API, so
