@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -74,12 +74,11 @@ class Relay:
             try:
                 async with self._leadership() as wake_up:
                     await self._publish(wake_up)
-            except* LogMismatchError as mismatch:
-                raise mismatch.exceptions[0] from None
-            except* Exception as group:
-                if group.split(_passes)[1] is not None:
-                    raise
-                logger.warning("relay: leadership lost: %s", group.exceptions[0])
+            except Exception as error:
+                faults = [fault for fault in _leaves(error) if not _passes(fault)]
+                if faults:
+                    raise faults[0] from error
+                logger.warning("relay: leadership lost: %s", next(_leaves(error)))
                 await asyncio.sleep(_STANDBY_SECONDS)
 
     @asynccontextmanager
@@ -153,6 +152,15 @@ async def _heartbeat(connection: asyncpg.Connection) -> None:
     while True:
         await connection.fetchval("SELECT 1", timeout=_HEARTBEAT_TIMEOUT_SECONDS)
         await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """The exceptions within groups of groups, or the one that is none."""
+    if isinstance(error, ExceptionGroup):
+        for within in error.exceptions:
+            yield from _leaves(within)
+    else:
+        yield error
 
 
 def _passes(error: BaseException) -> bool:
