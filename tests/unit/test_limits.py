@@ -1,0 +1,82 @@
+"""Where the limits of the import are, and what is said about what lies beyond them."""
+
+import pytest
+
+from contracts import identity
+from contracts.events import SessionSkippedUnscheduled
+from tests.support.documents import document, room, speaker, talk
+from tests.support.given import EVENT, given, schedule_of
+from worker.normalise import MAX_LINKS, MAX_SORT, MAX_SPEAKERS
+from worker.text import MAX_FIELD_BYTES
+
+LINK = {"title": "", "url": "u", "linkType": ""}
+
+
+@pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"1"})])
+def test_a_session_has_so_many_speakers_and_no_more(more: int, invalid: set[str]) -> None:
+    crowd = [f"s{number}" for number in range(MAX_SPEAKERS + more)]
+    schedule = schedule_of(document(talk("1", speakers=crowd), talk("2")))
+    assert schedule.invalid_sessions == invalid
+    if more:
+        assert str(MAX_SPEAKERS + more) in schedule.warnings[0].message
+
+
+@pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"ada"})])
+def test_a_speaker_has_so_many_links_and_no_more(more: int, invalid: set[str]) -> None:
+    links = [LINK] * (MAX_LINKS + more)
+    schedule = schedule_of(document(talk("1"), speakers=[speaker("ada", links=links)]))
+    assert schedule.invalid_speakers == invalid
+
+
+@pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"ada"})])
+def test_the_links_of_a_speaker_are_one_field(more: int, invalid: set[str]) -> None:
+    half = {"title": "", "url": "u" * (MAX_FIELD_BYTES // 2), "linkType": ""}
+    links = [half, half | {"url": half["url"] + "u" * more}]
+    schedule = schedule_of(document(talk("1"), speakers=[speaker("ada", links=links)]))
+    assert schedule.invalid_speakers == invalid
+
+
+@pytest.mark.parametrize(
+    ("sort", "invalid"), [(MAX_SORT, frozenset()), (-MAX_SORT, frozenset()), (MAX_SORT + 1, {"7"})]
+)
+def test_the_sort_of_a_room_is_bounded(sort: int, invalid: set[str]) -> None:
+    schedule = schedule_of(document(talk("1"), rooms=[room(7, sort=sort)]))
+    assert schedule.invalid_rooms == invalid
+    if invalid:
+        assert str(sort) in schedule.warnings[0].message
+
+
+def test_an_element_without_a_usable_id_is_said_and_the_next_one_is_read() -> None:
+    schedule = schedule_of(document(talk(""), talk("2")))
+    assert list(schedule.sessions) == ["2"]
+    (warning,) = schedule.warnings
+    assert (warning.code, warning.sessionize_ids) == ("invalid_session", ())
+    assert "session without a readable id" in warning.message
+    assert "empty or too long" in warning.message
+
+
+def test_what_is_wrong_with_an_element_is_said_with_its_id() -> None:
+    (warning,) = schedule_of(document(talk("1") | {"title": 7}, talk("2"))).warnings
+    assert "session 1" in warning.message
+    assert "$.title" in warning.message
+
+
+@pytest.mark.parametrize("name", ["firstName", "lastName", "fullName"])
+def test_a_name_that_is_null_is_empty(name: str) -> None:
+    schedule = schedule_of(document(talk("1"), speakers=[speaker("ada") | {name: None}]))
+    found = schedule.speakers["ada"]
+    shown = {
+        "firstName": found.first_name,
+        "lastName": found.last_name,
+        "fullName": found.full_name,
+    }
+    assert shown[name] == ""
+
+
+def test_a_session_without_a_room_is_skipped_with_its_times() -> None:
+    outcome = given().when(document(talk("1"), talk("2", room=None)))
+    skip = outcome.the(SessionSkippedUnscheduled)
+    timed = schedule_of(document(talk("2"))).sessions["2"]
+    assert (skip.starts_at, skip.ends_at) == (timed.starts_at, timed.ends_at)
+    assert skip.session_id == identity.session_id(EVENT, "2")
+    assert skip.missing == ("room",)
