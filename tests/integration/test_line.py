@@ -187,6 +187,21 @@ async def test_an_event_stays_with_its_organization(line: Line) -> None:
     assert "organization_id" in str(run["failure_message"])
 
 
+async def test_the_latest_request_wins(line: Line) -> None:
+    """One that was first received before the last completed one was is superseded."""
+    served(line, "latest01")
+    later = a_request("latest01", WINDOW)
+    await line.sync(later)
+    earlier = a_request("latest01", WINDOW, event_id=later.spreaview_event_id)
+    long_ago = str(1_700_000_000_000).encode()
+    await line.producer.send_and_wait(
+        SYNC_REQUESTS, encode_request(earlier), headers=[("spreaview-ordered-at", long_ago)]
+    )
+    run = await line.ended(earlier.request_id)
+    assert (run["status"], run["failure_code"]) == ("superseded", "superseded")
+    assert (await line.types(later.spreaview_event_id))[-1] == "SyncFailed"
+
+
 @pytest.mark.parametrize(
     ("value", "headers"),
     [

@@ -1,0 +1,99 @@
+"""Sharing a fetch: only one that began after each who shares it had asked."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from worker.shared_fetch import SharedFetch
+
+pytestmark = pytest.mark.asyncio
+
+
+class Source:
+    """What is fetched from: counts, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.under_way = self.most_at_once = 0
+        self.answer = asyncio.Event()
+
+    async def fetch(self, key: str) -> str:
+        self.asked.append(key)
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        await self.answer.wait()
+        self.under_way -= 1
+        if key == "broken":
+            raise ValueError("broken")
+        return f"{key} {len(self.asked)}"
+
+
+async def turns(number: int = 10) -> None:
+    """Let the other tasks go as far as they can."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_those_who_asked_before_it_began_share_a_fetch() -> None:
+    source = Source()
+    shared = SharedFetch(source.fetch, at_once=4)
+    received = monotonic()
+    waiting = [asyncio.create_task(shared.get("a", received)) for _ in range(20)]
+    await turns()
+    waiting.append(asyncio.create_task(shared.get("a", received)))
+    source.answer.set()
+    assert set(await asyncio.gather(*waiting)) == {"a 1"}
+    assert await shared.get("a", received) == "a 1", "also a little later"
+    assert source.asked == ["a"]
+
+
+async def test_one_who_asks_after_it_began_gets_a_fetch_of_their_own() -> None:
+    source = Source()
+    shared = SharedFetch(source.fetch, at_once=4)
+    first = asyncio.create_task(shared.get("a", monotonic()))
+    await turns()
+    second = asyncio.create_task(shared.get("a", monotonic()))
+    await turns()
+    source.answer.set()
+    assert source.asked == ["a", "a"]
+    assert {await first, await second} == {"a 2"}  # both end together, after the second was asked
+
+
+async def test_only_so_many_are_under_way_at_once() -> None:
+    source = Source()
+    shared = SharedFetch(source.fetch, at_once=3)
+    waiting = [asyncio.create_task(shared.get(f"k{n}", monotonic())) for n in range(10)]
+    await turns()
+    assert source.under_way == 3
+    source.answer.set()
+    await asyncio.gather(*waiting)
+    assert source.most_at_once == 3
+
+
+async def test_who_gives_up_does_not_take_it_from_the_others() -> None:
+    source = Source()
+    shared = SharedFetch(source.fetch, at_once=1)
+    received = monotonic()
+    hasty = asyncio.create_task(shared.get("a", received))
+    patient = asyncio.create_task(shared.get("a", received))
+    await turns()
+    hasty.cancel()
+    await turns()
+    source.answer.set()
+    assert await patient == "a 1"
+    assert hasty.cancelled()
+
+
+async def test_a_failure_is_everybodys_and_the_next_fetch_is_another() -> None:
+    source = Source()
+    source.answer.set()
+    shared = SharedFetch(source.fetch, at_once=1)
+    received = monotonic()
+    found = await asyncio.gather(
+        *(shared.get("broken", received) for _ in range(3)), return_exceptions=True
+    )
+    assert [str(error) for error in found] == ["broken"] * 3
+    with pytest.raises(ValueError, match="broken"):
+        await shared.get("broken", monotonic())
+    assert source.asked == ["broken", "broken"]
