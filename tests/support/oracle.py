@@ -336,16 +336,16 @@ def text(value: object) -> str:
 
 @lru_cache(maxsize=2_000)
 def _text(value: str) -> str:
-    kept = [
-        char
-        for char in value
-        if char in "\t\n"
-        or (unicodedata.category(char) != "Cc" and char not in "\u200b\u2060\ufeff\u202d\u202e")
-    ]
-    cleaned = unicodedata.normalize("NFC", "".join(kept)).strip()
+    if not (value.isascii() and value.isprintable()):  # nothing to drop from most
+        value = "".join(char for char in value if char in "\t\n" or not _dropped(char))
+    cleaned = unicodedata.normalize("NFC", value).strip()
     if len(cleaned.encode()) > 65_536:
         raise ValueError
     return cleaned
+
+
+def _dropped(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or char in "\u200b\u2060\ufeff\u202d\u202e"
 
 
 def reference(value: object) -> str:
