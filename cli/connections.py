@@ -1,5 +1,7 @@
 """Connections: made here, from the settings, and handed down."""
 
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -8,6 +10,8 @@ import asyncpg
 import httpx
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+LEADER_NAME = "spreaview-sync relay"
 
 _IDLE_IN_TRANSACTION = "30s"
 _LEADER_IDLE = "3s"
@@ -20,6 +24,8 @@ class Addresses(NamedTuple):
     database_url: str
     kafka: str
     sessionize_base_url: str
+    kafka_transactions: bool = True
+    """Whether the broker has transactions: Apache Kafka has, the sandbox's has not."""
 
 
 @asynccontextmanager
@@ -59,12 +65,15 @@ def _for_sqlalchemy(url: str) -> URL:
 
 
 async def leader_connection(url: str) -> asyncpg.Connection:
-    """A direct connection whose session is the leadership: idle or cut off, it is over."""
+    """A direct connection whose session is the leadership: idle or cut off, it is over.
+
+    Its name in `pg_stat_activity` says which process has it.
+    """
     return await asyncpg.connect(
         url.replace("postgres://", "postgresql://", 1),
         timeout=10,
         server_settings={
-            "application_name": "spreaview-sync relay",
+            "application_name": f"{LEADER_NAME} {socket.gethostname()}:{os.getpid()}"[:63],
             "idle_session_timeout": _LEADER_IDLE,
             "tcp_keepalives_idle": "2",
             "tcp_keepalives_interval": "1",

@@ -1,9 +1,7 @@
 """`spreaview-sync`: the command line."""
 
-import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
@@ -12,10 +10,10 @@ from msgspec.structs import replace
 from cli.commands import demo as demo_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
+from cli.commands import relay as relay_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
-from cli.logs import configure_logging
 from cli.options import (
     AllowRemovals,
     ApiId,
@@ -33,9 +31,10 @@ from cli.options import (
     To,
     now_utc,
 )
+from cli.run import finish, quiet_settings, settings
 from cli.sandbox.errors import SandboxError
 from cli.services import VERSION, Role
-from cli.settings import Settings, SettingsError, load_settings
+from cli.settings import SettingsError
 from contracts.messages import SyncRequested, Window
 
 USAGE = 2
@@ -48,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(relay_command.app, name="relay")
 
 
 def main() -> None:
@@ -57,21 +57,6 @@ def main() -> None:
     except (SettingsError, SandboxError) as error:
         print(f"spreaview-sync: {error}", file=sys.stderr)
         sys.exit(USAGE)
-
-
-def _settings(*, json_logs: bool = False, quiet: bool = False) -> Settings:
-    settings = load_settings()
-    level = "WARNING" if quiet and settings.log_level == "INFO" else settings.log_level
-    configure_logging(level, "json" if json_logs else settings.log_format)
-    return settings
-
-
-def _finish(work: Coroutine[Any, Any, int]) -> None:
-    try:
-        code = asyncio.run(work)
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
 
 
 def _sync_request(
@@ -109,31 +94,31 @@ def demo(
             raise typer.BadParameter("--api-id needs --from, --to and --time-zone")
         window = Window(starts_on=from_, ends_on=to, time_zone=time_zone)
         wanted = demo_command.Wanted(api_id, window)
-    _finish(demo_command.demo(_settings(quiet=True), wanted, as_json=as_json))
+    finish(demo_command.demo(quiet_settings(), wanted, as_json=as_json))
 
 
 @app.command()
 def up(as_json: Json = False) -> None:
     """Run everything until Ctrl-C; servers without an address in the settings run locally."""
-    _finish(up_command.up(_settings(json_logs=as_json), as_json=as_json))
+    finish(up_command.up(settings(json_logs=as_json), as_json=as_json))
 
 
 @app.command()
 def worker(as_json: Json = False) -> None:
     """Run a worker: it takes sync requests and relays the log to Kafka."""
-    _finish(serve_command.serve(Role.WORKER, _settings(json_logs=as_json)))
+    finish(serve_command.serve(Role.WORKER, settings(json_logs=as_json)))
 
 
 @app.command()
 def projector(as_json: Json = False) -> None:
     """Run a projector: it builds the read models from the log."""
-    _finish(serve_command.serve(Role.PROJECTOR, _settings(json_logs=as_json)))
+    finish(serve_command.serve(Role.PROJECTOR, settings(json_logs=as_json)))
 
 
 @app.command()
 def migrate(as_json: Json = False) -> None:
     """Bring the database to this version: the log's tables and the read models."""
-    _finish(migrate_command.migrate_database(_settings(quiet=True), as_json=as_json))
+    finish(migrate_command.migrate_database(quiet_settings(), as_json=as_json))
 
 
 @app.command()
@@ -167,7 +152,7 @@ def request(
         allow_removals=allow_removals,
     )
     report = request_command.Report(wait=wait, timings=timings, timeout=timeout, as_json=as_json)
-    _finish(request_command.request(_settings(quiet=True), message, report))
+    finish(request_command.request(quiet_settings(), message, report))
 
 
 @app.command()
@@ -189,7 +174,7 @@ def plan(
         force=force,
         allow_removals=allow_removals,
     )
-    _finish(plan_command.plan_sync(_settings(quiet=True), message, as_json=as_json))
+    finish(plan_command.plan_sync(quiet_settings(), message, as_json=as_json))
 
 
 @app.command("version")

@@ -54,6 +54,7 @@ def resolve(settings: Settings) -> Addresses:
         settings.database_url,
         settings.kafka_bootstrap_servers,
         settings.sessionize_base_url or SESSIONIZE_API,
+        settings.kafka_transactions,
     )
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from enum import Flag, auto
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from faststream import FastStream
@@ -17,16 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses, database, http_client, leader_connection
 from cli.settings import Settings
+from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.outage import is_database_outage
 from messaging.outage import is_kafka_outage
+from messaging.outlet import Outlet
 from messaging.requests import producing
 from messaging.topics import declare_topics
 from messaging.waiting import persist
 from projections.projector import Projector
 from worker.handle import Handler
-from worker.intake import RequestIntake
+from worker.intake import request_intake
+from worker.relay import GROUP as RELAY
 from worker.relay import Relay
 from worker.sessionize import FetchLimits, Sessionize
 
@@ -44,6 +47,16 @@ class Role(Flag):
     """Builds the read models."""
 
 
+class _Service(NamedTuple):
+    """One role, ready to be started."""
+
+    router: Callable[[], KafkaRouter]
+    """A new router each time: what was started once cannot be started again."""
+    background: Sequence[Coroutine[Any, Any, None]]
+    drain: Callable[[float], Awaitable[None]] | None = None
+    """Ends what is in hand, within seconds, before the group is left."""
+
+
 @asynccontextmanager
 async def running(
     roles: Role, settings: Settings, addresses: Addresses
@@ -51,48 +64,60 @@ async def running(
     """Run services while the block runs; entered when they take messages.
 
     Waits for a database or a broker that is not there yet. Yields the task of the background
-    work, which ends only by a fault: an owner that waits for a signal waits for it, too.
+    work, which ends only by a fault: an owner that waits for a signal waits for it, too. At the
+    end what is in hand is finished, or handed back after `graceful_timeout` seconds.
     """
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
         await persist("Kafka", partial(_declare, settings, addresses), on=is_kafka_outage)
-        apps: list[FastStream] = []
-        background: list[Coroutine[Any, Any, None]] = []
+        services: list[_Service] = []
         if Role.WORKER in roles:
-            intake, relay = await _worker(stack, settings, addresses, engine)
-            apps.append(_app(intake.router(settings.worker_batch), settings, addresses))
-            background.append(relay.run())
+            services.append(await _worker(stack, settings, addresses, engine))
         if Role.PROJECTOR in roles:
-            projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
-            apps.append(_app(projector.router(settings.projector_batch), settings, addresses))
-            background.append(projector.sweep())
-        task = asyncio.create_task(_all(background))
+            services.append(_projector(settings, engine))
+        apps: list[FastStream] = []
+        background = asyncio.create_task(_all([work for s in services for work in s.background]))
         try:
             # At once, since joining a consumer group takes seconds.
-            await asyncio.gather(*(app.start() for app in apps))
+            await asyncio.gather(*(_start(s, settings, addresses, apps) for s in services))
             logger.info("%s: ready", roles.name)
-            yield task
+            yield background
         finally:
+            drains = (s.drain(settings.graceful_timeout) for s in services if s.drain is not None)
+            await asyncio.gather(*drains)
             await asyncio.gather(*(app.stop() for app in apps))
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            background.cancel()
+            await asyncio.gather(background, return_exceptions=True)
 
 
-def _app(router: KafkaRouter, settings: Settings, addresses: Addresses) -> FastStream:
-    broker = KafkaBroker(
-        addresses.kafka,
-        client_id="spreaview-sync",
-        allow_auto_create_topics=False,
-        graceful_timeout=settings.graceful_timeout,
-        logger=None,
-    )
-    broker.include_router(router)
-    return FastStream(broker, logger=None)
+async def _start(
+    service: _Service, settings: Settings, addresses: Addresses, apps: list[FastStream]
+) -> None:
+    """Start the role's application, as soon as the broker is there, and add it to `apps`."""
+
+    async def start() -> None:
+        broker = KafkaBroker(
+            addresses.kafka,
+            client_id="spreaview-sync",
+            allow_auto_create_topics=False,
+            graceful_timeout=settings.graceful_timeout,
+            logger=None,
+        )
+        broker.include_router(service.router())
+        app = FastStream(broker, logger=None)
+        try:
+            await app.start()
+        except BaseException:
+            await app.stop()
+            raise
+        apps.append(app)
+
+    await persist("Kafka", start, on=is_kafka_outage)
 
 
-async def _all(background: list[Coroutine[Any, Any, None]]) -> None:
+async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for work in background:
             group.create_task(work)
@@ -100,27 +125,49 @@ async def _all(background: list[Coroutine[Any, Any, None]]) -> None:
 
 async def _worker(
     stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
-) -> tuple[RequestIntake, Relay]:
+) -> _Service:
     log = EventLog(engine)
     identity = await persist(
-        "the log (is the database migrated? spreaview-sync migrate)",
-        log.identity,
-        on=is_database_outage,
+        "PostgreSQL (is it migrated? spreaview-sync migrate)", log.identity, on=is_database_outage
     )
     client = await stack.enter_async_context(http_client(VERSION))
-    producer = await stack.enter_async_context(producing(addresses.kafka))
+    producer = await persist(
+        "Kafka",
+        lambda: stack.enter_async_context(producing(addresses.kafka)),
+        on=is_kafka_outage,
+    )
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
-    handler = Handler(log, sessionize, identity, VERSION)
+    intake = request_intake(
+        Handler(log, sessionize, identity, VERSION),
+        producer,
+        session_seconds=settings.kafka_session_seconds,
+        at_once=settings.worker_concurrency,
+        in_hand=settings.worker_in_hand,
+    )
     relay = Relay(
         log,
-        identity,
         Checkpoints(engine),
-        producer,
+        relay_outlet(addresses),
         partial(leader_connection, addresses.database_url),
         poll_seconds=settings.relay_poll_seconds,
         batch=settings.relay_batch,
     )
-    return RequestIntake(handler, producer, settings.worker_concurrency), relay
+    return _Service(intake.router, [intake.commit(), relay.run()], intake.drain)
+
+
+def _projector(settings: Settings, engine: AsyncEngine) -> _Service:
+    projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
+    router = partial(
+        projector.router,
+        session_seconds=settings.kafka_session_seconds,
+        max_records=settings.projector_batch,
+    )
+    return _Service(router, [projector.sweep()])
+
+
+def relay_outlet(addresses: Addresses) -> Outlet:
+    """Where the log goes."""
+    return Outlet(addresses.kafka, IMPORT_EVENTS, RELAY, transactions=addresses.kafka_transactions)
 
 
 def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:

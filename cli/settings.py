@@ -49,6 +49,21 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="replicas of topics that are created", examples=["3"]),
     ] = 1
+    kafka_transactions: Annotated[
+        bool,
+        Field(
+            description="whether the broker has transactions, as Apache Kafka", examples=["true"]
+        ),
+    ] = True
+    kafka_session_seconds: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=300,
+            description="after how long a silent process loses its partitions to the others",
+            examples=["10"],
+        ),
+    ] = 10.0
     events_retention_days: Annotated[
         int, Field(ge=1, description="how long Kafka keeps import events", examples=["30"])
     ] = 30
@@ -63,15 +78,15 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
     ] = 3
     fetch_concurrency: Annotated[
-        int, Field(ge=1, description="fetches from Sessionize at once", examples=["4"])
-    ] = 4
+        int, Field(ge=1, description="fetches from Sessionize at once", examples=["8"])
+    ] = 8
 
     worker_concurrency: Annotated[
         int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])
     ] = 32
-    worker_batch: Annotated[
-        int, Field(ge=1, description="requests taken from Kafka at once", examples=["200"])
-    ] = 200
+    worker_in_hand: Annotated[
+        int, Field(ge=2, description="requests taken from Kafka and not ended", examples=["400"])
+    ] = 400
     projector_batch: Annotated[
         int, Field(ge=1, description="records taken from Kafka at once", examples=["5000"])
     ] = 5000

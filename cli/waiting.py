@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from typing import Any
 from uuid import UUID
 
 from projections.queries import JsonRow, Queries
@@ -36,24 +36,26 @@ async def run_ended(queries: Queries, sync_id: UUID, timeout_seconds: float) -> 
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-@asynccontextmanager
-async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, instead of ending the process."""
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until SIGTERM or SIGINT, which cancel it; return when it has cleaned up.
+
+    So a signal is obeyed at any time, also while the work still waits for a server. Raises what
+    the work raises.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(work)
     try:
-        yield stop
+        await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+        if not working.cancelled():
+            working.result()
     finally:
+        stopped.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-async def until_stopped(stop: asyncio.Event, background: asyncio.Task[None]) -> None:
-    """Return when told to stop; raises what ended the background work, if that is first."""
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopped, background}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if background.done():
-        background.result()

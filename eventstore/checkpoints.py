@@ -17,7 +17,7 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """Checkpoints by name, in the database of the log."""
+    """Checkpoints by name, in the database of the log. A leader writes them: `Leader.write`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -29,13 +29,6 @@ class Checkpoints:
                 await connection.execute(statements.READ_CHECKPOINT, {"name": name})
             ).one_or_none()
         return None if row is None else Checkpoint(*row)
-
-    async def write(self, name: str, checkpoint: Checkpoint) -> None:
-        """Move the checkpoint, forwards or backwards."""
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                statements.WRITE_CHECKPOINT, {"name": name, **checkpoint._asdict()}
-            )
 
     async def reset(self, name: str) -> None:
         """Forget it: the reader begins at the beginning."""

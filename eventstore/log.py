@@ -16,6 +16,9 @@ from eventstore.model import Appended, NewEvent, Recorded, SourceDocument
 PAGE = 1000
 """Events per read: what a reader holds in memory at most, whatever the length of the log."""
 
+PAGE_BYTES = 8 * 1024 * 1024
+"""As stored, compressed: a page of long events ends early, after the one that goes beyond this."""
+
 
 class LogIdentity(NamedTuple):
     """What is made once with a log and goes with it."""
@@ -24,6 +27,23 @@ class LogIdentity(NamedTuple):
     """Names the log in `ce_source`."""
     fingerprint_key: bytes
     """Keys the fingerprints of API IDs. Never leaves the process, is never logged."""
+
+
+class Behind(NamedTuple):
+    """How far a reader of the log is behind."""
+
+    events: int
+    seconds: float
+    """Age of the oldest event that it has not read; 0 if there is none."""
+
+
+class Unpublished(NamedTuple):
+    """An event that is in the log and could not be published."""
+
+    position: int
+    message_id: UUID
+    reason: str
+    since: datetime
 
 
 class EventLog:
@@ -82,6 +102,26 @@ class EventLog:
             message_id_found: UUID | None = found.scalar_one_or_none()
         return message_id_found
 
+    async def last_event(self, position: int) -> tuple[int, UUID] | None:
+        """Position and message id of the newest event at or before a position."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.LAST_EVENT, {"position": position})
+            row = found.one_or_none()
+        return None if row is None else (row.position, row.message_id)
+
+    async def behind(self, after: int, most: int = 100_000) -> Behind:
+        """What lies beyond a position; more than `most` events are not counted."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.BEHIND, {"after": after, "most": most})
+            row = found.one()
+        return Behind(row.events, row.age.total_seconds() if row.age else 0.0)
+
+    async def unpublished(self) -> list[Unpublished]:
+        """The events that the broker refused for their size."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.UNPUBLISHED)
+            return [Unpublished(*row) for row in found]
+
     async def head(self) -> int:
         """Position of the newest event; 0 for an empty log."""
         async with self._engine.connect() as connection:
@@ -89,12 +129,14 @@ class EventLog:
         return position
 
     async def read_all(self, after: int, *, limit: int = PAGE) -> list[Recorded]:
-        """The next events of the log beyond a position, at most `limit`, in order.
+        """The next events of the log beyond a position, at most `limit` and a page, in order.
 
         The last one's position is the next `after`. No event ever appears behind it.
         """
         async with self._engine.connect() as connection:
-            found = await connection.execute(statements.READ_ALL, {"after": after, "limit": limit})
+            found = await connection.execute(
+                statements.READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
+            )
             return [Recorded(*row) for row in found]
 
     async def read_stream(

@@ -65,14 +65,21 @@ INSERT_EVENTS = text("""
     SELECT max(position) AS position, pg_notify('event_store', max(position)::text) FROM inserted
 """)
 
+# The first event always, the others while the whole (as stored, compressed) is not too much.
 READ_ALL = text("""
     SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
            e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
-    FROM event_store.events e
+    FROM (
+        SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data)
+                  AS before
+        FROM event_store.events
+        WHERE position > :after
+        ORDER BY position
+        LIMIT :limit
+    ) e
     LEFT JOIN event_store.personal_data p USING (message_id)
-    WHERE e.position > :after
+    WHERE e.before < :bytes
     ORDER BY e.position
-    LIMIT :limit
 """)
 
 READ_STREAM = text("""
@@ -101,6 +108,11 @@ STREAM_VERSION = text("SELECT version FROM event_store.streams WHERE stream_id =
 
 EVENT_AT = text("SELECT message_id FROM event_store.events WHERE position = :position")
 
+LAST_EVENT = text("""
+    SELECT position, message_id FROM event_store.events
+    WHERE position <= :position ORDER BY position DESC LIMIT 1
+""")
+
 HEAD = text("SELECT coalesce(max(position), 0) FROM event_store.events")
 
 READ_SOURCE = text("SELECT body FROM event_store.sources WHERE digest = :digest")
@@ -109,12 +121,15 @@ READ_CHECKPOINT = text("""
     SELECT log_id, position, message_id FROM event_store.checkpoints WHERE name = :name
 """)
 
-WRITE_CHECKPOINT = text("""
-    INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
-    VALUES (:name, :log_id, :position, :message_id)
-    ON CONFLICT (name) DO UPDATE
-    SET log_id = EXCLUDED.log_id, position = EXCLUDED.position,
-        message_id = EXCLUDED.message_id, updated_at = now()
+BEHIND = text("""
+    SELECT (SELECT count(*) FROM (SELECT FROM event_store.events
+                                  WHERE position > :after LIMIT :most) AS beyond) AS events,
+           (SELECT clock_timestamp() - recorded_at FROM event_store.events
+            WHERE position > :after ORDER BY position LIMIT 1) AS age
+""")
+
+UNPUBLISHED = text("""
+    SELECT position, message_id, reason, since FROM event_store.unpublished ORDER BY position
 """)
 
 DELETE_CHECKPOINT = text("DELETE FROM event_store.checkpoints WHERE name = :name")

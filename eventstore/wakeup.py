@@ -1,13 +1,8 @@
 """Wake-up: NOTIFY is a hint, polling is the truth."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
-
-logger = logging.getLogger(__name__)
 
 CHANNEL = "event_store"
 
@@ -23,6 +18,10 @@ class WakeUp:
         """Something may be new."""
         self._hint.set()
 
+    async def listen(self, connection: asyncpg.Connection) -> None:
+        """Take the log's notifications as hints, as long as the connection lives."""
+        await connection.add_listener(CHANNEL, lambda *_: self.hint())
+
     async def wait(self) -> None:
         """Return after a hint, at the latest after `poll_seconds`: look either way."""
         try:
@@ -32,18 +31,3 @@ class WakeUp:
             return
         finally:
             self._hint.clear()
-
-
-@asynccontextmanager
-async def listening(connection: asyncpg.Connection, wake_up: WakeUp) -> AsyncIterator[None]:
-    """Pass the log's notifications on to `wake_up` while the block runs."""
-
-    def on_notify(*_: object) -> None:
-        wake_up.hint()
-
-    await connection.add_listener(CHANNEL, on_notify)
-    try:
-        yield
-    finally:
-        if not connection.is_closed():
-            await connection.remove_listener(CHANNEL, on_notify)

@@ -1,4 +1,4 @@
-"""Intake: records come in batches, and only what has been dealt with is acknowledged.
+"""Intake in batches: only what has been dealt with is acknowledged.
 
 FastStream's own acknowledgement would lose a message whose handler fails (its position moves on),
 so acknowledgement is manual, a failing batch is tried again in place, and the handler gets the
@@ -9,9 +9,9 @@ otherwise be skipped before any of our code runs.
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaMessage as PlainKafkaMessage
@@ -24,10 +24,24 @@ logger = logging.getLogger(__name__)
 
 RawRecord: TypeAlias = "ConsumerRecord[bytes, bytes]"
 BatchHandler: TypeAlias = Callable[[Sequence[RawRecord]], Awaitable[None]]
+RawHandler: TypeAlias = Callable[[AIOKafkaConsumer, Sequence[RawRecord]], Awaitable[None]]
+
+
+class Membership(NamedTuple):
+    """Of a consumer group."""
+
+    group_id: str
+    session_seconds: float = 10.0
+    """A member that is silent for so long has lost its partitions to the others."""
 
 
 def subscribe(
-    router: KafkaRouter, topic: str, *, group_id: str, max_records: int, handle: BatchHandler
+    router: KafkaRouter,
+    topic: str,
+    handle: BatchHandler,
+    *,
+    membership: Membership,
+    max_records: int,
 ) -> None:
     """Have `handle` called with every batch of `topic`, at least once, in order per partition.
 
@@ -35,25 +49,47 @@ def subscribe(
     is handed to it again, with backoff, and nothing is committed.
     """
 
-    async def on_batch(message: KafkaMessage) -> None:
-        records: Sequence[RawRecord] = message.raw_message
+    async def on_batch(consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
         await persist(f"batch of {topic}", lambda: handle(records), on=lambda _: True)
         try:
-            await message.ack()
+            await consumer.commit()
         except KafkaError as error:
             # The partitions went to another member, or the broker is away: they come again.
             logger.warning("offsets of %s were not committed, it will repeat: %s", topic, error)
 
+    subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
+
+
+def subscribe_raw(
+    router: KafkaRouter,
+    topic: str,
+    handle: RawHandler,
+    *,
+    membership: Membership,
+    max_records: int,
+    listener: ConsumerRebalanceListener | None = None,
+) -> None:
+    """Have `handle` called with every batch of `topic` and the consumer, whose commits are its.
+
+    No batch is read while it works. It must not raise: the batch would be passed over.
+    """
+
+    async def on_batch(message: KafkaMessage) -> None:
+        await handle(message.consumer, message.raw_message)
+
     subscriber = router.subscriber(
         topic,
         batch=True,
-        group_id=group_id,
+        group_id=membership.group_id,
+        session_timeout_ms=int(membership.session_seconds * 1000),
+        heartbeat_interval_ms=min(3000, int(membership.session_seconds * 1000 / 3)),
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.MANUAL,
         max_records=max_records,
         batch_timeout_ms=100,
         parser=_parse,
         decoder=_decode,
+        listener=listener,
         no_reply=True,
     )
     subscriber(on_batch)

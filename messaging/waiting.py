@@ -10,6 +10,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_failing: set[str] = set()
+"""What is failing now, by name: many who wait for the same say it once."""
+
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -24,12 +27,15 @@ async def persist(
 ) -> T:
     """Do `work` until it succeeds, however long that takes; exceptions that `on` denies pass.
 
-    `work` must be safe to repeat. The log gets one line when it begins to fail and one when it
-    works again, not one per try.
+    `what` names what is waited for, for all who wait for the same: the log gets one line when it
+    begins to fail and one when it works again, not one per try. `work` must be safe to repeat.
     """
-    failing = False
+
+    def is_waited_for(error: BaseException) -> bool:
+        return isinstance(error, Exception) and on(error)  # it is asked about a cancellation, too
+
     async for attempt in stamina.retry_context(
-        on=on,
+        on=is_waited_for,
         attempts=None,
         timeout=None,
         wait_initial=first_wait,
@@ -40,10 +46,27 @@ async def persist(
             try:
                 result = await work()
             except Exception as error:
-                if not failing and on(error):
-                    failing = True
-                    logger.warning("%s: failing, trying on until it works: %s", what, error)
+                if on(error):
+                    say_failing(what, error)
                 raise
-    if failing:
-        logger.info("%s: works again", what)
+    say_working(what)
     return result
+
+
+def say_failing(what: str, error: BaseException) -> None:
+    """Log that something does not work, unless that is known."""
+    if what not in _failing:
+        _failing.add(what)
+        logger.warning("%s: failing, trying on until it works: %s", what, in_words(error))
+
+
+def say_working(what: str) -> None:
+    """Log that something works again, if it had been failing."""
+    if what in _failing:
+        _failing.discard(what)
+        logger.info("%s: works again", what)
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, or its kind where it says nothing (a timeout often does not)."""
+    return str(error) or type(error).__name__

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.topics import IMPORT_EVENTS
 from eventstore.log import PAGE, read_streams
 from eventstore.outage import is_database_outage
-from messaging.intake import RawRecord, subscribe
+from messaging.intake import Membership, RawRecord, subscribe
 from messaging.waiting import persist
 from projections import statements
 from projections.changes import project
@@ -37,10 +37,11 @@ class Projector:
         self._engine = engine
         self._sweep_seconds = sweep_seconds
 
-    def router(self, max_records: int) -> KafkaRouter:
+    def router(self, *, session_seconds: float, max_records: int) -> KafkaRouter:
         """The FastStream router to be included in the application's broker."""
         router = KafkaRouter()
-        subscribe(router, IMPORT_EVENTS, group_id=GROUP, max_records=max_records, handle=self.take)
+        membership = Membership(GROUP, session_seconds)
+        subscribe(router, IMPORT_EVENTS, self.take, membership=membership, max_records=max_records)
         return router
 
     async def take(self, records: Sequence[RawRecord]) -> None:

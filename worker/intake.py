@@ -1,16 +1,11 @@
 """From Kafka records to handled requests: every record is ended or dead-lettered, none is lost."""
 
-import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
-from uuid import UUID
+from functools import partial
 
 from aiokafka import AIOKafkaProducer
-from faststream.kafka import KafkaRouter
 
 from contracts.messages import (
     InvalidRequestError,
@@ -22,7 +17,8 @@ from contracts.messages import (
 from contracts.topics import SYNC_REQUESTS
 from eventstore.outage import is_database_outage
 from messaging.cloudevents import TRACEPARENT
-from messaging.intake import RawRecord, subscribe
+from messaging.concurrent_intake import ConcurrentIntake, Job
+from messaging.intake import Membership, RawRecord
 from messaging.outage import is_kafka_outage
 from messaging.requests import ORDERED_AT, dead_letter
 from messaging.waiting import persist
@@ -34,82 +30,69 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-worker"
 
 
-class _Item(NamedTuple):
-    """A record whose ids can be read."""
+def request_intake(
+    handler: Handler,
+    dead_letters: AIOKafkaProducer,
+    *,
+    session_seconds: float,
+    at_once: int,
+    in_hand: int,
+) -> ConcurrentIntake:
+    """Takes requests: those of different SpreaView events at once, those of one in order.
 
-    record: RawRecord
-    envelope: Envelope
-    request: SyncRequested | InvalidRequestError
+    Every record that was taken has an outcome in the log or stands in the dead letters before its
+    offset is committed.
+    """
+    requests = _Requests(handler, dead_letters)
+    return ConcurrentIntake(
+        SYNC_REQUESTS,
+        requests.job_of,
+        membership=Membership(GROUP, session_seconds),
+        at_once=at_once,
+        in_hand=in_hand,
+    )
 
 
-class RequestIntake:
-    """Works on the requests of different SpreaView events at once, on those of one in order."""
+class _Requests:
+    """What to do with a record."""
 
-    def __init__(
-        self, handler: Handler, dead_letters: AIOKafkaProducer, max_concurrent: int
-    ) -> None:
+    def __init__(self, handler: Handler, dead_letters: AIOKafkaProducer) -> None:
         self._handler = handler
         self._dead_letters = dead_letters
-        self._slots = asyncio.Semaphore(max_concurrent)
 
-    def router(self, max_records: int) -> KafkaRouter:
-        """The FastStream router to be included in the application's broker."""
-        router = KafkaRouter()
-        subscribe(
-            router,
-            SYNC_REQUESTS,
-            group_id=GROUP,
-            max_records=max_records,
-            handle=self.take,
-        )
-        return router
-
-    async def take(self, records: Sequence[RawRecord]) -> None:
-        """Return when every record has an outcome in the log or stands in the dead letters."""
-        received = time.monotonic()
-        readable: dict[UUID, list[_Item]] = defaultdict(list)
-        for record in records:
-            envelope = _envelope(record, received)
-            try:
-                request = decode_request(record.value or b"")
-                readable[request.spreaview_event_id].append(_Item(record, envelope, request))
-            except InvalidRequestError as invalid:
-                event_id = invalid.ids.spreaview_event_id
-                readable[event_id].append(_Item(record, envelope, invalid))
-            except UnreadableRequestError as unreadable:
-                await self._set_aside(record, str(unreadable))
-        async with asyncio.TaskGroup() as group:
-            for in_order in readable.values():
-                group.create_task(self._work_through(in_order))
-
-    async def _work_through(self, in_order: Sequence["_Item"]) -> None:
-        async with self._slots:
-            for item in in_order:
-                await self._end(item)
-
-    async def _end(self, item: "_Item") -> None:
-        """Bring one request to its end, waiting for a database that is down."""
-        record, envelope, request = item
+    def job_of(self, record: RawRecord) -> Job:
+        envelope = _envelope(record, time.monotonic())
         try:
-            if isinstance(request, InvalidRequestError):
-                refused = refusal.invalid_request(request.reason)
-                await self._refuse(request.ids, refused, envelope)
-            else:
-                await persist(
-                    f"sync {request.request_id}",
-                    lambda: self._handler.handle(request, envelope),
-                    on=is_database_outage,
-                )
+            request = decode_request(record.value or b"")
+        except InvalidRequestError as invalid:
+            refused = refusal.invalid_request(invalid.reason)
+            refuse = partial(self._refuse, invalid.ids, refused, envelope)
+            return Job(invalid.ids.spreaview_event_id, refuse)
+        except UnreadableRequestError as unreadable:
+            set_aside = partial(self._set_aside, record, str(unreadable))
+            return Job((record.topic, record.partition), set_aside)
+        carry_out = partial(self._carry_out, request, envelope, record)
+        return Job(request.spreaview_event_id, carry_out)
+
+    async def _carry_out(
+        self, request: SyncRequested, envelope: Envelope, record: RawRecord
+    ) -> None:
+        """Bring one request to its end, waiting for a database that is down."""
+        try:
+            await persist(
+                "PostgreSQL",
+                lambda: self._handler.handle(request, envelope),
+                on=is_database_outage,
+            )
         except RequestIdTakenError as taken:
             await self._set_aside(record, str(taken))
         except Exception:
-            ids = request.ids if isinstance(request, InvalidRequestError) else request
-            logger.exception("sync %s met a fault", ids.request_id)
-            await self._refuse(ids, refusal.internal_error(), envelope)
+            logger.exception("sync %s met a fault", request.request_id)
+            await self._refuse(request, refusal.internal_error(), envelope)
 
     async def _refuse(self, ids: RequestIds, refused: refusal.Refusal, envelope: Envelope) -> None:
         await persist(
-            f"sync {ids.request_id}",
+            "PostgreSQL",
             lambda: self._handler.refuse(ids, refused, envelope),
             on=is_database_outage,
         )
@@ -132,9 +115,9 @@ class RequestIntake:
 def _envelope(record: RawRecord, received: float) -> Envelope:
     headers = dict(record.headers)
     times = [record.timestamp]
-    first_received = headers.get(ORDERED_AT, b"")
+    first_received = headers.get(ORDERED_AT) or b""  # a header's value may be null
     if first_received.isdigit() and len(first_received) <= 15:
         times.append(int(first_received))
-    traceparent = headers.get(TRACEPARENT, b"").decode("ascii", errors="replace")
+    traceparent = (headers.get(TRACEPARENT) or b"").decode("ascii", errors="replace")
     ordered_at = datetime.fromtimestamp(min(times) / 1000, UTC)
     return Envelope(ordered_at, received, traceparent[:55] or None)

@@ -65,6 +65,7 @@ async def demo(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
                 "database_url": None,
                 "kafka_bootstrap_servers": None,
                 "sessionize_base_url": _source(settings, wanted),
+                "kafka_session_seconds": 1.0,  # the local broker's groups take so long to form
             }
         )
         console.print("Starting PostgreSQL and a Kafka broker …")

@@ -1,5 +1,6 @@
 """`up`: everything in one place, until Ctrl-C."""
 
+import asyncio
 import json
 import sys
 
@@ -8,15 +9,19 @@ from cli.runfile import announced, refuse_second
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
 from cli.settings import Settings
-from cli.waiting import stop_signal, until_stopped
+from cli.waiting import until_stopped
 
 
 async def up(settings: Settings, *, as_json: bool) -> int:
     """Start what is missing, run worker and projector, print one line when all is ready."""
     refuse_second(settings.data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    await until_stopped(_run(settings, as_json=as_json))
+    return 0
+
+
+async def _run(settings: Settings, *, as_json: bool) -> None:
     async with (
-        stop_signal() as stop,
         sandbox(settings) as addresses,
         running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background,
     ):
@@ -26,5 +31,4 @@ async def up(settings: Settings, *, as_json: bool) -> int:
             line = " ".join(f"{name}={address}" for name, address in ready.items())
             print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
             print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)
-            await until_stopped(stop, background)
-    return 0
+            await asyncio.shield(background)

@@ -52,4 +52,10 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
             await prepare(engine)
             if settings.kafka_bootstrap_servers is None:
                 await Checkpoints(engine).reset(CHECKPOINT)
-        yield Addresses(database_url, brokers, sessionize_base_url)
+        has_transactions = settings.kafka_bootstrap_servers is not None
+        yield Addresses(
+            database_url,
+            brokers,
+            sessionize_base_url,
+            kafka_transactions=has_transactions and settings.kafka_transactions,
+        )

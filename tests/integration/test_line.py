@@ -18,6 +18,8 @@ from contracts import identity
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
 from messaging.requests import publish_request
+from tests.support.brokers import Can, KnownBroker
+from tests.support.brokers import broker as broker
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
 
 pytestmark = pytest.mark.asyncio
@@ -26,8 +28,9 @@ WINDOW = conference_window()
 
 
 @pytest_asyncio.fixture(scope="module")
-async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Line]:
-    async with the_line(module_kafka, module_database_url) as line:
+async def line(broker: KnownBroker, module_database_url: str) -> AsyncIterator[Line]:
+    transactions = broker.can(Can.TRANSACTIONS)
+    async with the_line(broker.address, module_database_url, transactions=transactions) as line:
         yield line
 
 

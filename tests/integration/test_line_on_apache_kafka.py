@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 from cli.sandbox.conference import conference_window
 from contracts.publish import HERE
 from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS, SYNC_REQUESTS
+from tests.support.apache_kafka import own_broker
 from tests.support.line import Line, the_line
 
 pytestmark = pytest.mark.asyncio
@@ -29,8 +30,13 @@ READ_SECONDS = 30.0
 
 
 @pytest_asyncio.fixture(scope="module")
-async def line(apache_kafka: str, module_database_url: str) -> AsyncIterator[Line]:
-    async with the_line(apache_kafka, module_database_url) as line:
+async def line(
+    tmp_path_factory: pytest.TempPathFactory, module_database_url: str
+) -> AsyncIterator[Line]:
+    async with (
+        own_broker(tmp_path_factory.mktemp("kafka")) as broker,
+        the_line(broker.address, module_database_url, transactions=True) as line,
+    ):
         yield line
 
 

@@ -22,7 +22,7 @@ from eventstore.log import EventLog, read_streams
 from eventstore.migrate import migrate
 from eventstore.model import AlreadyRecordedError, NewEvent, SourceDocument, StreamMovedError
 from eventstore.statements import LOG_LOCK
-from eventstore.wakeup import WakeUp, listening
+from eventstore.wakeup import WakeUp
 
 pytestmark = pytest.mark.asyncio
 
@@ -219,7 +219,8 @@ async def test_a_notification_wakes_and_so_does_time(log: EventLog, database_url
     patient = WakeUp(poll_seconds=600)
     connection = await asyncpg.connect(database_url)
     try:
-        async with listening(connection, patient), asyncio.timeout(30):
+        await patient.listen(connection)
+        async with asyncio.timeout(30):
             waiting = asyncio.create_task(patient.wait())
             await log.append(uuid4(), 0, new(STARTED))
             await waiting

@@ -1,193 +1,365 @@
-"""The relay: every event, in order, at least once, by one leader."""
+"""The relay: every event, in order, by one leader at a time; once, where the broker can."""
 
 import asyncio
+import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import leader_connection
 from contracts import samples
 from contracts.events import RoomImported
-from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
+from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.leadership import Connect, deposing
 from eventstore.log import EventLog
 from eventstore.model import NewEvent
-from messaging.cloudevents import CloudEvent, decode
-from messaging.requests import producing
-from messaging.topics import declare_topics
-from worker.relay import CHECKPOINT, LogMismatchError, Relay
+from messaging.cloudevents import CloudEvent, Record, decode, log_source
+from messaging.outlet import Mark, OpenOutlet, Outlet
+from tests.support.brokers import Can, KnownBroker
+from tests.support.brokers import broker as broker
+from worker.relay import CHECKPOINT, Relay
+from worker.rewind import RelayStatus, RewindError, relay_status, rewind
 
 pytestmark = pytest.mark.asyncio
 
 ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+PATIENCE = 30.0
 
 
-class Subject(NamedTuple):
+@dataclass
+class Subject:
     """A log, and what relays it to which broker."""
 
     log: EventLog
     engine: AsyncEngine
     database_url: str
-    kafka: str
+    outlet: Outlet
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.engine)
+
+    @property
+    def connect(self) -> Connect:
+        return partial(leader_connection, self.database_url)
 
     @asynccontextmanager
     async def relaying(self) -> AsyncIterator[asyncio.Task[None]]:
         """A relay of its own while the block runs."""
-        async with producing(self.kafka) as producer:
-            relay = Relay(
-                self.log,
-                await self.log.identity(),
-                Checkpoints(self.engine),
-                producer,
-                partial(leader_connection, self.database_url),
-                poll_seconds=0.1,
-                batch=7,
-            )
-            task = asyncio.create_task(relay.run())
-            try:
-                yield task
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        relay = Relay(
+            self.log, self.checkpoints, self.outlet, self.connect, poll_seconds=0.1, batch=7
+        )
+        task = asyncio.create_task(relay.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    async def append(self, stream_id: UUID, expected_version: int, number: int) -> None:
-        events = [NewEvent(uuid4(), ROOM) for _ in range(number)]
+    async def append(
+        self, stream_id: UUID, expected_version: int, number: int, *, name: str = "Hall"
+    ) -> None:
+        events = [NewEvent(uuid4(), replace(ROOM, name=name)) for _ in range(number)]
         await self.log.append(stream_id, expected_version, events)
 
-    async def published(self, number: int) -> list[tuple[str, CloudEvent]]:
-        """The first `number` records that are on the topic, with their keys."""
+    async def published(self, number: int, *, committed: bool = True) -> list[CloudEvent]:
+        """The first `number` events that are on the topic."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.kafka, auto_offset_reset="earliest", metadata_max_age_ms=1000
+            bootstrap_servers=self.outlet.bootstrap_servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed" if committed else "read_uncommitted",
         )
-        consumer.assign([TopicPartition(IMPORT_EVENTS, n) for n in range(DEFAULT_PARTITIONS)])
+        topic = self.outlet.topic
+        consumer.assign([TopicPartition(topic, n) for n in range(DEFAULT_PARTITIONS)])
         await consumer.start()
         try:
-            found: list[tuple[str, CloudEvent]] = []
-            async with asyncio.timeout(30):
+            found: list[CloudEvent] = []
+            async with asyncio.timeout(PATIENCE):
                 while len(found) < number:
                     for records in (await consumer.getmany(timeout_ms=500)).values():
-                        found += [
-                            ((r.key or b"").decode(), decode(r.value or b"", r.headers))
-                            for r in records
-                        ]
+                        found += [decode(r.value or b"", r.headers) for r in records]
             return found
         finally:
             await consumer.stop()
 
+    async def caught_up(self) -> None:
+        """Wait until the checkpoint stands at the head of the log."""
+        head = await self.log.head()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                checkpoint = await self.checkpoints.read(CHECKPOINT)
+                if checkpoint is not None and checkpoint.position == head:
+                    return
+                await asyncio.sleep(0.02)
 
-@pytest.fixture
-def subject(log: EventLog, engine: AsyncEngine, database_url: str, own_kafka: str) -> Subject:
-    return Subject(log, engine, database_url, own_kafka)
+    async def status(self) -> RelayStatus:
+        return await relay_status(self.log, self.checkpoints, self.outlet, self.connect)
+
+    async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
+        return await rewind(
+            self.log, self.checkpoints, self.outlet, self.connect, to=to, restored=restored
+        )
 
 
-async def declare(subject: Subject) -> None:
-    await declare_topics(
-        subject.kafka, partitions=DEFAULT_PARTITIONS, replication_factor=1, retention_days=1
-    )
+@pytest_asyncio.fixture
+async def subject(
+    log: EventLog, engine: AsyncEngine, database_url: str, broker: KnownBroker
+) -> Subject:
+    topic = await broker.a_topic()
+    transactions = broker.can(Can.TRANSACTIONS)
+    outlet = Outlet(broker.address, topic, f"relay-{uuid4()}", transactions=transactions)
+    return Subject(log, engine, database_url, outlet)
+
+
+def versions(events: Sequence[CloudEvent]) -> list[int]:
+    return [event.stream_version for event in events]
+
+
+def versions_by_stream(events: Sequence[CloudEvent], streams: dict[UUID, UUID]) -> object:
+    found: dict[UUID, list[int]] = defaultdict(list)
+    for event in events:
+        found[streams[event.id]].append(event.stream_version)
+    return dict(found)
 
 
 async def test_every_event_is_published_in_the_order_of_its_stream(subject: Subject) -> None:
-    await declare(subject)
     streams = [uuid4() for _ in range(10)]
     async with subject.relaying():
         for expected_version in (0, 5, 10):
             appends = (subject.append(stream, expected_version, 5) for stream in streams)
             await asyncio.gather(*appends)
         published = await subject.published(150)
-    versions: dict[str, list[int]] = defaultdict(list)
-    for key, event in published:
-        versions[key].append(event.stream_version)
-    assert versions == {str(stream): list(range(1, 16)) for stream in streams}
-    recorded = await subject.log.read_all(0)
-    assert {event.id for _, event in published} == {r.message_id for r in recorded}
+    stream_of = {r.message_id: r.stream_id for r in await subject.log.read_all(0)}
+    assert {event.id for event in published} == set(stream_of)
+    expected = {stream: list(range(1, 16)) for stream in streams}
+    assert versions_by_stream(published, stream_of) == expected
 
 
 async def test_a_relay_goes_on_where_the_last_one_stopped(subject: Subject) -> None:
-    await declare(subject)
     stream = uuid4()
     await subject.append(stream, 0, 20)
     async with subject.relaying():
-        await subject.published(20)
-        await checkpoint_at(subject, 20)
+        await subject.caught_up()
     await subject.append(stream, 20, 5)
     async with subject.relaying():
-        await checkpoint_at(subject, 25)
-        published = await subject.published(25)
-    assert [event.stream_version for _, event in published] == list(range(1, 26))
-
-
-async def checkpoint_at(subject: Subject, version: int) -> None:
-    """Wait until the checkpoint stands at the event of this version of the only stream."""
-    last = (await subject.log.read_all(0))[version - 1]
-    async with asyncio.timeout(30):
-        while True:
-            checkpoint = await Checkpoints(subject.engine).read(CHECKPOINT)
-            if checkpoint is not None and checkpoint.message_id == last.message_id:
-                return
-            await asyncio.sleep(0.02)
+        await subject.caught_up()
+        assert versions(await subject.published(25)) == list(range(1, 26))
 
 
 async def test_only_one_relays_and_another_takes_over(subject: Subject) -> None:
-    await declare(subject)
     stream = uuid4()
     await subject.append(stream, 0, 10)
     async with subject.relaying() as first, subject.relaying(), subject.relaying():
-        await checkpoint_at(subject, 10)
+        await subject.caught_up()
         first.cancel()
         await subject.append(stream, 10, 10)
-        await checkpoint_at(subject, 20)
+        await subject.caught_up()
         assert await leaders(subject) == 1
         await cut_off_the_leader(subject)
         await subject.append(stream, 20, 10)
-        await checkpoint_at(subject, 30)
+        await subject.caught_up()
         published = await subject.published(30)
-    versions = [event.stream_version for _, event in published]
-    assert list(dict.fromkeys(versions)) == list(range(1, 31))
+    assert list(dict.fromkeys(versions(published))) == list(range(1, 31))
+
+
+_LEADERS = """
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()
+      AND a.application_name LIKE 'spreaview-sync relay%'
+"""
 
 
 async def leaders(subject: Subject) -> int:
     async with subject.engine.connect() as connection:
-        found = await connection.execute(
-            text("""
-                SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-                WHERE l.locktype = 'advisory' AND l.granted
-                  AND a.application_name = 'spreaview-sync relay'
-                  AND a.datname = current_database()
-            """)
-        )
-        return int(found.scalar_one())
+        return int((await connection.execute(text(f"SELECT count(*) {_LEADERS}"))).scalar_one())
 
 
 async def cut_off_the_leader(subject: Subject) -> None:
     connection = await asyncpg.connect(subject.database_url)
-    await connection.execute("""
-        SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'advisory' AND l.granted
-          AND a.application_name = 'spreaview-sync relay' AND a.datname = current_database()
-    """)
+    await connection.execute(f"SELECT pg_terminate_backend(l.pid) {_LEADERS}")
     await connection.close()
 
 
+async def test_each_event_is_there_once_however_often_the_leader_dies(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    broker.needs(Can.TRANSACTIONS)
+    dice = random.Random(7)
+    stream, length = uuid4(), 300
+    await subject.append(stream, 0, length)
+    for _ in range(12):
+        async with subject.relaying():
+            await asyncio.sleep(dice.uniform(0.1, 0.6))  # the moment of its death
+    async with subject.relaying():
+        await subject.caught_up()
+        assert versions(await subject.published(length)) == list(range(1, length + 1))
+
+
+async def test_a_leader_that_was_deposed_while_it_sent_publishes_nothing(
+    subject: Subject, broker: KnownBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands still between its records and their commit; meanwhile another has taken over."""
+    broker.needs(Can.TRANSACTIONS)
+    stream = uuid4()
+    await subject.append(stream, 0, 5)
+    stands_still, goes_on = asyncio.Event(), asyncio.Event()
+    original = OpenOutlet._send
+
+    async def standing_still(self: OpenOutlet, records: Sequence[Record]) -> None:
+        await original(self, records)
+        if not stands_still.is_set():
+            stands_still.set()
+            await goes_on.wait()
+
+    monkeypatch.setattr(OpenOutlet, "_send", standing_still)
+    async with subject.relaying() as old:
+        await asyncio.wait_for(stands_still.wait(), PATIENCE)
+        async with subject.outlet.opened() as new:
+            assert new.mark is None
+            goes_on.set()
+        await subject.caught_up()  # it was fenced, and began anew
+        assert not old.done()
+    assert versions(await subject.published(5)) == [1, 2, 3, 4, 5]
+    uncommitted = await subject.published(10, committed=False)
+    assert versions(uncommitted) == [1, 2, 3, 4, 5] * 2
+
+
+async def test_kafkas_own_copy_of_the_checkpoint_counts_when_it_is_later(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    """As after a crash between the commit in Kafka and that in the database."""
+    broker.needs(Can.TRANSACTIONS)
+    stream = uuid4()
+    await subject.append(stream, 0, 10)
+    async with subject.relaying():
+        await subject.caught_up()
+    await subject.checkpoints.reset(CHECKPOINT)
+    await subject.append(stream, 10, 1)
+    async with subject.relaying():
+        await subject.caught_up()
+        assert versions(await subject.published(11)) == list(range(1, 12))
+
+
 @pytest.mark.parametrize("other_log", [True, False])
-async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed(
+async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed_until_an_operator_decides(
     subject: Subject, other_log: bool
 ) -> None:
-    await declare(subject)
-    await subject.append(uuid4(), 0, 3)
-    log_id = uuid4() if other_log else (await subject.log.identity()).log_id
+    stream = uuid4()
+    await subject.append(stream, 0, 3)
+    old_id = (await subject.log.identity()).log_id
     third = (await subject.log.read_all(0))[2]
-    message_id = third.message_id if other_log else uuid4()
-    checkpoint = Checkpoint(log_id, third.position, message_id)
-    await Checkpoints(subject.engine).write(CHECKPOINT, checkpoint)
-    async with subject.relaying() as relay:
-        with pytest.raises(LogMismatchError, match="restored"):
-            await asyncio.wait_for(relay, 30)
+    async with deposing(subject.connect) as leader:
+        await leader.write(
+            CHECKPOINT,
+            Checkpoint(
+                uuid4() if other_log else old_id,
+                third.position,
+                third.message_id if other_log else uuid4(),
+            ),
+        )
+    async with subject.relaying():
+        status = await subject.status()
+        assert status.mismatch is not None
+        assert "relay rewind --restored" in status.mismatch
+        assert not status.is_well
+        with pytest.raises(RewindError, match="--to POSITION"):
+            await subject.rewind(None, restored=True)
+        await subject.rewind(1, restored=True)
+        await subject.append(stream, 3, 1)
+        await subject.caught_up()
+        published = await subject.published(3)
+        assert versions(published) == [2, 3, 4]
+        new_id = (await subject.log.identity()).log_id
+        assert new_id != old_id
+        assert {event.source for event in published} == {log_source(new_id)}
+        assert (await subject.status()).is_well
+
+
+async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    """The database went back to an earlier time, its own checkpoint with it."""
+    broker.needs(Can.TRANSACTIONS)
+    stream = uuid4()
+    await subject.append(stream, 0, 3)
+    async with subject.relaying():
+        await subject.caught_up()
+    earlier = await subject.checkpoints.read(CHECKPOINT)
+    assert earlier is not None
+    await subject.append(stream, 3, 3)
+    async with subject.relaying():
+        await subject.caught_up()
+
+    async with subject.engine.begin() as connection:
+        for statement in (
+            "ALTER TABLE event_store.events DISABLE TRIGGER append_only",
+            f"DELETE FROM event_store.events WHERE position > {earlier.position}",
+            "ALTER TABLE event_store.events ENABLE ALWAYS TRIGGER append_only",
+            "UPDATE event_store.streams SET version = 3",
+        ):
+            await connection.execute(text(statement))
+    async with deposing(subject.connect) as leader:
+        await leader.write(CHECKPOINT, earlier)
+
+    await subject.append(stream, 3, 4)
+    async with subject.relaying():
+        assert "Kafka" in str((await subject.status()).mismatch)
+        await subject.rewind(None, restored=True)
+        await subject.caught_up()
+        published = await subject.published(10)
+    assert versions(published) == [1, 2, 3, 4, 5, 6, 4, 5, 6, 7]
+    assert len({event.source for event in published}) == 2
+
+
+async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> None:
+    await subject.append(uuid4(), 0, 10)
+    seventh = (await subject.log.read_all(0))[6].position
+    async with subject.relaying():
+        await subject.caught_up()
+        await subject.rewind(seventh)
+        assert versions(await subject.published(13)) == [*range(1, 11), 8, 9, 10]
+        await subject.rewind(0)
+        assert versions(await subject.published(23))[13:] == list(range(1, 11))
+
+
+async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    broker.needs(Can.REFUSE_LARGE)
+    topic = await broker.a_topic(max_message_bytes="20000")
+    subject.outlet = subject.outlet._replace(topic=topic)
+    stream = uuid4()
+    await subject.append(stream, 0, 9)
+    await subject.append(stream, 9, 1, name="x" * 30_000)
+    await subject.append(stream, 10, 9)
+    async with subject.relaying():
+        await subject.caught_up()
+        assert versions(await subject.published(18)) == [n for n in range(1, 20) if n != 10]
+    status = await subject.status()
+    (refused,) = status.unpublished
+    assert refused.message_id == (await subject.log.read_all(0))[9].message_id
+    assert not status.is_well
+
+
+async def test_the_mark_in_kafka_is_that_of_the_last_batch(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    broker.needs(Can.TRANSACTIONS)
+    async with subject.outlet.opened() as outlet:
+        assert outlet.mark is None
+        await outlet.send([], Mark(5, "five"))
+        await outlet.send([], Mark(3_000_000_000_000, "far"))
+    async with subject.outlet.opened() as outlet:
+        assert outlet.mark == Mark(3_000_000_000_000, "far")

@@ -101,14 +101,20 @@ async def rows(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str,
 
 
 @asynccontextmanager
-async def the_line(kafka: str, database_url: str) -> AsyncIterator[Line]:
-    """Worker, relay and projector, running in this process."""
+async def the_line(
+    kafka: str, database_url: str, *, transactions: bool = False
+) -> AsyncIterator[Line]:
+    """Worker, relay and projector, running in this process.
+
+    Args:
+        transactions: what the broker can do; Apache Kafka has them, the sandbox's broker has not.
+    """
     async with (
         sessionize_double(Documents()) as double,
         database(database_url, pool_size=4) as engine,
         producing(kafka) as producer,
     ):
-        addresses = Addresses(database_url, kafka, double.base_url)
+        addresses = Addresses(database_url, kafka, double.base_url, transactions)
         settings = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
         async with running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background:
             yield Line(addresses, engine, double, producer)

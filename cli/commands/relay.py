@@ -1,0 +1,145 @@
+"""`relay status` and `relay rewind`."""
+
+import json
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+
+from cli.connections import Addresses, database, leader_connection
+from cli.options import Json
+from cli.run import finish, quiet_settings
+from cli.runfile import resolve
+from cli.services import relay_outlet
+from cli.settings import Settings
+from eventstore.checkpoints import Checkpoints
+from eventstore.log import EventLog
+from messaging.waiting import in_words
+from worker.rewind import RelayStatus, RewindError, relay_status
+from worker.rewind import rewind as rewind_relay
+
+app = typer.Typer(no_args_is_help=True, help="The relay, which publishes the log to Kafka.")
+
+
+@app.command("status")
+def status_command(as_json: Json = False) -> None:
+    """Show who publishes, how far, and what stands still. Ends with 1 if somebody has to act."""
+    finish(_status(quiet_settings(), as_json=as_json))
+
+
+@app.command("rewind")
+def rewind_command(
+    to: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="POSITION", help="Publish what lies beyond it; 0 is all."),
+    ] = None,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored",
+            help="The database was restored: go on from its own checkpoint (or --to), as a log "
+            "with a new id, so that subscribers see another ce_source.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Publish events again, or go on after the database was restored.
+
+    Takes the leadership from the worker that has it; a worker goes on by itself afterwards.
+    """
+    if to is None and not restored:
+        raise typer.BadParameter("say --to POSITION, or --restored")
+    finish(_rewind(quiet_settings(), to=to, restored=restored, as_json=as_json))
+
+
+async def _status(settings: Settings, *, as_json: bool) -> int:
+    addresses = resolve(settings)
+    async with database(addresses.database_url, pool_size=2) as engine:
+        try:
+            status = await relay_status(
+                EventLog(engine),
+                Checkpoints(engine),
+                relay_outlet(addresses),
+                partial(leader_connection, addresses.database_url),
+            )
+        except (KafkaError, TimeoutError) as error:
+            return _no_kafka(addresses, error)
+    if as_json:
+        print(json.dumps(_told(status)))
+    else:
+        _show(Console(highlight=False), status)
+    return 0 if status.is_well else 1
+
+
+async def _rewind(settings: Settings, *, to: int | None, restored: bool, as_json: bool) -> int:
+    addresses = resolve(settings)
+    async with database(addresses.database_url, pool_size=2) as engine:
+        try:
+            checkpoint = await rewind_relay(
+                EventLog(engine),
+                Checkpoints(engine),
+                relay_outlet(addresses),
+                partial(leader_connection, addresses.database_url),
+                to=to,
+                restored=restored,
+            )
+        except RewindError as error:
+            print(f"spreaview-sync: {error}", file=sys.stderr)
+            return 1
+        except (KafkaError, TimeoutError) as error:
+            return _no_kafka(addresses, error)
+    if as_json:
+        print(json.dumps({"position": checkpoint.position, "log_id": str(checkpoint.log_id)}))
+    else:
+        print(f"The relay goes on after position {checkpoint.position}.")
+        if restored:
+            print(f"The log is urn:spreaview:log:{checkpoint.log_id} from now on.")
+    return 0
+
+
+def _no_kafka(addresses: Addresses, error: Exception) -> int:
+    print(
+        f"spreaview-sync: Kafka at {addresses.kafka} does not answer: {in_words(error)}\n"
+        "Remedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _told(status: RelayStatus) -> dict[str, object]:
+    checkpoint, mark = status.checkpoint, status.mark
+    return {
+        "well": status.is_well,
+        "leader": status.leader,
+        "head": status.head,
+        "checkpoint": checkpoint.position if checkpoint else None,
+        "kafka_checkpoint": mark.position if mark else None,
+        "behind_events": status.behind.events,
+        "behind_seconds": round(status.behind.seconds, 3),
+        "mismatch": status.mismatch,
+        "unpublished": [
+            {
+                "position": event.position,
+                "message_id": str(event.message_id),
+                "reason": event.reason,
+                "since": event.since.isoformat(),
+            }
+            for event in status.unpublished
+        ],
+    }
+
+
+def _show(console: Console, status: RelayStatus) -> None:
+    told = _told(status)
+    none_leads = "nobody: is a worker running?"
+    console.print(f"leader       {status.leader or none_leads}")
+    console.print(f"log          up to position {status.head}")
+    console.print(f"published    up to position {told['checkpoint'] or 0}")
+    console.print(f"behind       {status.behind.events} events, {status.behind.seconds:.1f} s")
+    if status.mismatch:
+        console.print(f"[red]stands still[/] {status.mismatch}")
+    for event in status.unpublished:
+        console.print(f"[red]not published[/] position {event.position}: {event.reason}")

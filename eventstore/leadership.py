@@ -1,0 +1,149 @@
+"""Leadership of the log: one process at a time speaks for it, and one that stands still loses it.
+
+A session advisory lock on a direct connection of its own is the leadership. Whatever the leader
+writes down, it writes on that connection: so one that has lost it, without knowing, writes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from eventstore.checkpoints import Checkpoint
+from eventstore.model import Recorded
+from eventstore.wakeup import WakeUp
+
+logger = logging.getLogger(__name__)
+
+LOCK = 0x5350_5245_4156_0003
+
+_HEARTBEAT_SECONDS = 0.5
+_ANSWER_SECONDS = 2.0
+_STANDBY_SECONDS = 0.5
+
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+_LOCK = "SELECT pg_advisory_lock($1)"
+_HOLDER = """
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND a.datname = current_database() AND a.datid = l.database
+      AND (l.classid::bigint << 32) | l.objid::bigint = $1
+"""
+_WHO_LEADS = f"SELECT a.application_name {_HOLDER}"
+_END_HOLDER = f"SELECT pg_terminate_backend(l.pid) {_HOLDER} AND l.pid <> $2"
+_WRITE_CHECKPOINT = """
+    INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE
+    SET log_id = EXCLUDED.log_id, position = EXCLUDED.position,
+        message_id = EXCLUDED.message_id, updated_at = now()
+"""
+_KEEP_UNPUBLISHED = """
+    INSERT INTO event_store.unpublished (position, message_id, reason) VALUES ($1, $2, $3)
+    ON CONFLICT (position) DO UPDATE SET reason = EXCLUDED.reason, since = now()
+"""
+_FORGET_UNPUBLISHED = "DELETE FROM event_store.unpublished WHERE position > $1"
+_NEW_LOG_ID = "UPDATE event_store.log SET log_id = gen_random_uuid() RETURNING log_id"
+
+Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
+
+
+class Leader:
+    """The one that leads, as long as its connection lives. Every method raises once it is lost."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    async def heartbeat(self) -> None:
+        """Keep the connection from its idle timeout, until it is gone: then it raises."""
+        while True:
+            await self._execute("SELECT 1")
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    async def write(self, name: str, checkpoint: Checkpoint) -> None:
+        """Move a checkpoint, forwards or backwards."""
+        await self._execute(_WRITE_CHECKPOINT, name, *checkpoint)
+
+    async def keep_unpublished(self, event: Recorded, reason: str) -> None:
+        """Write down that an event could not be published, for `relay status`."""
+        await self._execute(_KEEP_UNPUBLISHED, event.position, event.message_id, reason)
+
+    async def forget_unpublished(self, after: int) -> None:
+        """Forget which events beyond a position could not be published: they are tried again."""
+        await self._execute(_FORGET_UNPUBLISHED, after)
+
+    async def rename_log(self) -> None:
+        """Give the log a new id, under which its events come from another source."""
+        await self._execute(_NEW_LOG_ID)
+
+    async def _execute(self, statement: str, *arguments: object) -> None:
+        async with self._one_at_a_time:
+            await self._connection.execute(statement, *arguments, timeout=_ANSWER_SECONDS)
+
+
+@asynccontextmanager
+async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
+    """Stand by until nobody else leads, then lead while the block runs.
+
+    `connect` opens a direct connection, past any pool or proxy, whose session ends when it is idle
+    for some seconds. The block is cancelled when the leadership is lost, and the error, in a group,
+    is that of the connection. `wake_up` gets the hints of the log.
+    """
+    connection = await connect()
+    try:
+        while not await connection.fetchval(_TRY_LOCK, LOCK):  # noqa: ASYNC110
+            await asyncio.sleep(_STANDBY_SECONDS)  # another process leads: it has no event
+        leader = Leader(connection)
+        await wake_up.listen(connection)
+        async with asyncio.TaskGroup() as group:
+            heartbeat = group.create_task(leader.heartbeat())
+            yield leader
+            heartbeat.cancel()
+    finally:
+        connection.terminate()
+
+
+@asynccontextmanager
+async def deposing(connect: Connect) -> AsyncIterator[Leader]:
+    """Take the leadership from whoever has it, and lead while the block runs.
+
+    The one who led stands by afterwards, and may lead again when the block has ended.
+    """
+    connection = await connect()
+    try:
+        waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
+        while not waiting.done():  # standbys try and do not queue: the next turn is ours
+            await _end_other_holder(connect, connection.get_server_pid())
+            await asyncio.wait({waiting}, timeout=_STANDBY_SECONDS)
+        await waiting
+        leader = Leader(connection)
+        heartbeat = asyncio.ensure_future(leader.heartbeat())
+        try:
+            yield leader
+        finally:
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
+    finally:
+        connection.terminate()
+
+
+async def who_leads(connect: Connect) -> str | None:
+    """The name of the leader's connection, which says where its process is; None if none leads."""
+    connection = await connect()
+    try:
+        name: str | None = await connection.fetchval(_WHO_LEADS, LOCK)
+    finally:
+        await connection.close()
+    return name
+
+
+async def _end_other_holder(connect: Connect, own_pid: int) -> None:
+    connection = await connect()
+    try:
+        await connection.execute(_END_HOLDER, LOCK, own_pid)
+    finally:
+        await connection.close()

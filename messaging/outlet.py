@@ -1,0 +1,155 @@
+"""The outlet: records leave for Kafka in batches, each confirmed as a whole, with a mark.
+
+On Apache Kafka a batch and the mark of how far it goes are one transaction, under a transactional
+id that shuts out whoever had it before: for readers of committed data a batch is there once and
+whole, or not at all, and the mark tells which. A broker without transactions keeps no mark: there
+a batch that was not confirmed may be there in part, and comes again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import stamina
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.structs import OffsetAndMetadata
+
+from messaging.cloudevents import Record
+from messaging.topics import MAX_RECORD_BYTES
+
+logger = logging.getLogger(__name__)
+
+_BATCH_BYTES = 512 * 1024
+_BATCH_SECONDS = 30.0
+"""For one batch, confirmed; and how long Kafka keeps a transaction whose producer is gone."""
+_OPEN_SECONDS = 20.0
+_CLOSE_SECONDS = 2.0
+
+
+class Mark(NamedTuple):
+    """How far the records go, in words of the one who sends them."""
+
+    position: int
+    note: str
+
+
+class Outlet(NamedTuple):
+    """Where records leave, and how.
+
+    Args:
+        bootstrap_servers: the brokers.
+        topic: of the records.
+        group_id: names the sender; its offset in partition 0 of the topic is the mark.
+        transactions: whether the broker has transactions; Apache Kafka does.
+    """
+
+    bootstrap_servers: str
+    topic: str
+    group_id: str
+    transactions: bool
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["OpenOutlet"]:
+        """Ready to send, while the block runs; an older sender cannot send any more.
+
+        An error of `send` makes it useless: leave the block, open it again, look at the mark.
+
+        Raises:
+            aiokafka.errors.KafkaError, TimeoutError: the broker is not there.
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers,
+            transactional_id=self.group_id if self.transactions else None,
+            transaction_timeout_ms=int(_BATCH_SECONDS * 1000),
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
+            linger_ms=2,
+        )
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await producer.start()
+                mark = await self.mark() if self.transactions else None
+            yield OpenOutlet(self, producer, mark)
+        finally:
+            await _close(producer)
+
+    async def mark(self) -> Mark | None:
+        """The mark that the broker keeps, if any."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            async for attempt in stamina.retry_context(
+                on=_is_electing, attempts=None, timeout=_OPEN_SECONDS, wait_initial=0.05, wait_max=1
+            ):
+                with attempt:
+                    offsets = await admin.list_consumer_group_offsets(self.group_id)
+        finally:
+            await admin.close()
+        found = offsets.get(TopicPartition(self.topic, 0))
+        return None if found is None else Mark(found.offset, found.metadata)
+
+
+class OpenOutlet:
+    """An outlet that sends. Made by `Outlet.opened`."""
+
+    def __init__(self, outlet: Outlet, producer: AIOKafkaProducer, mark: Mark | None) -> None:
+        self._outlet = outlet
+        self._producer = producer
+        self.mark = mark
+        """The one found when it was opened: nothing beyond it was sent."""
+
+    async def send(self, records: Sequence[Record], mark: Mark) -> None:
+        """Return when the broker has confirmed every record; and the mark, if it keeps one.
+
+        Raises:
+            aiokafka.errors.MessageSizeTooLargeError: one of the records is too large for the topic.
+            aiokafka.errors.KafkaError, TimeoutError: not confirmed: it may be there or not.
+        """
+        async with asyncio.timeout(_BATCH_SECONDS):
+            if not self._outlet.transactions:
+                await self._send(records)
+                return
+            await self._producer.begin_transaction()
+            await self._send(records)
+            await self._producer.send_offsets_to_transaction(
+                {TopicPartition(self._outlet.topic, 0): OffsetAndMetadata(*mark)},
+                self._outlet.group_id,
+            )
+            await self._producer.commit_transaction()
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        topic = self._outlet.topic
+        confirmations = [
+            await self._producer.send(
+                topic, record.value, key=record.key, headers=list(record.headers)
+            )
+            for record in records
+        ]
+        # Every one is looked at, also those behind the first that fails.
+        for answer in await asyncio.gather(*confirmations, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+
+
+def _is_electing(error: Exception) -> bool:
+    """Whether the group has no coordinator yet, as in a cluster that has just begun."""
+    return isinstance(error, KafkaError) and bool(error.retriable)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Stop a producer that may have a broken transaction or a broker that is away."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        logger.debug("a producer was dropped: %r", error)
+        # It would wait until the broker took what it still holds, and there is no public way to
+        # make it let go.
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+        await producer._sender.close()  # noqa: SLF001
+        await producer.client.close()

@@ -1,0 +1,79 @@
+"""One suite against both brokers; what one of them cannot do is declared here, and tested.
+
+`tests/integration/test_brokers.py` shows that each broker can do what it is said to, and that the
+sandbox's cannot do the rest: the day it learns something, that test says so.
+"""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from cli.sandbox.kafka import kafka
+from contracts.topics import DEFAULT_PARTITIONS
+from tests.support.apache_kafka import own_broker
+
+
+class Can(StrEnum):
+    """What a broker may be able to do."""
+
+    TRANSACTIONS = "commit records and offsets in one transaction, and fence an old producer"
+    LOG_APPEND_TIME = "stamp records with its own clock"
+    REFUSE_LARGE = "refuse a record beyond a topic's max.message.bytes"
+    KEEP = "keep its records over a restart"
+
+
+CAPABILITIES = {"sandbox": frozenset[Can](), "apache": frozenset(Can)}
+
+
+class KnownBroker(NamedTuple):
+    """A running broker and what it can do."""
+
+    name: str
+    address: str
+
+    @property
+    def session_seconds(self) -> float:
+        """The shortest that it accepts: the sandbox's broker waits for it at every rebalance."""
+        return {"sandbox": 1.0, "apache": 6.0}[self.name]
+
+    def can(self, what: Can) -> bool:
+        return what in CAPABILITIES[self.name]
+
+    def needs(self, what: Can) -> None:
+        """End the test here, as declared, if the broker cannot do it."""
+        if not self.can(what):
+            pytest.skip(f"declared: the {self.name} broker cannot {what}")
+
+    async def a_topic(self, **configs: str) -> str:
+        """A new topic with a name of its own."""
+        name = f"topic-{uuid4()}"
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
+        await admin.start()
+        try:
+            named = {key.replace("_", "."): value for key, value in configs.items()}
+            topic = NewTopic(name, DEFAULT_PARTITIONS, 1, topic_configs=named)
+            answer = await admin.create_topics([topic])
+            assert [code for _, code, *_ in answer.topic_errors] == [0]
+        finally:
+            await admin.close()
+        return name
+
+
+@pytest_asyncio.fixture(scope="module", params=["sandbox", "apache"])
+async def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[KnownBroker]:
+    """Each broker in turn, one for the module: name topics and groups anew."""
+    folder: Path = tmp_path_factory.mktemp("kafka")
+    if request.param == "apache":
+        async with own_broker(folder) as apache:
+            yield KnownBroker("apache", apache.address)
+    else:
+        async with kafka(log_path=folder / "kafka.log") as address:
+            yield KnownBroker("sandbox", address)

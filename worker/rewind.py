@@ -1,0 +1,110 @@
+"""Looking at the relay from outside, and setting it back on command."""
+
+from dataclasses import dataclass
+
+from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.leadership import Connect, deposing, who_leads
+from eventstore.log import Behind, EventLog, Unpublished
+from messaging.outlet import Mark, Outlet
+from worker.relay import (
+    BEGINNING,
+    CHECKPOINT,
+    LogMismatchError,
+    checkpoint_of,
+    confirms,
+    mark_of,
+)
+
+
+class RewindError(Exception):
+    """The relay cannot be set there; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class RelayStatus:
+    """How the relay is."""
+
+    leader: str | None
+    """Name of the connection of the process that leads."""
+    head: int
+    """Position of the newest event in the log."""
+    checkpoint: Checkpoint | None
+    """The copy in the database."""
+    mark: Mark | None
+    """The copy in Kafka, on a broker with transactions."""
+    behind: Behind
+    mismatch: str | None
+    """Why it stands still: a checkpoint is not in the log."""
+    unpublished: list[Unpublished]
+    """Events that were too large for the topic."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody has to do anything."""
+        stands_still = self.leader is None and self.behind.events > 0
+        return not (self.mismatch or self.unpublished or stands_still)
+
+
+async def relay_status(
+    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, connect: Connect
+) -> RelayStatus:
+    """Ask the database and the broker. Raises their errors where one is not there."""
+    log_id = (await log.identity()).log_id
+    checkpoint = await checkpoints.read(CHECKPOINT)
+    mark = await outlet.mark() if outlet.transactions else None
+    theirs = None if mark is None else checkpoint_of(mark)
+    mismatch = None
+    for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
+        if copy is not None and not await confirms(log, log_id, copy):
+            mismatch = str(LogMismatchError(copy.position, kept_by))
+    published = max((copy.position for copy in (checkpoint, theirs) if copy is not None), default=0)
+    return RelayStatus(
+        leader=await who_leads(connect),
+        head=await log.head(),
+        checkpoint=checkpoint,
+        mark=mark,
+        behind=await log.behind(published),
+        mismatch=mismatch,
+        unpublished=await log.unpublished(),
+    )
+
+
+async def rewind(
+    log: EventLog,
+    checkpoints: Checkpoints,
+    outlet: Outlet,
+    connect: Connect,
+    *,
+    to: int | None,
+    restored: bool,
+) -> Checkpoint:
+    """Set the relay to a position: what lies beyond it is published, again if it was before.
+
+    Takes the leadership, writes both copies of the checkpoint, and gives the leadership back.
+    `to` is the position; None is where the restored log's own checkpoint stands. `restored` says
+    that the database was restored or replaced: the log gets a new id, so that subscribers see
+    another source.
+
+    Raises:
+        RewindError: without `to`, and the log has no checkpoint of its own.
+    """
+    async with deposing(connect) as leader:
+        log_id = (await log.identity()).log_id
+        if to is None:
+            own = await checkpoints.read(CHECKPOINT)
+            if own is None or not await confirms(log, log_id, own):
+                raise RewindError(
+                    "the database has no checkpoint that its own log confirms. Remedy: say from "
+                    "where to publish, with --to POSITION; 0 is the beginning"
+                )
+            to = own.position
+        if restored:
+            await leader.rename_log()
+            log_id = (await log.identity()).log_id
+        position, message_id = await log.last_event(to) or (0, BEGINNING)
+        checkpoint = Checkpoint(log_id, position, message_id)
+        async with outlet.opened() as opened:
+            await opened.send([], mark_of(checkpoint))
+        await leader.forget_unpublished(position)
+        await leader.write(CHECKPOINT, checkpoint)
+    return checkpoint
