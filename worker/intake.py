@@ -22,9 +22,10 @@ from contracts.messages import (
 from contracts.topics import SYNC_REQUESTS
 from eventstore.outage import is_database_outage
 from messaging.cloudevents import TRACEPARENT
+from messaging.dead_letters import dead_letter
 from messaging.intake import RawRecord, subscribe
 from messaging.outage import is_kafka_outage
-from messaging.requests import ORDERED_AT, dead_letter
+from messaging.requests import ORDERED_AT
 from messaging.waiting import persist
 from worker import refusal
 from worker.handle import Envelope, Handler, RequestIdTakenError
