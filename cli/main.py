@@ -1,9 +1,7 @@
 """`spreaview-sync`: the command line."""
 
-import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
@@ -15,7 +13,7 @@ from cli.commands import plan as plan_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
-from cli.logs import configure_logging
+from cli.dlq import dlq_app
 from cli.options import (
     AllowRemovals,
     ApiId,
@@ -35,7 +33,9 @@ from cli.options import (
 )
 from cli.sandbox.errors import SandboxError
 from cli.services import VERSION, Role
-from cli.settings import Settings, SettingsError, load_settings
+from cli.settings import SettingsError
+from cli.starting import finish as _finish
+from cli.starting import settings as _settings
 from contracts.messages import SyncRequested, Window
 
 USAGE = 2
@@ -48,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:
@@ -57,21 +58,6 @@ def main() -> None:
     except (SettingsError, SandboxError) as error:
         print(f"spreaview-sync: {error}", file=sys.stderr)
         sys.exit(USAGE)
-
-
-def _settings(*, json_logs: bool = False, quiet: bool = False) -> Settings:
-    settings = load_settings()
-    level = "WARNING" if quiet and settings.log_level == "INFO" else settings.log_level
-    configure_logging(level, "json" if json_logs else settings.log_format)
-    return settings
-
-
-def _finish(work: Coroutine[Any, Any, int]) -> None:
-    try:
-        code = asyncio.run(work)
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
 
 
 def _sync_request(

@@ -1,12 +1,11 @@
-"""Setting records aside that cannot be requests, and what a dead letter and its fate look like.
+"""Setting records aside that cannot be requests; the headers of a dead letter and of its fate.
 
 The dead-letter topic is append-only. A letter is a record as it came, with headers of ours. What
 became of it is another record of the same partition, a fate, which names the letter in its headers
-and has no body. Readers fold the two.
+and has no body. `messaging.letters` folds the two.
 """
 
 import logging
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -41,56 +40,6 @@ _LONGEST_REASON = 1024
 _LONGEST_KEY = 1024
 
 Headers = tuple[tuple[str, bytes | None], ...]
-
-
-class LetterName(NamedTuple):
-    """Where a letter stands in the dead-letter topic; written `partition/offset`."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}/{self.offset}"
-
-    @classmethod
-    def parse(cls, text: str) -> "LetterName":
-        """Read `3/17`. Raises ValueError for anything else."""
-        partition, slash, offset = text.partition("/")
-        if not (slash and all(n.isascii() and n.isdecimal() for n in (partition, offset))):
-            raise ValueError(f"{text!r} is not the name of a letter, such as 3/17")
-        return cls(int(partition), int(offset))
-
-
-class Fate(NamedTuple):
-    """What was done about a letter."""
-
-    fate: str
-    """RETRIED or DISCARDED."""
-    reason: str
-    """Where it was published again, or why it was discarded."""
-    at_ms: int
-
-
-class Letter(NamedTuple):
-    """What is told about a letter without its body."""
-
-    name: LetterName
-    reason: str
-    topic: str
-    partition: int
-    offset: int
-    """Where the record stood; -1 if the letter does not say."""
-    timestamp_ms: int
-    first_received_ms: int
-    """On the first of its trips through the dead letters."""
-    set_aside_ms: int
-    key: bytes | None
-    size: int
-    """Of the original body, in bytes."""
-    truncated: bool
-    """Whether the letter holds no more than the beginning of the record."""
-    fates: tuple[Fate, ...] = ()
-    """Oldest first; none while the letter is open."""
 
 
 async def dead_letter(
@@ -159,7 +108,7 @@ def _theirs(record: RawRecord) -> Headers:
 
 
 def _ours(record: RawRecord, reason: str) -> Headers:
-    claimed = _number(dict(record.headers).get(ORDERED_AT), record.timestamp)
+    claimed = header_number(dict(record.headers).get(ORDERED_AT), record.timestamp)
     told = {
         REASON: reason,
         TOPIC: record.topic,
@@ -171,9 +120,9 @@ def _ours(record: RawRecord, reason: str) -> Headers:
     return tuple((name, str(value).encode(errors="replace")) for name, value in told.items())
 
 
-def fate_headers(name: LetterName, fate: str, reason: str) -> Headers:
-    """The headers of the record that tells a letter's fate."""
-    told = {FATE: fate, LETTER: str(name), REASON: reason}
+def fate_headers(letter: str, fate: str, reason: str) -> Headers:
+    """The headers of the record that tells the fate of the letter with this name."""
+    told = {FATE: fate, LETTER: letter, REASON: reason}
     return tuple((header, value.encode(errors="replace")) for header, value in told.items())
 
 
@@ -182,72 +131,6 @@ def original_headers(record: RawRecord, ordered_at_ms: int) -> Headers:
     return (*_theirs(record), (ORDERED_AT, str(ordered_at_ms).encode()))
 
 
-class Letters:
-    """All letters of the topic, without their bodies: the fold of its records."""
-
-    def __init__(self) -> None:
-        self._letters: dict[LetterName, Letter] = {}
-
-    def add(self, record: RawRecord) -> None:
-        """Take one record of the dead-letter topic; those of a partition in order."""
-        told = dict(record.headers)
-        # A request may carry any header: what has the origin of a letter is none of our fates.
-        if FATE in told and TOPIC not in told:
-            self._add_fate(record, told)
-        else:
-            letter = read_letter(record)
-            self._letters[letter.name] = letter
-
-    def _add_fate(self, record: RawRecord, told: Mapping[str, bytes | None]) -> None:
-        try:
-            name = LetterName.parse(_text(told.get(LETTER)))
-        except ValueError:
-            name = LetterName(-1, -1)
-        letter = self._letters.get(name) if name.partition == record.partition else None
-        if letter is None:
-            logger.warning(
-                "%s/%d@%d names no letter before it", record.topic, record.partition, record.offset
-            )
-            return
-        fate = Fate(_text(told[FATE]), _text(told.get(REASON)), record.timestamp)
-        self._letters[name] = letter._replace(fates=(*letter.fates, fate))
-
-    def get(self, name: LetterName) -> Letter | None:
-        """The letter with this name, if there is one."""
-        return self._letters.get(name)
-
-    def all(self) -> list[Letter]:
-        """Every letter, the one first received first: the order in which to retry them."""
-        return sorted(self._letters.values(), key=lambda x: (x.first_received_ms, x.name))
-
-    def open(self) -> list[Letter]:
-        """Those that nothing was done about, in the same order."""
-        return [letter for letter in self.all() if not letter.fates]
-
-
-def read_letter(record: RawRecord) -> Letter:
-    """A record of the dead-letter topic as a letter; what it does not say is empty or -1."""
-    told = dict(record.headers)
-    size = len(record.value or b"")
-    return Letter(
-        name=LetterName(record.partition, record.offset),
-        reason=_text(told.get(REASON)),
-        topic=_text(told.get(TOPIC)),
-        partition=_number(told.get(PARTITION), -1),
-        offset=_number(told.get(OFFSET), -1),
-        timestamp_ms=_number(told.get(TIMESTAMP), record.timestamp),
-        first_received_ms=_number(told.get(ORDERED_AT), record.timestamp),
-        set_aside_ms=record.timestamp,
-        key=record.key[:_LONGEST_KEY] if record.key is not None else None,
-        size=_number(told.get(TRUNCATED), size),
-        truncated=TRUNCATED in told,
-    )
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="backslashreplace")
-
-
-def _number(value: bytes | None, otherwise: int) -> int:
+def header_number(value: bytes | None, otherwise: int) -> int:
     """A number that a header holds. Longer ones than any time or offset are not believed."""
     return int(value) if value is not None and value.isdigit() and len(value) <= 19 else otherwise

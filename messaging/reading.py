@@ -27,8 +27,8 @@ async def reading(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_POLL_MS,  # else every empty partition costs half a second
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()

@@ -5,16 +5,9 @@ from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
-from messaging.dead_letters import (
-    DISCARDED,
-    RETRIED,
-    Letter,
-    LetterName,
-    Letters,
-    fate_headers,
-    original_headers,
-)
+from messaging.dead_letters import DISCARDED, RETRIED, fate_headers, original_headers
 from messaging.intake import RawRecord
+from messaging.letters import Letter, LetterName, Letters
 from messaging.reading import partitions_of, record_at, to_the_end
 
 
@@ -98,7 +91,7 @@ async def discard(
 async def _record_fate(
     producer: AIOKafkaProducer, name: LetterName, fate: str, reason: str, topic: str
 ) -> None:
-    headers = list(fate_headers(name, fate, reason))
+    headers = list(fate_headers(str(name), fate, reason))
     await producer.send_and_wait(topic, b"", partition=name.partition, headers=headers)
 
 
