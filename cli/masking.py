@@ -17,9 +17,11 @@ _ADDRESS = re.compile(
 _NAMED = re.compile(
     r"(api[_\- ]?id[\"']?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)", re.IGNORECASE | re.ASCII
 )
+# A word may also begin after an escape that ends in a letter or digit.
 _WORD = re.compile(
     r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
-    r"|(?<![A-Za-z0-9])(?P<id>[A-Za-z0-9]{8,12})(?![A-Za-z0-9])"
+    r"|(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=%[0-9a-f]{2})"
+    r"|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))(?P<id>[A-Za-z0-9]{8,12})(?![A-Za-z0-9])"
     r"(?P<field>(?=\w*[\"']?\s*[:=]))?",
     re.IGNORECASE | re.ASCII,
 )

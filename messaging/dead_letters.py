@@ -82,7 +82,7 @@ def _whole(record: RawRecord, reason: str) -> _Parcel:
 
 
 def _beginning(record: RawRecord, reason: str, room: int) -> _Parcel:
-    """The record, cut to `room` bytes of body and as many of headers; whole if it fits."""
+    """The first `room` bytes of body and the headers that fit in as many; whole if it all fits."""
     body, theirs = record.value or b"", _theirs(record)
     size = len(body) + len(record.key or b"") + sum(map(_header_size, theirs))
     if size <= room:
@@ -90,8 +90,8 @@ def _beginning(record: RawRecord, reason: str, room: int) -> _Parcel:
     kept: list[tuple[str, bytes | None]] = []
     left = room
     for header in theirs:
-        left -= _header_size(header)
-        if left >= 0:
+        if _header_size(header) <= left:
+            left -= _header_size(header)
             kept.append(header)
     key = record.key[: min(room, _LONGEST_KEY)] if record.key is not None else None
     ours = _ours(record, reason[:_LONGEST_REASON])
