@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
 from messaging.intake import RawRecord
@@ -15,9 +17,18 @@ PATIENCE_SECONDS = 30.0
 _POLL_MS = 100
 
 
+class Reader(NamedTuple):
+    """What the functions of this module read with; one at a time."""
+
+    consumer: AIOKafkaConsumer
+    """Of no group; it has the partitions that it was asked for last."""
+    admin: AIOKafkaAdminClient
+    """Knows the partitions there are; a consumer knows those of its own topics only."""
+
+
 @asynccontextmanager
-async def reading(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of no group and, as yet, no partition, for the functions of this module.
+async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
+    """A reader, closed at the end of the block.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -27,23 +38,31 @@ async def reading(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_POLL_MS,  # else every empty partition costs half a second
     )
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
         await consumer.start()
-        yield consumer
+        await admin.start()
+        yield Reader(consumer, admin)
     finally:
         await consumer.stop()
+        await admin.close()
 
 
-async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Every partition of a topic, in order; none if there is no such topic, and none is made."""
-    await consumer.topics()
-    numbers = consumer.partitions_for_topic(topic) or ()
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:
+    """Every partition of a topic, in order; none if there is no such topic.
+
+    All topics are asked for, since a broker may make one that is asked for by its name.
+    """
+    described = await reader.admin.describe_topics()
+    return sorted(
+        TopicPartition(topic, partition["partition"])
+        for found in described
+        if found["topic"] == topic
+        for partition in found["partitions"]
+    )
 
 
-async def to_the_end(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
-) -> AsyncIterator[RawRecord]:
+async def to_the_end(reader: Reader, partitions: list[TopicPartition]) -> AsyncIterator[RawRecord]:
     """Every record there is, in order per partition, then an end.
 
     Where a partition ends is what the broker says with the first answer to a fetch from it (its
@@ -53,6 +72,7 @@ async def to_the_end(
     Raises:
         aiokafka.errors.KafkaError: also when the broker falls silent on the way.
     """
+    consumer = reader.consumer
     consumer.assign(partitions)
     ends: dict[TopicPartition, int] = {}
     places: dict[TopicPartition, int] = {}
@@ -77,14 +97,13 @@ async def to_the_end(
             raise _silent(unfinished)
 
 
-async def record_at(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int
-) -> "RawRecord | None":
+async def record_at(reader: Reader, partition: TopicPartition, offset: int) -> "RawRecord | None":
     """The record with this offset, or None: not there yet, or not any more.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
+    consumer = reader.consumer
     consumer.assign([partition])
     consumer.seek(partition, offset)
     try:

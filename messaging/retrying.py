@@ -1,6 +1,6 @@
 """Dealing with dead letters: publishing a request again, or recording why it never will be."""
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
@@ -8,34 +8,34 @@ from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging.dead_letters import DISCARDED, RETRIED, fate_headers, original_headers
 from messaging.intake import RawRecord
 from messaging.letters import Letter, LetterName, Letters
-from messaging.reading import partitions_of, record_at, to_the_end
+from messaging.reading import Reader, partitions_of, record_at, to_the_end
 
 
 class NotRetriableError(Exception):
     """Why the request in a letter cannot be published again; the letter stays as it was."""
 
 
-async def read_letters(consumer: AIOKafkaConsumer, topic: str = DEAD_LETTERS) -> Letters:
+async def read_letters(reader: Reader, topic: str = DEAD_LETTERS) -> Letters:
     """All letters there are now, without their bodies; none where there is no topic yet.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     letters = Letters()
-    async for record in to_the_end(consumer, await partitions_of(consumer, topic)):
+    async for record in to_the_end(reader, await partitions_of(reader, topic)):
         letters.add(record)
     return letters
 
 
 async def letter_record(
-    consumer: AIOKafkaConsumer, name: LetterName, topic: str = DEAD_LETTERS
+    reader: Reader, name: LetterName, topic: str = DEAD_LETTERS
 ) -> "RawRecord | None":
     """The record of a letter, whole. Raises as `read_letters`."""
-    return await record_at(consumer, TopicPartition(topic, name.partition), name.offset)
+    return await record_at(reader, TopicPartition(topic, name.partition), name.offset)
 
 
 async def retry(
-    consumer: AIOKafkaConsumer,
+    reader: Reader,
     producer: AIOKafkaProducer,
     letter: Letter,
     *,
@@ -56,7 +56,7 @@ async def retry(
             request is too large for its topic.
         aiokafka.errors.KafkaError: the broker is away.
     """
-    original = await _original(consumer, letter, topic)
+    original = await _original(reader, letter, topic)
     numbers = await producer.partitions_for(requests)
     stays = letter.topic == requests and letter.partition in numbers
     value = b"" if original.value is None and original.key is None else original.value
@@ -95,17 +95,17 @@ async def _record_fate(
     await producer.send_and_wait(topic, b"", partition=name.partition, headers=headers)
 
 
-async def _original(consumer: AIOKafkaConsumer, letter: Letter, topic: str) -> RawRecord:
-    kept = await letter_record(consumer, letter.name, topic)
+async def _original(reader: Reader, letter: Letter, topic: str) -> RawRecord:
+    kept = await letter_record(reader, letter.name, topic)
     if kept is None:
         raise NotRetriableError(f"it is not in {topic} any more")
     if not letter.truncated:
         return kept
     where = f"{letter.topic}/{letter.partition}@{letter.offset}"
     place = TopicPartition(letter.topic, letter.partition)
-    if place not in await partitions_of(consumer, letter.topic):
+    if place not in await partitions_of(reader, letter.topic):
         raise NotRetriableError(f"it holds only a beginning, and there is no {where}")
-    original = await record_at(consumer, place, letter.offset)
+    original = await record_at(reader, place, letter.offset)
     if original is None:
         raise NotRetriableError(f"it holds only a beginning, and {where} is there no more")
     body = original.value or b""

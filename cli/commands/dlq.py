@@ -5,7 +5,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
@@ -14,7 +13,7 @@ from cli.runfile import resolve_kafka
 from cli.settings import Settings
 from messaging import retrying
 from messaging.letters import Letter, LetterName, Letters
-from messaging.reading import reading
+from messaging.reading import Reader, reading
 from messaging.requests import producing
 from messaging.retrying import NotRetriableError, letter_record, read_letters
 
@@ -25,7 +24,7 @@ class _RefusedError(Exception):
 
 class _Read(NamedTuple):
     kafka: str
-    consumer: AIOKafkaConsumer
+    reader: Reader
     letters: Letters
 
 
@@ -48,7 +47,7 @@ async def show_letter(settings: Settings, name: LetterName, *, raw: bool, as_jso
 
     async def work(read: _Read) -> int:
         (letter,) = _named(read.letters, [name])
-        record = await letter_record(read.consumer, name)
+        record = await letter_record(read.reader, name)
         if record is None:
             raise _RefusedError(f"the letter {name} is not in the topic any more")
         if raw:
@@ -86,7 +85,7 @@ async def retry(
         async with producing(read.kafka) as producer:
             for letter in chosen:
                 try:
-                    published = await retrying.retry(read.consumer, producer, letter)
+                    published = await retrying.retry(read.reader, producer, letter)
                 except NotRetriableError as error:
                     failed.append({"letter": str(letter.name), "error": str(error)})
                     print(
@@ -135,8 +134,8 @@ async def discard(
 async def _on_letters(settings: Settings, work: Callable[[_Read], Awaitable[int]]) -> int:
     kafka = resolve_kafka(settings)
     try:
-        async with reading(kafka) as consumer:
-            return await work(_Read(kafka, consumer, await read_letters(consumer)))
+        async with reading(kafka) as reader:
+            return await work(_Read(kafka, reader, await read_letters(reader)))
     except KafkaError as error:
         print(
             f"spreaview-sync: the dead letters are out of reach, Kafka at {kafka} does not answer: "
