@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from messaging.intake import RawRecord
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 15.0
 """Without any progress for this long, a broker counts as not answering."""
 
 _POLL_MS = 100
@@ -44,8 +44,22 @@ async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
         await admin.start()
         yield Reader(consumer, admin)
     finally:
-        await consumer.stop()
+        await _stop(consumer)
         await admin.close()
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer; one whose broker is gone too.
+
+    `stop` cancels a fetch that waits for another try, and is ended by that itself.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await consumer._client.close()  # noqa: SLF001  # what was left to do
 
 
 async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:

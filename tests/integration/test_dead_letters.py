@@ -2,77 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from cli.sandbox.kafka import kafka
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging import reading as reading_module
 from messaging.dead_letters import dead_letter
-from messaging.intake import RawRecord
-from messaging.letters import Letter
-from messaging.reading import Reader, partitions_of, reading, record_at, to_the_end
+from messaging.reading import partitions_of, reading, record_at, to_the_end
 from messaging.requests import producing
-from messaging.retrying import NotRetriableError, discard, letter_record, read_letters, retry
+from messaging.retrying import NotRetriableError, discard, letter_record, read_letters
 from messaging.topics import declare_topics
+from tests.support.letters import PARTITIONS, PATIENCE, Kafka, small_producer, topics
 
 pytestmark = pytest.mark.asyncio
 
-PARTITIONS = 6
-PATIENCE = 30.0
 MIB = 1024 * 1024
-
-
-class Kafka(NamedTuple):
-    """A broker with two topics of the test's own."""
-
-    address: str
-    requests: str
-    letters: str
-    reader: Reader
-    producer: AIOKafkaProducer
-
-    async def came(self, value: bytes | None, partition: int = 2, **given: Any) -> RawRecord:
-        """A record of the request topic, as the worker gets it."""
-        sent = await self.producer.send_and_wait(
-            self.requests, value, partition=partition, **({"key": b"event"} | given)
-        )
-        place = TopicPartition(self.requests, sent.partition)
-        record = await record_at(self.reader, place, sent.offset)
-        assert record is not None
-        return record
-
-    async def set_aside(self, record: RawRecord, by: AIOKafkaProducer | None = None) -> Letter:
-        """The letter that keeps the record."""
-        before = {letter.name for letter in await self.all()}
-        await dead_letter(by or self.producer, record, "no ids", topic=self.letters)
-        (letter,) = [letter for letter in await self.all() if letter.name not in before]
-        return letter
-
-    async def retry(self, letter: Letter, by: Any = None) -> RawRecord:
-        """The record of the request topic that a retry makes."""
-        published = await retry(
-            *(self.reader, by or self.producer, letter),
-            topic=self.letters,
-            requests=self.requests,
-        )
-        place = TopicPartition(published.topic, published.partition)
-        record = await record_at(self.reader, place, published.offset)
-        assert record is not None
-        return record
-
-    async def all(self) -> list[Letter]:
-        return (await read_letters(self.reader, self.letters)).all()
-
-    async def open(self) -> list[Letter]:
-        return (await read_letters(self.reader, self.letters)).open()
 
 
 @pytest.fixture(params=["sandbox", "apache"])
@@ -82,39 +34,10 @@ def address(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@asynccontextmanager
-async def topics(address: str, letters: dict[str, str] | None = None) -> AsyncIterator[Kafka]:
-    names = [f"test-{kind}-{uuid4()}" for kind in ("requests", "letters")]
-    made = [
-        NewTopic(name, PARTITIONS, 1, topic_configs=configs)
-        for name, configs in zip(names, (None, letters), strict=True)
-    ]
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
-        answer = await admin.create_topics(made)
-        assert [code for _, code, *_ in answer.topic_errors] == [0, 0]
-        async with reading(address) as reader, producing(address) as producer:
-            async with asyncio.timeout(PATIENCE):  # a broker may learn of them a moment later
-                while not all([await partitions_of(reader, n) for n in names]):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            yield Kafka(address, names[0], names[1], reader, producer)
-        await admin.delete_topics(names)
-    finally:
-        await admin.close()
-
-
 @pytest_asyncio.fixture
 async def broker(address: str) -> AsyncIterator[Kafka]:
     async with topics(address, {"max.message.bytes": str(8 * MIB)}) as broker:
         yield broker
-
-
-@asynccontextmanager
-async def small_producer(address: str) -> AsyncIterator[AIOKafkaProducer]:
-    """One that refuses records over 100 kB by itself."""
-    async with AIOKafkaProducer(bootstrap_servers=address, max_request_size=100_000) as producer:
-        yield producer
 
 
 async def test_every_letter_is_read_however_they_lie(broker: Kafka) -> None:
@@ -267,17 +190,16 @@ async def test_a_broker_that_falls_silent_is_an_error(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_module, "PATIENCE_SECONDS", 0.5)
-    async with kafka(log_path=tmp_path / "kafka.log") as address:
+    async with AsyncExitStack() as servers:
+        address = await servers.enter_async_context(kafka(log_path=tmp_path / "kafka.log"))
         await declare_topics(address, partitions=2, replication_factor=1, retention_days=1)
-        stack = reading(address)
-        reader = await stack.__aenter__()
-        partitions = await partitions_of(reader, DEAD_LETTERS)
-    async with asyncio.timeout(PATIENCE):
-        with pytest.raises(KafkaError):
-            _ = [record async for record in to_the_end(reader, partitions)]
-        with pytest.raises(KafkaError):
-            await record_at(reader, partitions[0], 0)
-    await stack.__aexit__(None, None, None)
+        async with asyncio.timeout(PATIENCE), reading(address) as reader:
+            partitions = await partitions_of(reader, DEAD_LETTERS)
+            await servers.aclose()
+            with pytest.raises(KafkaError):
+                _ = [record async for record in to_the_end(reader, partitions)]
+            with pytest.raises(KafkaError):
+                await record_at(reader, partitions[0], 0)
 
 
 async def test_the_declared_topic_takes_whatever_the_request_topic_took(address: str) -> None:

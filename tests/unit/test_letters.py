@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
@@ -18,22 +18,7 @@ from messaging.dead_letters import (
 )
 from messaging.intake import RawRecord
 from messaging.letters import LetterName, Letters, read_letter
-
-
-def record(
-    topic: str,
-    place: tuple[int, int],
-    *,
-    value: bytes | None = b"not JSON",
-    key: bytes | None = b"key",
-    headers: Any = (),
-    timestamp: int = 1_000,
-) -> RawRecord:
-    made: RawRecord = ConsumerRecord(
-        *(topic, *place, timestamp, 0, key, value, None, len(key or b""), len(value or b"")),
-        headers=tuple(headers),
-    )
-    return made
+from tests.support.letters import a_record
 
 
 class Topic(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
@@ -54,7 +39,7 @@ class Topic(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
             raise MessageSizeTooLargeError
         place = (0, len(self.records))
         self.records.append(
-            record(topic, place, value=value, key=key, headers=headers, timestamp=9_000)
+            a_record(topic, place, value=value, key=key, headers=headers, timestamp=9_000)
         )
 
 
@@ -73,17 +58,17 @@ def fold(*records: RawRecord) -> Letters:
 
 
 def a_letter(offset: int, received: int = 1_000) -> RawRecord:
-    kept = set_aside(record(SYNC_REQUESTS, (3, 7), timestamp=received))
-    return record(DEAD_LETTERS, (0, offset), headers=kept.headers, timestamp=2_000)
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), timestamp=received))
+    return a_record(DEAD_LETTERS, (0, offset), headers=kept.headers, timestamp=2_000)
 
 
 def a_fate(offset: int, letter: str, fate: str = DISCARDED, partition: int = 0) -> RawRecord:
     headers = fate_headers(letter, fate, "because")
-    return record(DEAD_LETTERS, (partition, offset), value=b"", headers=headers, timestamp=3_000)
+    return a_record(DEAD_LETTERS, (partition, offset), value=b"", headers=headers, timestamp=3_000)
 
 
 def test_a_letter_tells_where_it_comes_from_and_why() -> None:
-    letter = read_letter(set_aside(record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
+    letter = read_letter(set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
     assert (letter.topic, letter.partition, letter.offset) == (SYNC_REQUESTS, 3, 7)
     assert (letter.reason, letter.key, letter.size) == ("no ids", b"key", 8)
     assert (letter.first_received_ms, letter.set_aside_ms) == (1_000, 9_000)
@@ -120,8 +105,8 @@ def test_a_fate_counts_in_the_partition_of_its_letter_only() -> None:
 
 def test_a_request_cannot_pass_for_a_fate() -> None:
     """Who may publish requests may not discard letters by a header."""
-    forged = set_aside(record(SYNC_REQUESTS, (3, 8), headers=fate_headers("0/0", DISCARDED, "x")))
-    letters = fold(a_letter(0), record(DEAD_LETTERS, (0, 1), headers=forged.headers))
+    forged = set_aside(a_record(SYNC_REQUESTS, (3, 8), headers=fate_headers("0/0", DISCARDED, "x")))
+    letters = fold(a_letter(0), a_record(DEAD_LETTERS, (0, 1), headers=forged.headers))
     assert [str(x.name) for x in letters.open()] == ["0/0", "0/1"]
 
 
@@ -130,19 +115,19 @@ def test_a_request_cannot_pass_for_a_fate() -> None:
     [(b"400", 400), (b"4000", 1_000), (b"soon", 1_000), (None, 1_000), (b"9" * 40, 1_000)],
 )
 def test_the_earliest_time_counts(claimed: bytes | None, received: int) -> None:
-    came = record(SYNC_REQUESTS, (3, 7), headers=[("spreaview-ordered-at", claimed)])
+    came = a_record(SYNC_REQUESTS, (3, 7), headers=[("spreaview-ordered-at", claimed)])
     assert read_letter(set_aside(came)).first_received_ms == received
 
 
 def test_a_retried_request_has_its_own_headers_and_the_time_it_was_first_received() -> None:
     own = [("traceparent", b"00-aa"), ("twice", b"1"), ("twice", b"2"), ("null", None)]
     claims = [(name, b"a claim") for name in sorted(OURS)]
-    kept = set_aside(record(SYNC_REQUESTS, (3, 7), headers=[*own, *claims]))
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[*own, *claims]))
     assert original_headers(kept, 1_000) == (*own, ("spreaview-ordered-at", b"1000"))
 
 
 def test_a_record_without_key_and_value_is_kept() -> None:
-    kept = set_aside(record(SYNC_REQUESTS, (3, 7), key=None, value=None))
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), key=None, value=None))
     assert (kept.key, kept.value) == (None, b"")
 
 
@@ -150,7 +135,7 @@ def test_a_record_without_key_and_value_is_kept() -> None:
 def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
     body = bytes(range(256)) * 4096
     headers = [("large", b"h" * 100_000), ("small", b"h")]
-    came = record(SYNC_REQUESTS, (3, 7), value=body, key=b"k" * 5_000, headers=headers)
+    came = a_record(SYNC_REQUESTS, (3, 7), value=body, key=b"k" * 5_000, headers=headers)
     kept = set_aside(came, limit)
     letter = read_letter(kept)
     assert letter.truncated
@@ -164,7 +149,7 @@ def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
 
 
 def test_65536_bytes_are_kept_of_a_body() -> None:
-    kept = set_aside(record(SYNC_REQUESTS, (3, 7), value=b"x" * 1_000_000), limit=100_000)
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), value=b"x" * 1_000_000), limit=100_000)
     assert kept.value == b"x" * 65_536
 
 
@@ -177,7 +162,7 @@ def test_a_small_record_in_too_large_a_batch_is_kept_whole() -> None:
             await super().send_and_wait(topic, value, **given)
 
     topic = Crowded(limit=0)
-    asyncio.run(dead_letter(topic, record(SYNC_REQUESTS, (3, 7)), "no ids"))
+    asyncio.run(dead_letter(topic, a_record(SYNC_REQUESTS, (3, 7)), "no ids"))
     (kept,) = topic.records
     assert kept.value == b"not JSON"
     assert not read_letter(kept).truncated
@@ -189,9 +174,9 @@ def test_what_waiting_can_help_passes() -> None:
             raise KafkaConnectionError("away")
 
     with pytest.raises(KafkaConnectionError):
-        asyncio.run(dead_letter(Away(), record(SYNC_REQUESTS, (3, 7)), "no ids"))
+        asyncio.run(dead_letter(Away(), a_record(SYNC_REQUESTS, (3, 7)), "no ids"))
 
 
 def test_a_record_that_nobody_of_us_wrote_is_a_letter_all_the_same() -> None:
-    letter = read_letter(record(DEAD_LETTERS, (0, 0), timestamp=5))
+    letter = read_letter(a_record(DEAD_LETTERS, (0, 0), timestamp=5))
     assert (letter.topic, letter.offset, letter.first_received_ms) == ("", -1, 5)
