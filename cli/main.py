@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from cli.commands import demo as demo_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
-from cli.commands import relay as relay_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
+from cli.groups.dlq import dlq_app
+from cli.groups.relay import relay_app
 from cli.options import (
     AllowRemovals,
     ApiId,
@@ -31,10 +32,10 @@ from cli.options import (
     To,
     now_utc,
 )
-from cli.run import finish, quiet_settings, settings
 from cli.sandbox.errors import SandboxError
 from cli.services import VERSION, Role
 from cli.settings import SettingsError
+from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
 
 USAGE = 2
@@ -47,7 +48,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(relay_command.app, name="relay")
+app.add_typer(relay_app, name="relay")
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:

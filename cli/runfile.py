@@ -68,6 +68,16 @@ def resolve_database(settings: Settings) -> str:
     return running.database_url
 
 
+def resolve_kafka(settings: Settings) -> str:
+    """The broker alone. Raises as `resolve`."""
+    if settings.kafka_bootstrap_servers is not None:
+        return settings.kafka_bootstrap_servers
+    running = _read(settings.data_dir)
+    if running is None:
+        raise missing("kafka_bootstrap_servers")
+    return running.kafka
+
+
 def resolve_sessionize(settings: Settings) -> str:
     """Where Sessionize is: the setting, else that of a running `up`, else the real one."""
     running = _read(settings.data_dir)

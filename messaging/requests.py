@@ -1,4 +1,4 @@
-"""Publishing a `SyncRequested` and dead-lettering what cannot be one."""
+"""Publishing a `SyncRequested`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 
 from contracts.messages import SyncRequested, encode_request
-from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
-from messaging.intake import RawRecord
+from contracts.topics import SYNC_REQUESTS
 from messaging.topics import MAX_RECORD_BYTES
 
 ORDERED_AT = "spreaview-ordered-at"
@@ -35,25 +34,3 @@ async def publish_request(producer: AIOKafkaProducer, request: SyncRequested) ->
     """Publish one request; it is in the broker's hands when this returns."""
     key = str(request.spreaview_event_id).encode()
     await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)
-
-
-async def dead_letter(producer: AIOKafkaProducer, record: RawRecord, reason: str) -> None:
-    """Keep a record that cannot be read: its bytes and headers, where it stood, and why.
-
-    The original headers stay as they are; ours have the prefix `spreaview-`.
-    """
-    ours = {
-        "spreaview-reason": reason,
-        "spreaview-topic": record.topic,
-        "spreaview-partition": str(record.partition),
-        "spreaview-offset": str(record.offset),
-        "spreaview-timestamp-ms": str(record.timestamp),
-        ORDERED_AT: str(record.timestamp),
-    }
-    theirs = [(name, value) for name, value in record.headers if name not in ours]
-    await producer.send_and_wait(
-        DEAD_LETTERS,
-        record.value,
-        key=record.key,
-        headers=[*theirs, *((name, value.encode()) for name, value in ours.items())],
-    )

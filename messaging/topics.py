@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 _DAY_MS = 24 * 60 * 60 * 1000
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""Events are bounded by the rules of the import; the largest is an outcome with all it reports."""
+"""Events are bounded by the rules of the import; the largest is an outcome with all it reports.
+Dead letters may be as large, so that whatever came fits, with what is said about it."""
 
 
 def _configs(retention_days: int) -> dict[str, dict[str, str]]:
@@ -22,7 +23,7 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
             "retention.ms": str(retention_days * _DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         },
-        DEAD_LETTERS: {"retention.ms": "-1"},
+        DEAD_LETTERS: {"retention.ms": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)},
         LOG_SEALS: {"cleanup.policy": "compact"},
     }
 

@@ -18,9 +18,10 @@ from contracts.topics import SYNC_REQUESTS
 from eventstore.outage import is_database_outage
 from messaging.cloudevents import TRACEPARENT
 from messaging.concurrent_intake import ConcurrentIntake, Job
+from messaging.dead_letters import dead_letter
 from messaging.intake import Membership, RawRecord
 from messaging.outage import is_kafka_outage
-from messaging.requests import ORDERED_AT, dead_letter
+from messaging.requests import ORDERED_AT
 from messaging.waiting import persist
 from worker import refusal
 from worker.handle import Envelope, Handler, RequestIdTakenError

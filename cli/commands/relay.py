@@ -3,15 +3,11 @@
 import json
 import sys
 from functools import partial
-from typing import Annotated
 
-import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from cli.connections import Addresses, database, leader_connection
-from cli.options import Json
-from cli.run import finish, quiet_settings
 from cli.runfile import resolve
 from cli.services import relay_outlet
 from cli.settings import Settings
@@ -21,45 +17,13 @@ from messaging.waiting import in_words
 from worker.rewind import RelayStatus, RewindError, relay_status
 from worker.rewind import rewind as rewind_relay
 
-app = typer.Typer(no_args_is_help=True, help="The relay, which publishes the log to Kafka.")
 
-
-@app.command("status")
-def status_command(as_json: Json = False) -> None:
-    """Show who publishes, how far, and what stands still. Ends with 1 if somebody has to act."""
-    finish(_status(quiet_settings(), as_json=as_json))
-
-
-@app.command("rewind")
-def rewind_command(
-    to: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="POSITION", help="Publish what lies beyond it; 0 is all."),
-    ] = None,
-    restored: Annotated[
-        bool,
-        typer.Option(
-            "--restored",
-            help="The database was restored: go on from its own checkpoint (or --to), as a log "
-            "with a new id, so that subscribers see another ce_source.",
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Publish events again, or go on after the database was restored.
-
-    Takes the leadership from the worker that has it; a worker goes on by itself afterwards.
-    """
-    if to is None and not restored:
-        raise typer.BadParameter("say --to POSITION, or --restored")
-    finish(_rewind(quiet_settings(), to=to, restored=restored, as_json=as_json))
-
-
-async def _status(settings: Settings, *, as_json: bool) -> int:
+async def status(settings: Settings, *, as_json: bool) -> int:
+    """Show how the relay is; 0 if nobody has to act, 1 otherwise."""
     addresses = resolve(settings)
     async with database(addresses.database_url, pool_size=2) as engine:
         try:
-            status = await relay_status(
+            found = await relay_status(
                 EventLog(engine),
                 Checkpoints(engine),
                 relay_outlet(addresses),
@@ -68,13 +32,14 @@ async def _status(settings: Settings, *, as_json: bool) -> int:
         except (KafkaError, TimeoutError) as error:
             return _no_kafka(addresses, error)
     if as_json:
-        print(json.dumps(_told(status)))
+        print(json.dumps(_told(found)))
     else:
-        _show(Console(highlight=False), status)
-    return 0 if status.is_well else 1
+        _show(Console(highlight=False), found)
+    return 0 if found.is_well else 1
 
 
-async def _rewind(settings: Settings, *, to: int | None, restored: bool, as_json: bool) -> int:
+async def rewind(settings: Settings, *, to: int | None, restored: bool, as_json: bool) -> int:
+    """Set the relay back; 0 if it is done."""
     addresses = resolve(settings)
     async with database(addresses.database_url, pool_size=2) as engine:
         try:

@@ -1,0 +1,170 @@
+"""What a person or a machine sees of dead letters. Whatever others wrote is masked first."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.masking import body_text, masked, masked_bytes
+from contracts.messages import parse_api_id
+from messaging.dead_letters import OURS
+from messaging.intake import RawRecord
+from messaging.letters import Fate, Letter
+
+_DUMPED = 256
+"""Bytes shown of a body that is no text."""
+_LONGEST_CELL = 40
+
+
+def as_row(letter: Letter) -> dict[str, object]:
+    """A letter for machines, without its body; times in UTC, sizes in bytes."""
+    return {
+        "letter": str(letter.name),
+        "first_received": _time(letter.first_received_ms),
+        "set_aside": _time(letter.set_aside_ms),
+        "reason": masked(letter.reason, words=True),
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "key": _field(letter.key),
+        "size": letter.size,
+        "truncated": letter.truncated,
+        "fates": [_fate(fate) for fate in letter.fates],
+    }
+
+
+def as_whole(letter: Letter, record: RawRecord) -> dict[str, object]:
+    """A letter for machines with all it holds: `body` if it is text, else how `hex` begins."""
+    raw = record.value
+    text = body_text(raw) if raw is not None else None
+    dumped = masked_bytes(raw or b"")[:_DUMPED] if text is None else None
+    headers = [[masked(name, words=True), _field(v)] for name, v in _theirs(record)]
+    return as_row(letter) | {
+        "headers": headers,
+        "body": text,
+        "hex": dumped.hex(" ") if dumped is not None else None,
+    }
+
+
+def table(console: Console, letters: Sequence[Letter], *, everything: bool) -> None:
+    """Letters, one a row; with `everything` also what became of them."""
+    if not letters:
+        console.print("No dead letters." if everything else "No open dead letters.")
+        return
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("letter", no_wrap=True)
+    shown.add_column("first received", no_wrap=True)
+    shown.add_column("reason", overflow="fold")
+    shown.add_column("from", overflow="fold")
+    shown.add_column("bytes", justify="right", no_wrap=True)
+    shown.add_column("key", overflow="fold")
+    if everything:
+        shown.add_column("what became of it", overflow="fold")
+    for letter in letters:
+        row = [
+            str(letter.name),
+            _time(letter.first_received_ms),
+            _printable(masked(letter.reason, words=True)),
+            _printable(_where(letter)),
+            f"{letter.size:,}",
+            _printable(_short(_field(letter.key) or "")),
+        ]
+        if everything:
+            row.append(_printable(_last(letter.fates)))
+        shown.add_row(*map(escape, row))
+    console.print(shown)
+
+
+def whole(console: Console, letter: Letter, record: RawRecord) -> None:
+    """Everything about one letter."""
+    told = as_whole(letter, record)
+    about = {
+        "letter": str(letter.name),
+        "reason": told["reason"],
+        "first received": told["first_received"],
+        "set aside": told["set_aside"],
+        "from": _where(letter),
+        "key": told["key"] if letter.key is not None else "none",
+        "size": f"{letter.size:,} bytes"
+        + (", of which only the beginning is kept" if letter.truncated else ""),
+    }
+    lines = [f"{name:<16}{value}" for name, value in about.items()]
+    lines += [
+        f"{fate.fate:<16}{_time(fate.at_ms)}  {masked(fate.reason, words=True)}"
+        for fate in letter.fates
+    ]
+    lines += [
+        f"header          {masked(name, words=True)}: {_field(value)}"
+        for name, value in _theirs(record)
+    ]
+    for line in lines:
+        _plain(console, line)
+    console.print()
+    if told["body"] is not None:
+        _plain(console, str(told["body"]))
+    elif record.value:
+        _plain(console, _dump(masked_bytes(record.value)[:_DUMPED]))
+    else:
+        console.print("(no body)")
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _theirs(record: RawRecord) -> list[tuple[str, bytes | None]]:
+    return [(name, value) for name, value in record.headers if name not in OURS]
+
+
+def _where(letter: Letter) -> str:
+    return f"{letter.topic}/{letter.partition}@{letter.offset}" if letter.topic else "unknown"
+
+
+def _fate(fate: Fate) -> dict[str, str]:
+    reason = masked(fate.reason, words=True)
+    return {"fate": fate.fate, "reason": reason, "at": _time(fate.at_ms)}
+
+
+def _last(fates: Sequence[Fate]) -> str:
+    return f"{fates[-1].fate}: {masked(fates[-1].reason, words=True)}" if fates else "open"
+
+
+def _field(value: bytes | None) -> str | None:
+    """A key or the value of a header."""
+    if value is None:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return masked_bytes(value).decode("ascii", errors="backslashreplace")
+    return masked(text, words=parse_api_id(text) is None)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"
+
+
+def _time(ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"  # a sender's claim, beyond the calendar
+
+
+def _printable(text: str) -> str:
+    """Text that steers no terminal: control characters are written out."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _dump(raw: bytes) -> str:
+    """Sixteen bytes a line: offset, hexadecimal, characters."""
+    lines = []
+    for start in range(0, len(raw), 16):
+        piece = raw[start : start + 16]
+        characters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in piece)
+        lines.append(f"{start:08x}  {piece.hex(' '):<47}  {characters}")
+    return "\n".join(lines)

@@ -1,0 +1,182 @@
+"""Letters and their fates, folded from the records of the dead-letter topic."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+
+from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
+from messaging.dead_letters import (
+    DISCARDED,
+    OURS,
+    RETRIED,
+    dead_letter,
+    fate_headers,
+    original_headers,
+)
+from messaging.intake import RawRecord
+from messaging.letters import LetterName, Letters, read_letter
+from tests.support.letters import a_record
+
+
+class Topic(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
+    """A dead-letter topic of one partition that takes records up to a size."""
+
+    def __init__(self, limit: int = 1 << 30) -> None:
+        self.limit = limit
+        self.records: list[RawRecord] = []
+
+    def __del__(self, _warnings: Any = None) -> None:
+        pass
+
+    async def send_and_wait(self, topic: str, value: Any = None, **given: Any) -> None:
+        key, headers = given.get("key"), given.get("headers", ())
+        assert value is not None or key is not None, "aiokafka refuses it"
+        size = len(value or b"") + len(key or b"")
+        if size + sum(len(n) + len(v or b"") for n, v in headers) > self.limit:
+            raise MessageSizeTooLargeError
+        place = (0, len(self.records))
+        self.records.append(
+            a_record(topic, place, value=value, key=key, headers=headers, timestamp=9_000)
+        )
+
+
+def set_aside(original: RawRecord, limit: int = 1 << 30, reason: str = "no ids") -> RawRecord:
+    topic = Topic(limit)
+    asyncio.run(dead_letter(topic, original, reason))
+    (letter,) = topic.records
+    return letter
+
+
+def fold(*records: RawRecord) -> Letters:
+    letters = Letters()
+    for one in records:
+        letters.add(one)
+    return letters
+
+
+def a_letter(offset: int, received: int = 1_000) -> RawRecord:
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), timestamp=received))
+    return a_record(DEAD_LETTERS, (0, offset), headers=kept.headers, timestamp=2_000)
+
+
+def a_fate(offset: int, letter: str, fate: str = DISCARDED, partition: int = 0) -> RawRecord:
+    headers = fate_headers(letter, fate, "because")
+    return a_record(DEAD_LETTERS, (partition, offset), value=b"", headers=headers, timestamp=3_000)
+
+
+def test_a_letter_tells_where_it_comes_from_and_why() -> None:
+    letter = read_letter(set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
+    assert (letter.topic, letter.partition, letter.offset) == (SYNC_REQUESTS, 3, 7)
+    assert (letter.reason, letter.key, letter.size) == ("no ids", b"key", 8)
+    assert (letter.first_received_ms, letter.set_aside_ms) == (1_000, 9_000)
+    assert not letter.truncated
+
+
+def test_a_letter_is_open_until_it_has_a_fate_and_keeps_all_of_them() -> None:
+    letters = fold(a_letter(0), a_letter(1), a_fate(2, "0/0", RETRIED), a_fate(3, "0/0"))
+    assert [str(x.name) for x in letters.open()] == ["0/1"]
+    dealt_with = letters.get(LetterName(0, 0))
+    assert dealt_with is not None
+    assert [(f.fate, f.reason, f.at_ms) for f in dealt_with.fates] == [
+        (RETRIED, "because", 3_000),
+        (DISCARDED, "because", 3_000),
+    ]
+
+
+def test_letters_come_in_the_order_in_which_they_were_received() -> None:
+    letters = fold(a_letter(0, received=30), a_letter(1, received=10), a_letter(2, received=20))
+    assert [x.name.offset for x in letters.open()] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("named", ["0/9", "1/0", "", "0", "0/0/0", "-1/0", "0/²"])
+def test_a_fate_that_names_no_letter_before_it_changes_nothing(named: str) -> None:
+    letters = fold(a_letter(0), a_fate(1, named))
+    assert [str(x.name) for x in letters.all()] == ["0/0"]
+    assert [str(x.name) for x in letters.open()] == ["0/0"]
+
+
+def test_a_fate_counts_in_the_partition_of_its_letter_only() -> None:
+    letters = fold(a_letter(0), a_fate(1, "0/0", partition=5))
+    assert len(letters.open()) == 1
+
+
+def test_a_request_cannot_pass_for_a_fate() -> None:
+    """Who may publish requests may not discard letters by a header."""
+    forged = set_aside(a_record(SYNC_REQUESTS, (3, 8), headers=fate_headers("0/0", DISCARDED, "x")))
+    letters = fold(a_letter(0), a_record(DEAD_LETTERS, (0, 1), headers=forged.headers))
+    assert [str(x.name) for x in letters.open()] == ["0/0", "0/1"]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "received"),
+    [(b"400", 400), (b"4000", 1_000), (b"soon", 1_000), (None, 1_000), (b"9" * 40, 1_000)],
+)
+def test_the_earliest_time_counts(claimed: bytes | None, received: int) -> None:
+    came = a_record(SYNC_REQUESTS, (3, 7), headers=[("spreaview-ordered-at", claimed)])
+    assert read_letter(set_aside(came)).first_received_ms == received
+
+
+def test_a_retried_request_has_its_own_headers_and_the_time_it_was_first_received() -> None:
+    own = [("traceparent", b"00-aa"), ("twice", b"1"), ("twice", b"2"), ("null", None)]
+    claims = [(name, b"a claim") for name in sorted(OURS)]
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[*own, *claims]))
+    assert original_headers(kept, 1_000) == (*own, ("spreaview-ordered-at", b"1000"))
+
+
+def test_a_record_without_key_and_value_is_kept() -> None:
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), key=None, value=None))
+    assert (kept.key, kept.value) == (None, b"")
+
+
+@pytest.mark.parametrize("limit", [200_000, 20_000, 1_000])
+def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
+    body = bytes(range(256)) * 4096
+    headers = [("large", b"h" * 100_000), ("small", b"h")]
+    came = a_record(SYNC_REQUESTS, (3, 7), value=body, key=b"k" * 5_000, headers=headers)
+    kept = set_aside(came, limit)
+    letter = read_letter(kept)
+    assert letter.truncated
+    assert letter.size == len(body)
+    assert (letter.topic, letter.partition, letter.offset) == (SYNC_REQUESTS, 3, 7)
+    assert letter.reason == "no ids"
+    assert body.startswith(kept.value or b"")
+    if limit > 1_000:
+        assert kept.value
+        assert ("small", b"h") in kept.headers
+
+
+def test_65536_bytes_are_kept_of_a_body() -> None:
+    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), value=b"x" * 1_000_000), limit=100_000)
+    assert kept.value == b"x" * 65_536
+
+
+def test_a_small_record_in_too_large_a_batch_is_kept_whole() -> None:
+    class Crowded(Topic):
+        async def send_and_wait(self, topic: str, value: Any = None, **given: Any) -> None:
+            if not self.limit:
+                self.limit = 1 << 30
+                raise MessageSizeTooLargeError
+            await super().send_and_wait(topic, value, **given)
+
+    topic = Crowded(limit=0)
+    asyncio.run(dead_letter(topic, a_record(SYNC_REQUESTS, (3, 7)), "no ids"))
+    (kept,) = topic.records
+    assert kept.value == b"not JSON"
+    assert not read_letter(kept).truncated
+
+
+def test_what_waiting_can_help_passes() -> None:
+    class Away(Topic):
+        async def send_and_wait(self, topic: str, value: Any = None, **given: Any) -> None:
+            raise KafkaConnectionError("away")
+
+    with pytest.raises(KafkaConnectionError):
+        asyncio.run(dead_letter(Away(), a_record(SYNC_REQUESTS, (3, 7)), "no ids"))
+
+
+def test_a_record_that_nobody_of_us_wrote_is_a_letter_all_the_same() -> None:
+    letter = read_letter(a_record(DEAD_LETTERS, (0, 0), timestamp=5))
+    assert (letter.topic, letter.offset, letter.first_received_ms) == ("", -1, 5)
