@@ -6,8 +6,10 @@ import sys
 import stamina.instrumentation
 import structlog
 
-_QUIET = ("httpx", "httpcore", "alembic", "aiokafka", "asyncio", "faststream")
-"""They log URLs (which hold API IDs) or every try while something is down."""
+_QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "uvicorn")
+"""They log URLs, which hold API IDs."""
+_SILENT = ("aiokafka",)
+"""It logs every try while a broker is down; what it has to say comes to us as errors."""
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -33,4 +35,6 @@ def configure_logging(level: str, style: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([])  # waiting is said once per state, by us

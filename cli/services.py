@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from enum import Flag, auto
 from functools import partial
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 from faststream import FastStream
@@ -16,18 +16,31 @@ from faststream.kafka import KafkaBroker, KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses, database, http_client, leader_connection
+from cli.health.monitor import Monitor
+from cli.health.probes import (
+    Probe,
+    database_probe,
+    intake_probe,
+    kafka_probe,
+    projector_probe,
+    relay_probe,
+)
+from cli.health.server import serving_health
 from cli.settings import Settings
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.outage import is_database_outage
+from messaging.lag import watching
 from messaging.outage import is_kafka_outage
 from messaging.outlet import Outlet
 from messaging.requests import producing
 from messaging.topics import declare_topics
 from messaging.waiting import persist
+from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
 from worker.handle import Handler
+from worker.intake import GROUP as WORKERS
 from worker.intake import request_intake
 from worker.relay import GROUP as RELAY
 from worker.relay import Relay
@@ -36,6 +49,8 @@ from worker.sessionize import FetchLimits, Sessionize
 logger = logging.getLogger(__name__)
 
 VERSION = version("spreaview-sync")
+
+T = TypeVar("T")
 
 
 class Role(Flag):
@@ -53,6 +68,7 @@ class _Service(NamedTuple):
     router: Callable[[], KafkaRouter]
     """A new router each time: what was started once cannot be started again."""
     background: Sequence[Coroutine[Any, Any, None]]
+    probes: Sequence[Probe]
     drain: Callable[[float], Awaitable[None]] | None = None
     """Ends what is in hand, within seconds, before the group is left."""
 
@@ -67,7 +83,13 @@ async def running(
     work, which ends only by a fault: an owner that waits for a signal waits for it, too. At the
     end what is in hand is finished, or handed back after `graceful_timeout` seconds.
     """
+    monitor = Monitor(
+        period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
+    )
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serving_health(monitor, settings.http_host, settings.health_port)
+        )
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
@@ -76,12 +98,18 @@ async def running(
         if Role.WORKER in roles:
             services.append(await _worker(stack, settings, addresses, engine))
         if Role.PROJECTOR in roles:
-            services.append(_projector(settings, engine))
+            services.append(await _projector(stack, settings, addresses, engine))
+        for service in services:
+            for probe in service.probes:
+                monitor.watch(probe)
         apps: list[FastStream] = []
-        background = asyncio.create_task(_all([work for s in services for work in s.background]))
+        background = asyncio.create_task(
+            _all([monitor.run(), *(work for s in services for work in s.background)])
+        )
         try:
             # At once, since joining a consumer group takes seconds.
             await asyncio.gather(*(_start(s, settings, addresses, apps) for s in services))
+            monitor.is_started = True
             logger.info("%s: ready", roles.name)
             yield background
         finally:
@@ -131,11 +159,8 @@ async def _worker(
         "PostgreSQL (is it migrated? spreaview-sync migrate)", log.identity, on=is_database_outage
     )
     client = await stack.enter_async_context(http_client(VERSION))
-    producer = await persist(
-        "Kafka",
-        lambda: stack.enter_async_context(producing(addresses.kafka)),
-        on=is_kafka_outage,
-    )
+    producer = await _entered(stack, partial(producing, addresses.kafka))
+    lag = await _entered(stack, partial(watching, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
     intake = request_intake(
         Handler(log, sessionize, identity, VERSION),
@@ -144,25 +169,45 @@ async def _worker(
         at_once=settings.worker_concurrency,
         in_hand=settings.worker_in_hand,
     )
+    checkpoints = Checkpoints(engine)
     relay = Relay(
         log,
-        Checkpoints(engine),
+        checkpoints,
         relay_outlet(addresses),
         partial(leader_connection, addresses.database_url),
         poll_seconds=settings.relay_poll_seconds,
         batch=settings.relay_batch,
     )
-    return _Service(intake.router, [intake.commit(), relay.run()], intake.drain)
+    probes = (
+        database_probe(log),
+        kafka_probe(lag),
+        intake_probe(intake, lag),
+        relay_probe(relay, log, checkpoints),
+    )
+    return _Service(intake.router, [intake.commit(), relay.run()], probes, intake.drain)
 
 
-def _projector(settings: Settings, engine: AsyncEngine) -> _Service:
+async def _entered(
+    stack: AsyncExitStack, connected: Callable[[], AbstractAsyncContextManager[T]]
+) -> T:
+    """Enter what connects to Kafka, as soon as it is there."""
+    return await persist(
+        "Kafka", lambda: stack.enter_async_context(connected()), on=is_kafka_outage
+    )
+
+
+async def _projector(
+    stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
+) -> _Service:
+    lag = await _entered(stack, partial(watching, addresses.kafka, PROJECTORS))
     projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
     router = partial(
         projector.router,
         session_seconds=settings.kafka_session_seconds,
         max_records=settings.projector_batch,
     )
-    return _Service(router, [projector.sweep()])
+    probes = (database_probe(EventLog(engine)), kafka_probe(lag), projector_probe(engine))
+    return _Service(router, [projector.sweep()], probes)
 
 
 def relay_outlet(addresses: Addresses) -> Outlet:

@@ -78,8 +78,8 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
     ] = 3
     fetch_concurrency: Annotated[
-        int, Field(ge=1, description="fetches from Sessionize at once", examples=["8"])
-    ] = 8
+        int, Field(ge=1, description="fetches from Sessionize at once", examples=["16"])
+    ] = 16
 
     worker_concurrency: Annotated[
         int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])
@@ -103,6 +103,24 @@ class Settings(BaseSettings):
     database_pool: Annotated[
         int, Field(ge=2, description="connections to PostgreSQL per process", examples=["20"])
     ] = 20
+    http_host: Annotated[
+        str, Field(description="where our own HTTP servers listen", examples=["127.0.0.1"])
+    ] = "127.0.0.1"
+    health_port: Annotated[
+        int | None,
+        Field(ge=1, lt=65536, description="serves /live and /ready if set", examples=["8081"]),
+    ] = None
+    health_period_seconds: Annotated[
+        float, Field(gt=0, description="time between two looks at all that runs", examples=["5"])
+    ] = 5.0
+    stuck_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="without progress for so long while something waits is stuck",
+            examples=["180"],
+        ),
+    ] = 180.0
     graceful_timeout: Annotated[
         float, Field(gt=0, description="seconds that a shutdown waits for work", examples=["15"])
     ] = 15.0

@@ -71,6 +71,7 @@ class ConcurrentIntake:
         self._most = in_hand
         self._in_hand = 0
         self._consumer: AIOKafkaConsumer | None = None
+        self._assigned: set[TopicPartition] = set()
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
         self._lanes: dict[Hashable, deque[_InHand]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +88,7 @@ class ConcurrentIntake:
             self._take,
             membership=self._membership,
             max_records=max(1, self._most // 2),
-            listener=_Revocations(self._revoked),
+            listener=_Rebalances(self._assigned, self._revoked),
         )
         return router
 
@@ -98,8 +99,8 @@ class ConcurrentIntake:
 
     @property
     def partitions(self) -> frozenset[TopicPartition]:
-        """Those that were assigned to this member and have brought a record."""
-        return frozenset(self._partitions)
+        """Those assigned to this member."""
+        return frozenset(self._assigned)
 
     async def commit(self) -> None:
         """Commit as records end, for ever."""
@@ -223,12 +224,18 @@ async def _fail(error: Exception) -> None:
     raise error
 
 
-class _Revocations(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    def __init__(self, revoked: Callable[[Iterable[TopicPartition]], Awaitable[None]]) -> None:
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    def __init__(
+        self,
+        assigned: set[TopicPartition],
+        revoked: Callable[[Iterable[TopicPartition]], Awaitable[None]],
+    ) -> None:
+        self._assigned = assigned
         self._revoked = revoked
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._assigned.difference_update(revoked)
         await self._revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing to do: a partition is known from its first record on."""
+        self._assigned.update(assigned)

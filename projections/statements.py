@@ -76,6 +76,18 @@ LAGGING_STREAMS = text("""
     LIMIT :limit
 """)
 
+OLDEST_LAG = text("""
+    SELECT count(*) OVER () AS streams, s.stream_id, coalesce(p.version, 0) AS version,
+           clock_timestamp() - e.recorded_at AS age
+    FROM event_store.streams s
+    LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+    JOIN event_store.events e
+      ON e.stream_id = s.stream_id AND e.version = coalesce(p.version, 0) + 1
+    WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version
+    ORDER BY e.position
+    LIMIT 1
+""")
+
 PUT_STARTED_RUNS = text("""
     INSERT INTO sync_runs (
         sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by,

@@ -46,7 +46,7 @@ class FetchLimits(NamedTuple):
     attempts: int = 3
     longest_wait_seconds: float = 30.0
     """A Retry-After beyond this ends the run instead: the organiser should not wait."""
-    at_once: int = 8
+    at_once: int = 16
     """Fetches under way at the same time."""
 
 

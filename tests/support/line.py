@@ -102,12 +102,13 @@ async def rows(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str,
 
 @asynccontextmanager
 async def the_line(
-    kafka: str, database_url: str, *, transactions: bool = False
+    kafka: str, database_url: str, *, transactions: bool = False, **settings: object
 ) -> AsyncIterator[Line]:
     """Worker, relay and projector, running in this process.
 
     Args:
         transactions: what the broker can do; Apache Kafka has them, the sandbox's broker has not.
+        settings: where they differ from the usual ones.
     """
     async with (
         sessionize_double(Documents()) as double,
@@ -115,8 +116,9 @@ async def the_line(
         producing(kafka) as producer,
     ):
         addresses = Addresses(database_url, kafka, double.base_url, transactions)
-        settings = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
-        async with running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background:
+        usual = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
+        chosen = usual.model_copy(update=settings)
+        async with running(Role.WORKER | Role.PROJECTOR, chosen, addresses) as background:
             yield Line(addresses, engine, double, producer)
             if background.done():
                 background.result()

@@ -1,0 +1,1 @@
+"""Health: what a process gets done, measured against the log and the topics, not against itself."""

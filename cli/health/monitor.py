@@ -1,0 +1,84 @@
+"""The monitor: looks again and again, remembers, and says what is red."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from cli.health.findings import Finding, Progress
+from cli.health.probes import Probe, Work
+from messaging.waiting import in_words, say_failing, say_working
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+"""What one look may take: a server that is slower does not answer."""
+
+
+class Monitor:
+    """Looks at every component of this process that it was told to watch.
+
+    Args:
+        period_seconds: from one look to the next.
+        stuck_seconds: after so long without progress, while something waits, a component is stuck.
+    """
+
+    def __init__(self, *, period_seconds: float, stuck_seconds: float) -> None:
+        self._probes: list[Probe] = []
+        self._period = period_seconds
+        self._stuck = stuck_seconds
+        self._progress: dict[str, Progress] = {}
+        self._findings: dict[str, Finding] = {}
+        self._looked_at = time.monotonic()
+        self.is_started = False
+        """Whether the process takes messages by now."""
+
+    def watch(self, probe: Probe) -> None:
+        """Look at one more component from now on."""
+        self._probes.append(probe)
+        self._progress[probe.component] = Progress()
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            for probe in list(self._probes):
+                self._findings[probe.component] = await self._look(probe)
+            self._looked_at = time.monotonic()
+            await asyncio.sleep(self._period)
+
+    def readiness(self) -> tuple[bool, Mapping[str, Finding]]:
+        """Whether all is well; and what was found, by component."""
+        findings = dict(self._findings)
+        return self.is_started and self._all(lambda f: f.ok), findings
+
+    def liveness(self) -> tuple[bool, Mapping[str, Finding]]:
+        """False if a restart of this process may help; and what was found, by component."""
+        findings = dict(self._findings)
+        return self._all(lambda f: f.ok or not f.restart_may_help), findings
+
+    def _all(self, is_well: Callable[[Finding], bool]) -> bool:
+        overdue = time.monotonic() - self._looked_at > 3 * self._period + 3 * _LOOK_SECONDS
+        return not overdue and all(is_well(finding) for finding in self._findings.values())
+
+    async def _look(self, probe: Probe) -> Finding:
+        progress = self._progress[probe.component]
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                work = await probe.look()
+        except Exception as error:
+            progress.forget()
+            say_failing(probe.component, error)
+            return Finding(ok=False, detail=in_words(error), restart_may_help=False)
+        finding = self._judge(work, progress)
+        if finding.ok:
+            say_working(probe.component)
+        else:
+            say_failing(probe.component, RuntimeError(finding.detail))
+        return finding
+
+    def _judge(self, work: Work, progress: Progress) -> Finding:
+        idle = progress.idle_seconds(time.monotonic(), done=work.done, behind=work.behind)
+        if idle < self._stuck:
+            return Finding(ok=True, behind=work.behind, idle_seconds=idle)
+        detail = f"{work.behind} wait, and nothing was done for {idle:.0f} seconds"
+        return Finding(False, work.behind, idle, detail, restart_may_help=work.is_ours)

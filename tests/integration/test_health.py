@@ -1,0 +1,163 @@
+"""Liveness and readiness: what stands still is red, whatever it says of itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.connections import Addresses, database
+from cli.sandbox.conference import conference_window
+from cli.sandbox.documents import Answer, Delivery, Ending
+from cli.sandbox.ports import free_port
+from cli.services import Role, running
+from cli.settings import Settings
+from messaging.cloudevents import Record
+from messaging.outlet import Mark, OpenOutlet
+from messaging.requests import publish_request
+from tests.support.line import Line, a_request, the_line
+
+pytestmark = pytest.mark.asyncio
+
+WINDOW = conference_window()
+PATIENCE = 40.0
+
+
+class Health(NamedTuple):
+    """What the two endpoints say."""
+
+    live: bool
+    ready: bool
+    red: set[str]
+    """Components that are not well."""
+
+
+async def look(port: int) -> Health:
+    async with httpx.AsyncClient() as client:
+        live = await client.get(f"http://127.0.0.1:{port}/live")
+        ready = await client.get(f"http://127.0.0.1:{port}/ready")
+    components: dict[str, dict[str, Any]] = ready.json()["components"]
+    red = {name for name, finding in components.items() if not finding["ok"]}
+    assert (live.status_code == 200) == live.json()["ok"]
+    return Health(live.json()["ok"], ready.json()["ok"], red)
+
+
+async def until(port: int, expected: Callable[[Health], bool]) -> Health:
+    async with asyncio.timeout(PATIENCE):
+        while not expected(health := await look(port)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return health
+
+
+def is_well(health: Health) -> bool:
+    return health == Health(True, True, set())
+
+
+@asynccontextmanager
+async def a_line(kafka: str, database_url: str) -> AsyncIterator[tuple[Line, int]]:
+    port = free_port()
+    watched: dict[str, Any] = {
+        "health_port": port,
+        "health_period_seconds": 0.1,
+        "stuck_seconds": 1.0,
+        "kafka_session_seconds": 1.0,
+        "graceful_timeout": 0.5,
+    }
+    async with the_line(kafka, database_url, **watched) as line:
+        await until(port, is_well)
+        yield line, port
+
+
+async def test_a_sync_that_hangs_turns_the_intake_red(own_kafka: str, database_url: str) -> None:
+    async with a_line(own_kafka, database_url) as (line, port):
+        silence = Delivery(has_head=False, ending=Ending.HANG)
+        line.double.documents.put("hanging01", Answer(b"", delivery=silence))
+        await publish_request(line.producer, a_request("hanging01", WINDOW))
+        assert (await until(port, lambda h: not h.live)).red == {"intake"}
+
+
+async def test_a_relay_that_hangs_is_red_and_green_when_it_goes_on(
+    own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = asyncio.Event()
+    original: Callable[..., Awaitable[None]] = OpenOutlet.send
+
+    async def hanging(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
+        await goes_on.wait()
+        await original(self, records, mark)
+
+    async with a_line(own_kafka, database_url) as (line, port):
+        monkeypatch.setattr(OpenOutlet, "send", hanging)
+        await line.sync(a_request("demo2026", WINDOW))
+        assert (await until(port, lambda h: not h.live)).red == {"relay"}
+        goes_on.set()
+        await until(port, is_well)
+
+
+async def test_a_projector_that_is_held_up_is_red_and_green_when_it_goes_on(
+    own_kafka: str, database_url: str
+) -> None:
+    async with a_line(own_kafka, database_url) as (line, port):
+        request = a_request("demo2026", WINDOW)
+        await line.sync(request)
+        async with line.engine.connect() as holder:
+            await holder.execute(text("SELECT * FROM spreaview_g1.stream_progress FOR UPDATE"))
+            again = a_request("demo2026", WINDOW, event_id=request.spreaview_event_id)
+            await publish_request(line.producer, again)
+            assert (await until(port, lambda h: not h.live)).red == {"projector"}
+        await until(port, is_well)
+        assert (await line.ended(again.request_id))["status"] == "completed"
+
+
+async def test_a_database_that_is_down_is_not_ready_and_no_reason_to_be_restarted(
+    own_kafka: str, database_url: str
+) -> None:
+    server, _, name = database_url.rpartition("/")
+    async with (
+        a_line(own_kafka, database_url) as (line, port),
+        database(f"{server}/postgres", pool_size=2) as elsewhere,
+    ):
+        await allow_connections(elsewhere, name, allowed=False)
+        health = await until(port, lambda h: "PostgreSQL" in h.red)
+        assert (health.live, health.ready) == (True, False)
+        await allow_connections(elsewhere, name, allowed=True)
+        await until(port, is_well)
+        assert (await line.sync(a_request("demo2026", WINDOW)))["status"] == "completed"
+
+
+async def allow_connections(engine: AsyncEngine, name: str, *, allowed: bool) -> None:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}"))
+        await connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": name},
+        )
+
+
+async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready() -> None:
+    port = free_port()
+    nowhere = Addresses(f"postgresql://nobody@127.0.0.1:{free_port()}/x", "127.0.0.1:9", "http://x")
+    settings = Settings(health_port=port)
+
+    async def run() -> None:
+        async with running(Role.WORKER, settings, nowhere):
+            raise AssertionError("there is no server")
+
+    starting = asyncio.create_task(run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    health = await look(port)
+                    break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.02)
+        assert (health.live, health.ready) == (True, False)
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)

@@ -1,0 +1,31 @@
+"""The lag of a group is what the broker says, whatever the group says of itself."""
+
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from messaging.lag import watching
+from messaging.requests import producing
+from tests.support.brokers import KnownBroker
+from tests.support.brokers import broker as broker
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
+    topic, group = await broker.a_topic(), f"group-{uuid4()}"
+    one, other = TopicPartition(topic, 1), TopicPartition(topic, 2)
+    async with producing(broker.address) as producer:
+        for _ in range(3):
+            await producer.send_and_wait(topic, b"x", partition=1)
+    async with watching(broker.address, group) as lag:
+        found = await lag.look([one, other])
+        assert (found[1].behind, found[2].behind) == (3, 0)
+        member = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=group)
+        member.assign([one])
+        await member.start()
+        await member.commit({one: 2})
+        await member.stop()
+        found = await lag.look([one, other])
+        assert (found[1].committed, found[1].behind) == (2, 1)
