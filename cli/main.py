@@ -14,6 +14,7 @@ from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
 from cli.groups.dlq import dlq_app
+from cli.groups.projections import projections_app
 from cli.groups.relay import relay_app
 from cli.options import (
     AllowRemovals,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(relay_app, name="relay")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(projections_app, name="projections")
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ def _date(text: str) -> date:
         raise typer.BadParameter("not a date such as 2026-05-28") from error
 
 
-def _uuid(text: str) -> UUID:
+def a_uuid(text: str) -> UUID:
+    """What typer reads a UUID with."""
     try:
         return UUID(text)
     except ValueError as error:
@@ -22,10 +23,10 @@ def _uuid(text: str) -> UUID:
 
 
 OrganizationId = Annotated[
-    UUID, typer.Option(parser=_uuid, metavar="UUID", help="The organization of the event.")
+    UUID, typer.Option(parser=a_uuid, metavar="UUID", help="The organization of the event.")
 ]
 EventId = Annotated[
-    UUID, typer.Option(parser=_uuid, metavar="UUID", help="The SpreaView event to import into.")
+    UUID, typer.Option(parser=a_uuid, metavar="UUID", help="The SpreaView event to import into.")
 ]
 ApiId = Annotated[str, typer.Option(metavar="ID", help="Sessionize API ID, or an address with it.")]
 From = Annotated[
@@ -45,7 +46,8 @@ OptionalTimeZone = Annotated[
     str | None, typer.Option("--time-zone", metavar="ZONE", help="IANA zone.")
 ]
 RequestId = Annotated[
-    UUID | None, typer.Option(parser=_uuid, metavar="UUID", help="Id of the run; new if not given.")
+    UUID | None,
+    typer.Option(parser=a_uuid, metavar="UUID", help="Id of the run; new if not given."),
 ]
 RequestedBy = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who asked, as SpreaView shows it.")

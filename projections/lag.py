@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from projections import statements
+from projections import upkeep
 from projections.generations import enter_live
 
 
@@ -25,7 +25,7 @@ async def oldest_lag(engine: AsyncEngine) -> Lag:
     """How many streams lag, and the oldest lag of all. Raises as `enter_live`."""
     async with engine.begin() as connection:
         await enter_live(connection)
-        row = (await connection.execute(statements.OLDEST_LAG)).one_or_none()
+        row = (await connection.execute(upkeep.OLDEST_LAG)).one_or_none()
     if row is None:
         return Lag(0, None, 0, 0.0)
     return Lag(row.streams, row.stream_id, row.version, row.age.total_seconds())

@@ -6,6 +6,7 @@ What Kafka duplicates, delays or loses does no harm: versions, not records, deci
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import count
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
@@ -17,9 +18,11 @@ from eventstore.log import PAGE, read_streams
 from eventstore.outage import is_database_outage
 from messaging.intake import Membership, RawRecord, subscribe
 from messaging.waiting import persist
-from projections import statements
+from projections import statements, upkeep
 from projections.changes import project
 from projections.generations import NoGenerationError, enter_live
+from projections.status import Ahead, ahead_streams
+from projections.version import CODE_VERSION
 from projections.write import write
 
 logger = logging.getLogger(__name__)
@@ -28,14 +31,31 @@ GROUP = "spreaview-projector"
 
 _SWEEP_LIMIT = 1000
 _LONGEST_ERROR = 1000
+_SWEEPS_TO_A_LOOK_AHEAD = 60
+
+
+class AheadOfTheLogError(Exception):
+    """More of a stream, or something else, was applied than the log has."""
+
+    def __init__(self, stream: Ahead) -> None:
+        super().__init__(
+            f"version {stream.version} is applied, but is not what the log has (it has up to "
+            f"{stream.log_version}): the log was restored to an earlier time, or replaced. Remedy: "
+            "spreaview-sync projections repair --ahead"
+        )
 
 
 class Projector:
     """Keeps the read models of the live generation up to date. Any number may run at once."""
 
-    def __init__(self, engine: AsyncEngine, *, sweep_seconds: float) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, sweep_seconds: float, code_version: str = CODE_VERSION
+    ) -> None:
         self._engine = engine
         self._sweep_seconds = sweep_seconds
+        self._code_version = code_version
+        self._stopped: set[tuple[UUID, int]] = set()
+        """Streams that this process could not go on with, and the version at which it stopped."""
 
     def router(self, *, session_seconds: float, max_records: int) -> KafkaRouter:
         """The FastStream router to be included in the application's broker."""
@@ -50,8 +70,15 @@ class Projector:
         await self.catch_up(sorted(streams))
 
     async def sweep(self) -> None:
-        """Look for streams that lag behind the log, for ever: a lost signal heals here."""
-        while True:
+        """Look for streams that lag behind the log, for ever: a lost signal heals here.
+
+        So does a stream that older code could not go on with, once, with ours. From time to time it
+        looks for streams that are ahead of the log, which was restored then, and stops them.
+        """
+        for sweep in count():
+            if sweep % _SWEEPS_TO_A_LOOK_AHEAD == 0:
+                await persist("projector: sweep", self._stop_what_is_ahead, on=_is_outage)
+            await persist("projector: sweep", self._let_go_on, on=_is_outage)
             lagging = await persist("projector: sweep", self._lagging, on=_is_outage)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
@@ -87,16 +114,57 @@ class Projector:
             found = await connection.execute(statements.LAGGING_STREAMS, {"limit": _SWEEP_LIMIT})
             return sorted(found.scalars())
 
+    async def go_on(self, stream_ids: Sequence[UUID] | None) -> list[UUID]:
+        """Try again with streams that have stopped, with all if none is named; those tried.
+
+        What cannot be applied stops its stream again. One that is ahead of the log stays stopped.
+        """
+        async with self._engine.begin() as connection:
+            await enter_live(connection)
+            found = await connection.execute(upkeep.STOPPED_STREAMS)
+            stopped = {row.spreaview_event_id for row in found}
+            tried = sorted(stopped if stream_ids is None else stopped & set(stream_ids))
+            await connection.execute(upkeep.GO_ON, {"stream_ids": tried})
+        await self.catch_up(tried)
+        return tried
+
+    async def _let_go_on(self) -> None:
+        """Try again with the streams that other code stopped, but for those that we stopped, too.
+
+        So two versions of the program side by side, as in a rolling update, try once each.
+        """
+        async with self._engine.begin() as connection:
+            await enter_live(connection)
+            found = await connection.execute(
+                upkeep.STOPPED_BY_OTHERS,
+                {"code_version": self._code_version, "limit": _SWEEP_LIMIT},
+            )
+            untried = [row.spreaview_event_id for row in found if tuple(row) not in self._stopped]
+            if untried:
+                logger.info("%d stopped streams are tried again by other code", len(untried))
+                await connection.execute(upkeep.GO_ON, {"stream_ids": untried})
+
+    async def _stop_what_is_ahead(self) -> None:
+        known = {stream_id for stream_id, _ in self._stopped}
+        for stream in await ahead_streams(self._engine):
+            if stream.stream_id not in known:
+                await self._stop(stream.stream_id, AheadOfTheLogError(stream))
+
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
         logger.error("stream %s is stopped: %s", stream_id, _in_words(error))
 
         async def record() -> None:
             async with self._engine.begin() as connection:
                 await enter_live(connection)
-                await connection.execute(
-                    statements.STOP_STREAM,
-                    {"stream_id": stream_id, "error": _in_words(error)},
+                stopped = await connection.execute(
+                    upkeep.STOP_STREAM,
+                    {
+                        "stream_id": stream_id,
+                        "error": _in_words(error),
+                        "code_version": self._code_version,
+                    },
                 )
+                self._stopped.add((stream_id, stopped.scalar_one()))
 
         await persist("projector: recording a stopped stream", record, on=_is_outage)
 

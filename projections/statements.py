@@ -58,14 +58,6 @@ MOVE_PROGRESS = text("""
     WHERE p.spreaview_event_id = r.spreaview_event_id
 """)
 
-# The row may be new: the transaction that made it was rolled back with what could not be applied.
-STOP_STREAM = text("""
-    INSERT INTO stream_progress (spreaview_event_id, error, stopped_at)
-    VALUES (:stream_id, :error, clock_timestamp())
-    ON CONFLICT (spreaview_event_id) DO UPDATE
-    SET error = EXCLUDED.error, stopped_at = EXCLUDED.stopped_at
-""")
-
 # The heads are the log's own table: the one place where the read side looks beyond its API, so
 # that the database compares millions of streams and sends only those that lag.
 LAGGING_STREAMS = text("""
@@ -74,18 +66,6 @@ LAGGING_STREAMS = text("""
     LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
     WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version
     LIMIT :limit
-""")
-
-OLDEST_LAG = text("""
-    SELECT count(*) OVER () AS streams, s.stream_id, coalesce(p.version, 0) AS version,
-           clock_timestamp() - e.recorded_at AS age
-    FROM event_store.streams s
-    LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
-    JOIN event_store.events e
-      ON e.stream_id = s.stream_id AND e.version = coalesce(p.version, 0) + 1
-    WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version
-    ORDER BY e.position
-    LIMIT 1
 """)
 
 PUT_STARTED_RUNS = text("""

@@ -6,7 +6,8 @@ CREATE TABLE stream_progress (
     version            bigint NOT NULL DEFAULT 0,
     position           bigint NOT NULL DEFAULT 0,
     error              text,        -- why this stream stopped; null while it goes on
-    stopped_at         timestamptz
+    stopped_at         timestamptz,
+    code_version       text         -- of the projections that could not go on
 ) WITH (fillfactor = 70);
 
 CREATE TABLE sync_runs (

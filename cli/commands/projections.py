@@ -1,0 +1,106 @@
+"""`projections status`, `retry` and `repair`."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from rich.console import Console
+
+from cli.connections import database
+from cli.runfile import resolve_database
+from cli.settings import Settings
+from projections.projector import Projector
+from projections.repair import Repaired, repair
+from projections.status import ProjectionsStatus, ahead_streams, projections_status
+
+
+async def status(settings: Settings, *, as_json: bool) -> int:
+    """Show how the read models are; 0 if nobody has to act, 1 otherwise."""
+    async with database(resolve_database(settings), pool_size=2) as engine:
+        found = await projections_status(engine)
+    if as_json:
+        print(json.dumps(_told(found), default=str))
+    else:
+        _show(Console(highlight=False, soft_wrap=True), found)
+    return 0 if found.is_well else 1
+
+
+async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: bool) -> int:
+    """Let stopped streams go on, all if none is named; 1 if one of them stops again."""
+    async with database(resolve_database(settings), pool_size=2) as engine:
+        projector = Projector(engine, sweep_seconds=60)
+        gone_on = await projector.go_on(events)
+        stopped = {row.stream_id: row.error for row in (await projections_status(engine)).stopped}
+    again = {stream_id: stopped[stream_id] for stream_id in gone_on if stream_id in stopped}
+    if as_json:
+        told = [{"spreaview_event_id": str(s), "error": again.get(s)} for s in gone_on]
+        print(json.dumps(told))
+    else:
+        for stream_id in gone_on:
+            print(f"{stream_id}  {again.get(stream_id, 'goes on')}")
+        if not gone_on:
+            print("Nothing of this has stopped.")
+    return 1 if again else 0
+
+
+async def repair_streams(
+    settings: Settings, events: Sequence[UUID] | None, *, as_json: bool
+) -> int:
+    """Make the rows of streams anew, of all that are ahead of the log if none is named."""
+    async with database(resolve_database(settings), pool_size=2) as engine:
+        if events is None:
+            events = [stream.stream_id for stream in await ahead_streams(engine)]
+        repaired = [await repair(engine, stream_id) for stream_id in events]
+    if as_json:
+        print(json.dumps([_repaired(r) for r in repaired]))
+    else:
+        for r in repaired:
+            changes = ", ".join(
+                f"{table} {r.before[table]} → {rows}" for table, rows in r.after.items()
+            )
+            print(f"{r.stream_id}  version {r.version}: {changes}")
+        if not repaired:
+            print("No read model is ahead of the log.")
+    return 0
+
+
+def _repaired(r: Repaired) -> dict[str, object]:
+    rows = {"before": dict(r.before), "after": dict(r.after)}
+    return {"spreaview_event_id": str(r.stream_id), "version": r.version, "rows": rows}
+
+
+def _told(found: ProjectionsStatus) -> dict[str, object]:
+    return {
+        "well": found.is_well,
+        "generation": found.generation,
+        "code_version": found.code_version,
+        "head": found.head,
+        "streams": found.streams,
+        "lagging_streams": found.lag.streams,
+        "behind_events": found.events_behind,
+        "behind_seconds": round(found.lag.seconds, 3),
+        "stopped": [row._asdict() for row in found.stopped],
+        "ahead": [row._asdict() for row in found.ahead],
+    }
+
+
+def _show(console: Console, found: ProjectionsStatus) -> None:
+    console.print(f"generation   {found.generation}, by code {found.code_version}")
+    console.print(f"log          {found.streams} streams, up to position {found.head}")
+    console.print(
+        f"behind       {found.lag.streams} streams, {found.events_behind} events, "
+        f"{found.lag.seconds:.1f} s"
+    )
+    for stream in found.stopped:
+        console.print(
+            f"[red]stopped[/]      {stream.stream_id} after version {stream.version}, at position "
+            f"{stream.position} ({stream.type}), {stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code "
+            f"{stream.code_version}: {stream.error}\n             next: spreaview-sync projections "
+            f"retry {stream.stream_id}"
+        )
+    for ahead in found.ahead:
+        console.print(
+            f"[red]ahead[/]        {ahead.stream_id}: version {ahead.version} is applied, the log "
+            f"has {ahead.log_version}, or another event there: it was restored or replaced\n"
+            "             next: spreaview-sync projections repair --ahead"
+        )

@@ -1,0 +1,86 @@
+"""How the read models are: which streams have stopped, lag, or are ahead of the log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from projections import statements, upkeep
+from projections.generations import enter_live
+from projections.lag import Lag, oldest_lag
+from projections.version import CODE_VERSION
+
+
+class Stopped(NamedTuple):
+    """A stream whose next event could not be applied."""
+
+    stream_id: UUID
+    version: int
+    """What is applied."""
+    error: str
+    stopped_at: datetime
+    code_version: str
+    position: int | None
+    """Of the first event that is not applied."""
+    type: str | None
+    """Its type."""
+
+
+class Ahead(NamedTuple):
+    """A stream of which more is applied, or something else, than the log has."""
+
+    stream_id: UUID
+    version: int
+    """What is applied."""
+    log_version: int
+    """What the log has; 0 if it does not know the stream."""
+
+
+@dataclass(frozen=True)
+class ProjectionsStatus:
+    """The read models of the live generation, against the log."""
+
+    generation: str
+    code_version: str
+    streams: int
+    head: int
+    """Position of the newest event in the log."""
+    lag: Lag
+    events_behind: int
+    stopped: list[Stopped]
+    ahead: list[Ahead]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody has to do anything."""
+        return not (self.stopped or self.ahead)
+
+
+async def projections_status(engine: AsyncEngine) -> ProjectionsStatus:
+    """Look at every stream. Raises as `enter_live`."""
+    lag = await oldest_lag(engine)
+    ahead = await ahead_streams(engine)
+    async with engine.begin() as connection:
+        await enter_live(connection)
+        generation = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one()
+        totals = (await connection.execute(upkeep.TOTALS)).one()
+        stopped = await connection.execute(upkeep.STOPPED_STREAMS)
+        return ProjectionsStatus(
+            generation=generation,
+            code_version=CODE_VERSION,
+            streams=totals.streams,
+            head=totals.head,
+            lag=lag,
+            events_behind=totals.behind,
+            stopped=[Stopped(*row) for row in stopped],
+            ahead=ahead,
+        )
+
+
+async def ahead_streams(engine: AsyncEngine) -> list[Ahead]:
+    """Streams whose last applied event is not in the log: it was restored, or replaced."""
+    async with engine.begin() as connection:
+        await enter_live(connection)
+        return [Ahead(*row) for row in await connection.execute(upkeep.AHEAD_STREAMS)]
