@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec.structs import replace
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
+from cli.sandbox.documents import Answer, Delivery, Ending
 from contracts import identity
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
@@ -30,7 +31,9 @@ WINDOW = conference_window()
 @pytest_asyncio.fixture(scope="module")
 async def line(broker: KnownBroker, module_database_url: str) -> AsyncIterator[Line]:
     transactions = broker.can(Can.TRANSACTIONS)
-    async with the_line(broker.address, module_database_url, transactions=transactions) as line:
+    async with the_line(
+        broker.address, module_database_url, transactions=transactions, fetch_seconds=8.0
+    ) as line:
         yield line
 
 
@@ -265,6 +268,22 @@ async def test_requests_of_other_events_do_not_wait_for_a_failing_one(line: Line
     await asyncio.gather(*(publish_request(line.producer, r) for r in requests))
     statuses = [(await line.ended(r.request_id))["status"] for r in requests]
     assert statuses == ["failed" if n % 5 == 0 else "completed" for n in range(20)]
+
+
+async def test_an_event_whose_sessionize_hangs_delays_no_other(line: Line) -> None:
+    """All are in its partition, and behind it."""
+    silence = Delivery(has_head=False, ending=Ending.HANG)
+    schedule = Answer(encode_conference(conference("hanging01")))
+    line.double.documents.put("hanging01", Answer(b"", delivery=silence), schedule)
+    hanging = a_request("hanging01", WINDOW)
+    await line.producer.send_and_wait(SYNC_REQUESTS, encode_request(hanging), partition=5)
+    others = [a_request("demo2026", WINDOW) for _ in range(10)]
+    for request in others:
+        await line.producer.send_and_wait(SYNC_REQUESTS, encode_request(request), partition=5)
+    for request in others:
+        assert (await line.ended(request.request_id))["status"] == "completed"
+    assert await line.types(hanging.spreaview_event_id) == ["SyncStarted"]
+    assert (await line.ended(hanging.request_id))["status"] == "completed", "at the second try"
 
 
 async def test_speakers_belong_to_the_organization(line: Line) -> None:
