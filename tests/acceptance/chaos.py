@@ -1,0 +1,57 @@
+"""`make chaos`: long runs of seeded faults over the whole stack.
+
+Run as `python -m tests.acceptance.chaos --seed N --faults 300`.
+"""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from cli.logs import configure_logging
+from tests.support.chaos.run import Size, run
+
+
+def main() -> int:
+    """Run the seeds in turn; 1 if anything was wrong in one."""
+    options = _parser().parse_args()
+    configure_logging("INFO" if options.verbose else "WARNING", "console")
+    logging.getLogger("cli.sandbox.guardian").setLevel(logging.CRITICAL)  # ends are meant here
+    seeds = options.seed or [secrets.randbelow(10**9) for _ in range(options.seeds)]
+    size = Size(
+        faults=options.faults,
+        requests=options.requests or 2 * options.faults,
+        events=options.events,
+        settle_seconds=options.settle_seconds,
+    )
+    wrong = False
+    for seed in seeds:
+        print(f"chaos: seed {seed}, {size.faults} faults", flush=True)
+        folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+        report = asyncio.run(run(seed, size, folder))
+        print(report.table(), flush=True)
+        if report.findings:
+            wrong = True
+            print(f"logs are kept in {folder}", flush=True)
+    return int(wrong)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, action="append", help="may be given several times")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="how many random seeds, without --seed"
+    )
+    parser.add_argument("--faults", type=int, default=300)
+    parser.add_argument("--requests", type=int, help="default: two for each fault")
+    parser.add_argument("--events", type=int, default=12, help="SpreaView events")
+    parser.add_argument("--settle-seconds", type=float, default=180.0)
+    parser.add_argument("--verbose", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

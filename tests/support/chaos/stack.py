@@ -1,0 +1,122 @@
+"""The stack under chaos: servers behind proxies, processes, and the double of Sessionize."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.sandbox.sessionize import Double, sessionize_double
+from tests.support.apache_kafka import own_broker_behind
+from tests.support.chaos.database import Database, database_server
+from tests.support.chaos.members import Member, members
+from tests.support.chaos.proxy import Proxy, proxy
+from tests.support.chaos.recorder import Recorder
+from tests.support.kafka.broker import free_ports
+from tests.support.kafka.jvm import JvmBroker
+from tests.support.processes import COMMAND, ROOT, environment
+
+ROLES = ("worker", "projector")
+EACH = 2
+"""Processes of a role."""
+
+
+@dataclass
+class Servers:
+    """What the processes depend on, and the proxies on the way to it."""
+
+    database: Database
+    kafka: JvmBroker
+    to_database: Proxy
+    to_kafka: Proxy
+
+
+@dataclass
+class Stack(Servers):
+    """Everything that runs."""
+
+    recorder: Recorder
+    double: Double
+    members: dict[str, Member]
+    """By name: `worker-0`, `worker-1`, `projector-0`, `projector-1`."""
+
+
+@asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[Servers]:
+    """PostgreSQL and Apache Kafka behind proxies; skips or fails where there is no Kafka.
+
+    Args:
+        folder: an existing folder for data and logs.
+    """
+    ports = await asyncio.to_thread(free_ports, 2)
+    kafka_folder = folder / "kafka"
+    kafka_folder.mkdir()
+    async with (
+        proxy(ports[0]) as to_database,
+        proxy(ports[1]) as to_kafka,
+        own_broker_behind(kafka_folder, to_kafka.port) as kafka,
+        database_server(folder / "postgres") as database,
+    ):
+        to_database.target = database.port
+        to_kafka.target = kafka.behind_proxy
+        yield Servers(database, kafka, to_database, to_kafka)
+
+
+@asynccontextmanager
+async def running(
+    servers: Servers, folder: Path, *, fault: str | None = None, each: int = EACH, **settings: Any
+) -> AsyncIterator[Stack]:
+    """Workers and projectors on a migrated database.
+
+    Args:
+        servers: where everything is kept.
+        folder: an existing folder for logs.
+        fault: one of `tests.support.chaos.faulty`, built into every process.
+        each: processes of a role.
+        settings: beside those that make a run short.
+    """
+    recorder = Recorder()
+    async with sessionize_double(recorder) as double:
+        quick = {
+            "relay_poll_seconds": 0.3,
+            "sweep_seconds": 2,
+            "fetch_seconds": 3,
+            "graceful_timeout": 5,
+            "database_pool": 8,
+            "kafka_partitions": 6,
+            "log_format": "json",
+        }
+        env = environment(
+            database_url=f"postgresql://postgres@{servers.to_database.address}/spreaview",
+            kafka_bootstrap_servers=servers.to_kafka.address,
+            sessionize_base_url=double.base_url,
+            data_dir=str(folder / "data"),
+            **{name: str(value) for name, value in (quick | settings).items()},
+        )
+        await _migrate(env)
+        commands = {
+            f"{role}-{number}": [*_program(fault), role] for role in ROLES for number in range(each)
+        }
+        async with members(commands, env, folder) as started:
+            yield Stack(**vars(servers), recorder=recorder, double=double, members=started)
+
+
+def _program(fault: str | None) -> Sequence[str]:
+    if fault is None:
+        return COMMAND
+    return sys.executable, "-m", "tests.support.chaos.faulty", fault
+
+
+async def _migrate(env: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "migrate",
+        env=env,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
