@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tests.support.chaos.plan import Fault, Kind, Target
@@ -20,11 +20,20 @@ class Faults:
         self.done: Counter[tuple[Target, Kind]] = Counter()
         """What was carried out."""
 
-    async def all(self, plan: Sequence[Fault]) -> None:
-        """Begin each at its moment; return when all are over and what they hit runs again."""
+    async def all(
+        self, plan: Sequence[Fault], calm: Callable[[], Coroutine[Any, Any, object]]
+    ) -> None:
+        """Begin each at its moment; return when all are over and what they hit runs again.
+
+        Args:
+            plan: in their order.
+            calm: returns when what is under way has ended, or has had its time.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for fault in plan:
+                    if fault.in_calm:
+                        await calm()
                     await asyncio.sleep(fault.after)
                     group.create_task(self._one(fault))
         finally:

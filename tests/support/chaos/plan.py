@@ -39,6 +39,8 @@ class Fault(NamedTuple):
 
     after: float
     """Seconds since the fault before it began."""
+    in_calm: bool
+    """Before it, what is under way gets the time to end."""
     target: Target
     kind: Kind
     which: int
@@ -80,6 +82,9 @@ _WEIGHTS = {
     Target.SESSIONIZE: 5,
 }
 _LONGEST_GAP = 1.6
+_CALMS = 1 / 6
+# A member of a consumer group that was killed is missed after ten seconds.
+_CALM_SECONDS = 6.0
 _LONGEST_PAUSE = 6.0
 _LONGEST_BREAK = 4.0
 
@@ -95,12 +100,18 @@ def plan(seed: int, faults: int) -> list[Fault]:
     return [_fault(dice, target) for target in targets]
 
 
+def duration(faults: list[Fault]) -> float:
+    """About how many seconds they take."""
+    return sum(fault.after + fault.in_calm * _CALM_SECONDS for fault in faults)
+
+
 def _fault(dice: random.Random, target: Target) -> Fault:
     kinds = KINDS[target]
     kind = dice.choices(list(kinds), list(kinds.values()))[0]
     longest = _LONGEST_PAUSE if kind is Kind.PAUSE else _LONGEST_BREAK
     return Fault(
         after=dice.uniform(0.05, _LONGEST_GAP),
+        in_calm=dice.random() < _CALMS,
         target=target,
         kind=kind,
         which=dice.randrange(2),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from tests.support.chaos.judge import judge
 from tests.support.chaos.load import Load, load
 from tests.support.chaos.oracle.report import Report
 from tests.support.chaos.oracle.views import Watcher
-from tests.support.chaos.plan import plan
-from tests.support.chaos.settled import Evidence, begun, collect, settle
+from tests.support.chaos.plan import duration, plan
+from tests.support.chaos.settled import Evidence, begun, collect, rest, settle
 from tests.support.chaos.stack import Stack, running, servers
 from tests.support.chaos.world import World
 
@@ -55,10 +56,9 @@ async def befall(stack: Stack, seed: int, size: Size) -> Report:
             publishing.publish(_FIRST)
             await begun(stack)
             wanted = plan(seed, size.faults)
-            seconds = sum(fault.after for fault in wanted)
             async with asyncio.TaskGroup() as group:
-                group.create_task(publishing.spread(size.requests - _FIRST, seconds))
-                group.create_task(faults.all(wanted))
+                group.create_task(publishing.spread(size.requests - _FIRST, duration(wanted)))
+                group.create_task(faults.all(wanted, partial(rest, stack, publishing)))
             calm = time.monotonic()
             settled = await settle(stack, publishing, size.settle_seconds)
             settled_after = time.monotonic() - calm

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from tests.support.chaos.world import Form
 
 _LOOK_SECONDS = 0.5
 _BEGIN_SECONDS = 60.0
+_REST_SECONDS = 20.0
 
 _UNENDED = """
     SELECT count(*) FROM unnest($1::uuid[]) AS asked (id)
@@ -52,6 +53,20 @@ class Evidence:
     """Offsets that the workers have committed, by partition."""
     projectors: dict[int, int]
     final: list[Snapshot]
+
+
+async def rest(stack: Stack, load: Load) -> None:
+    """Return when everything asked so far has an outcome that is shown, or after a while."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REST_SECONDS):
+            while True:
+                try:
+                    async with _connected(stack) as connection:
+                        await _database_settles(connection, load)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await asyncio.sleep(_LOOK_SECONDS)
+                else:
+                    return
 
 
 async def settle(stack: Stack, load: Load, seconds: float) -> bool:

@@ -28,9 +28,14 @@ _INSTANTS = frozenset(
         *("window_starts_at", "window_ends_at"),
     )
 )
+_LOOK = "SELECT " + ", ".join(
+    f"(SELECT coalesce(json_agg(v), '[]') FROM spreaview.{view} v"
+    f" WHERE spreaview_event_id = $1)::text AS {view}"
+    for view in ("stream_progress", *KEYS)
+)
 _COMMAND_SECONDS = 10.0
 _AGAIN_SECONDS = 0.3
-_BREATH_SECONDS = 0.01
+_BREATH_SECONDS = 0.004
 
 
 class Snapshot(NamedTuple):
@@ -58,14 +63,8 @@ def rows_of(view: str, rows: Sequence[dict[str, Any]]) -> Rows:
 async def look(connection: asyncpg.Connection, event_id: UUID) -> Snapshot:
     """Read everything of an event in one REPEATABLE READ transaction."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        texts = {
-            view: await connection.fetchval(
-                f"SELECT coalesce(json_agg(v), '[]')::text FROM spreaview.{view} v"
-                " WHERE spreaview_event_id = $1",
-                event_id,
-            )
-            for view in ("stream_progress", *KEYS)
-        }
+        row = await connection.fetchrow(_LOOK, event_id)
+    texts = dict(row)
     progress = json.loads(texts.pop("stream_progress"))
     version, position = (progress[0]["version"], progress[0]["position"]) if progress else (0, 0)
     views = {view: rows_of(view, json.loads(text)) for view, text in texts.items()}
