@@ -1,6 +1,7 @@
 """What happens in a run, and when: a pure function of the seed."""
 
 import random
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -100,7 +101,7 @@ def plan(seed: int, faults: int) -> list[Fault]:
     return [_fault(dice, target) for target in targets]
 
 
-def duration(faults: list[Fault]) -> float:
+def duration(faults: Sequence[Fault]) -> float:
     """About how many seconds they take."""
     return sum(fault.after + fault.in_calm * _CALM_SECONDS for fault in faults)
 

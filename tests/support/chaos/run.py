@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from tests.support.chaos.judge import judge
 from tests.support.chaos.load import Load, load
 from tests.support.chaos.oracle.report import Report
 from tests.support.chaos.oracle.views import Watcher
-from tests.support.chaos.plan import duration, plan
+from tests.support.chaos.plan import Fault, duration, plan
 from tests.support.chaos.settled import Evidence, begun, collect, rest, settle
 from tests.support.chaos.stack import Stack, running, servers
 from tests.support.chaos.world import World
@@ -41,10 +42,10 @@ async def run(seed: int, size: Size, folder: Path) -> Report:
         folder: an existing folder for data and logs.
     """
     async with servers(folder) as under, running(under, folder) as stack:
-        return await befall(stack, seed, size)
+        return await befall(stack, seed, size, plan(seed, size.faults))
 
 
-async def befall(stack: Stack, seed: int, size: Size) -> Report:
+async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -> Report:
     """Chaos for a stack that runs; its processes are ended before it is judged."""
     began = time.monotonic()
     world = World(seed, size.events)
@@ -55,7 +56,6 @@ async def befall(stack: Stack, seed: int, size: Size) -> Report:
         async with load(world, stack, seed) as publishing:
             publishing.publish(_FIRST)
             await begun(stack)
-            wanted = plan(seed, size.faults)
             async with asyncio.TaskGroup() as group:
                 group.create_task(publishing.spread(size.requests - _FIRST, duration(wanted)))
                 group.create_task(faults.all(wanted, partial(rest, stack, publishing)))

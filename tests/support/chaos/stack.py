@@ -3,10 +3,14 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import asyncpg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from cli.sandbox.sessionize import Double, sessionize_double
 from tests.support.apache_kafka import own_broker_behind
@@ -21,6 +25,8 @@ from tests.support.processes import COMMAND, ROOT, environment
 ROLES = ("worker", "projector")
 EACH = 2
 """Processes of a role."""
+
+_CLEAN_SECONDS = 20.0
 
 
 @dataclass
@@ -107,6 +113,32 @@ def _program(fault: str | None) -> Sequence[str]:
     if fault is None:
         return COMMAND
     return sys.executable, "-m", "tests.support.chaos.faulty", fault
+
+
+async def made_anew(servers: Servers) -> None:
+    """An empty database, and no topic and no group: nothing of an earlier stack is left."""
+    connection = await asyncpg.connect(servers.database.url.replace("/spreaview", "/postgres"))
+    try:
+        await connection.execute("DROP DATABASE spreaview WITH (FORCE)")
+        await connection.execute("CREATE DATABASE spreaview")
+    finally:
+        await connection.close()
+    async with asyncio.timeout(_CLEAN_SECONDS):
+        while not await asyncio.to_thread(_cleaned, servers.kafka.address):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+def _cleaned(address: str) -> bool:
+    """Delete every topic and group that can be; whether there was none left."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    topics = [name for name in admin.list_topics(timeout=10).topics if name[:2] != "__"]
+    groups = [group.group_id for group in admin.list_consumer_groups().result(10).valid]
+    deleted = [*admin.delete_topics(topics).values()] if topics else []
+    deleted += [*admin.delete_consumer_groups(groups).values()] if groups else []
+    for future in deleted:
+        with suppress(KafkaException):  # its members are missed after a while
+            future.result(10)
+    return not deleted
 
 
 async def _migrate(env: dict[str, str]) -> None:
