@@ -25,7 +25,7 @@ async def under(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
 async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fault] = ()) -> Report:
     """What chaos says of a program with a fault."""
     await made_anew(under)
-    async with running(under, folder, fault=fault, each=1) as stack:
+    async with running(under, folder, fault=fault, each=1, kafka_session_seconds=1) as stack:
         report = await befall(stack, 1, SIZE, plan)
     print(report.table())
     return report

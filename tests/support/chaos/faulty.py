@@ -27,7 +27,6 @@ from projections.generations import enter_live
 from projections.projector import Projector
 from worker.relay import CHECKPOINT, Relay
 
-_SESSION_TIMEOUT_MS = 2000
 _PAUSE_SECONDS = 0.5
 
 
@@ -66,18 +65,12 @@ def checkpoint_before_publish() -> None:
     """(3) The relay's checkpoint moves before the broker has confirmed."""
     publish = Relay._publish
 
-    async def early(self: Relay, wake_up: Any) -> None:
-        send = self._send
-
-        async def checkpoint_and_send(events: Sequence[Any]) -> None:
-            last = events[-1]
-            checkpoint = Checkpoint(self._identity.log_id, last.position, last.message_id)
-            await self._checkpoints.write(CHECKPOINT, checkpoint)
-            await asyncio.sleep(_PAUSE_SECONDS)
-            await send(events)
-
-        _replace(self, "_send", checkpoint_and_send)
-        await publish(self, wake_up)
+    async def early(self: Relay, turn: Any, events: Sequence[Any]) -> None:
+        last = events[-1]
+        checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
+        await turn.leader.write(CHECKPOINT, checkpoint)
+        await asyncio.sleep(_PAUSE_SECONDS)
+        await publish(self, turn, events)
 
     _replace(Relay, "_publish", early)
 
@@ -139,21 +132,6 @@ FAULTS: dict[str, Callable[[], None]] = {
 """By their names."""
 
 
-def _miss_the_dead_soon() -> None:
-    """The group's coordinator waits ten seconds for a member that was killed; here two."""
-    init = AIOKafkaConsumer.__init__
-
-    def impatient(self: AIOKafkaConsumer, *topics: str, **options: Any) -> None:
-        options |= {
-            "session_timeout_ms": _SESSION_TIMEOUT_MS,
-            "heartbeat_interval_ms": _SESSION_TIMEOUT_MS // 4,
-        }
-        init(self, *topics, **options)
-
-    _replace(AIOKafkaConsumer, "__init__", impatient)
-
-
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
-    _miss_the_dead_soon()
     main()

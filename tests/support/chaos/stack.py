@@ -92,6 +92,7 @@ async def running(
             "graceful_timeout": 5,
             "database_pool": 8,
             "kafka_partitions": 6,
+            "kafka_session_seconds": 3,
             "log_format": "json",
         }
         env = environment(

@@ -21,8 +21,7 @@ def judge_committed(topic: Topic, log: Log, findings: Findings) -> None:
             findings.add(kind, f"position {event.position} ({event.type}) is not on the topic")
     for message_id, times in published.items():
         if times > 1:
-            what = f"event {message_id} is on the topic {times} times"
-            findings.add("published again", what)
+            findings.add("repeated", f"event {message_id} is on the topic {times} times")
     for record in topic.records:
         _compare(record, by_id.get(record.id), findings)
     keys: dict[bytes | None, list[Record]] = defaultdict(list)
