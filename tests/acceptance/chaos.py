@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import secrets
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,8 @@ def main() -> int:
         if report.findings:
             wrong = True
             print(f"logs are kept in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     return int(wrong)
 
 

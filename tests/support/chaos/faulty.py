@@ -27,7 +27,7 @@ from projections.generations import enter_live
 from projections.projector import Projector
 from worker.relay import CHECKPOINT, Relay
 
-_PAUSE_SECONDS = 0.5
+_PAUSE_SECONDS = 1.0
 
 
 def _replace(owner: object, name: str, by: object) -> None:

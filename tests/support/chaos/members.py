@@ -13,6 +13,8 @@ from tests.support.processes import ROOT
 _LEASH = Path(__file__).parents[1] / "kafka" / "leash.py"
 _GRACE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
+_GOOD_ENDS = (0, -signal.SIGTERM, -signal.SIGKILL)
+"""In good order; before it could listen to signals; killed before, by us."""
 
 
 class Member:
@@ -26,8 +28,8 @@ class Member:
         """What all its lives write."""
         self.ended_by_itself: list[int] = []
         """Exit codes of the ends that nobody asked for."""
-        self.overdue = 0
-        """How often SIGTERM did not end it in time."""
+        self.bad_ends: list[str] = []
+        """How SIGTERM ended it, where not in good order and in time."""
         self._command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
         self._env = dict(env)
         self._process: asyncio.subprocess.Process | None = None
@@ -41,7 +43,8 @@ class Member:
 
     async def kill(self) -> None:
         """SIGKILL; it is started again."""
-        self._signal(signal.SIGKILL)
+        self._asked = True
+        self._send(self._process, signal.SIGKILL)
 
     async def pause(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after so many seconds."""
@@ -54,25 +57,27 @@ class Member:
 
     async def restart(self) -> None:
         """SIGTERM, as an operator does; it is started again when it has ended."""
-        process = self._process
-        self._signal(signal.SIGTERM)
-        if process is not None and not await _ends(process, _GRACE_SECONDS):
-            self.overdue += 1
-            self._send(process, signal.SIGKILL)
+        self._asked = True
+        await self._terminate(self._process)
 
     async def close(self) -> None:
         """End it for good."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        process = self._process
+        self._send(self._process, signal.SIGCONT)
+        await self._terminate(self._process)
+
+    async def _terminate(self, process: asyncio.subprocess.Process | None) -> None:
         if process is None:
             return
-        self._send(process, signal.SIGCONT)
         self._send(process, signal.SIGTERM)
         if not await _ends(process, _GRACE_SECONDS):
+            self.bad_ends.append(f"outlived SIGTERM by {_GRACE_SECONDS:g} seconds")
             self._send(process, signal.SIGKILL)
             await process.wait()
+        elif process.returncode not in _GOOD_ENDS:
+            self.bad_ends.append(f"ended with {process.returncode} at SIGTERM")
 
     async def _start(self) -> None:
         with self.log_path.open("ab") as log:
@@ -94,10 +99,6 @@ class Member:
                 self.ended_by_itself.append(code)
                 await asyncio.sleep(_AGAIN_SECONDS)
             await self._start()
-
-    def _signal(self, number: signal.Signals) -> None:
-        self._asked = True
-        self._send(self._process, number)
 
     @staticmethod
     def _send(process: asyncio.subprocess.Process | None, number: signal.Signals) -> None:

@@ -63,6 +63,7 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
             settled = await settle(stack, publishing, size.settle_seconds)
             settled_after = time.monotonic() - calm
         evidence = await _in_peace(stack, world)
+        assert not watching.done(), watching.result()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -70,7 +71,7 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
     for member in stack.members.values():
         for code in member.ended_by_itself:
             findings.add("crashed", f"{member.name} ended with {code}; see {member.log_path}")
-        findings.add("crashed", *[f"{member.name} outlived SIGTERM"] * member.overdue)
+        findings.add("crashed", *(f"{member.name} {end}" for end in member.bad_ends))
     return Report(
         seed,
         _counted(faults),

@@ -18,7 +18,7 @@ from tests.support.chaos.oracle.names import (
     WORKERS,
 )
 from tests.support.chaos.oracle.topic import Topic, committed, read_topic
-from tests.support.chaos.oracle.views import Snapshot, look
+from tests.support.chaos.oracle.views import PASSING, Snapshot, look
 from tests.support.chaos.stack import Stack
 from tests.support.chaos.world import Form
 
@@ -63,7 +63,7 @@ async def rest(stack: Stack, load: Load) -> None:
                 try:
                     async with _connected(stack) as connection:
                         await _database_settles(connection, load)
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                except PASSING:
                     await asyncio.sleep(_LOOK_SECONDS)
                 else:
                     return

@@ -51,6 +51,9 @@ def judge_requests(
             findings.add("repeated", f"{name} began {starts[request.request_id]} times")
         if homes.get(request.request_id, set()) - {request.event_id}:
             findings.add("differing", f"{name} stands in the stream of another event")
+    for event in log.events:
+        if event.type == "SyncFailed" and event.data["code"] == "internal_error":
+            findings.add("crashed", f"request {event.sync_id} met a fault of the worker")
     strangers = homes.keys() - {request.request_id for request in asked}
     findings.add("differing", *(f"run {run} was never asked for" for run in strangers))
 
@@ -69,6 +72,7 @@ def judge_streams(log: Log, findings: Findings) -> None:
             head = log.heads.get(stream_id)
             findings.add("inverted", f"{name}: its head says {head}, it has {len(stream)} events")
         _judge_runs(name, stream, findings)
+        _judge_codes(name, stream, findings)
     findings.add(
         "lost", *(f"stream {s} has a head and no event" for s in log.heads.keys() - streams.keys())
     )
@@ -97,6 +101,22 @@ def _judge_runs(name: str, stream: Sequence[Event], findings: Findings) -> None:
             latest = ordered_at
     if open_ is not None:
         findings.add("half-applied", f"{name}: the outcome of {open_} has no end in the log")
+
+
+def _judge_codes(name: str, stream: Sequence[Event], findings: Findings) -> None:
+    """A session keeps its id and its code, whatever becomes of it."""
+    codes: dict[str, tuple[str, str]] = {}
+    for event in stream:
+        if event.type == "SessionImported":
+            key, now = (
+                event.data["sessionize_id"],
+                (
+                    event.data["session_id"],
+                    event.data["session_code"],
+                ),
+            )
+            if codes.setdefault(key, now) != now:
+                findings.add("differing", f"{name}: session {key} has got another code")
 
 
 def _odd(versions: Collection[int]) -> str:

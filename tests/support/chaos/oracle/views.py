@@ -33,7 +33,13 @@ _LOOK = "SELECT " + ", ".join(
     f" WHERE spreaview_event_id = $1)::text AS {view}"
     for view in ("stream_progress", *KEYS)
 )
-_COMMAND_SECONDS = 10.0
+PASSING = (
+    *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
+    asyncpg.InternalClientError,  # what a cut at the wrong moment leads to
+)
+"""What a reader meets whose database is killed, stopped or cut off."""
+
+_COMMAND_SECONDS = 5.0
 _AGAIN_SECONDS = 0.3
 _BREATH_SECONDS = 0.004
 
@@ -88,7 +94,7 @@ class Watcher:
         while True:
             try:
                 await self._look_on()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except PASSING:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _look_on(self) -> None:
