@@ -12,12 +12,25 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from cli.logs import configure_logging
 from tests.support.chaos.run import Size, run
 
 
 def main() -> int:
-    """Run the seeds in turn; 1 if anything was wrong in one."""
+    """Run the seeds in turn; 1 if anything was wrong in one, 2 if there is no Kafka to run on."""
+    try:
+        wrong = [_is_wrong(seed, size) for seed, size in _wanted()]
+        return int(any(wrong))
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
+        print(missing, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _wanted() -> list[tuple[int, Size]]:
     options = _parser().parse_args()
     configure_logging("INFO" if options.verbose else "WARNING", "console")
     logging.getLogger("cli.sandbox.guardian").setLevel(logging.CRITICAL)  # ends are meant here
@@ -28,18 +41,23 @@ def main() -> int:
         events=options.events,
         settle_seconds=options.settle_seconds,
     )
-    wrong = False
-    for seed in seeds:
-        print(f"chaos: seed {seed}, {size.faults} faults", flush=True)
-        folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    return [(seed, size) for seed in seeds]
+
+
+def _is_wrong(seed: int, size: Size) -> bool:
+    print(f"chaos: seed {seed}, {size.faults} faults", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    wrong = True
+    try:
         report = asyncio.run(run(seed, size, folder))
         print(report.table(), flush=True)
-        if report.findings:
-            wrong = True
+        wrong = bool(report.findings)
+    finally:
+        if wrong:
             print(f"logs are kept in {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    return int(wrong)
+    return wrong
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 
@@ -20,25 +19,18 @@ _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"
 class Database:
     """A server with a port and data of its own. Made by `database_server`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.url = ""
-        """Where it really listens; the same after every start."""
+        """Where it really listens, without the proxy; known once it was started."""
+        self.port = port
         self._folder = folder
         self._stack: AsyncExitStack | None = None
 
-    @property
-    def port(self) -> int:
-        """Where it really listens."""
-        port = urlsplit(self.url).port
-        assert port is not None, "it was never started"
-        return port
-
     async def start(self) -> None:
         """Start it; it answers when this returns."""
-        port = self.port if self.url else None
         stack = AsyncExitStack()
         self.url = await stack.enter_async_context(
-            postgres(self._folder, port=port, settings=_SETTINGS)
+            postgres(self._folder, port=self.port, settings=_SETTINGS)
         )
         self._stack = stack
 
@@ -83,9 +75,9 @@ class Database:
 
 
 @asynccontextmanager
-async def database_server(folder: Path) -> AsyncIterator[Database]:
-    """A running server; gone when the block ends."""
-    database = Database(folder)
+async def database_server(folder: Path, port: int) -> AsyncIterator[Database]:
+    """A running server at this port of 127.0.0.1; gone when the block ends."""
+    database = Database(folder, port)
     try:
         await database.start()
         yield database

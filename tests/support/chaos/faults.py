@@ -1,12 +1,15 @@
 """Carrying out faults, one after the other, those of one target never at once."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tests.support.chaos.plan import Fault, Kind, Target
 from tests.support.chaos.stack import Stack
+
+logger = logging.getLogger(__name__)
 
 _PROCESSES = (Target.WORKER, Target.PROJECTOR)
 
@@ -44,6 +47,7 @@ class Faults:
         if fault.target in _PROCESSES:
             hit += f"-{fault.which}"
         async with self._locks.setdefault(hit, asyncio.Lock()):
+            logger.info("%s: %s (%.1f s)", hit, fault.kind, fault.seconds)
             await self._act(fault, hit)
         self.done[fault.target, fault.kind] += 1
 

@@ -56,14 +56,14 @@ async def servers(folder: Path) -> AsyncIterator[Servers]:
     Args:
         folder: an existing folder for data and logs.
     """
-    ports = await asyncio.to_thread(free_ports, 2)
+    ports = await asyncio.to_thread(free_ports, 3)
     kafka_folder = folder / "kafka"
     kafka_folder.mkdir()
     async with (
         proxy(ports[0]) as to_database,
         proxy(ports[1]) as to_kafka,
         own_broker_behind(kafka_folder, to_kafka.port) as kafka,
-        database_server(folder / "postgres") as database,
+        database_server(folder / "postgres", ports[2]) as database,
     ):
         to_database.target = database.port
         to_kafka.target = kafka.behind_proxy
