@@ -1,12 +1,17 @@
 """What the double of Sessionize serves, with a record of it, and its bad days."""
 
 import hashlib
+import random
 import time
 from collections import deque
 from typing import NamedTuple
 
 from cli.sandbox.documents import Answer, Delivery, Documents, Ending, page
 from tests.support.chaos.plan import Kind
+
+_PER_SECOND = 4.0
+"""Answers, if they came one after the other."""
+_LONGEST_SECONDS = 1.0
 
 
 class Served(NamedTuple):
@@ -21,10 +26,14 @@ class Served(NamedTuple):
 
 
 class Recorder(Documents):
-    """Serves the newest body of each API ID, and remembers every one that it served."""
+    """Serves the newest body of each API ID, and remembers every one that it served.
+
+    Every answer takes a moment, so that runs are under way when something befalls the stack.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._dice = random.Random("answers")
         self.served: list[Served] = []
         """Bodies that were served whole, in order."""
         self._bad: deque[tuple[Kind, float]] = deque()
@@ -42,9 +51,10 @@ class Recorder(Documents):
         good = await super().answer(method, target)
         if good.status != 200:
             return good
-        kind, seconds = self._bad.popleft() if self._bad else (None, 0.0)
-        answer = good if kind is None else _spoiled(good, kind, seconds)
-        if kind in (None, Kind.DELAY):
+        usual = Kind.DELAY, min(self._dice.expovariate(_PER_SECOND), _LONGEST_SECONDS)
+        kind, seconds = self._bad.popleft() if self._bad else usual
+        answer = _spoiled(good, kind, seconds)
+        if kind is Kind.DELAY:
             api_id = target.split("/")[3]
             digest = hashlib.sha256(good.body).hexdigest()
             self.served.append(Served(api_id, digest, good.body, time.monotonic()))

@@ -105,7 +105,16 @@ def _numbers(
         "events": len(evidence.log.events),
         "runs completed": ends["SyncCompleted"],
         "runs failed": ends["SyncFailed"],
+        "events of broken transactions": len(evidence.uncommitted.records)
+        - len(evidence.committed.records),
+        "runs resumed": _said(stack, "is resumed"),
+        "runs found ended": _said(stack, "has an outcome already"),
         "documents served": len(stack.recorder.served),
         "looks at the read models": watcher.looks,
         "different things seen": len(watcher.seen),
     }
+
+
+def _said(stack: Stack, what: str) -> int:
+    """How often the processes have written this."""
+    return sum(m.log_path.read_text("utf-8", "replace").count(what) for m in stack.members.values())
