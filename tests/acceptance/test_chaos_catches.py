@@ -14,7 +14,7 @@ from tests.support.chaos.stack import Servers, made_anew, running, servers
 pytestmark = pytest.mark.asyncio
 
 SIZE = Size(faults=0, requests=25, events=6, settle_seconds=4)
-KILLS = [Fault(1.6, False, Target.WORKER, Kind.KILL, 0, 0.0)] * 2
+KILL = [Fault(1.5, False, Target.WORKER, Kind.KILL, 0, 0.0)]
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -35,7 +35,7 @@ async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fau
 async def test_an_offset_that_is_committed_before_the_outcome(
     under: Servers, tmp_path: Path
 ) -> None:
-    report = await report_on("offset-before-outcome", under, tmp_path, KILLS)
+    report = await report_on("offset-before-outcome", under, tmp_path, KILL)
     assert report.findings.counts()["lost"]
 
 
@@ -47,7 +47,7 @@ async def test_positions_that_are_given_without_the_lock(under: Servers, tmp_pat
 async def test_a_checkpoint_that_moves_before_the_broker_has_confirmed(
     under: Servers, tmp_path: Path
 ) -> None:
-    report = await report_on("checkpoint-before-publish", under, tmp_path, KILLS)
+    report = await report_on("checkpoint-before-publish", under, tmp_path, KILL)
     assert report.findings.counts()["lost"]
 
 

@@ -44,7 +44,7 @@ def offset_before_outcome() -> None:
         records = await getmany(self, *partitions, **options)
         if records and any(partition.topic == SYNC_REQUESTS for partition in records):
             await self.commit()
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(1.5 * _PAUSE_SECONDS)
         return records
 
     _replace(AIOKafkaConsumer, "getmany", and_commit)
@@ -69,7 +69,7 @@ def checkpoint_before_publish() -> None:
         last = events[-1]
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
         await turn.leader.write(CHECKPOINT, checkpoint)
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(3 * _PAUSE_SECONDS)
         await publish(self, turn, events)
 
     _replace(Relay, "_publish", early)

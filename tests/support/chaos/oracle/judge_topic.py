@@ -14,10 +14,10 @@ def judge_committed(topic: Topic, log: Log, findings: Findings) -> None:
     """Readers of committed data get every event once, those of a key in their order."""
     published = Counter(record.id for record in topic.records)
     by_id = {event.message_id: event for event in log.events}
-    last = max((record.position for record in topic.records), default=0)
+    last = max(log.relayed, *(record.position for record in topic.records), 0)
     for event in log.events:
         if not published[event.message_id]:
-            kind = "lost" if event.position < last else "unended"
+            kind = "lost" if event.position <= last else "unended"
             findings.add(kind, f"position {event.position} ({event.type}) is not on the topic")
     for message_id, times in published.items():
         if times > 1:

@@ -16,6 +16,8 @@ _EVENTS = """
     ORDER BY e.position
 """
 
+_RELAYED = "SELECT coalesce(max(position), 0) FROM event_store.checkpoints WHERE name = 'relay'"
+
 
 class Event(NamedTuple):
     """A row of the log."""
@@ -47,6 +49,8 @@ class Log(NamedTuple):
     """In the order of their positions."""
     heads: dict[UUID, int]
     """Version of each stream, by the table of streams."""
+    relayed: int
+    """The position behind which the relay has published all, as it says itself."""
 
     def streams(self) -> dict[UUID, list[Event]]:
         """The events by stream, in the order of their positions."""
@@ -61,7 +65,10 @@ async def read_log(connection: asyncpg.Connection) -> Log:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         rows = await connection.fetch(_EVENTS)
         heads = await connection.fetch("SELECT stream_id, version FROM event_store.streams")
-    return Log([_event(row) for row in rows], {row["stream_id"]: row["version"] for row in heads})
+        relayed = await connection.fetchval(_RELAYED)
+    return Log(
+        [_event(row) for row in rows], {row["stream_id"]: row["version"] for row in heads}, relayed
+    )
 
 
 def _event(row: asyncpg.Record) -> Event:
