@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check format lint types floors contracts bench requirements clean
+.PHONY: help setup demo test check chaos format lint types floors contracts bench requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes)
 	$(BIN)/python -m pytest
 
 check: lint types floors test ## all that CI checks
+
+chaos: $(STAMP) ## long runs of seeded faults (CHAOS="--seed 7 --faults 300" chooses)
+	$(BIN)/python -m tests.acceptance.chaos $(CHAOS)
 
 lint: $(STAMP) ## formatting and lint
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.kafka.broker import Broker, NoKafkaError
-from tests.support.kafka.jvm import jvm_broker
+from tests.support.kafka.jvm import JvmBroker, jvm_broker
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,17 @@ async def own_broker(folder: Path) -> AsyncIterator[Broker]:
         else:
             _do_without("; ".join(missing))
         logger.info("Apache Kafka at %s, by %s", broker.address, type(broker).__name__)
+        yield broker
+
+
+@asynccontextmanager
+async def own_broker_behind(folder: Path, proxy_port: int) -> AsyncIterator[JvmBroker]:
+    """As `own_broker`, by Java only, with a second address behind a proxy of the caller's."""
+    async with AsyncExitStack() as stack:
+        try:
+            broker = await stack.enter_async_context(jvm_broker(folder, proxy_port=proxy_port))
+        except NoKafkaError as error:
+            _do_without(str(error))
         yield broker
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -30,8 +31,9 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={host}:{controller}
-listeners=PLAINTEXT://{host}:{client},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{client}
+listeners=PLAINTEXT://{host}:{client},CONTROLLER://{host}:{controller}{listener}
+advertised.listeners=PLAINTEXT://{host}:{client}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -41,6 +43,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 """
@@ -52,20 +55,22 @@ class _PortTakenError(RuntimeError):
 
 
 @asynccontextmanager
-async def jvm_broker(folder: Path) -> AsyncIterator["JvmBroker"]:
+async def jvm_broker(folder: Path, *, proxy_port: int | None = None) -> AsyncIterator["JvmBroker"]:
     """A broker that runs when the block begins, and is gone when it ends.
 
     On Linux it ends with this process, however that dies; elsewhere with the block.
 
     Args:
         folder: an existing folder for its data and logs; not removed.
+        proxy_port: where a proxy of the caller's listens, whose clients are to go through it with
+            every connection; it connects to `behind_proxy`.
 
     Raises:
         NoKafkaError: Java or the libraries cannot be had.
         RuntimeError: they are there, and the broker does not start; holds its last words.
     """
     java = await asyncio.to_thread(_java)
-    broker = JvmBroker(java, await asyncio.to_thread(kafka_jars), folder)
+    broker = JvmBroker(java, await asyncio.to_thread(kafka_jars), folder, proxy_port)
     try:
         await broker.start()
         yield broker
@@ -76,13 +81,15 @@ async def jvm_broker(folder: Path) -> AsyncIterator["JvmBroker"]:
 class JvmBroker:
     """A broker with data and ports of its own. Fulfils `Broker`."""
 
-    def __init__(self, java: str, jars: Path, folder: Path) -> None:
+    def __init__(self, java: str, jars: Path, folder: Path, proxy_port: int | None = None) -> None:
         self._java = [java, *_FLAGS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         self._java += ["-Dorg.slf4j.simpleLogger.showDateTime=true"]
         self._java += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", f"{jars}/*"]
         self._folder = folder
         self._cluster_id = new_cluster_id()
         self._client_port: int | None = None
+        self._proxy_port = proxy_port
+        self._behind_proxy: int | None = None
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,6 +98,12 @@ class JvmBroker:
         """`127.0.0.1:PORT`; known once it was started."""
         assert self._client_port is not None, "it was never started"
         return f"{LOOPBACK}:{self._client_port}"
+
+    @property
+    def behind_proxy(self) -> int:
+        """The port whose clients are told to call the proxy; known once it was started."""
+        assert self._behind_proxy is not None, "it was never started, or has no proxy"
+        return self._behind_proxy
 
     @property
     def pid(self) -> int | None:
@@ -129,13 +142,33 @@ class JvmBroker:
             await asyncio.to_thread(self._process.wait)
             self._process = None
 
+    async def pause(self, seconds: float) -> None:
+        """Stop its process for so many seconds: it holds its connections and says nothing."""
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     async def _prepare(self) -> None:
         """Choose ports, and format the data folder; the controller's port is written there."""
-        self._client_port, controller = free_ports(2)
+        self._client_port, controller, self._behind_proxy = free_ports(3)
         data = self._folder / "data"
         shutil.rmtree(data, ignore_errors=True)
+        listener = advertised = ""
+        if self._proxy_port is not None:
+            listener = f",PROXIED://{LOOPBACK}:{self._behind_proxy}"
+            advertised = f",PROXIED://{LOOPBACK}:{self._proxy_port}"
         text = _PROPERTIES.format(
-            host=LOOPBACK, client=self._client_port, controller=controller, data=data
+            host=LOOPBACK,
+            client=self._client_port,
+            controller=controller,
+            data=data,
+            listener=listener,
+            advertised=advertised,
         )
         self._properties.write_text(text, "utf-8")
         command = [*self._java, "kafka.tools.StorageTool", "format", "--standalone"]

@@ -1,0 +1,78 @@
+"""`make chaos`: long runs of seeded faults over the whole stack.
+
+Run as `python -m tests.acceptance.chaos --seed N --faults 300`.
+"""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cli.logs import configure_logging
+from tests.support.chaos.run import Size, run
+
+
+def main() -> int:
+    """Run the seeds in turn; 1 if anything was wrong in one, 2 if there is no Kafka to run on."""
+    try:
+        wrong = [_is_wrong(seed, size) for seed, size in _wanted()]
+        return int(any(wrong))
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
+        print(missing, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _wanted() -> list[tuple[int, Size]]:
+    options = _parser().parse_args()
+    configure_logging("INFO" if options.verbose else "WARNING", "console")
+    logging.getLogger("cli.sandbox.guardian").setLevel(logging.CRITICAL)  # ends are meant here
+    seeds = options.seed or [secrets.randbelow(10**9) for _ in range(options.seeds)]
+    size = Size(
+        faults=options.faults,
+        requests=options.requests or 2 * options.faults,
+        events=options.events,
+        settle_seconds=options.settle_seconds,
+    )
+    return [(seed, size) for seed in seeds]
+
+
+def _is_wrong(seed: int, size: Size) -> bool:
+    print(f"chaos: seed {seed}, {size.faults} faults", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    wrong = True
+    try:
+        report = asyncio.run(run(seed, size, folder))
+        print(report.table(), flush=True)
+        wrong = bool(report.findings)
+    finally:
+        if wrong:
+            print(f"logs are kept in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return wrong
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, action="append", help="may be given several times")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="how many random seeds, without --seed"
+    )
+    parser.add_argument("--faults", type=int, default=300)
+    parser.add_argument("--requests", type=int, help="default: two for each fault")
+    parser.add_argument("--events", type=int, default=12, help="SpreaView events")
+    parser.add_argument("--settle-seconds", type=float, default=180.0)
+    parser.add_argument("--verbose", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

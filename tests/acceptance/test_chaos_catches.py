@@ -1,0 +1,68 @@
+"""Chaos finds what it is there to find: a guarantee is taken away, and the oracle says which."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.chaos.oracle.report import Report
+from tests.support.chaos.plan import Fault, Kind, Target
+from tests.support.chaos.run import Size, befall
+from tests.support.chaos.stack import Servers, made_anew, running, servers
+
+pytestmark = pytest.mark.asyncio
+
+SIZE = Size(faults=0, requests=25, events=6, settle_seconds=4)
+KILL = [Fault(1.5, False, Target.WORKER, Kind.KILL, 0, 0.0)]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def under(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    async with servers(tmp_path_factory.mktemp("servers")) as under:
+        yield under
+
+
+async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fault] = ()) -> Report:
+    """What chaos says of a program with a fault."""
+    await made_anew(under)
+    async with running(under, folder, fault=fault, each=1, kafka_session_seconds=1) as stack:
+        report = await befall(stack, 1, SIZE, plan)
+    print(report.table())
+    return report
+
+
+async def test_an_offset_that_is_committed_before_the_outcome(
+    under: Servers, tmp_path: Path
+) -> None:
+    report = await report_on("offset-before-outcome", under, tmp_path, KILL)
+    assert report.findings.counts()["lost"]
+
+
+async def test_positions_that_are_given_without_the_lock(under: Servers, tmp_path: Path) -> None:
+    report = await report_on("no-lock", under, tmp_path)
+    assert report.findings.counts()["lost"]
+
+
+async def test_a_checkpoint_that_moves_before_the_broker_has_confirmed(
+    under: Servers, tmp_path: Path
+) -> None:
+    report = await report_on("checkpoint-before-publish", under, tmp_path, KILL)
+    assert report.findings.counts()["lost"]
+
+
+async def test_rows_that_are_committed_before_their_versions(
+    under: Servers, tmp_path: Path
+) -> None:
+    report = await report_on("versions-apart", under, tmp_path)
+    assert report.findings.counts()["half-applied"]
+
+
+async def test_requests_that_nobody_remembers(under: Servers, tmp_path: Path) -> None:
+    report = await report_on("no-inbox", under, tmp_path)
+    assert report.findings.counts()["repeated"]
+
+
+async def test_signals_that_are_lost_while_nobody_sweeps(under: Servers, tmp_path: Path) -> None:
+    report = await report_on("no-sweep", under, tmp_path)
+    assert report.findings.counts()["differing"]

@@ -1,0 +1,137 @@
+"""The program with a fault built in, to show that the harness would catch it.
+
+Run as `python -m tests.support.chaos.faulty <fault> worker|projector`. Every fault is a guarantee
+taken away, and a pause where that makes the moment wide enough to be hit.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import projections.projector
+import projections.write
+from cli.main import main
+from contracts import identity
+from contracts.topics import SYNC_REQUESTS
+from eventstore import append, statements
+from eventstore.checkpoints import Checkpoint
+from eventstore.log import EventLog
+from projections.changes import Changes
+from projections.generations import enter_live
+from projections.projector import Projector
+from worker.relay import CHECKPOINT, Relay
+
+_PAUSE_SECONDS = 1.0
+
+
+def _replace(owner: object, name: str, by: object) -> None:
+    """Put something in the place of what is there, and only of what is there."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, by)
+
+
+def offset_before_outcome() -> None:
+    """(1) The offset of a request is committed when it is taken."""
+    getmany = AIOKafkaConsumer.getmany
+
+    async def and_commit(self: AIOKafkaConsumer, *partitions: Any, **options: Any) -> Any:
+        records = await getmany(self, *partitions, **options)
+        if records and any(partition.topic == SYNC_REQUESTS for partition in records):
+            await self.commit()
+            await asyncio.sleep(1.5 * _PAUSE_SECONDS)
+        return records
+
+    _replace(AIOKafkaConsumer, "getmany", and_commit)
+
+
+def no_lock() -> None:
+    """(2) Positions are given without the lock: commits come in another order."""
+    _replace(statements, "LOCK_LOG", text("SELECT clock_timestamp() AS now"))
+    insert = statements.INSERT_EVENTS.text
+    result = insert[insert.rindex("SELECT max(position)") :]
+    before, _, _ = insert.rpartition(result)
+    statements.INSERT_EVENTS = text(
+        f"{before} SELECT position, pg_sleep(random() / 2) FROM ({result} OFFSET 0) AS inserted_now"
+    )
+
+
+def checkpoint_before_publish() -> None:
+    """(3) The relay's checkpoint moves before the broker has confirmed."""
+    publish = Relay._publish
+
+    async def early(self: Relay, turn: Any, events: Sequence[Any]) -> None:
+        last = events[-1]
+        checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
+        await turn.leader.write(CHECKPOINT, checkpoint)
+        await asyncio.sleep(3 * _PAUSE_SECONDS)
+        await publish(self, turn, events)
+
+    _replace(Relay, "_publish", early)
+
+
+def versions_apart() -> None:
+    """(4) The rows of the read models are committed before their versions."""
+    write = projections.write.write
+
+    async def rows_first(connection: AsyncConnection, changes: Changes) -> None:
+        progress, changes.progress = changes.progress, {}
+        async with connection.engine.begin() as other:
+            await enter_live(other)
+            await write(other, changes)
+        await asyncio.sleep(_PAUSE_SECONDS)
+        await write(connection, Changes(progress=progress))
+
+    _replace(projections.projector, "write", rows_first)
+
+
+def no_inbox() -> None:
+    """(5) Nobody remembers which requests have been dealt with."""
+
+    async def nothing(*arguments: Any) -> None:
+        del arguments
+
+    clock_and_outcome = EventLog.clock_and_outcome
+
+    async def never_over(self: EventLog, sync_id: Any) -> Any:
+        now, _ = await clock_and_outcome(self, sync_id)
+        return now, False
+
+    _replace(append, "_enter_inbox", nothing)
+    _replace(EventLog, "clock_and_outcome", never_over)
+    _replace(identity, "message_id", lambda *_: uuid4())
+
+
+def no_sweep() -> None:
+    """(6) Signals get lost, and nobody looks for streams that lag behind."""
+
+    async def never(self: Projector) -> None:
+        del self
+        await asyncio.Event().wait()
+
+    async def lose(self: Projector, records: Sequence[Any]) -> None:
+        del self, records
+
+    _replace(Projector, "sweep", never)
+    _replace(Projector, "take", lose)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "offset-before-outcome": offset_before_outcome,
+    "no-lock": no_lock,
+    "checkpoint-before-publish": checkpoint_before_publish,
+    "versions-apart": versions_apart,
+    "no-inbox": no_inbox,
+    "no-sweep": no_sweep,
+}
+"""By their names."""
+
+
+if __name__ == "__main__":
+    FAULTS[sys.argv.pop(1)]()
+    main()

@@ -1,0 +1,131 @@
+"""Processes of ours that are killed, stopped and restarted, and started again when they end."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from tests.support.processes import ROOT
+
+_LEASH = Path(__file__).parents[1] / "kafka" / "leash.py"
+_GRACE_SECONDS = 30.0
+_AGAIN_SECONDS = 0.5
+_GOOD_ENDS = (0, -signal.SIGTERM, -signal.SIGKILL)
+"""In good order; before it could listen to signals; killed before, by us."""
+
+
+class Member:
+    """One process, kept running until `close`: whatever ends it, it is started again."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], log_path: Path
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        """What all its lives write."""
+        self.ended_by_itself: list[int] = []
+        """Exit codes of the ends that nobody asked for."""
+        self.bad_ends: list[str] = []
+        """How SIGTERM ended it, where not in good order and in time."""
+        self._command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+        self._env = dict(env)
+        self._process: asyncio.subprocess.Process | None = None
+        self._asked = False
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start it, and keep it running from now on."""
+        await self._start()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def kill(self) -> None:
+        """SIGKILL; it is started again."""
+        self._asked = True
+        self._send(self._process, signal.SIGKILL)
+
+    async def pause(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after so many seconds."""
+        process = self._process
+        self._send(process, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._send(process, signal.SIGCONT)
+
+    async def restart(self) -> None:
+        """SIGTERM, as an operator does; it is started again when it has ended."""
+        self._asked = True
+        await self._terminate(self._process)
+
+    async def close(self) -> None:
+        """End it for good."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._send(self._process, signal.SIGCONT)
+        await self._terminate(self._process)
+
+    async def _terminate(self, process: asyncio.subprocess.Process | None) -> None:
+        if process is None:
+            return
+        self._send(process, signal.SIGTERM)
+        if not await _ends(process, _GRACE_SECONDS):
+            self.bad_ends.append(f"outlived SIGTERM by {_GRACE_SECONDS:g} seconds")
+            self._send(process, signal.SIGKILL)
+            await process.wait()
+        elif process.returncode not in _GOOD_ENDS:
+            self.bad_ends.append(f"ended with {process.returncode} at SIGTERM")
+
+    async def _start(self) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                cwd=ROOT,
+                start_new_session=True,  # Ctrl-C is for the harness, which then stops it
+            )
+        self._asked = False
+
+    async def _keep(self) -> None:
+        while self._process is not None:
+            code = await self._process.wait()
+            if not self._asked:
+                self.ended_by_itself.append(code)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            await self._start()
+
+    @staticmethod
+    def _send(process: asyncio.subprocess.Process | None, number: signal.Signals) -> None:
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+
+
+async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def members(
+    names: Mapping[str, Sequence[str]], env: Mapping[str, str], folder: Path
+) -> AsyncIterator[dict[str, Member]]:
+    """Processes by their names while the block runs; all are gone at its end."""
+    async with AsyncExitStack() as stack:
+        made: dict[str, Member] = {}
+        for name, command in names.items():
+            member = Member(name, command, env, folder / f"{name}.log")
+            stack.push_async_callback(member.close)
+            await member.open()
+            made[name] = member
+        yield made

@@ -1,0 +1,9 @@
+"""The public names that the oracle goes by, written out."""
+
+SYNC_REQUESTS = "spreaview.sync-requests.v1"
+IMPORT_EVENTS = "spreaview.import-events.v1"
+DEAD_LETTERS = "spreaview.sync-requests.dlq.v1"
+WORKERS = "spreaview-worker"
+PROJECTORS = "spreaview-projector"
+TERMINAL = ("SyncCompleted", "SyncFailed")
+CUTS = (*TERMINAL, "SyncStarted")

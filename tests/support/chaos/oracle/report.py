@@ -1,0 +1,59 @@
+"""What the oracle found, and the table that shows it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+KINDS = ("lost", "repeated", "inverted", "half-applied", "differing", "unended", "crashed")
+"""Ways to be wrong. `crashed`: a process ended though nobody had asked it to."""
+
+_SHOWN = 5
+
+
+@dataclass
+class Findings:
+    """What is wrong, by kind."""
+
+    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+    def add(self, kind: str, *what: str) -> None:
+        """Something is wrong."""
+        self.found[kind].extend(what)
+
+    def counts(self) -> dict[str, int]:
+        """How much is wrong of each kind."""
+        return {kind: len(found) for kind, found in self.found.items()}
+
+    def __bool__(self) -> bool:
+        """Whether anything is wrong."""
+        return any(self.found.values())
+
+
+@dataclass
+class Report:
+    """The outcome of a run."""
+
+    seed: int
+    faults: Counter[tuple[str, str]]
+    """By target and kind."""
+    findings: Findings
+    numbers: dict[str, int | float]
+    """What was done: requests, events, looks at the read models, seconds …"""
+
+    def table(self) -> str:
+        """Everything, for people."""
+        lines = [f"chaos, seed {self.seed}", ""]
+        lines += _rows(
+            (f"{target}: {kind}", count) for (target, kind), count in sorted(self.faults.items())
+        )
+        lines += _rows([("faults", sum(self.faults.values())), *self.numbers.items()], gap=True)
+        lines += _rows(self.findings.counts().items(), gap=True)
+        for kind, found in self.findings.found.items():
+            lines += [f"{kind}: {what}" for what in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                lines.append(f"{kind}: … {len(found) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+def _rows(rows: Iterable[tuple[str, float]], *, gap: bool = False) -> list[str]:
+    return [""] * gap + [f"  {name:<34}{count:>9,}" for name, count in rows]

@@ -1,0 +1,137 @@
+"""A TCP proxy on 127.0.0.1 that can cut, refuse and swallow what goes through it."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+LOOPBACK = "127.0.0.1"
+
+_CHUNK = 64 * 1024
+_TRIES = 50
+
+
+class Proxy:
+    """Forwards every connection to `target`. Made by `proxy`.
+
+    Bytes are forwarded in order or the connection ends: nothing is dropped from its middle.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.target: int | None = None
+        """The port behind it; while there is none, connections are closed at once."""
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:PORT`."""
+        return f"{LOOPBACK}:{self.port}"
+
+    async def open(self) -> None:
+        """Accept connections, always at the same port."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
+            except OSError as error:
+                # The system may give the port to an outgoing connection while we refuse.
+                if error.errno != errno.EADDRINUSE or not tries_left:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    def cut(self) -> None:
+        """Reset every connection; new ones are served."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def refuse(self, seconds: float) -> None:
+        """Reset every connection and refuse new ones for a while."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.cut()
+        await asyncio.sleep(seconds)
+        await self.open()
+
+    async def swallow(self, seconds: float) -> None:
+        """Be a black hole: connections stay open and new ones are accepted, but nothing passes.
+
+        Afterwards all of it passes, as after a network that was away.
+        """
+        self._flows.clear()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._flows.set()
+
+    async def close(self) -> None:
+        """End everything."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._writers.add(writer)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+        task.add_done_callback(ended)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flows.wait()
+        if self.target is None:
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self.target)
+        except OSError:
+            return
+        self._writers.add(far_writer)
+        try:
+            # A half-closed connection of these protocols is a closed one.
+            there = asyncio.create_task(self._pump(reader, far_writer))
+            back = asyncio.create_task(self._pump(far_reader, writer))
+            try:
+                await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                there.cancel()
+                back.cancel()
+                await asyncio.gather(there, back, return_exceptions=True)
+        finally:
+            self._writers.discard(far_writer)
+            far_writer.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await self._flows.wait()
+                writer.write(data)
+                await writer.drain()
+
+
+@asynccontextmanager
+async def proxy(port: int) -> AsyncIterator[Proxy]:
+    """A proxy at this port while the block runs; `target` is set by whoever knows it.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    made = Proxy(port)
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.close()

@@ -1,0 +1,81 @@
+"""What the double of Sessionize serves, with a record of it, and its bad days."""
+
+import hashlib
+import random
+import time
+from collections import deque
+from typing import NamedTuple
+
+from cli.sandbox.documents import Answer, Delivery, Documents, Ending, page
+from tests.support.chaos.plan import Kind
+
+_PER_SECOND = 4.0
+"""Answers, if they came one after the other."""
+_LONGEST_SECONDS = 1.0
+
+
+class Served(NamedTuple):
+    """A body that was on its way."""
+
+    api_id: str
+    digest: str
+    """SHA-256 in hex."""
+    body: bytes
+    at: float
+    """By the monotonic clock, when it was decided what to answer."""
+
+
+class Recorder(Documents):
+    """Serves the newest body of each API ID, and remembers every one that it served.
+
+    Every answer takes a moment, so that runs are under way when something befalls the stack.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = random.Random("answers")
+        self.served: list[Served] = []
+        """Bodies that were served whole, in order."""
+        self._bad: deque[tuple[Kind, float]] = deque()
+
+    def misbehave(self, kind: Kind, seconds: float, times: int) -> None:
+        """Let the next answers go wrong, whoever asks; seconds for those that are slow."""
+        self._bad.extend([(kind, seconds)] * times)
+
+    def behave(self) -> None:
+        """Answer well from now on."""
+        self._bad.clear()
+
+    async def answer(self, method: str, target: str) -> Answer:
+        """What goes out now."""
+        good = await super().answer(method, target)
+        if good.status != 200:
+            return good
+        usual = Kind.DELAY, min(self._dice.expovariate(_PER_SECOND), _LONGEST_SECONDS)
+        kind, seconds = self._bad.popleft() if self._bad else usual
+        answer = _spoiled(good, kind, seconds)
+        if kind is Kind.DELAY:
+            api_id = target.split("/")[3]
+            digest = hashlib.sha256(good.body).hexdigest()
+            self.served.append(Served(api_id, digest, good.body, time.monotonic()))
+        return answer
+
+
+def _spoiled(good: Answer, kind: Kind, seconds: float) -> Answer:
+    half = len(good.body) // 2
+    match kind:
+        case Kind.DELAY:
+            return good._replace(delivery=Delivery(head_after_seconds=seconds))
+        case Kind.ERROR:
+            return page(500, "Server error")
+        case Kind.TOO_MANY:
+            return page(429, "Too many requests")._replace(headers={"Retry-After": "1"})
+        case Kind.TRUNCATE:
+            length = len(good.body)
+            return good._replace(delivery=Delivery(body_bytes=half, content_length=length))
+        case Kind.RESET:
+            return good._replace(delivery=Delivery(body_bytes=half, ending=Ending.RESET))
+        case Kind.HANG:
+            return good._replace(delivery=Delivery(body_bytes=half, ending=Ending.HANG))
+        case _:
+            raise ValueError(f"{kind} does not befall Sessionize")

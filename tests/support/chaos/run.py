@@ -1,0 +1,120 @@
+"""One run: everything is started, befallen, left in peace, and judged."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.chaos.faults import Faults
+from tests.support.chaos.judge import judge
+from tests.support.chaos.load import Load, load
+from tests.support.chaos.oracle.report import Report
+from tests.support.chaos.oracle.views import Watcher
+from tests.support.chaos.plan import Fault, duration, plan
+from tests.support.chaos.settled import Evidence, begun, collect, rest, settle
+from tests.support.chaos.stack import Stack, running, servers
+from tests.support.chaos.world import World
+
+_FIRST = 5
+"""Requests before the first fault."""
+
+
+class Size(NamedTuple):
+    """How much happens in a run."""
+
+    faults: int
+    requests: int
+    events: int
+    """SpreaView events."""
+    settle_seconds: float
+    """What has not ended so long after the last fault is unended."""
+
+
+async def run(seed: int, size: Size, folder: Path) -> Report:
+    """Run chaos; skips or fails where there is no Kafka.
+
+    Args:
+        seed: decides what is asked, and what happens when. Processes have their own pace.
+        size: how much.
+        folder: an existing folder for data and logs.
+    """
+    async with servers(folder) as under, running(under, folder) as stack:
+        return await befall(stack, seed, size, plan(seed, size.faults))
+
+
+async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -> Report:
+    """Chaos for a stack that runs; its processes are ended before it is judged."""
+    began = time.monotonic()
+    world = World(seed, size.events)
+    faults = Faults(stack)
+    watcher = Watcher(stack.database.url, [event.event_id for event in world.events])
+    watching = asyncio.create_task(watcher.run())
+    try:
+        async with load(world, stack, seed) as publishing:
+            publishing.publish(_FIRST)
+            await begun(stack)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(publishing.spread(size.requests - _FIRST, duration(wanted)))
+                group.create_task(faults.all(wanted, partial(rest, stack, publishing)))
+            calm = time.monotonic()
+            settled = await settle(stack, publishing, size.settle_seconds)
+            settled_after = time.monotonic() - calm
+        evidence = await _in_peace(stack, world)
+        assert not watching.done(), watching.result()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    findings = judge(publishing.published, stack.recorder.served, watcher.seen, evidence)
+    for member in stack.members.values():
+        for code in member.ended_by_itself:
+            findings.add("crashed", f"{member.name} ended with {code}; see {member.log_path}")
+        findings.add("crashed", *(f"{member.name} {end}" for end in member.bad_ends))
+    return Report(
+        seed,
+        _counted(faults),
+        findings,
+        _numbers(publishing, evidence, stack, watcher)
+        | {
+            "settled": settled,
+            "seconds to settle": round(settled_after, 1),
+            "seconds": round(time.monotonic() - began, 1),
+        },
+    )
+
+
+async def _in_peace(stack: Stack, world: World) -> Evidence:
+    """The evidence, when no process runs any more that could change it."""
+    await asyncio.gather(*(member.close() for member in stack.members.values()))
+    return await collect(stack, [event.event_id for event in world.events])
+
+
+def _counted(faults: Faults) -> Counter[tuple[str, str]]:
+    return Counter({(t.value, k.value): number for (t, k), number in faults.done.items()})
+
+
+def _numbers(
+    publishing: Load, evidence: Evidence, stack: Stack, watcher: Watcher
+) -> dict[str, int | float]:
+    ends = Counter(event.type for event in evidence.log.events)
+    return {
+        "requests": len(publishing.published),
+        "records of requests": sum(len(one.places) for one in publishing.published),
+        "events": len(evidence.log.events),
+        "runs completed": ends["SyncCompleted"],
+        "runs failed": ends["SyncFailed"],
+        "events of broken transactions": len(evidence.uncommitted.records)
+        - len(evidence.committed.records),
+        "runs resumed": _said(stack, "is resumed"),
+        "runs found ended": _said(stack, "has an outcome already"),
+        "documents served": len(stack.recorder.served),
+        "looks at the read models": watcher.looks,
+        "different things seen": len(watcher.seen),
+    }
+
+
+def _said(stack: Stack, what: str) -> int:
+    """How often the processes have written this."""
+    return sum(m.log_path.read_text("utf-8", "replace").count(what) for m in stack.members.values())

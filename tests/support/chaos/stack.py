@@ -1,0 +1,155 @@
+"""The stack under chaos: servers behind proxies, processes, and the double of Sessionize."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from cli.sandbox.sessionize import Double, sessionize_double
+from tests.support.apache_kafka import own_broker_behind
+from tests.support.chaos.database import Database, database_server
+from tests.support.chaos.members import Member, members
+from tests.support.chaos.proxy import Proxy, proxy
+from tests.support.chaos.recorder import Recorder
+from tests.support.kafka.broker import free_ports
+from tests.support.kafka.jvm import JvmBroker
+from tests.support.processes import COMMAND, ROOT, environment
+
+ROLES = ("worker", "projector")
+EACH = 2
+"""Processes of a role."""
+
+_CLEAN_SECONDS = 20.0
+
+
+@dataclass
+class Servers:
+    """What the processes depend on, and the proxies on the way to it."""
+
+    database: Database
+    kafka: JvmBroker
+    to_database: Proxy
+    to_kafka: Proxy
+
+
+@dataclass
+class Stack(Servers):
+    """Everything that runs."""
+
+    recorder: Recorder
+    double: Double
+    members: dict[str, Member]
+    """By name: `worker-0`, `worker-1`, `projector-0`, `projector-1`."""
+
+
+@asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[Servers]:
+    """PostgreSQL and Apache Kafka behind proxies; skips or fails where there is no Kafka.
+
+    Args:
+        folder: an existing folder for data and logs.
+    """
+    ports = await asyncio.to_thread(free_ports, 3)
+    kafka_folder = folder / "kafka"
+    kafka_folder.mkdir()
+    async with (
+        proxy(ports[0]) as to_database,
+        proxy(ports[1]) as to_kafka,
+        own_broker_behind(kafka_folder, to_kafka.port) as kafka,
+        database_server(folder / "postgres", ports[2]) as database,
+    ):
+        to_database.target = database.port
+        to_kafka.target = kafka.behind_proxy
+        yield Servers(database, kafka, to_database, to_kafka)
+
+
+@asynccontextmanager
+async def running(
+    servers: Servers, folder: Path, *, fault: str | None = None, each: int = EACH, **settings: Any
+) -> AsyncIterator[Stack]:
+    """Workers and projectors on a migrated database.
+
+    Args:
+        servers: where everything is kept.
+        folder: an existing folder for logs.
+        fault: one of `tests.support.chaos.faulty`, built into every process.
+        each: processes of a role.
+        settings: beside those that make a run short.
+    """
+    recorder = Recorder()
+    async with sessionize_double(recorder) as double:
+        quick = {
+            "relay_poll_seconds": 0.3,
+            "sweep_seconds": 2,
+            "fetch_seconds": 3,
+            "graceful_timeout": 5,
+            "database_pool": 8,
+            "kafka_partitions": 6,
+            "kafka_session_seconds": 3,
+            "log_format": "json",
+        }
+        env = environment(
+            database_url=f"postgresql://postgres@{servers.to_database.address}/spreaview",
+            kafka_bootstrap_servers=servers.to_kafka.address,
+            sessionize_base_url=double.base_url,
+            data_dir=str(folder / "data"),
+            **{name: str(value) for name, value in (quick | settings).items()},
+        )
+        await _migrate(env)
+        commands = {
+            f"{role}-{number}": [*_program(fault), role] for role in ROLES for number in range(each)
+        }
+        async with members(commands, env, folder) as started:
+            yield Stack(**vars(servers), recorder=recorder, double=double, members=started)
+
+
+def _program(fault: str | None) -> Sequence[str]:
+    if fault is None:
+        return COMMAND
+    return sys.executable, "-m", "tests.support.chaos.faulty", fault
+
+
+async def made_anew(servers: Servers) -> None:
+    """An empty database, and no topic and no group: nothing of an earlier stack is left."""
+    connection = await asyncpg.connect(servers.database.url.replace("/spreaview", "/postgres"))
+    try:
+        await connection.execute("DROP DATABASE spreaview WITH (FORCE)")
+        await connection.execute("CREATE DATABASE spreaview")
+    finally:
+        await connection.close()
+    async with asyncio.timeout(_CLEAN_SECONDS):
+        while not await asyncio.to_thread(_cleaned, servers.kafka.address):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+def _cleaned(address: str) -> bool:
+    """Delete every topic and group that can be; whether there was none left."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    topics = [name for name in admin.list_topics(timeout=10).topics if name[:2] != "__"]
+    groups = [group.group_id for group in admin.list_consumer_groups().result(10).valid]
+    deleted = [*admin.delete_topics(topics).values()] if topics else []
+    deleted += [*admin.delete_consumer_groups(groups).values()] if groups else []
+    for future in deleted:
+        with suppress(KafkaException):  # its members are missed after a while
+            future.result(10)
+    return not deleted
+
+
+async def _migrate(env: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "migrate",
+        env=env,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
