@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test check chaos format lint types floors contracts bench requirements clean
+.PHONY: help setup demo test check chaos outages format lint types floors contracts bench requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ check: lint types floors test ## all that CI checks
 chaos: $(STAMP) ## long runs of seeded faults (CHAOS="--seed 7 --faults 300" chooses)
 	$(BIN)/python -m tests.acceptance.chaos $(CHAOS)
 
+outages: $(STAMP) ## PostgreSQL, then Kafka, down for two minutes under load
+	$(BIN)/python -m tests.acceptance.outages
+
 lint: $(STAMP) ## formatting and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -48,9 +51,10 @@ format: $(STAMP) ## format the code
 contracts: $(STAMP) ## write the JSON Schemas and golden examples again
 	$(BIN)/python -m contracts.publish
 
-bench: $(STAMP) ## measure: the codec, the log
+bench: $(STAMP) ## measure: the codec, the log, what one hanging event costs
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.log
+	$(BIN)/python -m tests.benchmarks.hanging
 
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt

@@ -36,6 +36,12 @@ class Member:
         self._asked = False
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None while it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
     async def open(self) -> None:
         """Start it, and keep it running from now on."""
         await self._start()
