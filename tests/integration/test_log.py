@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -239,3 +240,18 @@ async def test_a_writer_that_stands_still_under_the_lock_is_thrown_out(
     async with asyncio.timeout(30):
         await log.append(uuid4(), 0, new(STARTED))
     stuck.terminate()
+
+
+async def test_a_page_of_long_events_ends_early(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a reader holds little in memory, and still gets on, one event at a time."""
+    monkeypatch.setattr("eventstore.log.PAGE_BYTES", 1000)
+    long = "".join(str(uuid4()) for _ in range(100))  # does not compress to less than that
+    events = [NewEvent(uuid4(), replace(ROOM, name=long)) for _ in range(5)]
+    await log.append(uuid4(), 0, events)
+    after, pages = 0, []
+    while page := await log.read_all(after):
+        pages.append(len(page))
+        after = page[-1].position
+    assert pages == [1] * 5
