@@ -1,0 +1,1 @@
+"""Audit: the log's past, told, explained, compared, proven and replayed."""
