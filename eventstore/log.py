@@ -190,6 +190,40 @@ async def read_streams(
         limit *= 4
 
 
+async def read_outcomes(
+    connection: AsyncConnection, after: int, *, limit: int, max_bytes: int = PAGE_BYTES
+) -> list[Recorded]:
+    """The next events of the whole log beyond a position, in order: whole outcomes only.
+
+    About `limit` events or `max_bytes` as stored, more only if a single outcome is larger. The
+    last one's position is the next `after`. Empty when nothing lies beyond.
+    """
+    seen = -1
+    while True:
+        found = await connection.execute(
+            statements.READ_ALL, {"after": after, "limit": limit, "bytes": max_bytes}
+        )
+        rows = [Recorded(*row) for row in found]
+        whole = _whole_prefix(rows)
+        if whole or len(rows) == seen:  # more was asked for and is not there: this is the end
+            return rows[:whole] if whole else rows
+        seen, limit, max_bytes = len(rows), limit * 4, max_bytes * 4
+
+
+def _whole_prefix(rows: Sequence[Recorded]) -> int:
+    """How many rows there are up to the last at which no stream is within an outcome."""
+    within: set[UUID] = set()
+    whole = 0
+    for number, row in enumerate(rows, start=1):
+        if row.type in CUT_TYPES:
+            within.discard(row.stream_id)
+        else:
+            within.add(row.stream_id)
+        if not within:
+            whole = number
+    return whole
+
+
 def _whole_outcomes(rows: Sequence[Recorded]) -> list[Recorded]:
     """The rows without each stream's events after its last cut."""
     last_cut = {row.stream_id: row.version for row in rows if row.type in CUT_TYPES}

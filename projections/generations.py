@@ -1,10 +1,16 @@
 """Generations: each is a schema with one copy of the read models; the views show the live one."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
 from importlib.resources import files
+from typing import NamedTuple
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from projections import statements
+from projections import registry, statements
+from projections.version import CODE_VERSION
 
 
 class NoGenerationError(Exception):
@@ -14,35 +20,74 @@ class NoGenerationError(Exception):
         super().__init__("there are no read models yet; run: spreaview-sync migrate")
 
 
+class GenerationsError(Exception):
+    """Why nothing was done to the generations, and what to do about it, as the user is told."""
+
+
+class Generation(NamedTuple):
+    """A row of the registry."""
+
+    number: int
+    schema: str
+    live: bool
+    code_version: str | None
+    created_at: datetime
+    position: int
+    """How far a rebuild has read the log; projectors do not move it."""
+    filled_at: datetime | None
+    switched_at: datetime | None
+    """When it last became live."""
+
+    @property
+    def state(self) -> str:
+        """`filling`, `filled` (never live yet), `live` or `old`."""
+        if self.live:
+            return "live"
+        if self.filled_at is None:
+            return "filling"
+        return "filled" if self.switched_at is None else "old"
+
+
 async def prepare(engine: AsyncEngine) -> None:
     """Make the first generation and the views if there are none. Safe to call at once twice."""
     async with engine.begin() as connection:
-        await connection.execute(statements.PREPARE_LOCK)
-        for statement in statements.CREATE_REGISTRY:
+        await connection.execute(registry.PREPARE_LOCK)
+        for statement in registry.CREATE_REGISTRY:
             await connection.execute(statement)
         if (await connection.execute(statements.LIVE_SCHEMA)).one_or_none() is None:
-            await _create(connection, number=1, live=True)
+            await create(connection, number=1, live=True, code_version=CODE_VERSION)
 
 
-async def _create(connection: AsyncConnection, *, number: int, live: bool) -> None:
+async def create(
+    connection: AsyncConnection, *, number: int, live: bool, code_version: str
+) -> Generation:
+    """Make the tables of a generation; those of a live one have their indexes and the views."""
     schema = f"spreaview_g{number}"
     await connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     await connection.execute(
-        statements.INSERT_GENERATION, {"number": number, "schema": schema, "live": live}
+        registry.INSERT_GENERATION,
+        {"number": number, "schema": schema, "live": live, "code_version": code_version},
     )
-    await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
-    await _run(connection, "tables.sql")
+    await enter(connection, schema)
+    await run_script(connection, "tables.sql")
     if live:
-        await _run(connection, "views.sql")
+        await run_script(connection, "indexes.sql")
+        await run_script(connection, "views.sql")
+    return await hold(connection, number)
 
 
-async def _run(connection: AsyncConnection, script: str) -> None:
+async def run_script(connection: AsyncConnection, script: str) -> None:
     """Run a script of several statements, which only the driver itself takes."""
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     if driver is None:
         raise RuntimeError("the connection is closed")
     await driver.execute(files("projections").joinpath("sql", script).read_text("utf-8"))
+
+
+async def enter(connection: AsyncConnection, schema: str) -> None:
+    """Make a generation's tables those of the rest of this transaction."""
+    await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
 
 
 async def enter_live(connection: AsyncConnection) -> None:
@@ -57,4 +102,60 @@ async def enter_live(connection: AsyncConnection) -> None:
     schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
     if schema is None:
         raise NoGenerationError
-    await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
+    await enter(connection, schema)
+
+
+async def generations(connection: AsyncConnection) -> list[Generation]:
+    """All, by number."""
+    return [Generation(*row) for row in await connection.execute(registry.GENERATIONS)]
+
+
+async def live_generation(connection: AsyncConnection) -> Generation:
+    """The one that the views show. Raises `NoGenerationError`."""
+    for generation in await generations(connection):
+        if generation.live:
+            return generation
+    raise NoGenerationError
+
+
+async def hold(connection: AsyncConnection, number: int) -> Generation:
+    """A generation as it is until this transaction ends."""
+    row = (await connection.execute(registry.HOLD_GENERATION, {"number": number})).one()
+    return Generation(*row)
+
+
+async def drop(connection: AsyncConnection, generation: Generation) -> None:
+    """Drop a generation with its rows, within the caller's transaction.
+
+    Raises:
+        GenerationsError: it is the live one.
+    """
+    forgotten = await connection.execute(registry.FORGET_GENERATION, {"number": generation.number})
+    if forgotten.rowcount != 1:
+        raise GenerationsError(f"generation {generation.number} is live and is not dropped")
+    # Not by CASCADE: were a public view to show one of the tables, that must fail.
+    found = await connection.execute(registry.TABLES, {"schema": generation.schema})
+    tables = [f'{generation.schema}."{row.relname}"' for row in found]
+    if tables:
+        await connection.execute(text(f"DROP TABLE {', '.join(tables)}"))
+    await connection.execute(text(f"DROP SCHEMA {generation.schema}"))
+
+
+@asynccontextmanager
+async def upkeep_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Be the only one to rebuild, roll back or drop, until the block ends or the process does.
+
+    Raises:
+        GenerationsError: another one is at it.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not (await connection.execute(registry.TRY_UPKEEP_LOCK)).scalar_one():
+            raise GenerationsError(
+                "another rebuild, rollback or drop is running. Wait until it has ended, then run "
+                "this again; spreaview-sync projections generations shows how far it is."
+            )
+        try:
+            yield
+        finally:
+            await connection.invalidate()  # the lock ends with its session

@@ -98,7 +98,7 @@ class Projector:
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
                 return
-            logger.warning("a batch is applied stream by stream after: %s", _in_words(error))
+            logger.warning("a batch is applied stream by stream after: %s", in_words(error))
             for stream_id in stream_ids:
                 await self.catch_up([stream_id])
 
@@ -151,7 +151,7 @@ class Projector:
                 await self._stop(stream.stream_id, AheadOfTheLogError(stream))
 
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
-        logger.error("stream %s is stopped: %s", stream_id, _in_words(error))
+        logger.error("stream %s is stopped: %s", stream_id, in_words(error))
 
         async def record() -> None:
             async with self._engine.begin() as connection:
@@ -160,7 +160,7 @@ class Projector:
                     upkeep.STOP_STREAM,
                     {
                         "stream_id": stream_id,
-                        "error": _in_words(error),
+                        "error": in_words(error),
                         "code_version": self._code_version,
                     },
                 )
@@ -189,7 +189,7 @@ async def apply_next(
     return True
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """What went wrong, without the rows that it went wrong with: they may be personal."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return f"{type(error).__name__}: {cause}"[:_LONGEST_ERROR]

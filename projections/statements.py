@@ -10,30 +10,7 @@ SHARE_GENERATION = text("SELECT pg_advisory_xact_lock_shared(:key)").bindparams(
     key=0x5350_5245_4156_0010
 )
 
-PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
-
-CREATE_REGISTRY = (
-    text("CREATE SCHEMA IF NOT EXISTS projections"),
-    text("""
-        CREATE TABLE IF NOT EXISTS projections.generations (
-            number     integer PRIMARY KEY,
-            schema     text NOT NULL UNIQUE,
-            live       boolean NOT NULL,
-            created_at timestamptz NOT NULL DEFAULT now()
-        )
-    """),
-    text("""
-        CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live
-        ON projections.generations (live) WHERE live
-    """),
-    text("CREATE SCHEMA IF NOT EXISTS spreaview"),
-)
-
 LIVE_SCHEMA = text("SELECT schema FROM projections.generations WHERE live")
-
-INSERT_GENERATION = text("""
-    INSERT INTO projections.generations (number, schema, live) VALUES (:number, :schema, :live)
-""")
 
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 

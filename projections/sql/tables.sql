@@ -32,7 +32,6 @@ CREATE TABLE sync_runs (
     retryable          boolean,
     position           bigint NOT NULL
 ) WITH (fillfactor = 80);
-CREATE INDEX ON sync_runs (spreaview_event_id, position);
 
 CREATE TABLE rooms (
     spreaview_event_id uuid NOT NULL,
@@ -62,7 +61,6 @@ CREATE TABLE event_speakers (
     position           bigint NOT NULL,
     PRIMARY KEY (spreaview_event_id, speaker_id)
 );
-CREATE INDEX ON event_speakers (organization_id, speaker_id);
 
 CREATE TABLE sessions (
     spreaview_event_id uuid NOT NULL,
@@ -82,7 +80,6 @@ CREATE TABLE sessions (
     position           bigint NOT NULL,
     PRIMARY KEY (spreaview_event_id, session_id)
 );
-CREATE INDEX ON sessions (session_code);
 
 CREATE TABLE session_speakers (
     spreaview_event_id uuid NOT NULL,
@@ -91,7 +88,6 @@ CREATE TABLE session_speakers (
     ordinal            integer NOT NULL,  -- counts from 1 in the order of display
     PRIMARY KEY (spreaview_event_id, session_id, speaker_id)
 );
-CREATE INDEX ON session_speakers (speaker_id);
 
 CREATE TABLE skipped_sessions (
     spreaview_event_id uuid NOT NULL,

@@ -1,0 +1,178 @@
+"""Filling a generation that is not live: the log in big pages, in the order of positions.
+
+Nobody reads such a generation and only one process writes it, so there are no row locks; each page
+is one transaction with the position that it reaches, and a process that was killed goes on there.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.events import CUT_TYPES
+from eventstore.log import read_outcomes
+from eventstore.model import Recorded
+from eventstore.outage import is_database_outage
+from projections import registry, statements, upkeep
+from projections.changes import project
+from projections.generations import Generation, GenerationsError, enter
+from projections.projector import in_words
+from projections.version import CODE_VERSION
+from projections.write import write
+
+FILL_PAGE = 10_000
+"""Events per transaction."""
+
+FILL_BYTES = 16 * 1024 * 1024
+"""As stored: bounds the memory where events are long."""
+
+
+class Filled(NamedTuple):
+    """How far the filling of a generation is."""
+
+    position: int
+    head: int
+    """Of the log, as seen when this filling began."""
+    events: int
+    """Read since this filling began."""
+    seconds: float
+    """Since this filling began."""
+    remaining: float | None
+    """Seconds, as the pace so far would have it; None before the first page."""
+
+
+Report = Callable[[Filled], None]
+
+
+class TakenOverError(GenerationsError):
+    """Another process has moved this generation: ours had lost its connection."""
+
+    def __init__(self, generation: Generation) -> None:
+        super().__init__(
+            f"generation {generation.number} is being filled by another process, or was dropped. "
+            "See spreaview-sync projections generations"
+        )
+
+
+async def fill(engine: AsyncEngine, generation: Generation, head: int, report: Report) -> int:
+    """Apply all that the log has beyond the generation's position; the position reached.
+
+    The next page is read while one is written. Ends when nothing is left to read.
+    """
+    began, start, after, events = time.monotonic(), generation.position, generation.position, 0
+    reading = asyncio.create_task(_read(engine, after))
+    try:
+        while page := await reading:
+            reading = asyncio.create_task(_read(engine, page[-1].position))
+            async with engine.begin() as connection:
+                await connection.execute(registry.COMMIT_EARLY)
+                after = await apply_page(connection, generation, after, page)
+            events += len(page)
+            seconds = time.monotonic() - began
+            left = max(0, head - after) * seconds / max(1, after - start)
+            report(Filled(after, max(head, after), events, seconds, left))
+    finally:
+        reading.cancel()
+    return after
+
+
+async def _read(engine: AsyncEngine, after: int) -> list[Recorded]:
+    async with engine.connect() as connection:
+        return await read_outcomes(connection, after, limit=FILL_PAGE, max_bytes=FILL_BYTES)
+
+
+async def apply_page(
+    connection: AsyncConnection, generation: Generation, after: int, page: Sequence[Recorded]
+) -> int:
+    """Apply whole outcomes to a generation that stands at position `after`; where it stands now.
+
+    What a stream has already is passed over. An outcome that cannot be applied stops its stream
+    only, before that outcome, recorded with the error, as a projector does it.
+
+    Raises:
+        TakenOverError: the generation does not stand there, or is live.
+    """
+    position = page[-1].position
+    moved = await connection.execute(
+        registry.ADVANCE,
+        {"number": generation.number, "before": after, "position": position},
+    )
+    if moved.rowcount != 1:
+        raise TakenOverError(generation)
+    await enter(connection, generation.schema)
+    streams = {"stream_ids": sorted({event.stream_id for event in page})}
+    await connection.execute(statements.CREATE_PROGRESS, streams)
+    found = await connection.execute(registry.PROGRESS_OF, streams)
+    goes_on = {row.spreaview_event_id: row.version for row in found if not row.stopped}
+    fresh = [
+        event
+        for event in page
+        if event.stream_id in goes_on and event.version > goes_on[event.stream_id]
+    ]
+    if fresh:
+        await _apply(connection, fresh)
+    return position
+
+
+async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> bool:
+    """Apply events, in ever smaller parts if they cannot be; whether all of them were."""
+    try:
+        async with connection.begin_nested():
+            await _write(connection, events)
+    except Exception as error:
+        if is_database_outage(error):
+            raise
+        failed = error
+    else:
+        return True
+    by_stream: dict[UUID, list[Recorded]] = {}
+    for event in events:
+        by_stream.setdefault(event.stream_id, []).append(event)
+    if len(by_stream) > 1:
+        streams = list(by_stream.values())
+        half = len(streams) // 2
+        for part in (streams[:half], streams[half:]):
+            await _apply(connection, [event for stream in part for event in stream])
+        return False
+    outcomes = _outcomes(events)
+    if len(outcomes) > 1:
+        for outcome in outcomes:
+            if not await _apply(connection, outcome):
+                return False
+        return True
+    await connection.execute(
+        upkeep.STOP_STREAM,
+        {
+            "stream_id": events[0].stream_id,
+            "error": in_words(failed),
+            "code_version": CODE_VERSION,
+        },
+    )
+    return False
+
+
+def _outcomes(events: Sequence[Recorded]) -> list[list[Recorded]]:
+    """One stream's events, outcome by outcome."""
+    parts: list[list[Recorded]] = [[]]
+    for event in events:
+        parts[-1].append(event)
+        if event.type in CUT_TYPES:
+            parts.append([])
+    return [part for part in parts if part]
+
+
+async def _write(connection: AsyncConnection, events: Sequence[Recorded]) -> None:
+    changes = project(events)
+    erased = [event.data for event in events if event.type == "SpeakerErased"]
+    if erased:
+        await connection.execute(
+            registry.ERASE_SPEAKERS,
+            {
+                "event_ids": [data["spreaview_event_id"] for data in erased],
+                "speaker_ids": [data["speaker_id"] for data in erased],
+            },
+        )
+    await write(connection, changes)
