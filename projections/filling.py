@@ -36,12 +36,14 @@ class Filled(NamedTuple):
     position: int
     head: int
     """Of the log, as seen when this filling began."""
+    page: int
+    """Events of this page."""
     events: int
     """Read since this filling began."""
     seconds: float
     """Since this filling began."""
-    remaining: float | None
-    """Seconds, as the pace so far would have it; None before the first page."""
+    remaining: float
+    """Seconds, as the pace so far would have it."""
 
 
 Report = Callable[[Filled], None]
@@ -73,7 +75,7 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
             events += len(page)
             seconds = time.monotonic() - began
             left = max(0, head - after) * seconds / max(1, after - start)
-            report(Filled(after, max(head, after), events, seconds, left))
+            report(Filled(after, max(head, after), len(page), events, seconds, left))
     finally:
         reading.cancel()
     return after

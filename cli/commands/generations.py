@@ -1,0 +1,202 @@
+"""`projections rebuild`, `rollback`, `generations` and `drop`."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.connections import database
+from cli.filling import Told, telling
+from cli.runfile import resolve_database
+from cli.settings import Settings
+from eventstore.outage import is_database_outage
+from projections.generations import GenerationsError, NoGenerationError
+from projections.parity import Parity
+from projections.rebuild import (
+    Rebuilt,
+    Shown,
+    drop_generations,
+    rebuild,
+    rollback,
+    shown_generations,
+)
+
+
+async def run_rebuild(
+    settings: Settings, *, keep: int | None, accept_stopped: bool, as_json: bool
+) -> int:
+    """Rebuild and switch; 0, or 1 if another one is at it or the switch was not possible."""
+
+    async def work(engine: AsyncEngine) -> None:
+        with telling(as_json=as_json) as told:
+            done = await rebuild(
+                engine, report=told.report, say=told.say, keep=keep, accept_stopped=accept_stopped
+            )
+        _tell(done, told)
+
+    return await _on_generations(settings, work)
+
+
+async def run_rollback(settings: Settings, *, accept_stopped: bool, as_json: bool) -> int:
+    """Make the generation that was live before live again; 0, or 1 as `run_rebuild`."""
+
+    async def work(engine: AsyncEngine) -> None:
+        with telling(as_json=as_json) as told:
+            done = await rollback(
+                engine, report=told.report, say=told.say, accept_stopped=accept_stopped
+            )
+        _tell(done, told)
+
+    return await _on_generations(settings, work)
+
+
+async def list_generations(settings: Settings, *, as_json: bool) -> int:
+    """Print every generation; 0."""
+
+    async def work(engine: AsyncEngine) -> None:
+        shown = await shown_generations(engine)
+        if as_json:
+            print(json.dumps([_row(each) for each in shown], default=str))
+            return
+        names = ("number", "schema", "state", "code", "created", "switched at", "rows", "size")
+        table = Table(*names, box=None, pad_edge=False)
+        for each in shown:
+            row = _row(each)
+            told = (row[name] for name in ("number", "schema", "state", "code_version"))
+            times = (each.generation.created_at, each.generation.switched_at)
+            table.add_row(
+                *(str(value) for value in told),
+                *(f"{time:%Y-%m-%d %H:%M:%S}" if time else "never" for time in times),
+                f"{each.rows:,}",
+                f"{each.size / 2**20:,.1f} MiB",
+            )
+        Console(highlight=False, soft_wrap=True).print(table)
+
+    return await _on_generations(settings, work)
+
+
+async def run_drop(settings: Settings, number: int | None, *, as_json: bool) -> int:
+    """Drop a generation, all old ones if none is named; 0, or 1 if that is not possible."""
+
+    async def work(engine: AsyncEngine) -> None:
+        dropped = await drop_generations(engine, number)
+        if as_json:
+            print(json.dumps({"dropped": dropped}))
+        else:
+            print(f"dropped: {', '.join(map(str, dropped))}" if dropped else "Nothing to drop.")
+
+    return await _on_generations(settings, work)
+
+
+async def _on_generations(
+    settings: Settings, work: Callable[[AsyncEngine], Awaitable[None]]
+) -> int:
+    try:
+        async with database(resolve_database(settings), pool_size=4) as engine:
+            await work(engine)
+    except (GenerationsError, NoGenerationError) as error:
+        print(f"spreaview-sync: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_database_outage(error):
+            raise
+        print(
+            f"spreaview-sync: the database does not answer: {error}\nRemedy: run the same command "
+            "again when it does; a rebuild goes on where it was.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _row(shown: Shown) -> dict[str, object]:
+    generation = shown.generation
+    return {
+        **generation._asdict(),
+        "state": generation.state,
+        "rows": shown.rows,
+        "size_bytes": shown.size,
+    }
+
+
+def _tell(done: Rebuilt, told: Told) -> None:
+    if told.as_json:
+        told.line(
+            done="switched",
+            live=done.live.number,
+            before=done.before.number,
+            events=done.events,
+            seconds=round(done.seconds, 3),
+            parity=_parity(done.parity) if done.parity else None,
+            stopped=[stream._asdict() for stream in done.stopped],
+            dropped=list(done.dropped),
+        )
+        return
+    print(
+        f"generation {done.live.number} is live ({done.live.schema}, by code "
+        f"{done.live.code_version}); before: {done.before.number}"
+    )
+    pace = done.events / done.seconds if done.seconds else 0.0
+    print(f"{done.events:,} events in {done.seconds:.1f} s: {pace:,.0f} events/s")
+    if done.parity:
+        _show_parity(done, done.parity)
+    for stream in done.stopped:
+        print(
+            f"stopped: {stream.stream_id} after version {stream.version}: {stream.error}\n"
+            f"  next: spreaview-sync projections retry {stream.stream_id}"
+        )
+    if done.dropped:
+        print(f"dropped: {', '.join(map(str, done.dropped))}")
+    else:
+        print("back to the one before: spreaview-sync projections rollback")
+
+
+def _show_parity(done: Rebuilt, parity: Parity) -> None:
+    rows = sum(table.rows[1] for table in parity.tables)
+    same_code = done.before.code_version == done.live.code_version
+    code = "by the same code" if same_code else f"by other code ({done.before.code_version})"
+    verdict = ("equal" if parity.equal else "UNEQUAL") if parity.streams else "nothing to compare"
+    left_out = f"; {parity.not_compared} streams stood elsewhere" if parity.not_compared else ""
+    print(
+        f"parity with generation {done.before.number}, {code}: {verdict}; {rows:,} rows of "
+        f"{parity.streams:,} streams compared{left_out}"
+    )
+    for name in parity.tables_not_compared:
+        print(f"  {name}: in one generation only")
+    for table in parity.tables:
+        if table.equal:
+            continue
+        print(
+            f"  {table.table}: {table.added} rows more, {table.removed} rows fewer, "
+            f"{table.changed} rows differ"
+        )
+        for row in table.first:
+            key = " ".join(str(value) for value in row.key.values())
+            fields = "; ".join(
+                f"{name}: {old!r} → {new!r}" for name, (old, new) in row.fields.items()
+            )
+            print(f"    {row.kind} {key}{': ' if fields else ''}{fields}")
+
+
+def _parity(parity: Parity) -> dict[str, object]:
+    return {
+        "equal": parity.equal,
+        "streams": parity.streams,
+        "streams_not_compared": parity.not_compared,
+        "tables_not_compared": list(parity.tables_not_compared),
+        "tables": [
+            {
+                "table": table.table,
+                "rows": {"old": table.rows[0], "new": table.rows[1]},
+                "equal": table.equal,
+                "added": table.added,
+                "removed": table.removed,
+                "changed": table.changed,
+                "first": [row._asdict() for row in table.first],
+            }
+            for table in parity.tables
+        ],
+    }

@@ -1,0 +1,199 @@
+"""Parity: whether two generations have the same rows, proved by hashes that PostgreSQL computes.
+
+Only streams that stand at the same version in both, and go on in both, can be compared; both are
+seen in one snapshot. What is read from one log by the same code has the same rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from projections import registry
+from projections.generations import Generation
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "event_speakers": ("spreaview_event_id", "speaker_id"),
+    "rooms": ("spreaview_event_id", "room_id"),
+    "session_speakers": ("spreaview_event_id", "session_id", "speaker_id"),
+    "sessions": ("spreaview_event_id", "session_id"),
+    "skipped_sessions": ("spreaview_event_id", "sessionize_id"),
+    "stream_progress": ("spreaview_event_id",),
+    "sync_runs": ("spreaview_event_id", "sync_id"),
+}
+"""By table: what tells its rows apart. A table that is not here is not compared, and named."""
+
+_PERSONAL = frozenset(
+    {"first_name", "last_name", "full_name", "tag_line", "bio", "profile_picture", "links",
+     "requested_by"}
+)  # fmt: skip
+_HIDDEN = "(personal)"
+_PREPARE = "SET LOCAL work_mem = '64MB'"
+
+_SAME = """
+    CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
+    SELECT spreaview_event_id
+    FROM {old}.stream_progress o JOIN {new}.stream_progress n USING (spreaview_event_id, version)
+    WHERE o.error IS NULL AND n.error IS NULL
+"""
+
+# Two sums of independent 64-bit hashes: the order of the rows does not matter, how often does.
+_HASH = """
+    SELECT count(*), coalesce(sum(hashtextextended(t::text, 1)::numeric), 0),
+           coalesce(sum(hashtextextended(t::text, 2)::numeric), 0)
+    FROM {schema}.{table} t WHERE EXISTS (
+        SELECT FROM pg_temp.compared c WHERE c.spreaview_event_id = t.spreaview_event_id)
+"""
+
+_DIFFERENT = """
+    WITH o AS (SELECT {keys}, to_jsonb(t) AS row FROM {old}.{table} t
+               JOIN pg_temp.compared USING (spreaview_event_id)),
+         n AS (SELECT {keys}, to_jsonb(t) AS row FROM {new}.{table} t
+               JOIN pg_temp.compared USING (spreaview_event_id))
+    SELECT o.row::text AS old, n.row::text AS new,
+           count(*) FILTER (WHERE o.row IS NULL) OVER () AS added,
+           count(*) FILTER (WHERE n.row IS NULL) OVER () AS removed,
+           count(*) OVER () AS different
+    FROM o FULL JOIN n USING ({keys})
+    WHERE o.row IS DISTINCT FROM n.row
+    ORDER BY {keys}
+    LIMIT {limit}
+"""
+
+
+class Difference(NamedTuple):
+    """One row that differs; personal values are not told."""
+
+    key: Mapping[str, object]
+    kind: str
+    """`added`, `removed` or `changed`."""
+    fields: Mapping[str, tuple[object, object]]
+    """Of a changed row: old and new value by column; a column that one side lacks is null."""
+
+
+@dataclass(frozen=True)
+class TableParity:
+    """One table in both generations."""
+
+    table: str
+    rows: tuple[int, int]
+    """Compared: in the old, in the new."""
+    equal: bool
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    first: Sequence[Difference] = ()
+    """At most as many as were asked for."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a comparison of two generations came to."""
+
+    streams: int
+    """Compared."""
+    not_compared: int
+    """Streams that stand at different versions, or have stopped."""
+    tables: Sequence[TableParity]
+    tables_not_compared: Sequence[str]
+    """They are in one generation only, or their keys are not known."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether every row compared is equal in every column."""
+        return all(table.equal for table in self.tables) and not self.tables_not_compared
+
+
+async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, first: int) -> Parity:
+    """Compare all rows of two generations; tell the `first` differences of each table."""
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        async with connection.begin():
+            await connection.execute(text(_PREPARE))
+            await connection.execute(text(_SAME.format(old=old.schema, new=new.schema)))
+            await connection.execute(text("ANALYZE pg_temp.compared"))
+            found = await connection.execute(text("SELECT count(*) FROM pg_temp.compared"))
+            streams = int(found.scalar_one())
+            found = await connection.execute(
+                text(
+                    f"SELECT count(*) FROM {old.schema}.stream_progress "  # noqa: S608 (our names)
+                    f"FULL JOIN {new.schema}.stream_progress USING (spreaview_event_id)"
+                )
+            )
+            everything = int(found.scalar_one())
+            columns = [await _columns(connection, g.schema) for g in (old, new)]
+            common = sorted(set(columns[0]) & set(columns[1]) & set(KEYS))
+            tables = [
+                await _compare_table(
+                    connection, table, old, new, columns[0][table] == columns[1][table], first
+                )
+                for table in common
+            ]
+    left_out = sorted((set(columns[0]) | set(columns[1])) - set(common))
+    return Parity(streams, everything - streams, tables, left_out)
+
+
+async def _columns(connection: AsyncConnection, schema: str) -> dict[str, list[tuple[str, str]]]:
+    columns: dict[str, list[tuple[str, str]]] = {}
+    for row in await connection.execute(registry.COLUMNS, {"schema": schema}):
+        columns.setdefault(row.relname, []).append((row.attname, row.type))
+    return columns
+
+
+async def _compare_table(
+    connection: AsyncConnection,
+    table: str,
+    old: Generation,
+    new: Generation,
+    same_columns: bool,
+    first: int,
+) -> TableParity:
+    hashes = [
+        tuple((await connection.execute(text(_HASH.format(schema=g.schema, table=table)))).one())
+        for g in (old, new)
+    ]
+    rows = (int(hashes[0][0]), int(hashes[1][0]))
+    if same_columns and hashes[0] == hashes[1]:
+        return TableParity(table, rows, equal=True)
+    keys = KEYS[table]
+    found = await connection.execute(
+        text(
+            _DIFFERENT.format(
+                old=old.schema,
+                new=new.schema,
+                table=table,
+                keys=", ".join(keys),
+                limit=max(1, first),
+            )
+        )
+    )
+    different = found.all()
+    if not different:
+        return TableParity(table, rows, equal=True)
+    head = different[0]
+    return TableParity(
+        table,
+        rows,
+        equal=False,
+        added=head.added,
+        removed=head.removed,
+        changed=head.different - head.added - head.removed,
+        first=[_difference(keys, row.old, row.new) for row in different[:first]],
+    )
+
+
+def _difference(keys: Sequence[str], old: str | None, new: str | None) -> Difference:
+    before = msgspec.json.decode(old, type=dict[str, object]) if old else {}
+    after = msgspec.json.decode(new, type=dict[str, object]) if new else {}
+    key = {name: (before or after)[name] for name in keys}
+    if not (before and after):
+        return Difference(key, "removed" if before else "added", {})
+    fields = {
+        name: (_HIDDEN, _HIDDEN) if name in _PERSONAL else (before.get(name), after.get(name))
+        for name in [*before, *(name for name in after if name not in before)]
+        if name not in before or name not in after or before[name] != after[name]
+    }
+    return Difference(key, "changed", fields)
