@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from asyncpg import LockNotAvailableError
-from asyncpg.exceptions import DeadlockDetectedError
+from asyncpg import DeadlockDetectedError, LockNotAvailableError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -103,7 +102,7 @@ async def switch(
             return await _try_switch(engine, number, accept_stopped=accept_stopped)
         except _TooFarBehindError:
             continue
-        except DBAPIError as error:
+        except (DBAPIError, PostgresError) as error:
             if not _is_lock_trouble(error):
                 raise
         await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
@@ -164,6 +163,7 @@ async def stopped_in(
     ]
 
 
-def _is_lock_trouble(error: DBAPIError) -> bool:
-    code = getattr(error.orig, "sqlstate", None)
+def _is_lock_trouble(error: DBAPIError | PostgresError) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error  # a script's is the driver's
+    code = getattr(cause, "sqlstate", None)
     return code in (LockNotAvailableError.sqlstate, DeadlockDetectedError.sqlstate)

@@ -3,9 +3,8 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
@@ -61,19 +60,15 @@ async def list_generations(settings: Settings, *, as_json: bool) -> int:
         if as_json:
             print(json.dumps([_row(each) for each in shown], default=str))
             return
-        names = ("number", "schema", "state", "code", "created", "switched at", "rows", "size")
-        table = Table(*names, box=None, pad_edge=False)
-        for each in shown:
-            row = _row(each)
-            told = (row[name] for name in ("number", "schema", "state", "code_version"))
-            times = (each.generation.created_at, each.generation.switched_at)
-            table.add_row(
-                *(str(value) for value in told),
-                *(f"{time:%Y-%m-%d %H:%M:%S}" if time else "never" for time in times),
-                f"{each.rows:,}",
-                f"{each.size / 2**20:,.1f} MiB",
+        print(
+            "number  state    code          created              switched at                rows  size"
+        )
+        for generation, rows, size in shown:
+            print(
+                f"{generation.number:<6}  {generation.state:<7}  "
+                f"{generation.code_version or '?':<12}  {generation.created_at:%Y-%m-%d %H:%M:%S}  "
+                f"{_when(generation.switched_at):<19}  {rows:>10,}  {size / 2**20:,.1f} MiB"
             )
-        Console(highlight=False, soft_wrap=True).print(table)
 
     return await _on_generations(settings, work)
 
@@ -110,6 +105,10 @@ async def _on_generations(
         )
         return 1
     return 0
+
+
+def _when(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time else "never"
 
 
 def _row(shown: Shown) -> dict[str, object]:
