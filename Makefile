@@ -51,10 +51,11 @@ format: $(STAMP) ## format the code
 contracts: $(STAMP) ## write the JSON Schemas and golden examples again
 	$(BIN)/python -m contracts.publish
 
-bench: $(STAMP) ## measure: the codec, the log, what one hanging event costs
+bench: $(STAMP) ## measure: the codec, the log, a rebuild, what one hanging event costs
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.log
 	$(BIN)/python -m tests.benchmarks.hanging
+	$(BIN)/python -m tests.benchmarks.rebuild
 
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt

@@ -60,15 +60,19 @@ class TakenOverError(GenerationsError):
 
 
 async def fill(engine: AsyncEngine, generation: Generation, head: int, report: Report) -> int:
-    """Apply all that the log has beyond the generation's position; the position reached.
+    """Apply the log beyond the generation's position, up to `head` at least; the position reached.
 
-    The next page is read while one is written. Ends when nothing is left to read.
+    The next page is read while one is written. What is appended meanwhile is not chased after: who
+    appends all the time would keep it from ending.
     """
     began, start, after, events = time.monotonic(), generation.position, generation.position, 0
+    if after >= head:
+        return after
     reading = asyncio.create_task(_read(engine, after))
     try:
-        while page := await reading:
-            reading = asyncio.create_task(_read(engine, page[-1].position))
+        while after < head and (page := await reading):
+            if page[-1].position < head:
+                reading = asyncio.create_task(_read(engine, page[-1].position))
             async with engine.begin() as connection:
                 await connection.execute(registry.COMMIT_EARLY)
                 after = await apply_page(connection, generation, after, page)
@@ -77,7 +81,9 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
             left = max(0, head - after) * seconds / max(1, after - start)
             report(Filled(after, max(head, after), len(page), events, seconds, left))
     finally:
-        reading.cancel()
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait([reading])
     return after
 
 

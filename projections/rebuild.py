@@ -91,7 +91,7 @@ async def rebuild(
         await _analyze(engine, target)
         async with engine.begin() as connection:
             target = await hold(connection, target.number)
-        await fill(engine, target, head, counted)
+        await fill(engine, target, await EventLog(engine).head(), counted)
         say(f"compares generation {target.number} with generation {before.number}")
         parity = await compare(engine, before, target, first=FIRST_DIFFERENCES)
         stopped = await switch(engine, target.number, accept_stopped=accept_stopped, report=counted)

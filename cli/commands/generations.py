@@ -61,7 +61,8 @@ async def list_generations(settings: Settings, *, as_json: bool) -> int:
             print(json.dumps([_row(each) for each in shown], default=str))
             return
         print(
-            "number  state    code          created              switched at                rows  size"
+            "number  state    code          created              switched at        "
+            "        rows  size"
         )
         for generation, rows, size in shown:
             print(

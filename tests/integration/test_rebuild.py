@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
@@ -226,7 +227,7 @@ async def test_switches_under_load_show_no_error_and_nothing_older(
         while not done.is_set():
             number += 1
             versions[stream] = await append_run(log, stream, number)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
 
     with sweeping(*(Projector(engine, sweep_seconds=0.01) for _ in range(2))):
         async with reader(engine, faults):
@@ -255,7 +256,7 @@ async def shown(engine: AsyncEngine, versions: dict[UUID, int]) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             async with engine.connect() as connection:
-                if dict((await connection.execute(statement)).tuples().all()) == versions:
+                if {row[0]: row[1] for row in await connection.execute(statement)} == versions:
                     return
             await asyncio.sleep(0.02)
 
@@ -275,6 +276,36 @@ async def test_a_reader_that_stays_in_its_transaction_delays_the_switch_only(
         await connection.execute(text("SELECT count(*) FROM spreaview.sync_runs"))
     done = await asyncio.wait_for(rebuilding, PATIENCE)
     assert done.live.number == 2
+
+
+async def test_a_prepared_statement_that_names_its_columns_outlives_every_switch(
+    engine: AsyncEngine, log: EventLog, database_url: str
+) -> None:
+    """An added column breaks a kept `SELECT *`, once, within a transaction; operations.md says so."""
+    await append_runs(log, streams=1, runs=1)
+    connection = await asyncpg.connect(database_url)
+    try:
+        named = await connection.prepare("SELECT version FROM spreaview.stream_progress")
+        star = await connection.prepare("SELECT * FROM spreaview.stream_progress")
+        assert (await named.fetch(), await star.fetch()) == ([], [])
+        await rebuilt(engine)
+        assert await named.fetchval() == (await star.fetch())[0]["version"] == 9
+        async with engine.begin() as changing:
+            await changing.execute(
+                text("""
+                    CREATE OR REPLACE VIEW spreaview.stream_progress AS
+                    SELECT spreaview_event_id, version, position, error AS added
+                    FROM spreaview_g1.stream_progress
+                """)
+            )
+        assert await named.fetch() == []  # the first generation is empty
+        async with connection.transaction():
+            assert await named.fetch() == []
+        with pytest.raises(asyncpg.InvalidCachedStatementError):
+            async with connection.transaction():
+                await star.fetch()
+    finally:
+        await connection.close()
 
 
 async def test_what_came_meanwhile_is_in_a_generation_that_one_goes_back_to(
@@ -445,9 +476,9 @@ async def test_one_that_lost_its_generation_to_another_process_writes_nothing(
     await append_runs(log, streams=1, runs=1)
     async with engine.begin() as connection:
         begun = await generations.create(connection, number=2, live=False, code_version="ours")
-    await filling.fill(engine, begun, 0, lambda _: None)
+    await filling.fill(engine, begun, 1, lambda _: None)
     with pytest.raises(filling.TakenOverError):
-        await filling.fill(engine, begun, 0, lambda _: None)
+        await filling.fill(engine, begun, 1, lambda _: None)
 
 
 async def test_two_at_once_are_refused_and_the_live_one_is_never_dropped(
