@@ -281,7 +281,7 @@ async def test_a_reader_that_stays_in_its_transaction_delays_the_switch_only(
 async def test_a_prepared_statement_that_names_its_columns_outlives_every_switch(
     engine: AsyncEngine, log: EventLog, database_url: str
 ) -> None:
-    """An added column breaks a kept `SELECT *`, once, within a transaction; operations.md says so."""
+    """An added column breaks a kept `SELECT *` once, within a transaction (operations.md)."""
     await append_runs(log, streams=1, runs=1)
     connection = await asyncpg.connect(database_url)
     try:
