@@ -8,6 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from cli.commands import demo as demo_command
+from cli.commands import erase as erase_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
 from cli.commands import request as request_command
@@ -31,6 +32,7 @@ from cli.options import (
     RequestId,
     TimeZone,
     To,
+    a_speaker,
     now_utc,
 )
 from cli.sandbox.errors import SandboxError
@@ -179,6 +181,28 @@ def plan(
         allow_removals=allow_removals,
     )
     finish(plan_command.plan_sync(quiet_settings(), message, as_json=as_json))
+
+
+@app.command("erase-speaker")
+def erase_speaker(
+    organization_id: OrganizationId,
+    speaker: Annotated[
+        str, typer.Option(metavar="ID", help="The speaker's id in Sessionize, or in SpreaView.")
+    ],
+    lift: Annotated[bool, typer.Option("--lift", help="End an erasure.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a speaker who asked for it: in the log, its documents and all read models."""
+    speaker_id = a_speaker(organization_id, speaker)
+    if lift:
+        finish(erase_command.lift_erasure(quiet_settings(), speaker_id, as_json=as_json))
+    if not yes:
+        typer.confirm(f"Forget speaker {speaker_id} for good?", abort=True, err=True)
+    work = erase_command.erase_speaker(
+        quiet_settings(), organization_id, speaker_id, as_json=as_json
+    )
+    finish(work)
 
 
 @app.command("version")
