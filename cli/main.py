@@ -1,16 +1,19 @@
 """`spreaview-sync`: the command line."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
 from msgspec.structs import replace
 
+from audit.replay import Part
 from cli.commands import demo as demo_command
 from cli.commands import erase as erase_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
+from cli.commands import replay as replay_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
@@ -33,6 +36,7 @@ from cli.options import (
     TimeZone,
     To,
     a_speaker,
+    a_uuid,
     now_utc,
 )
 from cli.sandbox.errors import SandboxError
@@ -40,6 +44,7 @@ from cli.services import VERSION, Role
 from cli.settings import SettingsError
 from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
+from contracts.topics import IMPORT_EVENTS
 
 USAGE = 2
 
@@ -203,6 +208,38 @@ def erase_speaker(
         quiet_settings(), organization_id, speaker_id, as_json=as_json
     )
     finish(work)
+
+
+@app.command()
+def replay(
+    name: Annotated[
+        str,
+        typer.Option(help="Marks the events, and says which replay to go on with.", metavar="NAME"),
+    ],
+    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="To a file; default: standard output.")
+    ] = None,
+    after: Annotated[int, typer.Option(min=0, metavar="POSITION", help="Beyond it.")] = 0,
+    until: Annotated[
+        int | None, typer.Option(min=0, metavar="POSITION", help="Up to it; default: the head.")
+    ] = None,
+    event_id: Annotated[
+        UUID | None, typer.Option(parser=a_uuid, metavar="UUID", help="One SpreaView event only.")
+    ] = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="So many times as fast as it was; default: full speed."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell the log, or a part of it, again: in order, marked as a replay, resumable."""
+    if to_topic is not None and output is not None:
+        raise typer.BadParameter("say --to-topic or --output, not both")
+    if to_topic == IMPORT_EVENTS:
+        raise typer.BadParameter("subscribers take what is there for news; name another topic")
+    wanted = replay_command.Wanted(name, Part(after, until, event_id), to_topic, output, pace)
+    finish(replay_command.replay_log(quiet_settings(), wanted, as_json=as_json))
 
 
 @app.command("version")
