@@ -94,6 +94,14 @@ READ_STREAM = text("""
     LIMIT :limit
 """)
 
+READ_EVENT = text("""
+    SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE e.message_id = :message_id
+""")
+
 READ_STREAMS = text("""
     SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
            e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
