@@ -19,10 +19,10 @@ from audit import statements
 from audit.chains import Stored, StreamCheck
 from audit.findings import Kind, Verification
 from audit.readmodels import COLUMNS, ReadModels
-from audit.seals import Seal
 from contracts.events import CUT_TYPES
 from eventstore import statements as log_statements
 from eventstore.model import Recorded
+from eventstore.seals import Seal
 from projections.changes import Row, project
 from worker.relay import BEGINNING, CHECKPOINT
 
