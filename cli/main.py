@@ -14,6 +14,7 @@ from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
 from cli.groups.dlq import dlq_app
+from cli.groups.past import past_app
 from cli.groups.projections import projections_app
 from cli.groups.relay import relay_app
 from cli.options import (
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(relay_app, name="relay")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(projections_app, name="projections")
+app.add_typer(past_app)
 
 
 def main() -> None:
