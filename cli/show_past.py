@@ -1,14 +1,17 @@
 """What a person sees of the past: runs, lives, explanations, differences."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from audit.difference import Difference
+from audit.explain import Explanation
 from audit.history import Run, Told
 from audit.readmodels import ReadModels
+from audit.shape import Shape
 
 _LONGEST = 120
 _CHANGES = {
@@ -140,3 +143,53 @@ def models(console: Console, models: ReadModels) -> None:
         f"{len(rooms)} rooms, {len(speakers)} speakers, {len(views['sync_runs'])} runs; version "
         f"{progress['version']}, position {progress['position']}. --json tells every row."
     )
+
+
+def explanation(console: Console, told: Explanation) -> None:
+    """Why something is or is not there, in sentences."""
+    code = f", code {told.session_code}" if told.session_code else ""
+    named = (
+        f"{escape(told.name)} ({escape(told.sessionize_id)}{code})"
+        if told.sessionize_id
+        else (escape(told.name))
+    )
+    there = "[bold green]is there[/]" if told.there else "[bold red]is not there[/]"
+    console.print(f"The {told.kind} {named} {there}: {told.rule}.", soft_wrap=True)
+    console.print(told.words, soft_wrap=True)
+    for name, thing in told.values.items():
+        console.print(f"    {name}: {escape(value(thing, {}))}", soft_wrap=True)
+    for note in told.notes:
+        console.print(f"[yellow]Note[/] {escape(note)}", soft_wrap=True)
+    if told.decided_by is not None:
+        by = told.decided_by
+        digest = f", from the document {by.source_digest}" if by.source_digest else ""
+        console.print(
+            f"Decided by sync {by.sync_id} at {moment(by.recorded_at)}, position "
+            f"{by.position}{digest}.",
+            soft_wrap=True,
+        )
+    console.print(f"[bold]What to do:[/] {escape(told.remedy)}", soft_wrap=True)
+
+
+def names_of(*shapes: Shape) -> dict[str, str]:
+    """Names of the rooms and speakers of `audit.shape`, by Sessionize id; later shapes count."""
+    return {
+        key: str(row.get("name") or row.get("full_name") or key)
+        for shape in shapes
+        for kind in ("rooms", "speakers")
+        for key, row in shape[kind].items()
+    }
+
+
+def differences(console: Console, found: Sequence[Difference], names: Mapping[str, str]) -> None:
+    """What changed, line by line."""
+    for told in found:
+        console.print(
+            f"[bold]{told.change}[/] {told.kind} {escape(told.sessionize_id)} {escape(told.name)}",
+            soft_wrap=True,
+        )
+        known = names if told.kind in ("session", "skip") else {}
+        for line in field_lines(told.fields, known):
+            console.print(f"    {line}", soft_wrap=True)
+    if not found:
+        console.print("Nothing changed.")

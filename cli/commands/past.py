@@ -12,10 +12,13 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
+from audit import explain as explaining
 from audit import history
+from audit.difference import Difference, differences, json_patch
 from audit.entities import Step, Wanted
-from audit.moments import Moment, NotInThePastError, after_sync
+from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
 from audit.readmodels import ReadModels, read_models_at
+from audit.shape import shape_of
 from cli import show_past
 from cli.connections import database
 from cli.runfile import resolve_database
@@ -142,3 +145,42 @@ async def as_of(
 
 def _show_models(models: ReadModels) -> None:
     show_past.models(people(), models)
+
+
+async def explain(settings: Settings, event: UUID, wanted: Wanted, *, as_json: bool) -> int:
+    """Why something is or is not there; 1 if nothing of that name was ever seen."""
+
+    async def work(log: EventLog) -> int:
+        told = await explaining.explain(log, event, wanted.kind or "session", wanted.text)
+        if as_json:
+            by = told.decided_by._asdict() if told.decided_by else None
+            say_json(told._asdict() | {"decided_by": by})
+        else:
+            show_past.explanation(people(), told)
+        return NOT_FOUND if told.rule == "never_seen" else 0
+
+    return await answered(settings, work)
+
+
+async def diff(settings: Settings, event: UUID, before: str, after: str, *, as_json: bool) -> int:
+    """What changed between two moments."""
+
+    async def work(log: EventLog) -> int:
+        old, new = [
+            shape_of(await read_models_at(log, event, await parse_moment(log, event, text)))
+            for text in (before, after)
+        ]
+        found = list(differences(old, new))
+        if as_json:
+            patch = list(json_patch(old, new))
+            say_json({"changes": [_difference_as_json(d) for d in found], "patch": patch})
+        else:
+            show_past.differences(people(), found, show_past.names_of(old, new))
+        return 0
+
+    return await answered(settings, work)
+
+
+def _difference_as_json(difference: Difference) -> dict[str, object]:
+    fields = {name: {"old": old, "new": new} for name, (old, new) in difference.fields.items()}
+    return difference._asdict() | {"fields": fields}

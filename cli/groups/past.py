@@ -104,3 +104,39 @@ def as_of(
     if sum(choice is not None for choice in (sync, time, position)) != 1:
         raise typer.BadParameter("say one of --sync, --time and --position")
     finish(command.as_of(quiet_settings(), event, sync, time, position, as_json=as_json))
+
+
+@past_app.command()
+def explain(
+    event: Event,
+    session: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SESSION]",
+            help="A session: its Sessionize id, code, our id, or a unique part of its title.",
+            show_default=False,
+        ),
+    ] = None,
+    room: RoomOption = None,
+    speaker: SpeakerOption = None,
+    as_json: Json = False,
+) -> None:
+    """Explain why a session, room or speaker is or is not there. Ends with 1 if it is unknown."""
+    wanted = _wanted(session, room, speaker)
+    if wanted.kind is None or not wanted.text:
+        raise typer.BadParameter("name a session, or say --room or --speaker")
+    finish(command.explain(quiet_settings(), event, wanted, as_json=as_json))
+
+
+_MOMENT = "A sync's id, a time (ISO 8601, UTC without an offset), or a position such as @1234."
+
+
+@past_app.command()
+def diff(
+    event: Event,
+    before: Annotated[str, typer.Argument(metavar="A", help=_MOMENT, show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help=_MOMENT, show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Show what changed between two moments; with --json also as JSON Patch (RFC 6902)."""
+    finish(command.diff(quiet_settings(), event, before, after, as_json=as_json))
