@@ -11,6 +11,7 @@ from audit.difference import Difference
 from audit.explain import Explanation
 from audit.history import Run, Told
 from audit.readmodels import ReadModels
+from audit.reimport import Redecided
 from audit.shape import Shape
 
 _LONGEST = 120
@@ -193,3 +194,16 @@ def differences(console: Console, found: Sequence[Difference], names: Mapping[st
             console.print(f"    {line}", soft_wrap=True)
     if not found:
         console.print("Nothing changed.")
+
+
+def redecided(console: Console, run: Redecided) -> None:
+    """One run, decided again."""
+    verdict = run.not_decided or (
+        f"{len(run.deviations)} events would be different" if run.deviations else "the same"
+    )
+    console.print(f"{moment(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
+    for told in run.deviations:
+        what = told.what.replace("_", " ")
+        console.print(f"    {what}: {told.type} {escape(told.entity)}", soft_wrap=True)
+        for line in field_lines(told.fields, {}):
+            console.print(f"        {line}", soft_wrap=True)

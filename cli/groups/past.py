@@ -1,6 +1,7 @@
 """`history`, `explain`, `diff`, `as-of`, `source` and `reimport`: their arguments."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from audit.entities import Wanted
 from audit.history import Span
 from audit.moments import parse_time
 from cli.commands import past as command
+from cli.commands import source as source_command
 from cli.options import Json, a_uuid
 from cli.starting import finish, quiet_settings
 from contracts.events import EVENT_TYPES
@@ -140,3 +142,45 @@ def diff(
 ) -> None:
     """Show what changed between two moments; with --json also as JSON Patch (RFC 6902)."""
     finish(command.diff(quiet_settings(), event, before, after, as_json=as_json))
+
+
+source_app = typer.Typer(
+    help="The documents behind the runs.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+past_app.add_typer(source_app, name="source")
+
+
+@source_app.command("show")
+def show_source(
+    sync: Annotated[
+        UUID,
+        typer.Argument(parser=a_uuid, metavar="SYNC", help="A sync's id.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it there.", dir_okay=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Not the document, but what is known of it, as JSON.")
+    ] = False,
+) -> None:
+    """Print the exact document that a sync decided on, byte for byte."""
+    finish(source_command.show(quiet_settings(), sync, output, as_json=as_json))
+
+
+@past_app.command()
+def reimport(
+    event: Event,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Required: nothing is ever imported by this.")
+    ] = False,
+    sync: Annotated[
+        UUID | None, typer.Option(parser=a_uuid, metavar="UUID", help="Only this sync.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide old documents by today's rules. Ends with 1 if the outcome would be different."""
+    if not dry_run:
+        raise typer.BadParameter("say --dry-run: this only shows what would be different")
+    finish(source_command.reimport(quiet_settings(), event, sync, as_json=as_json))
