@@ -4,7 +4,8 @@ Nothing is appended. Of each run the request's facts are those of its `SyncStart
 that of the stream right before its outcome, and the document is the one it received.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -19,6 +20,7 @@ from eventstore.log import EventLog
 from worker import refusal
 from worker.decide import decide
 from worker.document import parse_document
+from worker.forgotten import forget
 from worker.judge import failed
 from worker.normalise import normalise
 from worker.order import check_turn
@@ -92,12 +94,17 @@ async def _again(
     body = await log.source(terminal.source.digest)
     if body is None:
         return "its document is not kept any more", ()
-    decided = _decide(state, started, terminal, body)
+    erased = await log.erased_speakers(started.organization_id)
+    decided = await asyncio.to_thread(_decide, state, started, terminal, body, erased)
     return None, tuple(_deviations(recorded, decided))
 
 
 def _decide(
-    state: State, started: SyncStarted, terminal: SyncCompleted | SyncFailed, body: bytes
+    state: State,
+    started: SyncStarted,
+    terminal: SyncCompleted | SyncFailed,
+    body: bytes,
+    erased: Set[UUID],
 ) -> Sequence[ImportEvent]:
     """What a worker of today would append, up to the durations."""
     if terminal.source is None:
@@ -120,6 +127,7 @@ def _decide(
             spreaview_event_id=started.spreaview_event_id,
             zone=zone_of(started.window),
         )
+        schedule = forget(schedule, erased).schedule
         return decide(state, schedule, order, terminal.source, duration_ms)
     except InvalidWindowError as error:
         refused = refusal.invalid_request(str(error))

@@ -163,6 +163,14 @@ class EventLog:
                 return
             after = rows[-1].version
 
+    async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
+        """The speakers of an organization who asked to be forgotten."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                statements.ERASED_SPEAKERS, {"organization_id": organization_id}
+            )
+            return frozenset(found.scalars())
+
     async def source(self, digest: str) -> bytes | None:
         """The exact document behind a run, or None where none is kept (any more)."""
         async with self._engine.connect() as connection:

@@ -1,6 +1,7 @@
 """Generations: each is a schema with one copy of the read models; the views show the live one."""
 
 from importlib.resources import files
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -43,6 +44,22 @@ async def _run(connection: AsyncConnection, script: str) -> None:
     if driver is None:
         raise RuntimeError("the connection is closed")
     await driver.execute(files("projections").joinpath("sql", script).read_text("utf-8"))
+
+
+async def forget_speaker(
+    connection: AsyncConnection, organization_id: UUID, speaker_id: UUID
+) -> int:
+    """Clear a speaker's personal fields in every generation, live or not; the number of rows."""
+    rows = 0
+    await connection.execute(statements.SHARE_GENERATION)
+    for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
+        await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
+        cleared = await connection.execute(
+            statements.FORGET_SPEAKER,
+            {"organization_id": organization_id, "speaker_id": speaker_id},
+        )
+        rows += cleared.rowcount
+    return rows
 
 
 async def enter_live(connection: AsyncConnection) -> None:

@@ -31,6 +31,15 @@ CREATE_REGISTRY = (
 
 LIVE_SCHEMA = text("SELECT schema FROM projections.generations WHERE live")
 
+ALL_SCHEMAS = text("SELECT schema FROM projections.generations ORDER BY number")
+
+FORGET_SPEAKER = text("""
+    UPDATE event_speakers SET
+        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
+        profile_picture = NULL, links = NULL, status = 'erased'
+    WHERE organization_id = :organization_id AND speaker_id = :speaker_id
+""")
+
 INSERT_GENERATION = text("""
     INSERT INTO projections.generations (number, schema, live) VALUES (:number, :schema, :live)
 """)
@@ -105,6 +114,14 @@ MARK_ROOMS = text("""
     UPDATE rooms t SET status = r.status, position = r.position
     FROM json_populate_recordset(NULL::rooms, CAST(:rows AS json)) r
     WHERE t.spreaview_event_id = r.spreaview_event_id AND t.room_id = r.room_id
+""")
+
+FORGET_SPEAKERS = text("""
+    UPDATE event_speakers t SET
+        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
+        profile_picture = NULL, links = NULL
+    FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.speaker_id = r.speaker_id
 """)
 
 PUT_SPEAKERS = text("""

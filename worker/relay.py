@@ -125,7 +125,7 @@ class Relay:
     async def _publish(self, turn: "_Turn", events: Sequence[Recorded]) -> None:
         last = events[-1]
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
-        records = [_record(e, turn.log_id) for e in events if e.position not in turn.refused]
+        records = [record_of(e, turn.log_id) for e in events if e.position not in turn.refused]
         try:
             await turn.outlet.send(records, mark_of(checkpoint))
         except MessageSizeTooLargeError as error:
@@ -209,7 +209,8 @@ def _position(checkpoint: Checkpoint) -> int:
     return checkpoint.position
 
 
-def _record(recorded: Recorded, log_id: UUID) -> Record:
+def record_of(recorded: Recorded, log_id: UUID) -> Record:
+    """The record of a recorded event, joined and upcast."""
     return encode(
         log_id=log_id,
         stream_id=recorded.stream_id,
