@@ -92,6 +92,9 @@ class ReadModels:
             else:
                 run.update({name: shown[name] for name in _SET_BY_AN_END})
         _change_table("rooms", self.rooms, "room_id", changes.rooms)
+        for forgotten in changes.forgotten.values():
+            if (speaker := self.speakers.get(str(forgotten["speaker_id"]))) is not None:
+                speaker.update(dict.fromkeys(_PERSONAL))
         _change_table("event_speakers", self.speakers, "speaker_id", changes.speakers)
         _change_table("sessions", self.sessions, "session_id", changes.sessions)
         for key, links in changes.session_speakers.items():
@@ -143,8 +146,6 @@ def _change_table(
     for mark in changes.marks.values():
         if (marked := table.get(str(mark[id_column]))) is not None:
             marked.update({name: mark[name] for name in ("status", "position")})
-            if mark["status"] == "erased":  # an erasure cleans the tables itself
-                marked.update(dict.fromkeys(_PERSONAL))
 
 
 def _columns(view: str, row: Row) -> Row:

@@ -18,6 +18,7 @@ from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
 from cli.groups.dlq import dlq_app
+from cli.groups.past import past_app
 from cli.groups.projections import projections_app
 from cli.groups.proof import export_log, import_log, seals_app, verify
 from cli.groups.relay import relay_app
@@ -60,6 +61,7 @@ app = typer.Typer(
 app.add_typer(relay_app, name="relay")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(projections_app, name="projections")
+app.add_typer(past_app)
 app.add_typer(seals_app, name="seals")
 app.command()(verify)
 app.command("export")(export_log)

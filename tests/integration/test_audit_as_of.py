@@ -8,11 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erase import erase
 from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
 from audit.readmodels import COLUMNS, read_models_at
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import evolve, life
-from tests.support.documents import days
+from contracts import identity
+from tests.support.documents import days, document, talk
+from tests.support.line import ORGANIZATION
 from tests.support.past import Past, dumped, in_order
 
 pytestmark = pytest.mark.asyncio
@@ -51,9 +54,9 @@ async def test_every_state_of_a_life_is_what_the_tables_held(
     states = life(first, 8, seed=seed)
     documents = [*states, evolve(states[-1], "unannounce", seed=seed), evolve(first, seed=seed)]
     held, times = [], []
-    for number, document in enumerate(documents):
+    for number, state in enumerate(documents):
         narrowed = days(28, 28) if number == 6 else conference_window()
-        await past.imports(encode_conference(document), window=narrowed, allow_removals=100)
+        await past.imports(encode_conference(state), window=narrowed, allow_removals=100)
         held.append(await tables(past))
         async with engine.connect() as connection:
             times.append((await connection.execute(text("SELECT clock_timestamp()"))).scalar_one())
@@ -71,6 +74,22 @@ async def test_every_state_of_a_life_is_what_the_tables_held(
         rows = await as_of(past, Moment(position=position))
         assert rows["sessions"] == []
         assert [run["status"] for run in rows["sync_runs"]] == ["running"]
+
+
+async def test_who_was_erased_is_in_no_moment(engine: AsyncEngine) -> None:
+    past = Past(engine)
+    both = document(talk("1"), talk("2", "2026-05-28T10:00:00", speakers=["bob"]))
+    await past.imports(both)
+    await past.imports(document(talk("1")))
+    for key in ("ada", "bob"):
+        await erase(engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, key))
+        await past.project()
+        assert await as_of(past, Moment()) == await tables(past)
+    await past.imports(both)
+    assert await as_of(past, Moment()) == await tables(past)
+    first = await as_of(past, await after_sync(past.log, past.event_id, past.runs[0]))
+    assert {row["status"] for row in first["event_speakers"]} == {"erased"}
+    assert {row["full_name"] for row in first["event_speakers"]} == {None}
 
 
 async def test_what_the_log_does_not_know_is_said(engine: AsyncEngine) -> None:

@@ -23,6 +23,7 @@ from tests.support.documents import WINDOW
 from tests.support.line import ORGANIZATION
 from worker.decide import decide
 from worker.document import parse_document
+from worker.forgotten import forget
 from worker.judge import failed, load_state
 from worker.normalise import normalise
 from worker.placing import Order
@@ -92,6 +93,7 @@ class Past:
         digest = sha256(body).hexdigest()
         source = Source(digest=digest, size_bytes=len(body), fetched_at=ordered_at, fetch_ms=7)
         outcome: list[ImportEvent]
+        may_be_kept = True
         try:
             schedule = normalise(
                 parse_document(body),
@@ -99,7 +101,9 @@ class Past:
                 spreaview_event_id=self.event_id,
                 zone=zone_of(self.window),
             )
-            outcome = decide(state, schedule, order, source, 3)
+            known = forget(schedule, await self.log.erased_speakers(ORGANIZATION))
+            may_be_kept = not known.names_somebody
+            outcome = decide(state, known.schedule, order, source, 3)
         except Refusal as refused:
             fetched = Fetched(body, source)
             outcome = [failed(ids, ordered_at, refused, fetched)]
@@ -113,7 +117,7 @@ class Past:
             state.version,
             events,
             inbox=sync_id,
-            source=SourceDocument(digest, body),
+            source=SourceDocument(digest, body) if may_be_kept else None,
         )
         await self.project()
         self.runs.append(sync_id)

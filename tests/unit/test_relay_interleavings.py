@@ -21,7 +21,7 @@ from messaging.outlet import Mark, OpenOutlet
 from tests.support.relay_broker import KnownOutlet, a_world, installed
 from tests.support.relay_world import KEY_OF, World
 from tests.support.schedules import Explored, explore
-from worker.relay import CHECKPOINT, Relay, _record, _Turn, mark_of
+from worker.relay import CHECKPOINT, Relay, _Turn, mark_of, record_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -112,7 +112,7 @@ async def test_a_checkpoint_before_its_events_is_found_out(
         last = events[-1]
         turn.checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
         await turn.leader.write(CHECKPOINT, turn.checkpoint)
-        records = [_record(event, turn.log_id) for event in events]
+        records = [record_of(event, turn.log_id) for event in events]
         await turn.outlet.send(records, mark_of(turn.checkpoint))
 
     monkeypatch.setattr(Relay, "_publish", publish)
