@@ -20,7 +20,7 @@ from cli.commands import up as up_command
 from cli.groups.dlq import dlq_app
 from cli.groups.past import past_app
 from cli.groups.projections import projections_app
-from cli.groups.proof import seals_app, verify
+from cli.groups.proof import export_log, import_log, seals_app, verify
 from cli.groups.relay import relay_app
 from cli.options import (
     AllowRemovals,
@@ -64,6 +64,8 @@ app.add_typer(projections_app, name="projections")
 app.add_typer(past_app)
 app.add_typer(seals_app, name="seals")
 app.command()(verify)
+app.command("export")(export_log)
+app.command("import")(import_log)
 
 
 def main() -> None:

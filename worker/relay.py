@@ -153,7 +153,11 @@ class Relay:
         await leader.keep_unpublished(event, in_words(error))
 
     async def _resume(self, leader: Leader, outlet: OpenOutlet, log_id: UUID) -> Checkpoint:
-        """Where to go on: the later of the two copies, each of which the log has to confirm."""
+        """Where to go on: the later of the two copies, each of which the log has to confirm.
+
+        It is written down even if it stands there: one that was deposed before it opened its outlet
+        has fenced its successor, and must find out before it publishes.
+        """
         ours = await self._checkpoints.read(CHECKPOINT)
         theirs = None if outlet.mark is None else checkpoint_of(outlet.mark)
         for copy, kept_by in ((ours, "the database"), (theirs, "Kafka")):
@@ -161,8 +165,7 @@ class Relay:
                 raise LogMismatchError(copy.position, kept_by)
         copies = [copy for copy in (ours, theirs) if copy is not None]
         latest = max(copies, key=_position, default=Checkpoint(log_id, 0, BEGINNING))
-        if latest != ours:
-            await leader.write(CHECKPOINT, latest)
+        await leader.write(CHECKPOINT, latest)
         return latest
 
 

@@ -1,4 +1,4 @@
-"""`spreaview-sync verify` and `spreaview-sync seals`: their arguments."""
+"""`spreaview-sync verify`, `export`, `import` and `seals`: their arguments."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,8 @@ from uuid import UUID
 
 import typer
 
+from audit.export import What
+from cli.commands import export as export_command
 from cli.commands import verify as command
 from cli.options import Json, a_uuid
 from cli.starting import finish, quiet_settings
@@ -40,6 +42,38 @@ def verify(
             as_json=as_json,
         )
     )
+
+
+def export_log(
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: standard output.")
+    ] = None,
+    event_id: Annotated[
+        UUID | None, typer.Option(parser=a_uuid, metavar="UUID", help="One SpreaView event only.")
+    ] = None,
+    without_sources: Annotated[
+        bool, typer.Option("--without-sources", help="Without the documents behind the runs.")
+    ] = False,
+    with_key: Annotated[
+        bool,
+        typer.Option(
+            "--with-key",
+            help="With the secret key of the fingerprints of API IDs: an import compares them as "
+            "before. Without it, every API ID counts as changed once.",
+        ),
+    ] = False,
+) -> None:
+    """Write the log as JSON Lines of CloudEvents, hashes and personal data included."""
+    what = What(only=event_id, documents=not without_sources, key=with_key)
+    finish(export_command.export_log(quiet_settings(), what, output))
+
+
+def import_log(
+    source: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")],
+    as_json: Json = False,
+) -> None:
+    """Make an empty log the one that was exported, hash by hash."""
+    finish(export_command.import_into(quiet_settings(), source, as_json=as_json))
 
 
 @seals_app.command()
