@@ -116,7 +116,10 @@ def _warnings(found: Survey, kind: str, key: str | None) -> Iterable[str]:
         return
     outcome = found.completed.outcome
     for warning in outcome.warnings if isinstance(outcome, SyncCompleted) else ():
-        if kind_of(warning) == kind and key in warning.sessionize_ids:
+        named = key in warning.sessionize_ids or (
+            warning.code == "removals_withheld" and key in found.withheld  # it names some of many
+        )
+        if kind_of(warning) == kind and named:
             yield f"Warning {warning.code}: {warning.message}"
 
 
@@ -124,13 +127,12 @@ def _later(found: Survey) -> Iterable[str]:
     """What became of runs after the last completed one."""
     if found.failed is not None and isinstance(found.failed.outcome, SyncFailed):
         failure = found.failed.outcome
-        sync_id = found.failed.run.sync_id
-        if failure.code == "superseded":
-            yield f"Sync {sync_id} was superseded: a later one had completed already."
-        else:
-            yield (
-                f"The last sync, {sync_id}, failed ({failure.code}) and changed nothing: "
-                f"{failure.message} {failure.remedy}"
-            )
+        yield (
+            f"The last sync, {failure.sync_id}, failed ({failure.code}) and changed nothing: "
+            f"{failure.message} {failure.remedy}"
+        )
+    if found.superseded is not None:
+        sync_id = found.superseded.run.sync_id
+        yield f"Sync {sync_id} was superseded: a later one had completed already."
     for started in found.state.open_runs.values():
         yield f"Sync {started.sync_id} has begun and has no outcome yet."

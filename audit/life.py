@@ -7,6 +7,7 @@ import msgspec
 
 from audit.entities import Fields, Step, Wanted, entity_id, kind_of
 from contracts.events import (
+    RemovalsWithheld,
     Room,
     RoomImported,
     RoomWithdrawn,
@@ -73,6 +74,8 @@ class Storyteller:
                 yield from self._gone(recorded, "room", event.room_id, "withdrawn", event.reason)
             case SpeakerErased():
                 yield from self._gone(recorded, "speaker", event.speaker_id, "erased", None)
+            case RemovalsWithheld():
+                yield from self._withhold(recorded, event)
             case SyncCompleted():
                 yield from self._ended(recorded, event)
             case _:
@@ -140,11 +143,22 @@ class Storyteller:
         name = data.get("title") or data.get("name") or self.names.get(str(id_)) or ""
         yield self._step(recorded, kind, id_, sessionize_id, str(name), change, reason)
 
+    def _withhold(self, recorded: Recorded, event: RemovalsWithheld) -> Iterator[Step]:
+        for held in event.sessions:
+            new = held.session_id not in self._withheld
+            self._withheld[held.session_id] = held.title
+            if new and self._wanted.means("session", held.session_id, held.sessionize_id):
+                yield self._step(
+                    recorded,
+                    "session",
+                    held.session_id,
+                    held.sessionize_id,
+                    held.title,
+                    "withheld",
+                )
+
     def _ended(self, recorded: Recorded, event: SyncCompleted) -> Iterator[Step]:
         held = {h.session_id: h for h in event.withheld}
-        for id_, h in held.items():
-            if id_ not in self._withheld and self._wanted.means("session", id_, h.sessionize_id):
-                yield self._step(recorded, "session", id_, h.sessionize_id, h.title, "withheld")
         for id_ in [id_ for id_ in self._withheld if id_ not in held]:
             key = str(self._last.get(("session", id_), {}).get("sessionize_id", ""))
             if self._wanted.means("session", id_, key):

@@ -22,6 +22,7 @@ from contracts.events import (
     SyncFailed,
     SyncStarted,
 )
+from contracts.failures import FailureCode
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from worker.document import parse_document
@@ -66,7 +67,9 @@ class Survey:
     completed: Ended | None = None
     """The last completed run."""
     failed: Ended | None = None
-    """The last run, if it did not complete."""
+    """The last run that failed after that."""
+    superseded: Ended | None = None
+    """The last run after that which a later one had overtaken."""
 
     @property
     def schedules(self) -> list[Schedule]:
@@ -131,7 +134,9 @@ def _end(
     start = started.event if started else None
     run = Ended(run_of(started, ended), start if isinstance(start, SyncStarted) else None, outcome)
     if isinstance(outcome, SyncCompleted):
-        found.completed, found.failed = run, None
+        found.completed, found.failed, found.superseded = run, None, None
+    elif outcome.code == FailureCode.SUPERSEDED:
+        found.superseded = run
     else:
         found.failed = run
 

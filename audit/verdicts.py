@@ -58,7 +58,7 @@ def session_verdict(found: Survey, key: str) -> Verdict:
         return Verdict("invalid_ignored", name, {}, found.completed)
     if decision is not None:
         last = state.past_sessions.get(key)
-        values = {"last_started_at": last.starts_at if last else None}
+        values = {"last_started_at": last.starts_at} if last else {}
         return Verdict("missing_from_source", name, values, decision)
     return _not_in_the_log(found, "session", key, name)
 

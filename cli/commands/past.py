@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -57,11 +57,28 @@ def people() -> Console:
     return Console(highlight=False, width=width)
 
 
-async def runs(settings: Settings, event: UUID, span: history.Span, *, as_json: bool) -> int:
-    """The runs of an event."""
+OF_RUNS: Mapping[str | None, Collection[str]] = {
+    None: ("running", "completed", "failed", "superseded"),
+    "SyncStarted": ("running", "completed", "failed", "superseded"),
+    "SyncCompleted": ("completed",),
+    "SyncFailed": ("failed", "superseded"),
+}
+"""Which runs an event type asks for; the other types are about entities."""
+
+
+async def runs(
+    settings: Settings,
+    event: UUID,
+    span: history.Span,
+    event_type: str | None = None,
+    *,
+    as_json: bool,
+) -> int:
+    """The runs of an event; with a type of `OF_RUNS` those that came to that."""
 
     async def work(log: EventLog) -> int:
-        found = [run async for run in history.runs(log, event, span)]
+        wanted = OF_RUNS[event_type]
+        found = [run async for run in history.runs(log, event, span) if run.status in wanted]
         if as_json:
             say_json([run._asdict() for run in found])
         else:
@@ -93,10 +110,12 @@ async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
             else:
                 show_past.story(console, [history.Told(step, names)])
             number += 1
-        if as_json:
-            print("]" if number else "[]")
         if number == 0 and asked.wanted.kind is not None:
             await _known(log, asked)
+        if as_json:
+            print("]" if number else "[]")
+        if number == 0 and not as_json:
+            console.print("Nothing of this in that time.")
         return 0
 
     return await answered(settings, work)

@@ -82,8 +82,8 @@ def history(
     """Tell the runs of an event, or the life of one session, speaker or room, field by field."""
     wanted = _wanted(session, room, speaker)
     span = Span(since, until)
-    if wanted.kind is None and event_type is None:
-        finish(command.runs(quiet_settings(), event, span, as_json=as_json))
+    if wanted.kind is None and event_type in command.OF_RUNS:
+        finish(command.runs(quiet_settings(), event, span, event_type, as_json=as_json))
     asked = command.Asked(event, wanted, span, event_type)
     finish(command.life(quiet_settings(), asked, as_json=as_json))
 

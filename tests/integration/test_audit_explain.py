@@ -3,7 +3,9 @@
 import json
 from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,10 +15,12 @@ from audit.explain import Explanation, explain
 from audit.moments import NotInThePastError
 from cli.commands import past as command
 from cli.settings import Settings
-from contracts import identity
+from contracts import identity, samples
+from contracts.events import SyncFailed, SyncStarted
+from eventstore.model import NewEvent
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.line import ORGANIZATION
-from tests.support.past import Past
+from tests.support.past import BEGINNING, Past
 
 pytestmark = pytest.mark.asyncio
 
@@ -119,7 +123,36 @@ async def test_what_the_guard_holds(past: Past) -> None:
     assert found.values["in_the_source"] == "missing"
     assert found.decided_by is not None
     assert found.decided_by.sync_id == second
+    assert "allow_removals: 12" in found.notes[0]
     assert (await told(past, "0")).rule == "scheduled"
+
+
+async def test_runs_that_came_to_nothing_are_noted(past: Past) -> None:
+    await past.imports(document(FIRST))
+    await past.imports(document(unscheduled("1")))
+    facts: dict[str, Any] = {
+        "organization_id": ORGANIZATION,
+        "spreaview_event_id": past.event_id,
+        "ordered_at": BEGINNING,
+    }
+    late, opened = uuid4(), uuid4()
+    failure: dict[str, Any] = {
+        "code": "superseded",
+        "message": "Late.",
+        "remedy": "Nothing.",
+        "retryable": False,
+    }
+    outcome = SyncFailed(sync_id=late, **facts, **failure, http_status=None, source=None)
+    (started,) = [event for event in samples.EVENTS if isinstance(event, SyncStarted)]
+    begun = msgspec.structs.replace(started, sync_id=opened, **facts)
+    version = await past.log.stream_version(past.event_id)
+    new = [NewEvent(identity.message_id(late, identity.OUTCOME), outcome)]
+    new.append(NewEvent(identity.message_id(opened, 0), begun))
+    await past.log.append(past.event_id, version, new)
+    failed, superseded, running = (await told(past, "1")).notes
+    assert f"{past.runs[1]}, failed (schedule_not_announced)" in failed
+    assert f"{late} was superseded" in superseded
+    assert f"{opened} has begun" in running
 
 
 async def test_a_failed_run_is_told_and_looked_into(past: Past) -> None:

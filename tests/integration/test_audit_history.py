@@ -1,6 +1,7 @@
 """History: the runs of an event, and the lives of its entities, field by field."""
 
 import json
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from contracts import identity
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.past import Past
 
+LONG_AFTER = datetime(2999, 1, 1, tzinfo=UTC)
 LATER = talk("2", "2026-05-28T10:00:00")
 
 pytestmark = pytest.mark.asyncio
@@ -119,6 +121,12 @@ async def test_by_type_all_events_are_told(past: Past) -> None:
     await past.imports(document(talk("1")))
     found = story(past.log, past.event_id, Wanted(), ALWAYS, "SessionWithdrawn")
     assert [step.sessionize_id async for step, _ in found] == ["2"]
+    many = [talk(str(n)) for n in range(10, 30)]
+    await past.imports(document(*many))
+    await past.imports(document(*many[:8]))
+    await past.imports(document(*many[:8]))
+    found = story(past.log, past.event_id, Wanted(), ALWAYS, "RemovalsWithheld")
+    assert {step.sessionize_id async for step, _ in found} == {str(n) for n in range(18, 30)}
 
 
 async def test_the_commands_tell_people_and_machines(
@@ -134,6 +142,13 @@ async def test_the_commands_tell_people_and_machines(
     (told,) = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
     assert [run["sync_id"] for run in told] == [str(run) for run in past.runs]
 
+    for event_type, number in {"SyncStarted": 2, "SyncCompleted": 2, "SyncFailed": 0}.items():
+        done = await command.runs(settings, past.event_id, ALWAYS, event_type, as_json=True)
+        assert (done, len(json.loads(capsys.readouterr().out))) == (0, number)
+
+    later = command.Asked(past.event_id, Wanted("session", "1"), Span(LONG_AFTER), None)
+    assert await command.life(settings, later, as_json=False) == 0
+    assert "Nothing of this" in capsys.readouterr().out
     asked = command.Asked(past.event_id, Wanted("session", "1"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 0
     assert "title: Talk 1 → [red]New" in capsys.readouterr().out

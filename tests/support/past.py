@@ -148,7 +148,7 @@ async def dumped(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[st
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without an order, with instants as instants."""
-    instants = ("requested_at", "started_at", "finished_at")  # trailing zeros or not
+    instants = ("requested_at", "started_at", "finished_at")  # with or without trailing zeros
     told = [
         row | {k: datetime.fromisoformat(row[k]) for k in instants if row.get(k)} for row in rows
     ]
