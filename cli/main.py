@@ -1,20 +1,26 @@
 """`spreaview-sync`: the command line."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
 from msgspec.structs import replace
 
+from audit.replay import Part
 from cli.commands import demo as demo_command
+from cli.commands import erase as erase_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
+from cli.commands import replay as replay_command
 from cli.commands import request as request_command
 from cli.commands import serve as serve_command
 from cli.commands import up as up_command
 from cli.groups.dlq import dlq_app
+from cli.groups.past import past_app
 from cli.groups.projections import projections_app
+from cli.groups.proof import export_log, import_log, seals_app, verify
 from cli.groups.relay import relay_app
 from cli.options import (
     AllowRemovals,
@@ -31,6 +37,8 @@ from cli.options import (
     RequestId,
     TimeZone,
     To,
+    a_speaker,
+    a_uuid,
     now_utc,
 )
 from cli.sandbox.errors import SandboxError
@@ -38,6 +46,7 @@ from cli.services import VERSION, Role
 from cli.settings import SettingsError
 from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
+from contracts.topics import IMPORT_EVENTS
 
 USAGE = 2
 
@@ -52,6 +61,11 @@ app = typer.Typer(
 app.add_typer(relay_app, name="relay")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(projections_app, name="projections")
+app.add_typer(past_app)
+app.add_typer(seals_app, name="seals")
+app.command()(verify)
+app.command("export")(export_log)
+app.command("import")(import_log)
 
 
 def main() -> None:
@@ -179,6 +193,60 @@ def plan(
         allow_removals=allow_removals,
     )
     finish(plan_command.plan_sync(quiet_settings(), message, as_json=as_json))
+
+
+@app.command("erase-speaker")
+def erase_speaker(
+    organization_id: OrganizationId,
+    speaker: Annotated[
+        str, typer.Option(metavar="ID", help="The speaker's id in Sessionize, or in SpreaView.")
+    ],
+    lift: Annotated[bool, typer.Option("--lift", help="End an erasure.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a speaker who asked for it: in the log, its documents and all read models."""
+    speaker_id = a_speaker(organization_id, speaker)
+    if lift:
+        finish(erase_command.lift_erasure(quiet_settings(), speaker_id, as_json=as_json))
+    if not yes:
+        typer.confirm(f"Forget speaker {speaker_id} for good?", abort=True, err=True)
+    work = erase_command.erase_speaker(
+        quiet_settings(), organization_id, speaker_id, as_json=as_json
+    )
+    finish(work)
+
+
+@app.command()
+def replay(
+    name: Annotated[
+        str,
+        typer.Option(help="Marks the events, and says which replay to go on with.", metavar="NAME"),
+    ],
+    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="To a file; default: standard output.")
+    ] = None,
+    after: Annotated[int, typer.Option(min=0, metavar="POSITION", help="Beyond it.")] = 0,
+    until: Annotated[
+        int | None, typer.Option(min=0, metavar="POSITION", help="Up to it; default: the head.")
+    ] = None,
+    event_id: Annotated[
+        UUID | None, typer.Option(parser=a_uuid, metavar="UUID", help="One SpreaView event only.")
+    ] = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="So many times as fast as it was; default: full speed."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell the log, or a part of it, again: in order, marked as a replay, resumable."""
+    if to_topic is not None and output is not None:
+        raise typer.BadParameter("say --to-topic or --output, not both")
+    if to_topic == IMPORT_EVENTS:
+        raise typer.BadParameter("subscribers take what is there for news; name another topic")
+    wanted = replay_command.Wanted(name, Part(after, until, event_id), to_topic, output, pace)
+    finish(replay_command.replay_log(quiet_settings(), wanted, as_json=as_json))
 
 
 @app.command("version")

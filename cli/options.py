@@ -6,6 +6,8 @@ from uuid import UUID
 
 import typer
 
+from contracts.identity import speaker_id
+
 
 def _date(text: str) -> date:
     try:
@@ -58,6 +60,15 @@ AllowRemovals = Annotated[
     typer.Option(min=0, metavar="N", help="Confirm up to N removals that were withheld."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
+
+
+def a_speaker(organization_id: UUID, text: str) -> UUID:
+    """A speaker's id from what people know: our UUID, or the id in Sessionize, a UUID as well."""
+    try:
+        given = UUID(text)
+    except ValueError:
+        return speaker_id(organization_id, text)
+    return given if given.version == 5 else speaker_id(organization_id, text)
 
 
 def now_utc() -> datetime:

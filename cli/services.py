@@ -44,6 +44,7 @@ from worker.intake import GROUP as WORKERS
 from worker.intake import request_intake
 from worker.relay import GROUP as RELAY
 from worker.relay import Relay
+from worker.sealing import seal_from_time_to_time
 from worker.sessionize import FetchLimits, Sessionize
 
 logger = logging.getLogger(__name__)
@@ -184,7 +185,9 @@ async def _worker(
         intake_probe(intake, lag),
         relay_probe(relay, log, checkpoints),
     )
-    return _Service(intake.router, [intake.commit(), relay.run()], probes, intake.drain)
+    sealing = seal_from_time_to_time(engine, producer, relay, seconds=settings.seal_seconds)
+    background = [intake.commit(), relay.run(), sealing]
+    return _Service(intake.router, background, probes, intake.drain)
 
 
 async def _entered(

@@ -97,6 +97,9 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="longest time between two looks at the log", examples=["1"]),
     ] = 1.0
+    seal_seconds: Annotated[
+        float, Field(gt=0, description="time between two seals of the log", examples=["300"])
+    ] = 300.0
     sweep_seconds: Annotated[
         float, Field(gt=0, description="time between two looks for lagging streams", examples=["5"])
     ] = 5.0

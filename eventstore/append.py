@@ -2,7 +2,7 @@
 
 import secrets
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -58,7 +58,8 @@ async def append(
     the events or none, and never sees one appear behind a position that it has read.
 
     Raises:
-        StreamMovedError: the stream is not at `expected_version`.
+        StreamMovedError: the stream is not at `expected_version`, or the events carry personal
+            data of somebody who was erased meanwhile.
         AlreadyRecordedError: the inbox entry or one of the message ids exists.
         sqlalchemy.exc.DBAPIError: the database is not there or refused; nothing was appended,
             unless the connection was lost during the commit: repeating the append tells.
@@ -76,26 +77,68 @@ async def append(
             if source is not None:
                 await _keep_source(connection, source)
             recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
-            hashes = _links(head, rows, recorded_at)
-            position: int = (
-                await connection.execute(
-                    statements.INSERT_EVENTS,
-                    {
-                        "stream_id": stream_id,
-                        "metadata": encoded_metadata.decode(),
-                        "recorded_at": recorded_at,
-                        "versions": [row.version for row in rows],
-                        "message_ids": [row.message_id for row in rows],
-                        "types": [row.type for row in rows],
-                        "schema_versions": [row.schema_version for row in rows],
-                        "data": [row.data.decode() for row in rows],
-                        "hashes": hashes,
-                    },
-                )
-            ).scalar_one()
+            position = await _insert(
+                connection,
+                stream_id,
+                head,
+                rows,
+                metadata=encoded_metadata,
+                recorded_at=recorded_at,
+                subjects={kept.subject for kept in forgettable},
+            )
+            if position is None:
+                raise StreamMovedError(stream_id, expected_version)
     except IntegrityError as error:
         raise AlreadyRecordedError(str(error.orig)) from error
     return Appended(new_version, position)
+
+
+async def append_to_head(
+    connection: AsyncConnection, stream_id: UUID, event: NewEvent, recorded_at: datetime
+) -> None:
+    """Append an event without personal data at the head of a stream, whatever its version.
+
+    The caller has locked the stream's row before and the log after that, as LOCK_LOG does.
+    """
+    version = (
+        await connection.execute(statements.STREAM_VERSION, {"stream_id": stream_id})
+    ).scalar_one()
+    head = await _move_stream(connection, stream_id, version, version + 1)
+    metadata = canonical({})
+    rows, _ = _prepare(stream_id, version, [event], metadata)
+    await _insert(
+        connection, stream_id, head, rows, metadata=metadata, recorded_at=recorded_at, subjects=()
+    )
+
+
+async def _insert(
+    connection: AsyncConnection,
+    stream_id: UUID,
+    head: bytes,
+    rows: Sequence[_Row],
+    *,
+    metadata: bytes,
+    recorded_at: datetime,
+    subjects: Collection[UUID],
+) -> int | None:
+    """Insert under the lock; the last position, or None if one of the subjects was erased."""
+    inserted = await connection.execute(
+        statements.INSERT_EVENTS,
+        {
+            "stream_id": stream_id,
+            "metadata": metadata.decode(),
+            "recorded_at": recorded_at,
+            "versions": [row.version for row in rows],
+            "message_ids": [row.message_id for row in rows],
+            "types": [row.type for row in rows],
+            "schema_versions": [row.schema_version for row in rows],
+            "data": [row.data.decode() for row in rows],
+            "hashes": _links(head, rows, recorded_at),
+            "subjects": list(subjects),
+        },
+    )
+    position: int | None = inserted.scalar_one()
+    return position
 
 
 def _prepare(

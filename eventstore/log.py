@@ -102,6 +102,13 @@ class EventLog:
             message_id_found: UUID | None = found.scalar_one_or_none()
         return message_id_found
 
+    async def event(self, message_id: UUID) -> Recorded | None:
+        """The event of a message id, if it is in the log."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.READ_EVENT, {"message_id": message_id})
+            row = found.one_or_none()
+        return None if row is None else Recorded(*row)
+
     async def last_event(self, position: int) -> tuple[int, UUID] | None:
         """Position and message id of the newest event at or before a position."""
         async with self._engine.connect() as connection:
@@ -155,6 +162,14 @@ class EventLog:
             if len(rows) < page:
                 return
             after = rows[-1].version
+
+    async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
+        """The speakers of an organization who asked to be forgotten."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                statements.ERASED_SPEAKERS, {"organization_id": organization_id}
+            )
+            return frozenset(found.scalars())
 
     async def source(self, digest: str) -> bytes | None:
         """The exact document behind a run, or None where none is kept (any more)."""

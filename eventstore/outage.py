@@ -8,6 +8,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 # back by the server, idle too long, lock not available; and: not migrated yet.
 _PASSING_CLASSES = ("08", "53", "57", "58", "40")
 _PASSING_CODES = frozenset({"25P03", "55P03", "3D000", "3F000", "42P01"})
+_CUT_OFF = (
+    OSError,
+    TimeoutError,
+    PoolTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement was cut off, and its connection is of no use
+)
 
 
 def is_database_outage(error: BaseException) -> bool:
@@ -19,7 +26,7 @@ def is_database_outage(error: BaseException) -> bool:
         return code is None or _passes(code)
     if isinstance(error, asyncpg.PostgresError):
         return _passes(error.sqlstate)
-    return isinstance(error, OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError)
+    return isinstance(error, _CUT_OFF)
 
 
 def _passes(sqlstate: str | None) -> bool:

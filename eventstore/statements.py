@@ -59,6 +59,8 @@ INSERT_EVENTS = text("""
                     CAST(:types AS text[]), CAST(:schema_versions AS integer[]),
                     CAST(:data AS jsonb[]), CAST(:hashes AS bytea[]))
              AS e (version, message_id, type, schema_version, data, hash)
+        WHERE NOT EXISTS (SELECT FROM event_store.erased_subjects
+                          WHERE subject = ANY(CAST(:subjects AS uuid[])))
         ORDER BY e.version
         RETURNING position
     )
@@ -92,6 +94,14 @@ READ_STREAM = text("""
     LIMIT :limit
 """)
 
+READ_EVENT = text("""
+    SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE e.message_id = :message_id
+""")
+
 READ_STREAMS = text("""
     SELECT e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
            e.data::text, e.metadata::text, e.recorded_at, e.hash, p.body::text AS personal
@@ -102,6 +112,10 @@ READ_STREAMS = text("""
     LEFT JOIN event_store.personal_data p USING (message_id)
     ORDER BY e.position
     LIMIT :limit
+""")
+
+ERASED_SPEAKERS = text("""
+    SELECT subject FROM event_store.erased_subjects WHERE organization_id = :organization_id
 """)
 
 STREAM_VERSION = text("SELECT version FROM event_store.streams WHERE stream_id = :stream_id")

@@ -95,6 +95,26 @@ def encode(
     return Record(str(stream_id).encode(), _encoder.encode(data), headers)
 
 
+def structured(record: Record) -> JsonObject:
+    """The same event in structured mode: one JSON object, its key as `partitionkey`."""
+    attributes = {name: value.decode() for name, value in record.headers}
+    plain: JsonObject = {
+        name.removeprefix("ce_"): value
+        for name, value in attributes.items()
+        if name.startswith("ce_") or name == TRACEPARENT
+    }
+    numbers = {name: int(str(plain[name])) for name in ("position", "streamversion")}
+    return (
+        plain
+        | numbers
+        | {
+            "datacontenttype": CONTENT_TYPE,
+            "partitionkey": record.key.decode(),
+            "data": msgspec.json.decode(record.value),
+        }
+    )
+
+
 def decode(value: bytes, headers: Sequence[tuple[str, bytes]]) -> CloudEvent:
     """Read a record; `encode` is the inverse.
 

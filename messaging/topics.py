@@ -1,6 +1,7 @@
 """Declaring the topics: explicitly, since brokers and clients would make them up differently."""
 
 import logging
+from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -36,15 +37,30 @@ async def declare_topics(
     Raises:
         aiokafka.errors.KafkaError: the broker is not there, or refuses a topic.
     """
+    await _declare(
+        bootstrap_servers,
+        [
+            NewTopic(name, partitions, replication_factor, topic_configs=configs)
+            for name, configs in _configs(retention_days).items()
+        ],
+    )
+
+
+async def declare_replay(
+    bootstrap_servers: str, topic: str, *, partitions: int, replication_factor: int
+) -> None:
+    """Create a topic for a replay, unless it exists. Raises as `declare_topics`."""
+    configs = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    wanted = NewTopic(topic, partitions, replication_factor, topic_configs=configs)
+    await _declare(bootstrap_servers, [wanted])
+
+
+async def _declare(bootstrap_servers: str, topics: Sequence[NewTopic]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        missing = [
-            NewTopic(name, partitions, replication_factor, topic_configs=configs)
-            for name, configs in _configs(retention_days).items()
-            if name not in existing
-        ]
+        missing = [topic for topic in topics if topic.name not in existing]
         if not missing:
             return
         answer = await admin.create_topics(missing)
@@ -52,6 +68,6 @@ async def declare_topics(
             error = for_code(code)
             if code != 0 and error is not TopicAlreadyExistsError:
                 raise error(f"topic {name} could not be created")
-            logger.info("topic %s is declared with %d partitions", name, partitions)
+            logger.info("topic %s is declared", name)
     finally:
         await admin.close()

@@ -70,6 +70,8 @@ class Changes:
     ended_runs: dict[object, Row] = field(default_factory=dict)
     rooms: TableChanges[object] = field(default_factory=TableChanges)
     speakers: TableChanges[tuple[object, object]] = field(default_factory=TableChanges)
+    forgotten: dict[tuple[object, object], Row] = field(default_factory=dict)
+    """Speakers who lose their personal fields before anything else is written."""
     sessions: TableChanges[object] = field(default_factory=TableChanges)
     session_speakers: dict[object, list[Row]] = field(default_factory=dict)
     """By session: all of its speakers."""
@@ -128,6 +130,10 @@ def _apply(changes: Changes, event: Projected) -> None:
         case "SpeakerErased":
             key = (data["spreaview_event_id"], data["speaker_id"])
             _mark(changes.speakers, key, event, "speaker_id", status="erased")
+            changes.forgotten[key] = {
+                "spreaview_event_id": data["spreaview_event_id"],
+                "speaker_id": data["speaker_id"],
+            }
             if key in changes.speakers.rows:
                 changes.speakers.rows[key].update(dict.fromkeys(_ERASED_FIELDS))
         case "SessionImported":

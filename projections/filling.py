@@ -16,10 +16,10 @@ from contracts.events import CUT_TYPES
 from eventstore.log import read_outcomes
 from eventstore.model import Recorded
 from eventstore.outage import is_database_outage
-from projections import registry, statements, upkeep
+from projections import registry, statements
 from projections.changes import project
 from projections.generations import Generation, GenerationsError, enter
-from projections.projector import in_words
+from projections.stopping import stop
 from projections.version import CODE_VERSION
 from projections.write import write
 
@@ -129,7 +129,7 @@ async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> boo
     """Apply events, in ever smaller parts if they cannot be; whether all of them were."""
     try:
         async with connection.begin_nested():
-            await _write(connection, events)
+            await write(connection, project(events))
     except Exception as error:
         if is_database_outage(error):
             raise
@@ -151,14 +151,7 @@ async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> boo
             if not await _apply(connection, outcome):
                 return False
         return True
-    await connection.execute(
-        upkeep.STOP_STREAM,
-        {
-            "stream_id": events[0].stream_id,
-            "error": in_words(failed),
-            "code_version": CODE_VERSION,
-        },
-    )
+    await stop(connection, events[0].stream_id, failed, CODE_VERSION)
     return False
 
 
@@ -170,17 +163,3 @@ def _outcomes(events: Sequence[Recorded]) -> list[list[Recorded]]:
         if event.type in CUT_TYPES:
             parts.append([])
     return [part for part in parts if part]
-
-
-async def _write(connection: AsyncConnection, events: Sequence[Recorded]) -> None:
-    changes = project(events)
-    erased = [event.data for event in events if event.type == "SpeakerErased"]
-    if erased:
-        await connection.execute(
-            registry.ERASE_SPEAKERS,
-            {
-                "event_ids": [data["spreaview_event_id"] for data in erased],
-                "speaker_ids": [data["speaker_id"] for data in erased],
-            },
-        )
-    await write(connection, changes)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.resources import files
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -90,6 +91,22 @@ async def enter(connection: AsyncConnection, schema: str) -> None:
     await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
 
 
+async def forget_speaker(
+    connection: AsyncConnection, organization_id: UUID, speaker_id: UUID
+) -> int:
+    """Clear a speaker's personal fields in every generation, live or not; the number of rows."""
+    rows = 0
+    await connection.execute(statements.SHARE_GENERATION)
+    for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
+        await enter(connection, schema)
+        cleared = await connection.execute(
+            statements.FORGET_SPEAKER,
+            {"organization_id": organization_id, "speaker_id": speaker_id},
+        )
+        rows += cleared.rowcount
+    return rows
+
+
 async def enter_live(connection: AsyncConnection) -> None:
     """Make the live generation's tables those of the rest of this transaction.
 
@@ -127,9 +144,12 @@ async def hold(connection: AsyncConnection, number: int) -> Generation:
 async def drop(connection: AsyncConnection, generation: Generation) -> None:
     """Drop a generation with its rows, within the caller's transaction.
 
+    Waits for transactions that may be within it: an erasure cleans every generation.
+
     Raises:
         GenerationsError: it is the live one.
     """
+    await connection.execute(registry.TAKE_GENERATION)
     forgotten = await connection.execute(registry.FORGET_GENERATION, {"number": generation.number})
     if forgotten.rowcount != 1:
         raise GenerationsError(f"generation {generation.number} is live and is not dropped")

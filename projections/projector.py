@@ -10,7 +10,6 @@ from itertools import count
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import IMPORT_EVENTS
@@ -21,7 +20,8 @@ from messaging.waiting import persist
 from projections import statements, upkeep
 from projections.changes import project
 from projections.generations import NoGenerationError, enter_live
-from projections.status import Ahead, ahead_streams
+from projections.status import ahead_streams
+from projections.stopping import in_words, stop, stop_ahead
 from projections.version import CODE_VERSION
 from projections.write import write
 
@@ -30,19 +30,7 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-projector"
 
 _SWEEP_LIMIT = 1000
-_LONGEST_ERROR = 1000
 _SWEEPS_TO_A_LOOK_AHEAD = 60
-
-
-class AheadOfTheLogError(Exception):
-    """More of a stream, or something else, was applied than the log has."""
-
-    def __init__(self, stream: Ahead) -> None:
-        super().__init__(
-            f"version {stream.version} is applied, but is not what the log has (it has up to "
-            f"{stream.log_version}): the log was restored to an earlier time, or replaced. Remedy: "
-            "spreaview-sync projections repair --ahead"
-        )
 
 
 class Projector:
@@ -54,8 +42,8 @@ class Projector:
         self._engine = engine
         self._sweep_seconds = sweep_seconds
         self._code_version = code_version
-        self._stopped: set[tuple[UUID, int]] = set()
-        """Streams that this process could not go on with, and the version at which it stopped."""
+        self._tried: set[tuple[UUID, int]] = set()
+        """Stopped streams that this process has tried, and the version at which they stood."""
 
     def router(self, *, session_seconds: float, max_records: int) -> KafkaRouter:
         """The FastStream router to be included in the application's broker."""
@@ -72,13 +60,13 @@ class Projector:
     async def sweep(self) -> None:
         """Look for streams that lag behind the log, for ever: a lost signal heals here.
 
-        So does a stream that older code could not go on with, once, with ours. From time to time it
+        So does a stream that other code could not go on with, once, with ours. From time to time it
         looks for streams that are ahead of the log, which was restored then, and stops them.
         """
         for sweep in count():
             if sweep % _SWEEPS_TO_A_LOOK_AHEAD == 0:
-                await persist("projector: sweep", self._stop_what_is_ahead, on=_is_outage)
-            await persist("projector: sweep", self._let_go_on, on=_is_outage)
+                await self._stop_what_is_ahead(say_all=sweep == 0)
+            await self._go_on_with_what_others_stopped()
             lagging = await persist("projector: sweep", self._lagging, on=_is_outage)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
@@ -105,7 +93,7 @@ class Projector:
     async def _catch_up_together(self, stream_ids: Sequence[UUID]) -> None:
         while True:
             async with self._engine.begin() as connection:
-                if not await apply_next(connection, stream_ids):
+                if not await apply_next(connection, stream_ids, code_version=self._code_version):
                     return
 
     async def _lagging(self) -> list[UUID]:
@@ -123,76 +111,99 @@ class Projector:
             await enter_live(connection)
             found = await connection.execute(upkeep.STOPPED_STREAMS)
             stopped = {row.spreaview_event_id for row in found}
-            tried = sorted(stopped if stream_ids is None else stopped & set(stream_ids))
-            await connection.execute(upkeep.GO_ON, {"stream_ids": tried})
-        await self.catch_up(tried)
+        tried = sorted(stopped if stream_ids is None else stopped & set(stream_ids))
+        for stream_id in tried:
+            await self._try_again(stream_id)
         return tried
 
-    async def _let_go_on(self) -> None:
-        """Try again with the streams that other code stopped, but for those that we stopped, too.
+    async def _go_on_with_what_others_stopped(self) -> None:
+        """Try again with the streams that other code stopped, each once at one version.
 
-        So two versions of the program side by side, as in a rolling update, try once each.
+        So two versions of the program side by side, as in a rolling update, do not fight.
         """
+        for stream_id, version in await persist("projector: sweep", self._untried, on=_is_outage):
+            logger.info("stream %s, which other code stopped, is tried again", stream_id)
+            self._tried.add((stream_id, version))
+            await self._try_again(stream_id)
+
+    async def _untried(self) -> list[tuple[UUID, int]]:
         async with self._engine.begin() as connection:
             await enter_live(connection)
             found = await connection.execute(
-                upkeep.STOPPED_BY_OTHERS,
-                {"code_version": self._code_version, "limit": _SWEEP_LIMIT},
+                upkeep.STOPPED_BY_OTHERS, {"code_version": self._code_version}
             )
-            untried = [row.spreaview_event_id for row in found if tuple(row) not in self._stopped]
-            if untried:
-                logger.info("%d stopped streams are tried again by other code", len(untried))
-                await connection.execute(upkeep.GO_ON, {"stream_ids": untried})
+            return [
+                (row.spreaview_event_id, row.version) for row in found if row not in self._tried
+            ]
 
-    async def _stop_what_is_ahead(self) -> None:
-        known = {stream_id for stream_id, _ in self._stopped}
-        for stream in await ahead_streams(self._engine):
-            if stream.stream_id not in known:
-                await self._stop(stream.stream_id, AheadOfTheLogError(stream))
+    async def _try_again(self, stream_id: UUID) -> None:
+        """It is stopped for all others until something was applied: nobody else tries meanwhile."""
+
+        async def apply_first() -> None:
+            async with self._engine.begin() as connection:
+                await enter_live(connection)
+                await connection.execute(upkeep.GO_ON, {"stream_id": stream_id})
+                await apply_next(connection, [stream_id], code_version=self._code_version)
+
+        try:
+            await persist("projector", apply_first, on=_is_outage)
+        except Exception as error:
+            await self._stop(stream_id, error)
+        else:
+            await self.catch_up([stream_id])
+
+    async def _stop_what_is_ahead(self, *, say_all: bool) -> None:
+        """Stop the streams that are ahead; of those that are stopped already, tell at the start."""
+        ahead = await persist(
+            "projector: sweep", lambda: ahead_streams(self._engine), on=_is_outage
+        )
+        await self.catch_up([stream.stream_id for stream in ahead if not stream.stopped])
+        known = sum(stream.stopped for stream in ahead)
+        if known and say_all:
+            logger.error(
+                "%d streams that have stopped are ahead of the log, which was restored to an "
+                "earlier time, or replaced. Remedy: spreaview-sync projections repair --ahead",
+                known,
+            )
 
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
         logger.error("stream %s is stopped: %s", stream_id, in_words(error))
 
-        async def record() -> None:
+        async def record() -> int:
             async with self._engine.begin() as connection:
                 await enter_live(connection)
-                stopped = await connection.execute(
-                    upkeep.STOP_STREAM,
-                    {
-                        "stream_id": stream_id,
-                        "error": in_words(error),
-                        "code_version": self._code_version,
-                    },
-                )
-                self._stopped.add((stream_id, stopped.scalar_one()))
+                return await stop(connection, stream_id, error, self._code_version)
 
-        await persist("projector: recording a stopped stream", record, on=_is_outage)
+        version = await persist("projector: recording a stopped stream", record, on=_is_outage)
+        self._tried.add((stream_id, version))
 
 
 async def apply_next(
-    connection: AsyncConnection, stream_ids: Sequence[UUID], *, limit: int = PAGE
+    connection: AsyncConnection,
+    stream_ids: Sequence[UUID],
+    *,
+    limit: int = PAGE,
+    code_version: str = CODE_VERSION,
 ) -> bool:
     """Apply the next outcomes of some streams; False if nothing lies beyond their versions.
 
     The progress rows are created, then locked, and only then is the log read, in a statement of
-    its own: so of two projectors the second sees what the first has applied.
+    its own: so of two projectors the second sees what the first has applied. A stream whose last
+    applied event is not in the log any more is stopped instead.
     """
     await enter_live(connection)
     wanted = {"stream_ids": sorted(stream_ids)}
     await connection.execute(statements.CREATE_PROGRESS, wanted)
     locked = await connection.execute(statements.LOCK_PROGRESS, wanted)
     versions = {row.spreaview_event_id: row.version for row in locked}
+    for stream_id, error in (await stop_ahead(connection, list(versions), code_version)).items():
+        logger.error("stream %s is stopped: %s", stream_id, in_words(error))
+        del versions[stream_id]
     events = await read_streams(connection, versions, limit=limit) if versions else []
     if not events:
         return False
     await write(connection, project(events))
     return True
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong, without the rows that it went wrong with: they may be personal."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return f"{type(error).__name__}: {cause}"[:_LONGEST_ERROR]
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -114,15 +114,6 @@ APPLIED_UP_TO = text("""
         (SELECT max(position) FROM event_store.events), 0)
 """)
 
-# Rows that an earlier page wrote: personal fields may have been read just before they were erased.
-ERASE_SPEAKERS = text("""
-    UPDATE event_speakers t
-    SET first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
-        profile_picture = NULL, links = NULL
-    FROM unnest(CAST(:event_ids AS uuid[]), CAST(:speaker_ids AS uuid[])) AS erased (event, speaker)
-    WHERE t.spreaview_event_id = erased.event AND t.speaker_id = erased.speaker
-""")
-
 STOPPED = text("""
     SELECT spreaview_event_id, version, error FROM stream_progress
     WHERE error IS NOT NULL ORDER BY spreaview_event_id

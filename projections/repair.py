@@ -6,9 +6,22 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from eventstore.outage import is_database_outage
 from projections import statements, upkeep
-from projections.generations import enter_live
+from projections.generations import NoGenerationError, enter_live
 from projections.projector import apply_next
+from projections.stopping import in_words
+
+
+class RepairError(Exception):
+    """The log has an event of the stream that cannot be applied. Nothing has changed.
+
+    Remedy: mend the cause, which may take another version of this program, and repair again.
+    """
+
+    def __init__(self, stream_id: UUID, error: Exception) -> None:
+        super().__init__(in_words(error))
+        self.stream_id = stream_id
 
 
 class Repaired(NamedTuple):
@@ -28,8 +41,21 @@ async def repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
     Readers see the old rows or the new, nothing between. Projectors wait for the stream meanwhile.
 
     Raises:
-        Exception: what an event's projection raises; then nothing has changed.
+        RepairError: an event of the stream cannot be applied; nothing has changed.
+        sqlalchemy.exc.DBAPIError, OSError: the database is not there; nothing has changed.
+        NoGenerationError: as `enter_live`.
     """
+    try:
+        return await _repair(engine, stream_id)
+    except NoGenerationError:
+        raise
+    except Exception as error:
+        if is_database_outage(error):
+            raise
+        raise RepairError(stream_id, error) from None  # its context may quote the row
+
+
+async def _repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
     wanted = {"stream_ids": [stream_id]}
     async with engine.begin() as connection:
         await enter_live(connection)

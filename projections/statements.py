@@ -12,6 +12,15 @@ SHARE_GENERATION = text("SELECT pg_advisory_xact_lock_shared(:key)").bindparams(
 
 LIVE_SCHEMA = text("SELECT schema FROM projections.generations WHERE live")
 
+ALL_SCHEMAS = text("SELECT schema FROM projections.generations ORDER BY number")
+
+FORGET_SPEAKER = text("""
+    UPDATE event_speakers SET
+        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
+        profile_picture = NULL, links = NULL, status = 'erased'
+    WHERE organization_id = :organization_id AND speaker_id = :speaker_id
+""")
+
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 
 # In the order of the streams, so that two projectors never wait for each other in a circle.
@@ -82,6 +91,14 @@ MARK_ROOMS = text("""
     UPDATE rooms t SET status = r.status, position = r.position
     FROM json_populate_recordset(NULL::rooms, CAST(:rows AS json)) r
     WHERE t.spreaview_event_id = r.spreaview_event_id AND t.room_id = r.room_id
+""")
+
+FORGET_SPEAKERS = text("""
+    UPDATE event_speakers t SET
+        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
+        profile_picture = NULL, links = NULL
+    FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json)) r
+    WHERE t.spreaview_event_id = r.spreaview_event_id AND t.speaker_id = r.speaker_id
 """)
 
 PUT_SPEAKERS = text("""

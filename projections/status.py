@@ -14,7 +14,7 @@ from projections.version import CODE_VERSION
 
 
 class Stopped(NamedTuple):
-    """A stream whose next event could not be applied."""
+    """A stream that does not go on by itself."""
 
     stream_id: UUID
     version: int
@@ -23,9 +23,11 @@ class Stopped(NamedTuple):
     stopped_at: datetime
     code_version: str
     position: int | None
-    """Of the first event that is not applied."""
+    """Of the event that could not be applied; None where it is not an event that stops it."""
     type: str | None
     """Its type."""
+    behind: int
+    """Events that wait for it."""
 
 
 class Ahead(NamedTuple):
@@ -36,6 +38,8 @@ class Ahead(NamedTuple):
     """What is applied."""
     log_version: int
     """What the log has; 0 if it does not know the stream."""
+    stopped: bool
+    """Whether it is marked as stopped already, for this or another reason."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ProjectionsStatus:
     """Position of the newest event in the log."""
     lag: Lag
     events_behind: int
+    """Events to be applied, but for those of stopped streams."""
     stopped: list[Stopped]
     ahead: list[Ahead]
 

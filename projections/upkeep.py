@@ -17,52 +17,57 @@ OLDEST_LAG = text("""
     LIMIT 1
 """)
 
-# The row may be new: the transaction that made it was rolled back with what could not be applied.
+# The row is there and locked.
 STOP_STREAM = text("""
-    INSERT INTO stream_progress (spreaview_event_id, error, stopped_at, code_version)
-    VALUES (:stream_id, :error, clock_timestamp(), :code_version)
-    ON CONFLICT (spreaview_event_id) DO UPDATE
-    SET error = EXCLUDED.error, stopped_at = EXCLUDED.stopped_at,
-        code_version = EXCLUDED.code_version
-    RETURNING version
+    UPDATE stream_progress
+    SET error = :error, stopped_at = clock_timestamp(), code_version = :code_version,
+        stopped_by = :stopped_by
+    WHERE spreaview_event_id = :stream_id
 """)
+
+# A stream is ahead if its last applied event is not the one that the log has there. Nothing can be
+# applied then: it would be applied to rows that the log knows nothing of.
+_IS_AHEAD = """
+    p.version > 0 AND NOT EXISTS (
+        SELECT FROM event_store.events e
+        WHERE e.stream_id = p.spreaview_event_id AND e.version = p.version
+          AND e.position = p.position)
+"""
+
+_AHEAD = f"""
+    SELECT p.spreaview_event_id, p.version, coalesce(s.version, 0) AS log_version,
+           p.error IS NOT NULL AS stopped
+    FROM stream_progress p
+    LEFT JOIN event_store.streams s ON s.stream_id = p.spreaview_event_id
+    WHERE {_IS_AHEAD}
+"""  # noqa: S608 (of constants)
+
+AHEAD_STREAMS = text(f"{_AHEAD} ORDER BY p.spreaview_event_id")
+
+AHEAD_AMONG = text(f"{_AHEAD} AND p.spreaview_event_id = ANY(CAST(:stream_ids AS uuid[]))")
 
 # Stopped by other code than ours, which may be able to go on.
-STOPPED_BY_OTHERS = text("""
-    SELECT spreaview_event_id, version FROM stream_progress
-    WHERE error IS NOT NULL AND code_version IS DISTINCT FROM :code_version
-    ORDER BY spreaview_event_id
-    LIMIT :limit
-""")
+STOPPED_BY_OTHERS = text(f"""
+    SELECT p.spreaview_event_id, p.version FROM stream_progress p
+    WHERE p.error IS NOT NULL AND p.code_version IS DISTINCT FROM :code_version
+      AND NOT ({_IS_AHEAD})
+    ORDER BY p.spreaview_event_id
+""")  # noqa: S608 (of constants)
 
-# But for those that are ahead of the log: nothing can be applied to what it does not have.
-GO_ON = text("""
-    UPDATE stream_progress p SET error = NULL, stopped_at = NULL, code_version = NULL
-    WHERE p.spreaview_event_id = ANY(CAST(:stream_ids AS uuid[])) AND p.error IS NOT NULL
-      AND (p.version = 0 OR EXISTS (
-          SELECT FROM event_store.events e
-          WHERE e.stream_id = p.spreaview_event_id AND e.version = p.version
-            AND e.position = p.position))
-""")
+GO_ON = text(f"""
+    UPDATE stream_progress p
+    SET error = NULL, stopped_at = NULL, code_version = NULL, stopped_by = NULL
+    WHERE p.spreaview_event_id = :stream_id AND p.error IS NOT NULL AND NOT ({_IS_AHEAD})
+""")  # noqa: S608 (of constants)
 
 STOPPED_STREAMS = text("""
     SELECT p.spreaview_event_id, p.version, p.error, p.stopped_at, p.code_version,
-           e.position, e.type
-    FROM stream_progress p
-    LEFT JOIN event_store.events e
-      ON e.stream_id = p.spreaview_event_id AND e.version = p.version + 1
-    WHERE p.error IS NOT NULL
-    ORDER BY p.stopped_at
-""")
-
-AHEAD_STREAMS = text("""
-    SELECT p.spreaview_event_id, p.version, coalesce(s.version, 0) AS log_version
+           e.position, e.type, greatest(coalesce(s.version, 0) - p.version, 0) AS behind
     FROM stream_progress p
     LEFT JOIN event_store.streams s ON s.stream_id = p.spreaview_event_id
-    LEFT JOIN event_store.events e
-      ON e.stream_id = p.spreaview_event_id AND e.version = p.version
-    WHERE p.version > 0 AND e.position IS DISTINCT FROM p.position
-    ORDER BY p.spreaview_event_id
+    LEFT JOIN event_store.events e ON e.position = p.stopped_by
+    WHERE p.error IS NOT NULL
+    ORDER BY p.stopped_at
 """)
 
 TOTALS = text("""
@@ -70,11 +75,12 @@ TOTALS = text("""
            (SELECT coalesce(max(position), 0) FROM event_store.events) AS head,
            (SELECT coalesce(sum(greatest(s.version - coalesce(p.version, 0), 0)), 0)::bigint
             FROM event_store.streams s
-            LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id) AS behind
+            LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+            WHERE p.error IS NULL) AS behind
 """)
 
 HOLD_PROGRESS = text("""
-    SELECT FROM stream_progress WHERE spreaview_event_id = :stream_id FOR UPDATE
+    SELECT version FROM stream_progress WHERE spreaview_event_id = :stream_id FOR UPDATE
 """)
 
 CLEAR_STREAM = text("""
@@ -100,7 +106,8 @@ COUNT_ROWS = text("""
 
 BEGIN_ANEW = text("""
     UPDATE stream_progress
-    SET version = 0, position = 0, error = NULL, stopped_at = NULL, code_version = NULL
+    SET version = 0, position = 0, error = NULL, stopped_at = NULL, code_version = NULL,
+        stopped_by = NULL
     WHERE spreaview_event_id = :stream_id
 """)
 

@@ -24,6 +24,7 @@ def _statements(changes: Changes) -> Iterable[tuple[TextClause, list[Row]]]:
     yield statements.PUT_ENDED_RUNS, list(changes.ended_runs.values())
     yield statements.PUT_ROOMS, list(changes.rooms.rows.values())
     yield statements.MARK_ROOMS, list(changes.rooms.marks.values())
+    yield statements.FORGET_SPEAKERS, list(changes.forgotten.values())
     yield statements.PUT_SPEAKERS, list(changes.speakers.rows.values())
     yield statements.MARK_SPEAKERS, list(changes.speakers.marks.values())
     yield statements.PUT_SESSIONS, list(changes.sessions.rows.values())

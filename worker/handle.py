@@ -173,6 +173,7 @@ class Handler:
                 ordered_at=run.ordered_at,
                 began=began,
                 received=received,
+                erased=await self._log.erased_speakers(run.ids.organization_id),
                 fetched=judgement.fetched,
             )
             completed_before = state.completed_runs
@@ -218,7 +219,7 @@ class Handler:
             events,
             metadata=run.metadata,
             inbox=sync_id,
-            source=fetched.document if fetched else None,
+            source=fetched.document if fetched and judgement.may_be_kept else None,
         )
         terminal = outcome[-1]
         if isinstance(terminal, SyncFailed):

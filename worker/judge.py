@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from contracts.messages import RequestIds
 from eventstore.log import EventLog
 from worker.decide import decide
 from worker.document import parse_document
+from worker.forgotten import forget
 from worker.normalise import normalise
 from worker.order import CheckedRequest, check_turn
 from worker.refusal import Refusal
@@ -29,6 +30,8 @@ class Judgement(NamedTuple):
     """The terminal event is the last."""
     fetched: Fetched | None
     """The document it rests on, if one was received."""
+    may_be_kept: bool = True
+    """Whether the document may: not if it tells, or may tell, of somebody who was erased."""
 
 
 async def judge(
@@ -39,12 +42,14 @@ async def judge(
     ordered_at: datetime,
     began: float,
     received: float,
+    erased: Set[UUID] = frozenset(),
     fetched: Fetched | None = None,
 ) -> Judgement:
     """Fetch the schedule, unless it is `fetched`, and decide. A refusal is an outcome, too.
 
     `began` and `received` are moments of the monotonic clock: when the work on the request began,
-    and from when on a fetch shows what the requester may expect to see.
+    and from when on a fetch shows what the requester may expect to see. `erased` are the speakers
+    of the organization who asked to be forgotten.
     """
     request = checked.request
     try:
@@ -52,23 +57,30 @@ async def judge(
         if fetched is None:
             fetched = await sessionize.fetch(checked.api_id, received)
         # In a thread, so that a long schedule does not stop the heartbeats of this process.
-        outcome = await asyncio.to_thread(_decide, state, checked, ordered_at, began, fetched)
-        return Judgement(outcome, fetched)
+        return await asyncio.to_thread(_decide, state, checked, ordered_at, began, erased, fetched)
     except Refusal as refused:
-        return Judgement([failed(request, ordered_at, refused, fetched)], fetched)
+        outcome = [failed(request, ordered_at, refused, fetched)]
+        return Judgement(outcome, fetched, may_be_kept=not erased)
 
 
 def _decide(
-    state: State, checked: CheckedRequest, ordered_at: datetime, began: float, fetched: Fetched
-) -> Sequence[ImportEvent]:
+    state: State,
+    checked: CheckedRequest,
+    ordered_at: datetime,
+    began: float,
+    erased: Set[UUID],
+    fetched: Fetched,
+) -> Judgement:
     schedule = normalise(
         parse_document(fetched.body),
         organization_id=checked.request.organization_id,
         spreaview_event_id=checked.request.spreaview_event_id,
         zone=checked.zone,
     )
+    known = forget(schedule, erased)
     duration_ms = round((time.monotonic() - began) * 1000)
-    return decide(state, schedule, checked.order(ordered_at), fetched.source, duration_ms)
+    outcome = decide(state, known.schedule, checked.order(ordered_at), fetched.source, duration_ms)
+    return Judgement(outcome, fetched, may_be_kept=not known.names_somebody)
 
 
 def failed(

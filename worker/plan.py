@@ -113,5 +113,13 @@ async def plan(
         checked = check_request(request, (await log.identity()).fingerprint_key)
     except Refusal as refused:
         return Plan(state, [failed(request, now, refused)])
-    judgement = await judge(sessionize, state, checked, ordered_at=now, began=began, received=began)
+    judgement = await judge(
+        sessionize,
+        state,
+        checked,
+        ordered_at=now,
+        began=began,
+        received=began,
+        erased=await log.erased_speakers(request.organization_id),
+    )
     return Plan(state, list(judgement.outcome))

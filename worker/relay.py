@@ -125,7 +125,7 @@ class Relay:
     async def _publish(self, turn: "_Turn", events: Sequence[Recorded]) -> None:
         last = events[-1]
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
-        records = [_record(e, turn.log_id) for e in events if e.position not in turn.refused]
+        records = [record_of(e, turn.log_id) for e in events if e.position not in turn.refused]
         try:
             await turn.outlet.send(records, mark_of(checkpoint))
         except MessageSizeTooLargeError as error:
@@ -153,7 +153,11 @@ class Relay:
         await leader.keep_unpublished(event, in_words(error))
 
     async def _resume(self, leader: Leader, outlet: OpenOutlet, log_id: UUID) -> Checkpoint:
-        """Where to go on: the later of the two copies, each of which the log has to confirm."""
+        """Where to go on: the later of the two copies, each of which the log has to confirm.
+
+        It is written down even if it stands there: one that was deposed before it opened its outlet
+        has fenced its successor, and must find out before it publishes.
+        """
         ours = await self._checkpoints.read(CHECKPOINT)
         theirs = None if outlet.mark is None else checkpoint_of(outlet.mark)
         for copy, kept_by in ((ours, "the database"), (theirs, "Kafka")):
@@ -161,8 +165,7 @@ class Relay:
                 raise LogMismatchError(copy.position, kept_by)
         copies = [copy for copy in (ours, theirs) if copy is not None]
         latest = max(copies, key=_position, default=Checkpoint(log_id, 0, BEGINNING))
-        if latest != ours:
-            await leader.write(CHECKPOINT, latest)
+        await leader.write(CHECKPOINT, latest)
         return latest
 
 
@@ -209,7 +212,8 @@ def _position(checkpoint: Checkpoint) -> int:
     return checkpoint.position
 
 
-def _record(recorded: Recorded, log_id: UUID) -> Record:
+def record_of(recorded: Recorded, log_id: UUID) -> Record:
+    """The record of a recorded event, joined and upcast."""
     return encode(
         log_id=log_id,
         stream_id=recorded.stream_id,

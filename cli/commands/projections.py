@@ -1,22 +1,34 @@
 """`projections status`, `retry` and `repair`."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
+import typer
 from rich.console import Console
+from rich.markup import escape
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import database
+from cli.connections import database, without_password
 from cli.runfile import resolve_database
 from cli.settings import Settings
+from eventstore.outage import is_database_outage
+from projections.generations import NoGenerationError
 from projections.projector import Projector
-from projections.repair import Repaired, repair
+from projections.repair import Repaired, RepairError, repair
 from projections.status import ProjectionsStatus, ahead_streams, projections_status
+from projections.stopping import in_words
+
+_NOT_MIGRATED = ("42P01", "3F000")
+"""Undefined table, undefined schema."""
 
 
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show how the read models are; 0 if nobody has to act, 1 otherwise."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with _read_models(settings) as engine:
         found = await projections_status(engine)
     if as_json:
         print(json.dumps(_told(found), default=str))
@@ -27,7 +39,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
 
 async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: bool) -> int:
     """Let stopped streams go on, all if none is named; 1 if one of them stops again."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with _read_models(settings) as engine:
         projector = Projector(engine, sweep_seconds=60)
         gone_on = await projector.go_on(events)
         stopped = {row.stream_id: row.error for row in (await projections_status(engine)).stopped}
@@ -46,22 +58,72 @@ async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: b
 async def repair_streams(
     settings: Settings, events: Sequence[UUID] | None, *, as_json: bool
 ) -> int:
-    """Make the rows of streams anew, of all that are ahead of the log if none is named."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    """Make the rows of streams anew, of all that are ahead of the log if none is named.
+
+    1 if a stream could not be repaired; the others are.
+    """
+    repaired: list[Repaired] = []
+    failed: list[RepairError] = []
+    async with _read_models(settings) as engine:
         if events is None:
             events = [stream.stream_id for stream in await ahead_streams(engine)]
-        repaired = [await repair(engine, stream_id) for stream_id in events]
+        for stream_id in events:
+            try:
+                repaired.append(await repair(engine, stream_id))
+            except RepairError as error:
+                failed.append(error)
     if as_json:
-        print(json.dumps([_repaired(r) for r in repaired]))
+        print(json.dumps([*(_repaired(r) for r in repaired), *(_failed(f) for f in failed)]))
     else:
         for r in repaired:
-            changes = ", ".join(
-                f"{table} {r.before[table]} → {rows}" for table, rows in r.after.items()
-            )
-            print(f"{r.stream_id}  version {r.version}: {changes}")
-        if not repaired:
+            print(_line(r))
+        if not (repaired or failed):
             print("No read model is ahead of the log.")
-    return 0
+    for f in failed:
+        print(
+            f"spreaview-sync: {f.stream_id} is as it was: {f}\nRemedy: an event in the log "
+            "cannot be applied by this version of spreaview-sync; run one that can, then repair "
+            "again.",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+@asynccontextmanager
+async def _read_models(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The database; one that does not answer or is not migrated ends the command with 1."""
+    url = resolve_database(settings)
+    try:
+        async with database(url, pool_size=2) as engine:
+            yield engine
+    except NoGenerationError as error:
+        print(f"spreaview-sync: {error}", file=sys.stderr)
+    except (DBAPIError, OSError) as error:
+        if not is_database_outage(error):
+            raise
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in _NOT_MIGRATED:
+            print(f"spreaview-sync: {NoGenerationError()}", file=sys.stderr)
+        else:
+            print(
+                f"spreaview-sync: PostgreSQL at {without_password(url)} does not answer: "
+                f"{in_words(error)}\nRemedy: check SPREAVIEW_DATABASE_URL and the server, then "
+                "run this again.",
+                file=sys.stderr,
+            )
+    else:
+        return
+    raise typer.Exit(1)
+
+
+def _line(r: Repaired) -> str:
+    if not r.version:
+        return f"{r.stream_id}  the log does not know it: none of its rows is left"
+    changes = ", ".join(f"{table} {r.before[table]} → {rows}" for table, rows in r.after.items())
+    return f"{r.stream_id}  version {r.version}: {changes}"
+
+
+def _failed(error: RepairError) -> dict[str, object]:
+    return {"spreaview_event_id": str(error.stream_id), "error": str(error)}
 
 
 def _repaired(r: Repaired) -> dict[str, object]:
@@ -91,13 +153,16 @@ def _show(console: Console, found: ProjectionsStatus) -> None:
         f"behind       {found.lag.streams} streams, {found.events_behind} events, "
         f"{found.lag.seconds:.1f} s"
     )
+    mended_by_repair = {stream.stream_id for stream in found.ahead}
     for stream in found.stopped:
+        at = f", at position {stream.position} ({stream.type})" if stream.type else ""
         console.print(
-            f"[red]stopped[/]      {stream.stream_id} after version {stream.version}, at position "
-            f"{stream.position} ({stream.type}), {stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code "
-            f"{stream.code_version}: {stream.error}\n             next: spreaview-sync projections "
-            f"retry {stream.stream_id}"
+            f"[red]stopped[/]      {stream.stream_id} after version {stream.version}{at}, "
+            f"{stream.behind} events wait, {stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code "
+            f"{stream.code_version}: {escape(stream.error)}"
         )
+        if stream.stream_id not in mended_by_repair:
+            console.print(f"             next: spreaview-sync projections retry {stream.stream_id}")
     for ahead in found.ahead:
         console.print(
             f"[red]ahead[/]        {ahead.stream_id}: version {ahead.version} is applied, the log "

@@ -7,7 +7,8 @@ CREATE TABLE stream_progress (
     position           bigint NOT NULL DEFAULT 0,
     error              text,        -- why this stream stopped; null while it goes on
     stopped_at         timestamptz,
-    code_version       text         -- of the projections that could not go on
+    code_version       text,        -- of the projections that could not go on
+    stopped_by         bigint       -- position of the event that could not be applied, if known
 ) WITH (fillfactor = 70);
 
 CREATE TABLE sync_runs (

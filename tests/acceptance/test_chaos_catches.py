@@ -13,7 +13,7 @@ from tests.support.chaos.stack import Servers, made_anew, running, servers
 
 pytestmark = pytest.mark.asyncio
 
-SIZE = Size(faults=0, requests=25, events=6, settle_seconds=4)
+SIZE = Size(faults=0, requests=25, events=6, settle_seconds=3)
 KILL = [Fault(1.5, False, Target.WORKER, Kind.KILL, 0, 0.0)]
 
 

@@ -1,5 +1,6 @@
 """The line on a real Apache Kafka, read and written by clients that are not ours."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -81,13 +82,15 @@ async def test_a_request_of_another_client_is_imported_and_its_events_are_cloude
         },
         "requested_at": "2026-05-20T10:00:00+02:00",
     }
-    publish_like_a_stranger(line.addresses.kafka, request)
+    await asyncio.to_thread(publish_like_a_stranger, line.addresses.kafka, request)
     run = await line.ended(UUID(request["request_id"]))
     assert run["status"] == "completed"
 
     event_id = UUID(request["spreaview_event_id"])
     recorded = [r async for r in line.log.read_stream(event_id)]
-    messages = read_like_a_stranger(line.addresses.kafka, str(event_id), len(recorded))
+    messages = await asyncio.to_thread(
+        read_like_a_stranger, line.addresses.kafka, str(event_id), len(recorded)
+    )
     source = f"urn:spreaview:log:{(await line.log.identity()).log_id}"
     schemas = _schemas()
     for message, stored in zip(messages, recorded, strict=True):

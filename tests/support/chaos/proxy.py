@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -9,6 +11,8 @@ LOOPBACK = "127.0.0.1"
 
 _CHUNK = 64 * 1024
 _TRIES = 50
+_RESET = struct.pack("ii", 1, 0)
+"""Lingers for no time: the other side is told that the connection is broken, not ended."""
 
 
 class Proxy:
@@ -48,6 +52,9 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection; new ones are served."""
         for writer in list(self._writers):
+            if (connected := writer.get_extra_info("socket")) is not None:
+                with suppress(OSError):  # it is closed already
+                    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
     async def refuse(self, seconds: float) -> None:

@@ -40,8 +40,8 @@ def judge_requests(
     for request in asked:
         name = f"request {request.request_id}"
         if not ends[request.request_id]:
-            behind = all(offset < done.get(part, 0) for part, offset in request.places)
-            if behind:
+            behind = [offset < done.get(part, 0) for part, offset in request.places]
+            if behind and all(behind):
                 findings.add("lost", f"{name} has no outcome, and its offset is committed")
             else:
                 findings.add("unended", f"{name} has no outcome")

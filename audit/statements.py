@@ -1,0 +1,73 @@
+"""The statements by which the log is verified: they only read, each from one snapshot."""
+
+from sqlalchemy import text
+
+READ_ONLY = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+# In the order of the index of streams and versions, page by page.
+STORED_EVENTS = text("""
+    SELECT e.stream_id, e.version, e.position, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash,
+           p.subject, p.salt, p.body::text
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE (e.stream_id, e.version) > (:stream_id, :version)
+      AND (CAST(:only AS uuid) IS NULL OR e.stream_id = :only)
+    ORDER BY e.stream_id, e.version
+    LIMIT :limit
+""")
+
+HEADS = text("""
+    SELECT coalesce(s.stream_id, e.stream_id) AS stream_id, s.version, e.last
+    FROM event_store.streams s
+    FULL JOIN (SELECT stream_id, max(version) AS last FROM event_store.events GROUP BY stream_id) e
+      ON e.stream_id = s.stream_id
+    WHERE s.version IS DISTINCT FROM e.last
+      AND (CAST(:only AS uuid) IS NULL OR coalesce(s.stream_id, e.stream_id) = :only)
+    ORDER BY 1
+""")
+
+PERSONAL_DATA_OF_NOTHING = text("""
+    SELECT p.message_id FROM event_store.personal_data p
+    LEFT JOIN event_store.events e USING (message_id)
+    WHERE e.message_id IS NULL ORDER BY 1
+""")
+
+SOURCES = text("""
+    SELECT digest, size_bytes, body FROM event_store.sources
+    WHERE digest > :after ORDER BY digest LIMIT :limit
+""")
+
+COUNT_EVENTS = text("""
+    SELECT count(*) FROM event_store.events
+    WHERE CAST(:only AS uuid) IS NULL OR stream_id = :only
+""")
+
+PROGRESS = text("""
+    SELECT version FROM spreaview.stream_progress WHERE spreaview_event_id = :stream_id
+""")
+
+VIEW_ROWS = {
+    "sync_runs": text("""
+        SELECT row_to_json(v)::text FROM spreaview.sync_runs v WHERE spreaview_event_id = :s"""),
+    "rooms": text("""
+        SELECT row_to_json(v)::text FROM spreaview.rooms v WHERE spreaview_event_id = :s"""),
+    "event_speakers": text("""
+        SELECT row_to_json(v)::text FROM spreaview.event_speakers v
+        WHERE spreaview_event_id = :s"""),
+    "sessions": text("""
+        SELECT row_to_json(v)::text FROM spreaview.sessions v WHERE spreaview_event_id = :s"""),
+    "session_speakers": text("""
+        SELECT row_to_json(v)::text FROM spreaview.session_speakers v
+        WHERE spreaview_event_id = :s"""),
+    "skipped_sessions": text("""
+        SELECT row_to_json(v)::text FROM spreaview.skipped_sessions v
+        WHERE spreaview_event_id = :s"""),
+    "stream_progress": text("""
+        SELECT row_to_json(v)::text FROM spreaview.stream_progress v
+        WHERE spreaview_event_id = :s"""),
+}
+
+SEALED_EVENT = text("""
+    SELECT hash FROM event_store.events WHERE stream_id = :stream_id AND version = :version
+""")

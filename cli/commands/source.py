@@ -1,0 +1,76 @@
+"""`source show` and `reimport`: the documents behind runs, and what today makes of them."""
+
+import asyncio
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from audit.moments import NotInThePastError
+from audit.reimport import Redecided
+from audit.reimport import reimport as redecided
+from audit.sources import source_of
+from cli import show_past
+from cli.commands.past import answered, people, say_json
+from cli.settings import Settings
+from eventstore.log import EventLog
+
+
+async def show(settings: Settings, sync_id: UUID, output: Path | None, *, as_json: bool) -> int:
+    """The document of a run, byte for byte, on standard output or into a file."""
+
+    async def work(log: EventLog) -> int:
+        told, body = await source_of(log, sync_id)
+        if body is None and (output is not None or not as_json):
+            raise NotInThePastError(
+                f"The document of sync {sync_id}, {told.digest}, is not kept any more."
+            )
+        if output is not None and body is not None:
+            try:
+                await asyncio.to_thread(output.write_bytes, body)
+            except OSError as error:
+                print(f"spreaview-sync: {output} cannot be written: {error}", file=sys.stderr)
+                return 1
+        if as_json:
+            say_json(told._asdict())
+        elif output is None and body is not None:
+            sys.stdout.buffer.write(body)
+            sys.stdout.buffer.flush()
+        else:
+            print(f"{told.size_bytes} bytes, SHA-256 {told.digest}, are in {output}.")
+        return 0
+
+    return await answered(settings, work)
+
+
+async def reimport(settings: Settings, event: UUID, sync: UUID | None, *, as_json: bool) -> int:
+    """Decide old documents again; 1 if something would have been different."""
+
+    async def work(log: EventLog) -> int:
+        console, number, different = people(), 0, 0
+        async for run in redecided(log, event, sync):
+            if as_json:
+                print("," if number else "[", end="")
+                say_json(_told(run))
+            else:
+                show_past.redecided(console, run)
+            number += 1
+            different += bool(run.deviations)
+        if as_json:
+            print("]" if number else "[]")
+        else:
+            console.print(f"{number} runs, {different} of them would be different today.")
+        return int(different > 0)
+
+    return await answered(settings, work)
+
+
+def _told(run: Redecided) -> dict[str, object]:
+    deviations = [
+        d._asdict()
+        | {"fields": {name: {"recorded": r, "decided": n} for name, (r, n) in d.fields.items()}}
+        for d in run.deviations
+    ]
+    told: dict[str, object] = msgspec.to_builtins(run._asdict() | {"deviations": deviations})
+    return told

@@ -1,0 +1,93 @@
+"""`verify`, and `seals`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from audit.findings import Finding, Verification
+from audit.seals import published_seals, read_seals, write_seals
+from audit.verify import verify
+from cli.connections import database
+from cli.runfile import resolve, resolve_database
+from cli.settings import Settings
+from eventstore.seals import Seal
+from messaging.waiting import in_words
+
+
+async def verify_log(
+    settings: Settings, *, only: UUID | None, seals: Path | None, from_kafka: bool, as_json: bool
+) -> int:
+    """Verify; 0 if nothing was found, 1 otherwise or if the seals cannot be had."""
+    try:
+        kept = await _seals(settings, seals, from_kafka=from_kafka)
+    except (KafkaError, OSError, ValueError) as error:
+        print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
+        return 1
+    async with database(resolve_database(settings), pool_size=1) as engine:
+        with _progress() as told:
+            found = await verify(engine, only=only, seals=kept, told=told)
+    if as_json:
+        print(json.dumps(_told(found)))
+    else:
+        _show(Console(highlight=False, soft_wrap=True), found)
+    return 0 if found.is_well else 1
+
+
+async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
+    """Write the topic's seals to a file; 1 if Kafka is not there."""
+    try:
+        number = write_seals(output, await published_seals(resolve(settings).kafka))
+    except KafkaError as error:
+        print(f"spreaview-sync: Kafka does not answer: {in_words(error)}", file=sys.stderr)
+        return 1
+    print(json.dumps({"seals": number}) if as_json else f"{number} seals are in {output}")
+    return 0
+
+
+async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:
+    kept = list(read_seals(file)) if file is not None else []
+    return kept + (await published_seals(resolve(settings).kafka) if from_kafka else [])
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    console = Console(stderr=True)
+    columns = (TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("verify", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _told(found: Verification) -> dict[str, object]:
+    return {
+        "well": found.is_well,
+        "found": dict(found.found),
+        "findings": [_finding(finding) for finding in found.findings],
+        "unchecked": dict(found.unchecked),
+        "checked": dict(found.checked),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    stream = None if finding.stream_id is None else str(finding.stream_id)
+    return finding._asdict() | {"stream_id": stream}
+
+
+def _show(console: Console, found: Verification) -> None:
+    for finding in found.findings:
+        console.print(f"[red]wrong[/]       {finding}", markup=True)
+    told = len(found.findings)
+    if (total := found.found.total()) > told:
+        console.print(f"[red]wrong[/]       … and {total - told} more")
+    for what, number in found.unchecked.items():
+        console.print(f"[yellow]not checked[/] {what} ({number})")
+    looked = ", ".join(f"{number} {what}" for what, number in found.checked.items())
+    console.print(f"checked     {looked}")
+    console.print("[green]All is as it was recorded.[/]" if found.is_well else "[red]It is not.[/]")

@@ -1,0 +1,209 @@
+"""What a person sees of the past: runs, lives, explanations, differences."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from audit.difference import Difference
+from audit.explain import Explanation
+from audit.history import Run, Told
+from audit.readmodels import ReadModels
+from audit.reimport import Redecided
+from audit.shape import Shape
+
+_LONGEST = 120
+_CHANGES = {
+    "withheld": "removal withheld",
+    "released": "no longer withheld",
+    "warned": "warning",
+}
+_REASONS = {
+    "before_window": "starts before the event's first day",
+    "after_window": "starts after the event's last day",
+    "missing_from_source": "gone from Sessionize",
+    "unreferenced": "no imported session refers to it any more",
+}
+
+
+def moment(time: datetime | None) -> str:
+    """A time, to the second, in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else "–"
+
+
+def runs_table(console: Console, runs: Iterable[Run]) -> None:
+    """The runs of a SpreaView event, two lines each at least."""
+    table = Table("when", "outcome", "what it did", "sync", title="Runs", title_justify="left")
+    for run in runs:
+        asked = f"asked by {escape(run.requested_by)}" if run.requested_by else "asked by –"
+        when = f"ordered  {moment(run.ordered_at)}\nstarted  {moment(run.started_at)}\n"
+        positions = f"@{run.first_position}–@{run.last_position or '…'}"
+        outcome = run.status + (f"\n{run.failure_code}" if run.failure_code else "")
+        window = run.window
+        days = f"{window.starts_on} to {window.ends_on} {window.time_zone}" if window else "–"
+        table.add_row(
+            when + f"finished {moment(run.finished_at)}",
+            outcome,
+            "\n".join([asked, days, escape(run.failure_message or counted(run))]),
+            f"{run.sync_id}\n{positions}",
+        )
+    console.print(table)
+
+
+def counted(run: Run) -> str:
+    """The counts of a run, without those that are 0."""
+    if run.counts is None:
+        return ""
+    told = []
+    for kind in ("sessions", "speakers", "rooms"):
+        counts = getattr(run.counts, kind)
+        made = [
+            f"{number} {name}"
+            for name in counts.__struct_fields__
+            if (number := counts_of(counts, name))
+        ]
+        told += [f"{kind}: {', '.join(made)}"] if made else []
+    told += [f"{run.warnings} warnings"] if run.warnings else []
+    return "\n".join(told)
+
+
+def counts_of(counts: object, name: str) -> int:
+    """One of the counts."""
+    return int(getattr(counts, name))
+
+
+def story(console: Console, told: Iterable[Told]) -> int:
+    """What happened, line by line; how many things."""
+    number = 0
+    for step, names in told:
+        number += 1
+        console.print(
+            f"[dim]{moment(step.recorded_at)} @{step.position}[/]  "
+            f"[bold]{_CHANGES.get(step.change, step.change)}[/]  {step.kind} "
+            f"{escape(step.sessionize_id)} {escape(step.name)}  [dim]sync {step.sync_id}[/]"
+        )
+        if step.reason:
+            console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}")
+        for line in field_lines(step.fields, names):
+            console.print(f"    {line}")
+    return number
+
+
+def field_lines(
+    fields: Mapping[str, tuple[object, object]], names: Mapping[str, str]
+) -> Iterable[str]:
+    """`title: old → new`, one line per field."""
+    for name, (old, new) in fields.items():
+        yield f"{name}: {escape(value(old, names))} → {escape(value(new, names))}"
+
+
+def value(thing: object, names: Mapping[str, str]) -> str:
+    """A value in one short line; ids of rooms and speakers by their names."""
+    if thing is None or thing == "":
+        return "nothing"
+    if isinstance(thing, datetime):
+        return moment(thing)
+    if isinstance(thing, (list, tuple)):
+        return ", ".join(value(item, names) for item in thing) or "nothing"
+    if hasattr(thing, "url"):
+        thing = thing.url
+    text = names.get(str(thing)) or str(thing)
+    text = text.replace("\n", " ")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def models(console: Console, models: ReadModels) -> None:
+    """Read models of a moment: the schedule, what is skipped, and how much there is of the rest."""
+    views = models.views()
+    rooms = {str(row["room_id"]): str(row["name"]) for row in views["rooms"]}
+    speakers = {str(row["speaker_id"]): str(row["full_name"]) for row in views["event_speakers"]}
+    lineup: dict[str, list[str]] = {}
+    for link in views["session_speakers"]:
+        name = speakers.get(str(link["speaker_id"]), "–")
+        lineup.setdefault(str(link["session_id"]), []).append(name)
+    table = Table("starts", "room", "session", "speakers", "status", "code")
+    for row in sorted(views["sessions"], key=lambda r: (str(r["starts_at"]), str(r["title"]))):
+        table.add_row(
+            moment(datetime.fromisoformat(str(row["starts_at"]))),
+            escape(rooms.get(str(row["room_id"]), "–")),
+            escape(str(row["title"])),
+            escape(", ".join(lineup.get(str(row["session_id"]), ()))),
+            str(row["status"]),
+            str(row["session_code"]),
+        )
+    console.print(table)
+    for row in views["skipped_sessions"]:
+        console.print(
+            f"skipped: {escape(str(row['title']))} ({row['reason']}"
+            f"{', missing ' + value(row['missing'], {}) if row['missing'] else ''})"
+        )
+    progress = models.progress or {"version": 0, "position": 0}
+    console.print(
+        f"{len(rooms)} rooms, {len(speakers)} speakers, {len(views['sync_runs'])} runs; version "
+        f"{progress['version']}, position {progress['position']}. --json tells every row."
+    )
+
+
+def explanation(console: Console, told: Explanation) -> None:
+    """Why something is or is not there, in sentences."""
+    code = f", code {told.session_code}" if told.session_code else ""
+    named = (
+        f"{escape(told.name)} ({escape(told.sessionize_id)}{code})"
+        if told.sessionize_id
+        else (escape(told.name))
+    )
+    there = "[bold green]is there[/]" if told.there else "[bold red]is not there[/]"
+    console.print(f"The {told.kind} {named} {there}: {told.rule}.", soft_wrap=True)
+    console.print(told.words, soft_wrap=True)
+    for name, thing in told.values.items():
+        console.print(f"    {name}: {escape(value(thing, {}))}", soft_wrap=True)
+    for note in told.notes:
+        console.print(f"[yellow]Note[/] {escape(note)}", soft_wrap=True)
+    if told.decided_by is not None:
+        by = told.decided_by
+        digest = f", from the document {by.source_digest}" if by.source_digest else ""
+        console.print(
+            f"Decided by sync {by.sync_id} at {moment(by.recorded_at)}, position "
+            f"{by.position}{digest}.",
+            soft_wrap=True,
+        )
+    console.print(f"[bold]What to do:[/] {escape(told.remedy)}", soft_wrap=True)
+
+
+def names_of(*shapes: Shape) -> dict[str, str]:
+    """Names of the rooms and speakers of `audit.shape`, by Sessionize id; later shapes count."""
+    return {
+        key: str(row.get("name") or row.get("full_name") or key)
+        for shape in shapes
+        for kind in ("rooms", "speakers")
+        for key, row in shape[kind].items()
+    }
+
+
+def differences(console: Console, found: Sequence[Difference], names: Mapping[str, str]) -> None:
+    """What changed, line by line."""
+    for told in found:
+        console.print(
+            f"[bold]{told.change}[/] {told.kind} {escape(told.sessionize_id)} {escape(told.name)}",
+            soft_wrap=True,
+        )
+        known = names if told.kind in ("session", "skip") else {}
+        for line in field_lines(told.fields, known):
+            console.print(f"    {line}", soft_wrap=True)
+    if not found:
+        console.print("Nothing changed.")
+
+
+def redecided(console: Console, run: Redecided) -> None:
+    """One run, decided again."""
+    verdict = run.not_decided or (
+        f"{len(run.deviations)} events would be different" if run.deviations else "the same"
+    )
+    console.print(f"{moment(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
+    for told in run.deviations:
+        what = told.what.replace("_", " ")
+        console.print(f"    {what}: {told.type} {escape(told.entity)}", soft_wrap=True)
+        for line in field_lines(told.fields, {}):
+            console.print(f"        {line}", soft_wrap=True)

@@ -1,0 +1,61 @@
+"""Seals: where the streams' heads stood, kept where whoever can rewrite the database cannot.
+
+A chain shows what was changed in it, but not that its tail was cut or that it was all made anew.
+So from time to time the heads are published to a compacted topic, and can be kept elsewhere.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+_HEADS = text("""
+    SELECT e.stream_id, e.version, e.hash, e.position
+    FROM event_store.streams s
+    JOIN event_store.events e ON e.stream_id = s.stream_id AND e.version = s.version
+    WHERE e.position > :after
+    ORDER BY e.position
+    LIMIT :limit
+""")
+_PAGE = 1000
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """One stream's head at a moment."""
+
+    log_id: UUID
+    stream_id: UUID
+    version: int
+    hash: str
+    """Of that event, in hex: it stands for every event of the stream up to it."""
+    position: int
+    sealed_at: datetime
+
+
+def encode_seal(seal: Seal) -> bytes:
+    """The seal as JSON."""
+    return msgspec.json.encode(seal)
+
+
+def decode_seal(body: bytes | str) -> Seal:
+    """The inverse of `encode_seal`. Raises `ValueError` for anything else."""
+    try:
+        return msgspec.json.decode(body, type=Seal)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no seal: {error}") from error
+
+
+async def heads(engine: AsyncEngine, log_id: UUID, *, after: int = 0) -> AsyncIterator[Seal]:
+    """Seals of the streams that have events beyond a position, as they stand now."""
+    while True:
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_HEADS, {"after": after, "limit": _PAGE})).all()
+        now = datetime.now(UTC)
+        for row in rows:
+            yield Seal(log_id, row.stream_id, row.version, row.hash.hex(), row.position, now)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].position

@@ -1,0 +1,115 @@
+"""Streams that stop: at an event that cannot be applied, or because they are ahead of the log."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventstore.log import read_streams
+from eventstore.model import Recorded
+from eventstore.outage import is_database_outage
+from projections import statements, upkeep
+from projections.changes import project
+from projections.status import Ahead
+from projections.write import write
+
+_LONGEST_ERROR = 1000
+_DATA_EXCEPTIONS = "22"
+
+
+class AheadOfTheLogError(Exception):
+    """More of a stream, or something else, was applied than the log has."""
+
+    def __init__(self, stream: Ahead) -> None:
+        super().__init__(
+            f"version {stream.version} is applied, but is not what the log has (it has up to "
+            f"{stream.log_version}): the log was restored to an earlier time, or replaced. Remedy: "
+            "spreaview-sync projections repair --ahead"
+        )
+
+
+async def stop(
+    connection: AsyncConnection, stream_id: UUID, error: Exception, code_version: str
+) -> int:
+    """Record that a stream cannot go on, and at which event; the version that is applied of it.
+
+    Nothing is recorded where another projector has applied all that there is meanwhile. The
+    transaction has entered a generation.
+    """
+    await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [stream_id]})
+    held = await connection.execute(upkeep.HOLD_PROGRESS, {"stream_id": stream_id})
+    version: int = held.scalar_one()
+    if events := await read_streams(connection, {stream_id: version}):
+        culprit = await _first_that_fails(connection, events)
+        await _record(connection, stream_id, error, code_version, culprit)
+    return version
+
+
+async def stop_ahead(
+    connection: AsyncConnection, stream_ids: Sequence[UUID], code_version: str
+) -> dict[UUID, AheadOfTheLogError]:
+    """Stop those of the streams that are ahead of the log, and say so of each.
+
+    Their progress rows are locked, in a statement before: so what is found is still so.
+    """
+    if not stream_ids:
+        return {}
+    found = await connection.execute(upkeep.AHEAD_AMONG, {"stream_ids": list(stream_ids)})
+    ahead = {row.spreaview_event_id: AheadOfTheLogError(Ahead(*row)) for row in found}
+    for stream_id, error in ahead.items():
+        await _record(connection, stream_id, error, code_version, None)
+    return ahead
+
+
+async def _record(
+    connection: AsyncConnection,
+    stream_id: UUID,
+    error: Exception,
+    code_version: str,
+    culprit: Recorded | None,
+) -> None:
+    await connection.execute(
+        upkeep.STOP_STREAM,
+        {
+            "stream_id": stream_id,
+            "error": in_words(error),
+            "code_version": code_version,
+            "stopped_by": culprit.position if culprit else None,
+        },
+    )
+
+
+async def _first_that_fails(
+    connection: AsyncConnection, events: Sequence[Recorded]
+) -> Recorded | None:
+    """The event that cannot be applied, found by applying one after the other, and undoing it.
+
+    None where each can be applied for itself.
+    """
+    savepoint = await connection.begin_nested()
+    for event in events:
+        try:
+            await write(connection, project([event]))
+        except Exception as error:
+            if is_database_outage(error):
+                raise
+            await savepoint.rollback()
+            return event
+    await savepoint.rollback()
+    return None
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, without the rows and values that it went wrong with: they may be personal.
+
+    PostgreSQL quotes a value that is not of its column's type; what follows the first quotation
+    mark of such an error is left out.
+    """
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    said, _, _ = str(error.orig).partition("\n")
+    if str(getattr(error.orig, "sqlstate", "")).startswith(_DATA_EXCEPTIONS):
+        before, mark, _ = said.partition('"')
+        said = f"{before}…" if mark else said
+    return f"{type(error).__name__}: {said}"[:_LONGEST_ERROR]

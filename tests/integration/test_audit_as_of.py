@@ -1,0 +1,106 @@
+"""As of a moment: the in-memory read models are those that the tables held then."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.erase import erase
+from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
+from audit.readmodels import COLUMNS, read_models_at
+from cli.sandbox.conference import conference, conference_window, encode_conference
+from cli.sandbox.evolution import evolve, life
+from contracts import identity
+from tests.support.documents import days, document, talk
+from tests.support.line import ORGANIZATION
+from tests.support.past import Past, dumped, in_order
+
+pytestmark = pytest.mark.asyncio
+
+
+async def tables(past: Past) -> dict[str, list[dict[str, Any]]]:
+    return {view: await dumped(past.engine, view, past.event_id) for view in COLUMNS}
+
+
+async def as_of(past: Past, moment: Moment) -> dict[str, list[dict[str, Any]]]:
+    models = await read_models_at(past.log, past.event_id, moment)
+    return {view: in_order(rows) for view, rows in models.views().items()}
+
+
+async def test_the_columns_are_the_public_ones(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text(
+                "SELECT table_name, column_name FROM information_schema.columns "
+                "WHERE table_schema = 'spreaview' ORDER BY table_name, ordinal_position"
+            )
+        )
+        public: dict[str, list[str]] = {}
+        for view, column in found:
+            public.setdefault(view, []).append(column)
+    del public["speakers"]  # over all events of an organization
+    assert {view: list(columns) for view, columns in COLUMNS.items()} == public
+
+
+@pytest.mark.parametrize("seed", ["a", "b", "c"])
+async def test_every_state_of_a_life_is_what_the_tables_held(
+    engine: AsyncEngine, seed: str
+) -> None:
+    past = Past(engine, window=conference_window())
+    first = conference(f"life {seed}", sessions=25)
+    states = life(first, 8, seed=seed)
+    documents = [*states, evolve(states[-1], "unannounce", seed=seed), evolve(first, seed=seed)]
+    held, times = [], []
+    for number, state in enumerate(documents):
+        narrowed = days(28, 28) if number == 6 else conference_window()
+        await past.imports(encode_conference(state), window=narrowed, allow_removals=100)
+        held.append(await tables(past))
+        async with engine.connect() as connection:
+            times.append((await connection.execute(text("SELECT clock_timestamp()"))).scalar_one())
+        await asyncio.sleep(0.002)
+    assert any(row["status"] == "withdrawn" for row in held[-2]["sessions"])
+    assert {row["status"] for row in held[-1]["sync_runs"]} == {"completed", "failed"}
+    for sync_id, time, wanted in zip(past.runs, times, held, strict=True):
+        assert await as_of(past, await after_sync(past.log, past.event_id, sync_id)) == wanted
+        assert await as_of(past, Moment(time=time)) == wanted
+        position = wanted["stream_progress"][0]["position"]
+        assert await as_of(past, Moment(position=position)) == wanted
+    # Every position within an outcome is as before the outcome.
+    end = held[0]["stream_progress"][0]["position"]
+    for position in range(end - 5, end):
+        rows = await as_of(past, Moment(position=position))
+        assert rows["sessions"] == []
+        assert [run["status"] for run in rows["sync_runs"]] == ["running"]
+
+
+async def test_who_was_erased_is_in_no_moment(engine: AsyncEngine) -> None:
+    past = Past(engine)
+    both = document(talk("1"), talk("2", "2026-05-28T10:00:00", speakers=["bob"]))
+    await past.imports(both)
+    await past.imports(document(talk("1")))
+    for key in ("ada", "bob"):
+        await erase(engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, key))
+        await past.project()
+        assert await as_of(past, Moment()) == await tables(past)
+    await past.imports(both)
+    assert await as_of(past, Moment()) == await tables(past)
+    first = await as_of(past, await after_sync(past.log, past.event_id, past.runs[0]))
+    assert {row["status"] for row in first["event_speakers"]} == {"erased"}
+    assert {row["full_name"] for row in first["event_speakers"]} == {None}
+
+
+async def test_what_the_log_does_not_know_is_said(engine: AsyncEngine) -> None:
+    past, other = Past(engine), Past(engine)
+    with pytest.raises(NotInThePastError, match="no SpreaView event"):
+        await read_models_at(past.log, past.event_id, Moment())
+    await past.imports(b"{}")
+    sync_id = await other.imports(b"{}")
+    with pytest.raises(NotInThePastError, match="knows no sync"):
+        await parse_moment(past.log, past.event_id, str(uuid4()))
+    with pytest.raises(NotInThePastError, match="another SpreaView event"):
+        await parse_moment(past.log, past.event_id, str(sync_id))
+    with pytest.raises(NotInThePastError, match="neither the id of a sync"):
+        await parse_moment(past.log, past.event_id, "yesterday")

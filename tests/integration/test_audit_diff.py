@@ -1,0 +1,135 @@
+"""Diff: what changed between two moments, in words and as JSON Patch."""
+
+import copy
+import json
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.difference import differences, json_patch
+from audit.moments import Moment, after_sync, parse_moment
+from audit.readmodels import read_models_at
+from audit.shape import Shape, shape_of
+from cli.commands import past as command
+from cli.sandbox.conference import conference, conference_window, encode_conference
+from cli.sandbox.evolution import life
+from cli.settings import Settings
+from tests.support.documents import document, room, speaker, talk
+from tests.support.past import Past
+
+pytestmark = pytest.mark.asyncio
+
+
+async def shape(past: Past, number: int) -> Shape:
+    """What was there after the run of that number, counted from 0."""
+    moment = await after_sync(past.log, past.event_id, past.runs[number])
+    return shape_of(await read_models_at(past.log, past.event_id, moment))
+
+
+def patched(before: Any, patch: list[dict[str, Any]]) -> Any:
+    """RFC 6902, as far as it is used, over objects."""
+    result = copy.deepcopy(before)
+    for operation in patch:
+        *parents, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in operation["path"][1:].split("/")
+        ]
+        target = result
+        for part in parents:
+            target = target[part]
+        assert (last in target) == (operation["op"] != "add")
+        if operation["op"] == "remove":
+            del target[last]
+        else:
+            target[last] = operation["value"]
+    return result
+
+
+def lines(before: Shape, after: Shape) -> list[str]:
+    return [
+        " ".join([d.change, d.kind, d.sessionize_id, *d.fields]) for d in differences(before, after)
+    ]
+
+
+async def test_what_changed_in_words(engine: AsyncEngine) -> None:
+    past = Past(engine)
+    early = talk("early", "2026-05-27T09:00:00")
+    await past.imports(document(talk("1"), talk("2"), talk("3", speakers=["bob"], room=8), early))
+    await past.imports(
+        document(
+            talk("1", title="New", room=9),
+            talk("2", "2026-05-30T09:00:00"),
+            talk("4", speakers=["ada", "cyn"]),
+            rooms=[room(7, name="Aula"), room(9)],
+            speakers=[speaker("ada"), speaker("cyn")],
+        )
+    )
+    await past.imports(
+        document(talk("1", title="New", room=9), talk("2"), talk("4", speakers=["cyn", "ada"]))
+    )
+    shapes = [await shape(past, number) for number in range(3)]
+    assert lines(shapes[0], shapes[1]) == [
+        "updated session 1 room title",
+        "withdrawn session 2",
+        "withdrawn session 3",
+        "added session 4",
+        "updated room 7 name",
+        "withdrawn room 8",
+        "added room 9",
+        "withdrawn speaker bob",
+        "added speaker cyn",
+        "added skip 2",
+        "removed skip early",
+    ]
+    assert lines(shapes[1], shapes[2]) == [
+        "restored session 2",
+        "updated room 7 name",
+        "removed skip 2",
+    ]
+    assert lines(shapes[2], shapes[2]) == []
+
+
+async def test_the_patch_makes_the_second_of_the_first(engine: AsyncEngine) -> None:
+    past = Past(engine, window=conference_window())
+    for state in life(conference("patched", sessions=20), 6, seed="patched"):
+        await past.imports(encode_conference(state), allow_removals=100)
+    shapes = [await shape(past, number) for number in range(6)]
+    some = 0
+    for before, after in [*pairwise(shapes), (shapes[-1], shapes[0])]:
+        patch = list(json_patch(before, after))
+        some += len(patch)
+        assert patched(before, json.loads(json.dumps(patch))) == after
+        assert (not patch) == (before == after)
+    assert some
+
+
+async def test_a_path_is_escaped() -> None:
+    before, after = {"a/b": {"~": 1}}, {"a/b": {"~": 2, "~1": [1]}}
+    patch = list(json_patch(before, after))
+    assert [operation["path"] for operation in patch] == ["/a~1b/~0", "/a~1b/~01"]
+    assert patched(before, patch) == after
+
+
+async def test_the_command_takes_every_kind_of_moment(
+    engine: AsyncEngine, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    past = Past(engine)
+    first = await past.imports(document(talk("1")))
+    await past.imports(document(talk("1", title="[b]New")))
+    position = (await parse_moment(past.log, past.event_id, str(first))).position
+    models = await read_models_at(past.log, past.event_id, Moment(position=position))
+    time = str(models.runs[str(first)]["finished_at"])
+    settings = Settings(database_url=database_url)
+    for before in (str(first), f"@{position}", time, time.removesuffix("+00:00")):
+        for after in (str(past.runs[1]), "@999999", "2999-01-01"):
+            done = await command.diff(settings, past.event_id, before, after, as_json=False)
+            assert done == 0
+            assert "title: Talk 1 → [b]New" in capsys.readouterr().out
+    done = await command.diff(settings, past.event_id, "@0", str(first), as_json=True)
+    assert done == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [change["kind"] for change in told["changes"]] == ["session", "room", "speaker"]
+    assert {operation["op"] for operation in told["patch"]} == {"add"}
+    assert await command.diff(settings, past.event_id, str(uuid4()), "@1", as_json=True) == 1

@@ -1,0 +1,223 @@
+"""Explain: the right rule for everything that is or is not there, and who decided it."""
+
+import json
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.entities import Wanted
+from audit.erase import erase
+from audit.explain import Explanation, explain
+from audit.moments import NotInThePastError
+from cli.commands import past as command
+from cli.settings import Settings
+from contracts import identity, samples
+from contracts.events import SyncFailed, SyncStarted
+from eventstore.model import NewEvent
+from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
+from tests.support.line import ORGANIZATION
+from tests.support.past import BEGINNING, Past
+
+pytestmark = pytest.mark.asyncio
+
+FIRST = talk("1")
+EARLY = talk("early", "2026-05-27T23:59:00", room=8, speakers=["bob"])
+LATE = talk("late", "2026-05-30T00:00:00")
+OPEN = unscheduled("open")
+NOWHERE = talk("nowhere", room=99)
+UNREADABLE = talk("bad") | BROKEN
+
+
+def everything(*more: Any, **lists: Any) -> Any:
+    sessions = (FIRST, EARLY, LATE, OPEN, NOWHERE, UNREADABLE, *more)
+    return document(*sessions, rooms=[room(7), room(8)], **lists)
+
+
+@pytest.fixture
+def past(engine: AsyncEngine) -> Past:
+    return Past(engine)
+
+
+async def told(past: Past, name: str, kind: str = "session") -> Explanation:
+    return await explain(past.log, past.event_id, kind, name)
+
+
+async def test_every_rule_that_one_document_can_show(past: Past) -> None:
+    source = everything()
+    await past.imports(source)
+    wanted = {
+        "1": ("scheduled", True),
+        "early": ("before_window", False),
+        "late": ("after_window", False),
+        "open": ("unscheduled", False),
+        "nowhere": ("unscheduled", False),
+        "bad": ("invalid_ignored", False),
+        "other": ("never_seen", False),
+    }
+    for key, (rule, there) in wanted.items():
+        found = await told(past, key)
+        assert (found.rule, found.there) == (rule, there), key
+        assert found.decided_by is not None
+        assert found.decided_by.sync_id == past.runs[0]
+        assert found.decided_by.source_digest == sha256(json.dumps(source).encode()).hexdigest()
+    early = await told(past, "early")
+    assert str(early.values["starts_at"]) == "2026-05-27 21:59:00+00:00"
+    assert str(early.values["window_starts_at"]) == "2026-05-27 22:00:00+00:00"
+    assert (await told(past, "open")).values["missing"] == ("starts_at", "ends_at", "room")
+    nowhere = await told(past, "nowhere")
+    assert nowhere.values["unknown_room"] == "99"
+    assert nowhere.notes[0].startswith("Warning unknown_room")
+    assert (await told(past, "bad")).notes[0].startswith("Warning invalid_session")
+
+
+async def test_a_session_is_found_by_all_its_names(past: Past) -> None:
+    await past.imports(document(FIRST, talk("2", room=8, title="About Time"), talk("3", room=9)))
+    our_id = identity.session_id(past.event_id, "2")
+    names = ("2", str(our_id), identity.session_code(our_id), "about", "About Time")
+    for name in names:
+        found = await told(past, name)
+        assert (found.sessionize_id, found.id) == ("2", our_id)
+    with pytest.raises(NotInThePastError, match=r"2 sessions have 'talk' in their names: Talk 1"):
+        await told(past, "talk")
+    assert (await told(past, "Talk 1")).sessionize_id == "1"
+
+
+async def test_what_left_is_told_by_the_run_that_decided(past: Past) -> None:
+    await past.imports(everything(talk("2"), talk("moves")))
+    moved = talk("moves", "2026-05-31T09:00:00")
+    second = await past.imports(everything(moved))
+    await past.imports(everything(moved))
+    for key, rule in {"2": "missing_from_source", "moves": "after_window"}.items():
+        found = await told(past, key)
+        assert found.rule == rule
+        assert found.decided_by is not None
+        assert found.decided_by.sync_id == second
+    await past.imports(everything(), window=days(27, 29))
+    assert (await told(past, "early")).rule == "scheduled"
+    assert (await told(past, "moves")).rule == "missing_from_source"
+
+
+async def test_what_is_invalid_stays_as_it_was(past: Past) -> None:
+    await past.imports(document(FIRST, talk("2"), LATE))
+    await past.imports(document(FIRST | BROKEN, talk("2"), LATE | BROKEN))
+    found = await told(past, "1")
+    assert (found.rule, found.there, found.name) == ("invalid_kept", True, "Talk 1")
+    assert found.decided_by is not None
+    assert found.decided_by.sync_id == past.runs[1]
+    late = await told(past, "late")
+    assert late.rule == "after_window"
+    assert late.notes[0].startswith("Warning invalid_session")
+
+
+async def test_what_the_guard_holds(past: Past) -> None:
+    many = [talk(str(n)) for n in range(20)]
+    await past.imports(document(*many))
+    second = await past.imports(document(*many[:8]))
+    await past.imports(document(*many[:8]))
+    found = await told(past, "19")
+    assert (found.rule, found.there) == ("withheld", True)
+    assert found.values["in_the_source"] == "missing"
+    assert found.decided_by is not None
+    assert found.decided_by.sync_id == second
+    assert "allow_removals: 12" in found.notes[0]
+    assert (await told(past, "0")).rule == "scheduled"
+
+
+async def test_runs_that_came_to_nothing_are_noted(past: Past) -> None:
+    await past.imports(document(FIRST))
+    await past.imports(document(unscheduled("1")))
+    facts: dict[str, Any] = {
+        "organization_id": ORGANIZATION,
+        "spreaview_event_id": past.event_id,
+        "ordered_at": BEGINNING,
+    }
+    late, opened = uuid4(), uuid4()
+    failure: dict[str, Any] = {
+        "code": "superseded",
+        "message": "Late.",
+        "remedy": "Nothing.",
+        "retryable": False,
+    }
+    outcome = SyncFailed(sync_id=late, **facts, **failure, http_status=None, source=None)
+    (started,) = [event for event in samples.EVENTS if isinstance(event, SyncStarted)]
+    begun = msgspec.structs.replace(started, sync_id=opened, **facts)
+    version = await past.log.stream_version(past.event_id)
+    new = [NewEvent(identity.message_id(late, identity.OUTCOME), outcome)]
+    new.append(NewEvent(identity.message_id(opened, 0), begun))
+    await past.log.append(past.event_id, version, new)
+    failed, superseded, running = (await told(past, "1")).notes
+    assert f"{past.runs[1]}, failed (schedule_not_announced)" in failed
+    assert f"{late} was superseded" in superseded
+    assert f"{opened} has begun" in running
+
+
+async def test_a_failed_run_is_told_and_looked_into(past: Past) -> None:
+    await past.imports(document(unscheduled("1", title="Alone")))
+    found = await told(past, "alone")
+    assert (found.rule, found.values) == ("run_failed", {"in_the_source": True})
+    assert "schedule_not_announced" in found.notes[0]
+    assert (await told(past, "2")).rule == "run_failed"
+    await past.imports(document(FIRST))
+    await past.imports(document(unscheduled("1"), unscheduled("new")))
+    assert (await told(past, "new")).rule == "run_failed"
+    assert (await told(past, "2")).rule == "never_seen"
+    found = await told(past, "1")
+    assert (found.rule, found.there) == ("scheduled", True)
+    assert "schedule_not_announced" in found.notes[0]
+
+
+async def test_rooms_and_speakers(past: Past) -> None:
+    people = [speaker("ada"), speaker("bob"), speaker("cyn", fullName=None, links="none")]
+    await past.imports(
+        everything(talk("2", room=8, speakers=["dan"]), speakers=[*people, speaker("dan")])
+    )
+    await past.imports(everything(speakers=people))
+    cases = {
+        ("room", "7"): "imported",
+        ("room", "8"): "unreferenced",
+        ("room", "99"): "never_seen",
+        ("speaker", "ada"): "imported",
+        ("speaker", "Bob Ex"): "unreferenced",
+        ("speaker", "cyn"): "invalid_ignored",
+        ("speaker", "dan"): "missing_from_source",
+        ("speaker", "eve"): "never_seen",
+    }
+    for (kind, name), rule in cases.items():
+        assert (await told(past, name, kind)).rule == rule, name
+    assert (await told(past, "7", "room")).values == {"referred_to_by": ["Talk 1 (1)"]}
+    (planned,) = (await told(past, "bob", "speaker")).values.values()
+    assert planned == ["Talk early (early)"]
+
+
+async def test_the_command_tells_it(
+    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await past.imports(everything())
+    settings = Settings(database_url=database_url)
+    asked = Wanted("session", "early")
+    assert await command.explain(settings, past.event_id, asked, as_json=False) == 0
+    printed = capsys.readouterr().out
+    for words in ("is not there", "before 00:00", "2026-05-27 21:59:00Z", str(past.runs[0])):
+        assert words in printed
+    assert await command.explain(settings, past.event_id, asked, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["values"]["window_starts_at"] == "2026-05-27T22:00:00Z"
+    assert found["decided_by"]["sync_id"] == str(past.runs[0])
+    unknown = Wanted("session", "nothing like it")
+    assert await command.explain(settings, past.event_id, unknown, as_json=False) == 1
+    assert "is not there" in capsys.readouterr().out
+
+
+async def test_an_erased_speaker_is_told_as_that(past: Past) -> None:
+    await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
+    await erase(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
+    for _ in range(2):  # and after an import that names the person again
+        found = await told(past, "ada", "speaker")
+        assert (found.rule, found.name) == ("erased", "ada")
+        assert (await told(past, "Ada Ex", "speaker")).rule == "never_seen"
+        assert (await told(past, "bob", "speaker")).rule == "imported"
+        await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))

@@ -1,0 +1,179 @@
+"""History: the runs of an event, and the lives of its entities, field by field."""
+
+import json
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.entities import Wanted
+from audit.history import ALWAYS, Span, runs, story
+from cli.commands import past as command
+from cli.settings import Settings
+from contracts import identity
+from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
+from tests.support.past import Past
+
+LONG_AFTER = datetime(2999, 1, 1, tzinfo=UTC)
+LATER = talk("2", "2026-05-28T10:00:00")
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def past(engine: AsyncEngine) -> Past:
+    return Past(engine)
+
+
+async def lives(past: Past, kind: str, name: str) -> list[tuple[str, str | None, dict[str, Any]]]:
+    told = story(past.log, past.event_id, Wanted(kind, name))
+    return [(step.change, step.reason, dict(step.fields)) async for step, _ in told]
+
+
+async def test_the_runs_say_who_when_and_what_came_of_it(past: Past) -> None:
+    await past.imports(document(talk("1"), LATER))
+    await past.imports(document(unscheduled("1")), requested_by=None)
+    await past.imports(document(talk("1")), window=days(27, 29))
+    found = [run async for run in runs(past.log, past.event_id)]
+    assert [run.sync_id for run in found] == past.runs
+    assert [run.status for run in found] == ["completed", "failed", "completed"]
+    assert [run.requested_by for run in found] == ["Ada Example", None, "Ada Example"]
+    assert found[1].failure_code == "schedule_not_announced"
+    assert found[1].counts is None
+    assert found[0].counts is not None
+    assert found[0].counts.sessions.added == 2
+    assert found[2].window == days(27, 29)
+    assert all(run.source_digest for run in found)
+    for one, other in pairwise(found):
+        assert one.first_position < (one.last_position or 0) < other.first_position
+    finished = found[1].finished_at
+    only = [run async for run in runs(past.log, past.event_id, Span(finished, finished))]
+    assert only == [found[1]]
+
+
+async def test_the_life_of_a_session_field_by_field(past: Past) -> None:
+    await past.imports(document(talk("1"), LATER))
+    await past.imports(document(talk("1", title="New"), LATER))
+    await past.imports(document(talk("1", "2026-05-30T09:00:00", title="New"), LATER))
+    await past.imports(document(unscheduled("1", title="New"), LATER))
+    await past.imports(document(LATER))
+    await past.imports(document(talk("1", title="New"), LATER))
+    await past.imports(document(talk("1") | BROKEN, LATER))
+    told = await lives(past, "session", "1")
+    assert [(change, reason) for change, reason, _ in told[:-1]] == [
+        ("added", None),
+        ("updated", None),
+        ("skipped", "after_window"),
+        ("skipped", "unscheduled, missing: starts_at, ends_at, room"),
+        ("withdrawn", "missing_from_source"),
+        ("restored", None),
+    ]
+    assert told[0][2]["title"] == (None, "Talk 1")
+    assert told[1][2] == {"title": ("Talk 1", "New")}
+    assert told[2][2]["starts_at"][0].isoformat() == "2026-05-28T07:00:00+00:00"
+    assert told[2][2]["starts_at"][1].isoformat() == "2026-05-30T07:00:00+00:00"
+    assert told[-1][0] == "warned"
+    assert (told[-1][1] or "").startswith("invalid_session: ")
+    our_id = identity.session_id(past.event_id, "1")
+    code = identity.session_code(our_id)
+    for name in (str(our_id), code, code.lower()):
+        assert await lives(past, "session", name) == told
+    assert await lives(past, "session", "nothing") == []
+
+
+async def test_what_is_withheld_and_released_is_told(past: Past) -> None:
+    many = [talk(str(n)) for n in range(20)]
+    await past.imports(document(*many))
+    await past.imports(document(*many[:8]))
+    await past.imports(document(*many[:8]))
+    await past.imports(document(*many))
+    await past.imports(document(*many[:8]), allow_removals=12)
+    assert [change for change, _, _ in await lives(past, "session", "19")] == [
+        "added",
+        "withheld",
+        "released",
+        "withdrawn",
+    ]
+
+
+async def test_the_lives_of_rooms_and_speakers(past: Past) -> None:
+    await past.imports(document(talk("1"), talk("2", room=8, speakers=["bob"])))
+    changed = {
+        "rooms": [room(7, name="Aula"), room(8)],
+        "speakers": [speaker("ada"), speaker("bob")],
+    }
+    await past.imports(document(talk("1"), **changed))
+    assert [(c, r) for c, r, _ in await lives(past, "room", "8")] == [
+        ("added", None),
+        ("withdrawn", "unreferenced"),
+    ]
+    assert (await lives(past, "room", "7"))[1] == ("updated", None, {"name": ("Room 7", "Aula")})
+    our_id = identity.speaker_id(uuid4(), "bob")
+    assert await lives(past, "speaker", str(our_id)) == []
+    assert [c for c, _, _ in await lives(past, "speaker", "bob")] == ["added", "withdrawn"]
+
+
+async def test_by_type_all_events_are_told(past: Past) -> None:
+    await past.imports(document(talk("1"), LATER))
+    await past.imports(document(talk("1")))
+    found = story(past.log, past.event_id, Wanted(), ALWAYS, "SessionWithdrawn")
+    assert [step.sessionize_id async for step, _ in found] == ["2"]
+    many = [talk(str(n)) for n in range(10, 30)]
+    await past.imports(document(*many))
+    await past.imports(document(*many[:8]))
+    await past.imports(document(*many[:8]))
+    found = story(past.log, past.event_id, Wanted(), ALWAYS, "RemovalsWithheld")
+    assert {step.sessionize_id async for step, _ in found} == {str(n) for n in range(18, 30)}
+
+
+async def test_the_commands_tell_people_and_machines(
+    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await past.imports(document(talk("1"), LATER))
+    await past.imports(document(talk("1", title="[red]New")))
+    settings = Settings(database_url=database_url)
+    for as_json in (False, True):
+        assert await command.runs(settings, past.event_id, ALWAYS, as_json=as_json) == 0
+    printed = capsys.readouterr().out
+    assert "asked by Ada Example" in printed
+    (told,) = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
+    assert [run["sync_id"] for run in told] == [str(run) for run in past.runs]
+
+    for event_type, number in {"SyncStarted": 2, "SyncCompleted": 2, "SyncFailed": 0}.items():
+        done = await command.runs(settings, past.event_id, ALWAYS, event_type, as_json=True)
+        assert (done, len(json.loads(capsys.readouterr().out))) == (0, number)
+
+    later = command.Asked(past.event_id, Wanted("session", "1"), Span(LONG_AFTER), None)
+    assert await command.life(settings, later, as_json=False) == 0
+    assert "Nothing of this" in capsys.readouterr().out
+    asked = command.Asked(past.event_id, Wanted("session", "1"), ALWAYS, None)
+    assert await command.life(settings, asked, as_json=False) == 0
+    assert "title: Talk 1 → [red]New" in capsys.readouterr().out
+    assert await command.life(settings, asked, as_json=True) == 0
+    steps = json.loads(capsys.readouterr().out)
+    assert steps[1]["fields"] == {"title": {"old": "Talk 1", "new": "[red]New"}}
+
+    for as_json in (False, True):
+        done = await command.as_of(
+            settings, past.event_id, past.runs[0], None, None, as_json=as_json
+        )
+        assert done == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {row["title"] for row in json.loads(lines[-1])["sessions"]} == {"Talk 1", "Talk 2"}
+
+
+async def test_what_is_not_known_ends_with_1_and_a_sentence(
+    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(database_url=database_url)
+    assert await command.runs(settings, past.event_id, ALWAYS, as_json=True) == 1
+    assert "knows no SpreaView event" in capsys.readouterr().err
+    await past.imports(document(talk("1")))
+    asked = command.Asked(past.event_id, Wanted("session", "none"), ALWAYS, None)
+    assert await command.life(settings, asked, as_json=False) == 1
+    assert "nothing of a session 'none'" in capsys.readouterr().err
+    assert await command.as_of(settings, past.event_id, uuid4(), None, None, as_json=False) == 1
+    assert "knows no sync" in capsys.readouterr().err

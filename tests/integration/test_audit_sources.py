@@ -1,0 +1,112 @@
+"""The documents behind the runs: shown byte for byte, and decided again by today's rules."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.moments import NotInThePastError
+from audit.reimport import Redecided, reimport
+from cli.commands import source as command
+from cli.sandbox.conference import conference, conference_window, encode_conference
+from cli.sandbox.evolution import evolve, life
+from cli.settings import Settings
+from tests.support.documents import days, document, talk
+from tests.support.past import Past
+from worker.text import clean
+
+pytestmark = pytest.mark.asyncio
+
+
+async def again(past: Past) -> list[Redecided]:
+    return [run async for run in reimport(past.log, past.event_id)]
+
+
+async def test_a_document_is_shown_byte_for_byte(
+    engine: AsyncEngine,
+    database_url: str,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    past = Past(engine)
+    body = b"\xef\xbb\xbf" + json.dumps(document(talk("1", title="Ünï\r\n"))).encode() + b"\r\n"
+    sync_id = await past.imports(body)
+    settings = Settings(database_url=database_url)
+    assert await command.show(settings, sync_id, None, as_json=False) == 0
+    assert capfdbinary.readouterr().out == body
+    file = tmp_path / "source.json"
+    assert await command.show(settings, sync_id, file, as_json=True) == 0
+    assert file.read_bytes() == body
+    told = json.loads(capfdbinary.readouterr().out)
+    assert (told["digest"], told["size_bytes"]) == (sha256(body).hexdigest(), len(body))
+    assert (told["outcome"], told["kept"]) == ("completed", True)
+    assert told["spreaview_event_id"] == str(past.event_id)
+
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.sources"))
+    assert await command.show(settings, sync_id, None, as_json=False) == 1
+    assert b"not kept any more" in capfdbinary.readouterr().err
+    assert await command.show(settings, sync_id, None, as_json=True) == 0
+    assert json.loads(capfdbinary.readouterr().out)["kept"] is False
+    assert await command.show(settings, uuid4(), None, as_json=False) == 1
+    (run,) = await again(past)
+    assert run.not_decided == "its document is not kept any more"
+
+
+async def test_today_decides_as_it_decided(engine: AsyncEngine, database_url: str) -> None:
+    past = Past(engine, window=conference_window())
+    first = conference("again", sessions=25)
+    states = life(first, 6, seed="again")
+    for state in (*states, evolve(first, "unannounce", seed="again"), first):
+        await past.imports(encode_conference(state))
+    await past.imports(encode_conference(first), window=days(28, 28), allow_removals=3)
+    await past.imports(b"no schedule")
+    found = await again(past)
+    assert [run.sync_id for run in found] == past.runs
+    assert all((run.not_decided, run.deviations) == (None, ()) for run in found)
+    (one,) = [run async for run in reimport(past.log, past.event_id, past.runs[3])]
+    assert one == found[3]
+    with pytest.raises(NotInThePastError, match="has no sync"):
+        [run async for run in reimport(past.log, past.event_id, uuid4())]
+    settings = Settings(database_url=database_url)
+    assert await command.reimport(settings, past.event_id, None, as_json=False) == 0
+
+
+async def test_other_rules_show_what_they_would_change(
+    engine: AsyncEngine,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    past = Past(engine)
+    later = talk("2", "2026-05-28T10:00:00")
+    await past.imports(document(talk("1"), later))
+    await past.imports(document(talk("1"), later, talk("long title", "2026-05-28T11:00:00")))
+    before = await past.log.head()
+
+    def stricter(words: str) -> str:
+        if words.startswith("Talk long"):
+            raise ValueError("too long")
+        return clean(words).replace("Talk 1", "Talk one")
+
+    monkeypatch.setattr("worker.normalise.clean", stricter)
+    first, second = await again(past)
+    assert [(d.what, d.type, d.entity) for d in first.deviations] == [
+        ("differs", "SessionImported", "1")
+    ]
+    assert dict(first.deviations[0].fields) == {"title": ("Talk 1", "Talk one")}
+    assert ("recorded_only", "SessionImported", "long title") in [
+        (d.what, d.type, d.entity) for d in second.deviations
+    ]
+    settings = Settings(database_url=database_url)
+    assert await command.reimport(settings, past.event_id, past.runs[0], as_json=False) == 1
+    assert "title: Talk 1 → Talk one" in capsys.readouterr().out
+    assert await command.reimport(settings, past.event_id, past.runs[0], as_json=True) == 1
+    (told,) = json.loads(capsys.readouterr().out)
+    fields = told["deviations"][0]["fields"]
+    assert fields == {"title": {"recorded": "Talk 1", "decided": "Talk one"}}
+    assert await past.log.head() == before

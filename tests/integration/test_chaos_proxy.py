@@ -1,0 +1,87 @@
+"""The proxy of the chaos harness does to connections what it says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.chaos.proxy import LOOPBACK, Proxy, proxy
+from tests.support.kafka.broker import free_ports
+
+pytestmark = pytest.mark.asyncio
+
+SECONDS = 10.0
+
+
+@pytest_asyncio.fixture
+async def echoing() -> AsyncIterator[Proxy]:
+    """A proxy before a server that says again what it hears."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+        writer.close()
+
+    server = await asyncio.start_server(echo, LOOPBACK, 0)
+    async with server, proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+        made.target = server.sockets[0].getsockname()[1]
+        yield made
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    async def says(self, line: bytes) -> bytes:
+        self.writer.write(line)
+        return await self._reader.readline()
+
+
+async def connected(to: Proxy) -> Client:
+    return Client(*await asyncio.open_connection(LOOPBACK, to.port))
+
+
+async def test_what_is_sent_passes(echoing: Proxy) -> None:
+    client = await connected(echoing)
+    assert await client.says(b"one\n") == b"one\n"
+    client.writer.close()
+
+
+async def test_a_cut_ends_every_connection_and_new_ones_are_served(echoing: Proxy) -> None:
+    client = await connected(echoing)
+    assert await client.says(b"one\n") == b"one\n"
+    echoing.cut()
+    with pytest.raises(ConnectionResetError):
+        await client.says(b"two\n")
+    client.writer.close()
+    other = await connected(echoing)
+    assert await other.says(b"three\n") == b"three\n"
+    other.writer.close()
+
+
+async def test_who_is_refused_is_served_afterwards_at_the_same_port(echoing: Proxy) -> None:
+    port = echoing.port
+    refusing = asyncio.create_task(echoing.refuse(0.2))
+    await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await connected(echoing)
+    await refusing
+    assert echoing.port == port
+    client = await connected(echoing)
+    assert await client.says(b"one\n") == b"one\n"
+    client.writer.close()
+
+
+async def test_what_is_swallowed_passes_when_the_black_hole_is_gone(echoing: Proxy) -> None:
+    client = await connected(echoing)
+    assert await client.says(b"one\n") == b"one\n"
+    swallowing = asyncio.create_task(echoing.swallow(0.3))
+    await asyncio.sleep(0)
+    answer = asyncio.create_task(client.says(b"two\n"))
+    done, _ = await asyncio.wait({answer}, timeout=0.1)
+    assert not done
+    await swallowing
+    assert await answer == b"two\n"
+    client.writer.close()

@@ -1,0 +1,237 @@
+"""A person asks to be forgotten: nothing of them is left, and all else is as it was."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.erase import erase, lift
+from cli.sandbox.conference import conference, conference_window, encode_conference
+from contracts import identity, samples
+from contracts.codec import PERSONAL_FIELDS
+from contracts.events import SpeakerImported
+from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
+from eventstore.log import EventLog
+from eventstore.model import NewEvent, StreamMovedError
+from messaging.requests import publish_request
+from tests.support.line import ORGANIZATION, Line, a_request, the_line
+from tests.support.processes import environment, run
+
+pytestmark = pytest.mark.asyncio
+
+WINDOW = conference_window()
+SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
+MARK = "zqxwv"
+"""In every personal field of the one person, and nowhere else."""
+
+
+@pytest_asyncio.fixture
+async def line(own_kafka: str, database_url: str) -> AsyncIterator[Line]:
+    async with the_line(own_kafka, database_url, kafka_session_seconds=1.0) as line:
+        yield line
+
+
+def serve(line: Line, api_id: str, **changes: object) -> tuple[UUID, dict[str, Any]]:
+    """Serve a conference with one marked speaker, who has a session in the window."""
+    document: dict[str, Any] = json.loads(encode_conference(conference(api_id)))
+    talks = [s for s in document["sessions"] if (s["startsAt"] or "").startswith("2026-05-28")]
+    key = next(s["speakers"][0] for s in talks if s["speakers"])
+    speaker = next(s for s in document["speakers"] if s["id"] == key)
+    speaker.update(
+        firstName=f"{MARK} first",
+        lastName=f"{MARK} last",
+        fullName=f"{MARK} full",
+        tagLine=f"{MARK} tag",
+        bio=f"{MARK} bio",
+        profilePicture=f"https://{MARK}.example/picture",
+        links=[{"title": MARK, "url": f"https://{MARK}.example", "linkType": "Blog"}],
+    )
+    speaker |= changes
+    line.double.serve(api_id, json.dumps(document).encode())
+    return identity.speaker_id(ORGANIZATION, key), document
+
+
+async def tables_with(engine: AsyncEngine, what: str) -> dict[str, int]:
+    """Rows that hold a text, in every table of the database; documents are unpacked."""
+    found: dict[str, int] = {}
+    async with engine.connect() as connection:
+        tables = await connection.execute(
+            text("""
+                SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+                WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+            """)
+        )
+        for table in tables.scalars().all():
+            rows = await connection.execute(
+                text(f"SELECT count(*) FROM {table} t WHERE t::text ILIKE :what"),
+                {"what": f"%{what}%"},
+            )
+            if number := rows.scalar_one():
+                found[table] = number
+        digests = await connection.execute(
+            text("SELECT encode(digest, 'hex') FROM event_store.sources")
+        )
+        kept = digests.scalars().all()
+    for digest in kept:
+        if what.encode() in (await EventLog(engine).source(digest) or b""):
+            found["sources"] = found.get("sources", 0) + 1
+    return found
+
+
+async def published(line: Line) -> list[bytes]:
+    """Every record on the topic, by position."""
+    head = await line.log.head()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=line.addresses.kafka, auto_offset_reset="earliest"
+    )
+    consumer.assign([TopicPartition(IMPORT_EVENTS, n) for n in range(DEFAULT_PARTITIONS)])
+    await consumer.start()
+    found: dict[int, bytes] = {}
+    try:
+        async with asyncio.timeout(40):
+            while head not in found:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found |= {int(dict(r.headers)["ce_position"]): r.value or b"" for r in records}
+    finally:
+        await consumer.stop()
+    return [found[position] for position in sorted(found)]
+
+
+async def test_nothing_is_left_of_the_person_and_all_else_is_as_it_was(line: Line) -> None:
+    speaker_id, document = serve(line, "forget001")
+    requests = [a_request("forget001", WINDOW) for _ in range(2)]
+    for request in requests:
+        await line.sync(request)
+    event = requests[0].spreaview_event_id
+    before = {view: await line.rows(view, event) for view in ("sessions", "rooms")}
+    links_before = await line.rows("session_speakers", event)
+    others_before = await others(line, event, speaker_id)
+    assert await tables_with(line.engine, MARK)
+    number = len(await published(line))
+
+    erasure = await erase(line.engine, ORGANIZATION, speaker_id)
+    assert set(erasure.erased.stream_ids) == {r.spreaview_event_id for r in requests}
+    assert await tables_with(line.engine, MARK) == {}
+    again = replace(a_request("forget001", WINDOW, event_id=event), force=True)
+    run = await line.sync(again)
+    assert run["status"] == "completed"
+    assert await tables_with(line.engine, MARK) == {}
+    after = (await published(line))[number:]
+    assert len(after) > len(document["sessions"]) / 2
+    assert not [record for record in after if MARK.encode() in record.lower()]
+
+    row = await the_speaker(line, event, speaker_id)
+    assert (row["status"], row["full_name"], row["bio"], row["links"]) == ("erased", *[None] * 3)
+    assert await line.rows("session_speakers", event) == links_before
+    assert without_positions(await others(line, event, speaker_id)) == without_positions(
+        others_before
+    )
+    for view, rows in before.items():
+        assert without_positions(await line.rows(view, event)) == without_positions(rows)
+
+
+async def others(line: Line, event: UUID, speaker_id: UUID) -> list[dict[str, object]]:
+    rows = await line.rows("event_speakers", event)
+    return [row for row in rows if row["speaker_id"] != speaker_id]
+
+
+async def the_speaker(line: Line, event: UUID, speaker_id: UUID) -> dict[str, object]:
+    rows = await line.rows("event_speakers", event)
+    return next(row for row in rows if row["speaker_id"] == speaker_id)
+
+
+def without_positions(rows: list[dict[str, object]]) -> list[str]:
+    return sorted(repr({k: v for k, v in row.items() if k != "position"}) for row in rows)
+
+
+async def test_an_unchanged_schedule_stays_silent_and_a_change_of_erased_fields_is_none(
+    line: Line,
+) -> None:
+    speaker_id, _ = serve(line, "forget002")
+    request = a_request("forget002", WINDOW)
+    event = request.spreaview_event_id
+    await line.sync(request)
+    await erase(line.engine, ORGANIZATION, speaker_id)
+    for bio in (f"{MARK} bio", f"{MARK} a new bio"):
+        serve(line, "forget002", bio=bio)
+        before = await line.types(event)
+        await line.sync(a_request("forget002", WINDOW, event_id=event))
+        assert await line.types(event) == [*before, "SyncStarted", "SyncCompleted"]
+    assert await tables_with(line.engine, MARK) == {}
+
+
+async def test_a_lifted_erasure_brings_the_person_back_with_the_next_sync(line: Line) -> None:
+    speaker_id, _ = serve(line, "forget003")
+    request = a_request("forget003", WINDOW)
+    event = request.spreaview_event_id
+    await line.sync(request)
+    await erase(line.engine, ORGANIZATION, speaker_id)
+    assert await lift(line.engine, speaker_id)
+    assert not await lift(line.engine, speaker_id)
+    await line.sync(a_request("forget003", WINDOW, event_id=event))
+    row = await the_speaker(line, event, speaker_id)
+    assert (row["status"], row["full_name"]) == ("imported", f"{MARK} full")
+
+
+async def test_syncs_that_are_under_way_bring_nothing_back(line: Line) -> None:
+    """Among them first imports, whose streams do not know the person when they are erased."""
+    speaker_id, _ = serve(line, "forget004")
+    known = a_request("forget004", WINDOW)
+    await line.sync(known)
+    requests = [
+        replace(
+            a_request(
+                "forget004", WINDOW, event_id=known.spreaview_event_id if n % 3 == 0 else None
+            ),
+            force=True,
+        )
+        for n in range(12)
+    ]
+    erasing = []
+    for request in requests:
+        await publish_request(line.producer, request)
+        erasing.append(asyncio.create_task(erase(line.engine, ORGANIZATION, speaker_id)))
+    await asyncio.gather(*erasing)
+    for request in requests:
+        assert (await line.ended(request.request_id))["status"] == "completed"
+    assert await tables_with(line.engine, MARK) == {}
+
+
+async def test_the_command(line: Line) -> None:
+    speaker_id, _ = serve(line, "forget005")
+    request = a_request("forget005", WINDOW)
+    await line.sync(request)
+    row = await the_speaker(line, request.spreaview_event_id, speaker_id)
+    env = environment(database_url=line.addresses.database_url)
+    named = ("--organization-id", str(ORGANIZATION), "--speaker", str(row["sessionize_id"]))
+    done = await asyncio.to_thread(run, "erase-speaker", *named, "--yes", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["speaker_id"] == str(speaker_id)
+    assert told["spreaview_event_ids"] == [str(request.spreaview_event_id)]
+    assert await tables_with(line.engine, MARK) == {}
+    lifted = await asyncio.to_thread(run, "erase-speaker", *named, "--lift", env=env)
+    assert lifted.returncode == 0
+    assert "lifted" in lifted.stdout
+
+
+async def test_an_append_that_was_decided_before_the_erasure_is_refused(
+    engine: AsyncEngine, log: EventLog
+) -> None:
+    """Its stream does not know the person, so no version tells that something has happened."""
+    stream = uuid4()
+    speaker = replace(SPEAKER, spreaview_event_id=stream)
+    await erase(engine, speaker.organization_id, speaker.speaker_id)
+    with pytest.raises(StreamMovedError):
+        await log.append(stream, 0, [NewEvent(uuid4(), speaker)])
+    assert await log.head() == 0
+    nameless = dict.fromkeys(PERSONAL_FIELDS["SpeakerImported"])
+    await log.append(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))])

@@ -1,0 +1,149 @@
+"""An export is the log, whole: imported into an empty database it is the same log."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.erase import erase
+from audit.export import What, export
+from audit.importing import ImportRefusedError, import_log
+from audit.verify import verify
+from cli.connections import database
+from eventstore.log import EventLog
+from projections.projector import Projector
+from tests.conftest import _own_database
+from tests.integration.test_verify import FIRST, SECOND
+from tests.support.line import ORGANIZATION, VIEWS, rows
+from tests.support.past import Past
+from tests.support.processes import environment, run
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def past(engine: AsyncEngine) -> Past:
+    past = Past(engine)
+    await past.imports(FIRST)
+    await past.imports(SECOND)
+    async with engine.connect() as connection:
+        found = await connection.execute(text("SELECT speaker_id FROM spreaview.speakers"))
+        speaker_id = found.scalars().first()
+    assert speaker_id is not None
+    await erase(engine, ORGANIZATION, speaker_id)
+    await Past(engine).imports(b"no JSON")
+    await Projector(engine, sweep_seconds=60).catch_up([past.event_id])
+    return past
+
+
+@pytest_asyncio.fixture
+async def empty(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    async with (
+        _own_database(postgres_url) as url,
+        database(url, pool_size=4) as engine,
+    ):
+        yield engine
+
+
+async def exported(engine: AsyncEngine, what: What = What(key=True)) -> list[bytes]:  # noqa: B008
+    return [line async for line in export(engine, what)]
+
+
+async def test_the_same_log_in_an_empty_database(past: Past, empty: AsyncEngine) -> None:
+    lines = await exported(past.engine)
+    imported = await import_log(empty, lines)
+    assert imported.events == await count(past.engine)
+    assert await exported(empty) == lines
+    theirs, ours = EventLog(past.engine), EventLog(empty)
+    assert await ours.identity() == await theirs.identity()
+    assert [r.hash for r in await ours.read_all(0)] == [r.hash for r in await theirs.read_all(0)]
+
+    projector = Projector(empty, sweep_seconds=60)
+    await projector.catch_up(sorted({r.stream_id for r in await ours.read_all(0)}))
+    found = await verify(empty)
+    assert found.is_well, found.findings
+    for view in VIEWS:
+        if view != "speakers":
+            assert await rows(empty, view, past.event_id) == await rows(
+                past.engine, view, past.event_id
+            )
+
+
+async def count(engine: AsyncEngine) -> int:
+    return len(await EventLog(engine).read_all(0, limit=100_000))
+
+
+async def test_the_imported_log_goes_on(past: Past, empty: AsyncEngine) -> None:
+    await import_log(empty, await exported(past.engine))
+    head = await EventLog(empty).head()
+    async with empty.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.erased_subjects"))  # as if lifted
+    going_on = Past(empty, event_id=past.event_id, runs=list(past.runs))
+    await going_on.imports(FIRST)
+    assert await EventLog(empty).head() > head
+    assert (await verify(empty)).found.total() == 0
+
+
+async def test_what_was_erased_is_not_in_an_export_and_the_key_only_if_asked_for(
+    past: Past,
+) -> None:
+    first = json.loads((await exported(past.engine, What()))[0])
+    assert "fingerprint_key" not in first
+    lines = [json.loads(line) for line in await exported(past.engine)]
+    erased = {line["erased"]["subject"] for line in lines if "erased" in line}
+    assert erased
+    speakers = [line for line in lines if line.get("eventtype") == "SpeakerImported"]
+    for line in speakers:
+        assert ("personal" in line) == (line["data"]["speaker_id"] not in erased)
+
+
+async def test_a_log_that_is_not_empty_is_left_as_it_is(past: Past) -> None:
+    before = await exported(past.engine)
+    with pytest.raises(ImportRefusedError, match="not empty"):
+        await import_log(past.engine, before)
+    assert await exported(past.engine) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda lines: lines[:-1], "cut off"),
+        (lambda lines: lines[:3] + lines[4:], "line 4: version 4 comes after 2"),
+        (lambda lines: [*lines[:2], lines[2].replace(b"Room", b"Rome"), *lines[3:]], "line 3"),
+        (lambda lines: [*lines[:-2], lines[-1]], "there were"),
+        (lambda lines: [b"[]\n", *lines[1:]], "line 1"),
+        (lambda lines: [*lines, lines[1]], "after the end"),
+        (lambda lines: [*lines[:2], b"{\n", *lines[3:]], "line 3"),
+    ],
+)
+async def test_a_damaged_file_is_refused_and_nothing_has_changed(
+    past: Past, empty: AsyncEngine, damage: object, said: str
+) -> None:
+    damaged = damage(await exported(past.engine))  # type: ignore[operator]
+    with pytest.raises(ImportRefusedError, match=said):
+        await import_log(empty, damaged)
+    assert await EventLog(empty).head() == 0
+
+
+async def test_the_commands(
+    past: Past, empty: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "log.jsonl"
+    env = environment(database_url=database_url)
+    done = await asyncio.to_thread(run, "export", "--output", str(file), env=env)
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o077 == 0, "nobody else may read it"
+    told = await asyncio.to_thread(run, "export", "--event-id", str(past.event_id), env=env)
+    assert len(told.stdout.splitlines()) < len(file.read_text().splitlines())
+    url = empty.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    into = environment(database_url=url)
+    done = await asyncio.to_thread(run, "import", str(file), "--json", env=into)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == await count(past.engine)
+    again = await asyncio.to_thread(run, "import", str(file), env=into)
+    assert (again.returncode, "not empty" in again.stderr) == (1, True)

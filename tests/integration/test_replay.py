@@ -1,0 +1,130 @@
+"""A replay tells the log again: in order, marked, and going on where it was broken off."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from audit.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
+from contracts import samples
+from contracts.events import RoomImported
+from contracts.topics import DEFAULT_PARTITIONS
+from eventstore.log import EventLog
+from eventstore.model import NewEvent, Recorded
+from messaging.cloudevents import decode
+from messaging.outlet import Outlet
+from tests.support.brokers import Can, KnownBroker
+from tests.support.brokers import broker as broker
+from tests.support.processes import environment, run
+
+pytestmark = pytest.mark.asyncio
+
+ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+
+
+async def a_log(log: EventLog) -> list[UUID]:
+    streams = [uuid4(), uuid4()]
+    for version in range(4):
+        for stream in streams:
+            await log.append(stream, 3 * version, [NewEvent(uuid4(), ROOM) for _ in range(3)])
+    return streams
+
+
+async def test_lines_are_cloudevents_in_order_and_marked(log: EventLog, tmp_path: Path) -> None:
+    streams = await a_log(log)
+    lines: list[str] = []
+    log_id = (await log.identity()).log_id
+    send = to_lines(lines.append, log_id, "audit")
+    done = await replay(log, Part(spreaview_event_id=streams[1]), send)
+    told = [json.loads(line) for line in "".join(lines).splitlines()]
+    recorded = [r async for r in log.read_stream(streams[1])]
+    assert (done.events, done.position) == (12, await log.head())
+    assert [(t["id"], t["position"], t["replay"]) for t in told] == [
+        (str(r.message_id), r.position, "audit") for r in recorded
+    ]
+    assert told[0]["data"]["name"] == ROOM.name
+    assert told[0]["specversion"] == "1.0"
+
+
+async def test_a_part_ends_where_it_is_said_to(log: EventLog) -> None:
+    await a_log(log)
+    positions = [r.position for r in await log.read_all(0)]
+    seen: list[int] = []
+
+    async def send(events: Sequence[Recorded], _: int) -> None:
+        seen.extend(event.position for event in events)
+
+    await replay(log, Part(after=positions[4], until=positions[9]), send)
+    assert seen == positions[5:10]
+
+
+async def test_in_proportion_every_event_waits_for_its_time(log: EventLog) -> None:
+    await a_log(log)
+    recorded = await log.read_all(0)
+    took = (recorded[-1].recorded_at - recorded[0].recorded_at).total_seconds()
+    loop = asyncio.get_running_loop()
+    at: list[float] = []
+
+    async def send(events: Sequence[Recorded], _: int) -> None:
+        at.extend(loop.time() for _ in events)
+
+    await replay(log, Part(), send, pace=0.5)
+    assert len(at) == len(recorded)
+    assert at[-1] - at[0] >= 2 * took * 0.9
+
+
+async def test_a_topic_gets_each_event_once_though_it_is_broken_off(
+    log: EventLog, broker: KnownBroker
+) -> None:
+    broker.needs(Can.TRANSACTIONS)
+    await a_log(log)
+    log_id = (await log.identity()).log_id
+    outlet = Outlet(broker.address, await broker.a_topic(), f"replay-{uuid4()}", transactions=True)
+    positions = [r.position for r in await log.read_all(0)]
+    async with outlet.opened() as opened:
+        await replay(log, Part(until=positions[9]), to_kafka(opened, log_id, "again"))
+    async with outlet.opened() as opened:
+        assert opened.mark is not None
+        await replay(log, Part(after=opened.mark.position), to_kafka(opened, log_id, "again"))
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.address,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    consumer.assign([TopicPartition(outlet.topic, n) for n in range(DEFAULT_PARTITIONS)])
+    await consumer.start()
+    found: list[Any] = []
+    try:
+        async with asyncio.timeout(30):
+            while len(found) < len(positions):
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += records
+    finally:
+        await consumer.stop()
+    assert sorted(decode(r.value or b"", r.headers).position for r in found) == positions
+    assert {dict(r.headers)[REPLAY] for r in found} == {b"again"}
+
+
+async def test_a_file_that_was_broken_off_is_gone_on_with(
+    log: EventLog, database_url: str, tmp_path: Path
+) -> None:
+    await a_log(log)
+    env = environment(database_url=database_url)
+    file = tmp_path / "replay.jsonl"
+    command = ("replay", "--name", "mine", "--output", str(file))
+    done = await asyncio.to_thread(run, *command, env=env)
+    assert done.returncode == 0, done.stderr
+    whole = file.read_text()
+    assert len(whole.splitlines()) == 24
+    file.write_text(whole[: len(whole) // 2])  # in the middle of a line
+    assert (await asyncio.to_thread(run, *command, env=env)).returncode == 0
+    assert file.read_text() == whole
+    with pytest.raises(ValueError, match="another replay"):
+        last_position(file, "other")
+    news = ("replay", "--name", "mine", "--to-topic", "spreaview.import-events.v1")
+    assert (await asyncio.to_thread(run, *news, env=env)).returncode == 2

@@ -1,0 +1,331 @@
+"""Nobody changes the past unnoticed: what a superuser can do, and what verifying says of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.erase import erase
+from audit.findings import Kind, Verification
+from audit.seals import write_seals
+from audit.verify import verify
+from cli.connections import database
+from contracts.canonical import canonical
+from eventstore import chain
+from eventstore.log import EventLog
+from eventstore.seals import Seal, heads
+from projections.projector import Projector
+from tests.support.documents import document, talk
+from tests.support.line import ORGANIZATION
+from tests.support.past import Past
+from tests.support.processes import environment, run
+
+pytestmark = pytest.mark.asyncio
+
+FIRST = document(
+    talk("1", "2026-05-28T09:00:00", room=1, speakers=["ada"]),
+    talk("2", "2026-05-28T10:00:00", room=2, speakers=["bob"]),
+)
+SECOND = document(
+    talk("1", "2026-05-28T09:30:00", room=1, speakers=["ada"]),
+    talk("3", "2026-05-29T10:00:00", room=2, speakers=["bob"]),
+)
+
+
+@dataclass
+class Scene:
+    """Two SpreaView events with two runs each, sealed when all was well."""
+
+    engine: AsyncEngine
+    stream: UUID
+    other: UUID
+    seals: list[Seal]
+
+    async def verified(self) -> Verification:
+        return await verify(self.engine, seals=self.seals)
+
+    async def tamper(self, *statements: str, **values: object) -> None:
+        """What a superuser can do, the triggers off."""
+        async with self.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE event_store.events DISABLE TRIGGER USER"))
+            for statement in statements:
+                names = {"s": self.stream, "o": self.other, **values}
+                used = {name: value for name, value in names.items() if f":{name}" in statement}
+                await connection.execute(text(statement), used)
+
+    async def version_of(self, event_type: str) -> int:
+        """Of the stream's first event of a type."""
+        log = EventLog(self.engine)
+        return next(
+            [
+                r.version async for r in log.read_stream(self.stream) if r.type == event_type
+            ].__iter__()
+        )
+
+    async def head(self) -> int:
+        return await EventLog(self.engine).stream_version(self.stream)
+
+
+@pytest_asyncio.fixture
+async def scene(engine: AsyncEngine) -> Scene:
+    pasts = [Past(engine), Past(engine)]
+    for past in pasts:
+        await past.imports(FIRST)
+        await past.imports(SECOND)
+    log_id = (await EventLog(engine).identity()).log_id
+    seals = [seal async for seal in heads(engine, log_id)]
+    return Scene(engine, pasts[0].event_id, pasts[1].event_id, seals)
+
+
+def named(found: Verification, kind: Kind, stream: UUID) -> set[int | None]:
+    """The versions of a stream at which something of a kind was found; and nowhere else."""
+    assert {f.stream_id for f in found.findings if f.kind == kind} == {stream}
+    return {f.version for f in found.findings if f.kind == kind}
+
+
+async def test_what_nobody_touched_is_well_and_it_is_said_what_was_looked_at(scene: Scene) -> None:
+    found = await scene.verified()
+    assert found.is_well, found.findings
+    assert found.checked["streams"] == 2
+    assert found.checked["events"] == await scene.head() * 2
+    assert found.checked["documents"] == 2
+    assert found.checked["seals"] == 2
+    assert found.checked["rows of read models"] > 20
+    assert list(found.unchecked) == ["the relay's checkpoint: there is none"]
+
+
+async def test_a_changed_field(scene: Scene) -> None:
+    version = await scene.version_of("SessionImported")
+    await scene.tamper(
+        """UPDATE event_store.events SET data = data || '{"title": "Another"}'
+           WHERE stream_id = :s AND version = :v""",
+        v=version,
+    )
+    found = await scene.verified()
+    assert named(found, Kind.CHANGED, scene.stream) == {version}
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+async def test_a_deleted_last_event(scene: Scene, with_head: bool) -> None:
+    head = await scene.head()
+    statements = ["DELETE FROM event_store.events WHERE stream_id = :s AND version = :v"]
+    if with_head:
+        statements.append("UPDATE event_store.streams SET version = :v - 1 WHERE stream_id = :s")
+    await scene.tamper(*statements, v=head)
+    found = await scene.verified()
+    assert named(found, Kind.SEAL, scene.stream) == {head}
+    assert found.found[Kind.HEAD] == (not with_head)
+
+
+async def test_a_deleted_middle_event(scene: Scene) -> None:
+    version = await scene.version_of("RoomImported")
+    await scene.tamper(
+        "DELETE FROM event_store.events WHERE stream_id = :s AND version = :v", v=version
+    )
+    found = await scene.verified()
+    assert named(found, Kind.MISSING, scene.stream) == {version + 1}
+    assert f"versions {version} to {version}" in str(found.findings[0])
+
+
+async def test_two_swapped_events(scene: Scene) -> None:
+    version = await scene.version_of("RoomImported")
+    await scene.tamper(
+        "UPDATE event_store.events SET version = -1 WHERE stream_id = :s AND version = :v",
+        "UPDATE event_store.events SET version = :v WHERE stream_id = :s AND version = :v + 1",
+        "UPDATE event_store.events SET version = :v + 1 WHERE stream_id = :s AND version = -1",
+        v=version,
+    )
+    found = await scene.verified()
+    assert {version, version + 1} <= named(found, Kind.CHANGED, scene.stream)
+    assert version + 1 in named(found, Kind.DISORDERED, scene.stream)
+
+
+async def test_an_inserted_event(scene: Scene) -> None:
+    head = await scene.head()
+    await scene.tamper(
+        """INSERT INTO event_store.events
+               (stream_id, version, message_id, type, schema_version, data, metadata,
+                recorded_at, hash)
+           SELECT stream_id, :h + 1, gen_random_uuid(), type, schema_version, data, metadata,
+                  recorded_at, hash
+           FROM event_store.events WHERE stream_id = :s AND type = 'RoomImported' LIMIT 1""",
+        h=head,
+    )
+    found = await scene.verified()
+    assert named(found, Kind.CHANGED, scene.stream) == {head + 1}
+    assert named(found, Kind.HEAD, scene.stream) == {head + 1}
+
+
+async def test_a_whole_chain_made_anew(scene: Scene) -> None:
+    """The chain itself is right then: only a seal that was kept elsewhere knows better."""
+    await scene.tamper(
+        """UPDATE event_store.events SET data = data || '{"name": "Another"}'
+           WHERE stream_id = :s AND type = 'RoomImported'"""
+    )
+    await make_the_chain_anew(scene)
+    found = await scene.verified()
+    assert found.found[Kind.CHANGED] == 0
+    assert named(found, Kind.SEAL, scene.stream) == {await scene.head()}
+
+
+async def make_the_chain_anew(scene: Scene) -> None:
+    previous = chain.GENESIS
+    async for event in EventLog(scene.engine).read_stream(scene.stream):
+        body = chain.body_digest(
+            stream_id=event.stream_id,
+            version=event.version,
+            message_id=event.message_id,
+            type=event.type,
+            schema_version=event.schema_version,
+            data=canonical(json.loads(event.stored_data)),
+            metadata=canonical(json.loads(event.stored_metadata)),
+        )
+        previous = chain.link(previous, body, event.recorded_at)
+        await scene.tamper(
+            "UPDATE event_store.events SET hash = :h WHERE stream_id = :s AND version = :v",
+            h=previous,
+            v=event.version,
+        )
+
+
+async def test_a_replaced_document(scene: Scene) -> None:
+    await scene.tamper(
+        """UPDATE event_store.sources SET body =
+               (SELECT body FROM event_store.sources ORDER BY digest DESC LIMIT 1)
+           WHERE digest = (SELECT digest FROM event_store.sources ORDER BY digest LIMIT 1)"""
+    )
+    found = await scene.verified()
+    (finding,) = found.findings
+    assert finding.kind == Kind.SOURCE
+    assert "has the digest" in finding.what
+
+
+async def test_a_document_that_is_not_kept_is_said_and_no_fault(scene: Scene) -> None:
+    await scene.tamper("DELETE FROM event_store.sources")
+    found = await scene.verified()
+    assert found.is_well
+    assert found.unchecked["documents that are not kept (any more)"] == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """UPDATE event_store.personal_data SET body = body || '{"bio": "Another"}'
+           WHERE message_id = :m""",
+        "UPDATE event_store.personal_data SET subject = gen_random_uuid() WHERE message_id = :m",
+        "DELETE FROM event_store.personal_data WHERE message_id = :m",
+    ],
+)
+async def test_altered_personal_data(scene: Scene, statement: str) -> None:
+    version = await scene.version_of("SpeakerImported")
+    async with scene.engine.connect() as connection:
+        found_id = await connection.execute(
+            text("SELECT message_id FROM event_store.events WHERE stream_id = :s AND version = :v"),
+            {"s": scene.stream, "v": version},
+        )
+        message_id: UUID = found_id.scalar_one()
+    await scene.tamper(statement, m=message_id)
+    found = await scene.verified()
+    assert named(found, Kind.PERSONAL_DATA, scene.stream) == {version}
+
+
+async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None:
+    async with scene.engine.connect() as connection:
+        found_id = await connection.execute(
+            text("SELECT speaker_id FROM spreaview.event_speakers LIMIT 1")
+        )
+        speaker_id: UUID = found_id.scalar_one()
+    await erase(scene.engine, ORGANIZATION, speaker_id)
+    await Projector(scene.engine, sweep_seconds=60).catch_up(sorted([scene.stream, scene.other]))
+    found = await scene.verified()
+    assert found.is_well, found.findings
+    assert found.checked["erased personal data"] > 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE spreaview_g1.rooms SET name = 'X' WHERE spreaview_event_id = :s", "name is 'X'"),
+        ("DELETE FROM spreaview_g1.sessions WHERE spreaview_event_id = :s", "is not there"),
+        (
+            """INSERT INTO spreaview_g1.session_speakers
+               VALUES (:s, gen_random_uuid(), gen_random_uuid(), 1)""",
+            "no event makes it",
+        ),
+    ],
+)
+async def test_a_changed_row_of_a_read_model(scene: Scene, statement: str, what: str) -> None:
+    await scene.tamper(statement)
+    found = await scene.verified()
+    assert named(found, Kind.READ_MODEL, scene.stream) == {await scene.head()}
+    assert what in found.findings[0].what
+
+
+async def test_a_lost_stream(scene: Scene) -> None:
+    await scene.tamper(
+        "DELETE FROM event_store.events WHERE stream_id = :s",
+        "DELETE FROM event_store.streams WHERE stream_id = :s",
+    )
+    found = await scene.verified()
+    assert named(found, Kind.SEAL, scene.stream)
+    alone = await verify(scene.engine)
+    assert "no seals were given" in " ".join(alone.unchecked)
+
+
+async def test_what_goes_on_meanwhile_is_no_fault(scene: Scene) -> None:
+    past = Past(scene.engine, event_id=scene.other)
+    importing = asyncio.create_task(import_again_and_again(past))
+    try:
+        for _ in range(5):
+            found = await scene.verified()
+            assert found.is_well, found.findings
+    finally:
+        importing.cancel()
+        await asyncio.gather(importing, return_exceptions=True)
+
+
+async def import_again_and_again(past: Past) -> None:
+    while True:
+        await past.imports(FIRST)
+        await past.imports(SECOND)
+
+
+@pytest_asyncio.fixture
+async def reader_url(scene: Scene, database_url: str) -> AsyncIterator[str]:
+    """A role that can read and nothing else."""
+    name = f"reader_{uuid4().hex[:12]}"
+    schemas = "event_store, spreaview, projections"
+    async with scene.engine.begin() as connection:
+        await connection.execute(text(f"CREATE ROLE {name} LOGIN"))
+        await connection.execute(text(f"GRANT USAGE ON SCHEMA {schemas} TO {name}"))
+        await connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO {name}"))
+    yield database_url.replace("//postgres@", f"//{name}@")
+    async with scene.engine.begin() as connection:
+        await connection.execute(text(f"DROP OWNED BY {name}"))
+        await connection.execute(text(f"DROP ROLE {name}"))
+
+
+async def test_the_command_needs_no_more_than_to_read(
+    scene: Scene, reader_url: str, tmp_path: Path
+) -> None:
+    async with database(reader_url, pool_size=2) as engine:
+        assert (await verify(engine, seals=scene.seals)).is_well
+    write_seals(tmp_path / "seals", scene.seals)
+    env = environment(database_url=reader_url)
+    command = ("verify", "--seals", str(tmp_path / "seals"))
+    shown = await asyncio.to_thread(run, *command, env=env)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "All is as it was recorded." in shown.stdout
+    await scene.tamper("UPDATE event_store.streams SET version = 1 WHERE stream_id = :s")
+    shown = await asyncio.to_thread(run, *command, "--json", env=env)
+    assert shown.returncode == 1
+    told: dict[str, Any] = json.loads(shown.stdout)
+    assert told["findings"][0]["stream_id"] == str(scene.stream)

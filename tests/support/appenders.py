@@ -1,0 +1,218 @@
+"""Two appenders and all readers of the log, in every order of their statements.
+
+`append` runs as it is; each of its statements, and its commit or rollback, waits to be allowed. One
+that waits for a lock is left waiting, and the order goes on with the other. All orders are played,
+each from the beginning. A read is one statement and changes nothing, so wherever it could find
+something new, every reader that could have come this far reads, and does not: together they are
+all readers with a cursor, whenever and however often they look.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.canonical import canonical
+from eventstore import chain
+from eventstore.append import append
+from eventstore.log import EventLog
+from eventstore.model import (
+    AlreadyRecordedError,
+    Appended,
+    NewEvent,
+    StreamMovedError,
+)
+
+LIMITS = (1, 1000)
+IS_BLOCKED = text("SELECT cardinality(pg_blocking_pids(:pid)) > 0")
+
+
+class Outcome(NamedTuple):
+    """What one appender wants to append."""
+
+    stream_id: UUID
+    expected_version: int
+    events: Sequence[NewEvent]
+    inbox: UUID | None = None
+
+
+class Appender:
+    """An append whose every step waits to be allowed."""
+
+    def __init__(self, connection: AsyncConnection, pid: int, outcome: Outcome) -> None:
+        self._connection = connection
+        self._permit = asyncio.Semaphore(0)
+        self._at_gate = asyncio.Event()
+        self.outcome = outcome
+        self._pid = pid
+        self.task = asyncio.create_task(self._append())
+
+    async def _append(self) -> Appended | Exception:
+        stream_id, expected_version, events, inbox = self.outcome
+        engine = cast("AsyncEngine", self)
+        try:
+            return await append(engine, stream_id, expected_version, events, inbox=inbox)
+        except (StreamMovedError, AlreadyRecordedError) as error:
+            return error
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator["Appender"]:
+        """What `append` asks the engine for."""
+        async with self._connection.begin():
+            try:
+                yield self
+            finally:
+                await self._gate()
+
+    async def execute(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> Any:
+        """What `append` asks the connection for."""
+        await self._gate()
+        return await self._connection.execute(statement, parameters)
+
+    async def _gate(self) -> None:
+        self._at_gate.set()
+        await self._permit.acquire()
+
+    @property
+    def is_at_gate(self) -> bool:
+        """Whether it could do its next step, which waits for nobody."""
+        return self._at_gate.is_set()
+
+    def step(self) -> None:
+        self._at_gate.clear()
+        self._permit.release()
+
+    async def settled(self, observer: AsyncConnection) -> None:
+        """Wait until it is at its next gate, at its end, or at a lock that the other has."""
+        while not (self.task.done() or self._at_gate.is_set()):
+            if (await observer.execute(IS_BLOCKED, {"pid": self._pid})).scalar_one():
+                return
+
+
+Reader = tuple[int, tuple[int, ...]]
+"""How many events it reads at once, and the positions that it has seen."""
+
+
+class Played(NamedTuple):
+    """One order of steps, who else could have done each, and how the appends ended."""
+
+    order: str
+    instead: list[str]
+    results: list[Appended | Exception]
+
+    @property
+    def kinds(self) -> list[type]:
+        return sorted((type(result) for result in self.results), key=lambda kind: kind.__name__)
+
+
+class Scene:
+    """Two appenders, all readers and an observer on one log."""
+
+    def __init__(self, engine: AsyncEngine, log: EventLog) -> None:
+        self._engine = engine
+        self._log = log
+
+    async def every_order(
+        self, prepare: Callable[[], Awaitable[Sequence[Outcome]]]
+    ) -> AsyncIterator[Played]:
+        """Play what `prepare` makes in one order after the other, until there is no other."""
+        async with AsyncExitStack() as stack:
+            observer = await stack.enter_async_context(self._engine.connect())
+            observer = await observer.execution_options(isolation_level="AUTOCOMMIT")
+            connections: list[tuple[AsyncConnection, int]] = []
+            for _ in range(2):
+                connection = await stack.enter_async_context(self._engine.connect())
+                pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+                await connection.rollback()
+                connections.append((connection, pid))
+            todo = [""]
+            while todo:
+                begin = todo.pop()
+                outcomes = await prepare()
+                appenders = {
+                    name: Appender(connection, pid, outcome)
+                    for name, (connection, pid), outcome in zip(
+                        "AB", connections, outcomes, strict=True
+                    )
+                }
+                played = await self._play(begin, appenders, observer)
+                todo += [
+                    played.order[:n] + other
+                    for n in range(len(begin), len(played.order))
+                    for other in played.instead[n]
+                ]
+                yield played
+
+    async def _play(
+        self, begin: str, appenders: Mapping[str, Appender], observer: AsyncConnection
+    ) -> Played:
+        """Play an order that begins so to its end; AssertionError for what is wrong to see."""
+        start = await self._log.head()
+        readers: set[Reader] = {(limit, ()) for limit in LIMITS}
+        order, instead, ended = "", [], ""
+        while True:
+            for appender in appenders.values():
+                await appender.settled(observer)
+            done = "".join(name for name in appenders if appenders[name].task.done())
+            if len(done) > len(ended):
+                ended += done.replace(ended, "")
+                readers |= await self._read(readers, start)
+            ready = "".join(name for name in appenders if appenders[name].is_at_gate)
+            if not ready:
+                break
+            name = begin[len(order)] if len(order) < len(begin) else ready[0]
+            appenders[name].step()
+            order += name
+            instead.append(ready.replace(name, ""))
+        results = {name: appender.task.result() for name, appender in appenders.items()}
+        written = await self._log.read_all(start)
+        positions = tuple(recorded.position for recorded in written)
+        for _, seen in readers:
+            assert seen == positions[: len(seen)], f"{order}: an event behind a cursor"
+        assert {(limit, positions) for limit in LIMITS} <= readers
+        committed = [name for name in ended if isinstance(results[name], Appended)]
+        ids = [event_id for n in committed for event_id, _ in appenders[n].outcome.events]
+        assert [recorded.message_id for recorded in written] == ids, "positions in commit order"
+        for stream_id in {appender.outcome.stream_id for appender in appenders.values()}:
+            await self._check_stream(stream_id)
+        return Played(order, instead, list(results.values()))
+
+    async def _read(self, readers: set[Reader], start: int) -> set[Reader]:
+        """What becomes of the readers by reading now, once or more often."""
+        found: set[Reader] = set()
+        pages: dict[tuple[int, int], tuple[int, ...]] = {}
+        todo = list(readers)
+        while todo:
+            limit, seen = todo.pop()
+            after = seen[-1] if seen else start
+            if (limit, after) not in pages:
+                page = await self._log.read_all(after, limit=limit)
+                pages[limit, after] = tuple(recorded.position for recorded in page)
+            if page_read := pages[limit, after]:
+                found.add((limit, seen + page_read))
+                todo.append((limit, seen + page_read))
+        return found
+
+    async def _check_stream(self, stream_id: UUID) -> None:
+        """Its versions, its positions, its chain and its head."""
+        link, position = chain.GENESIS, 0
+        found = [recorded async for recorded in self._log.read_stream(stream_id)]
+        for version, recorded in enumerate(found, start=1):
+            body = chain.body_digest(
+                stream_id=stream_id,
+                version=version,
+                message_id=recorded.message_id,
+                type=recorded.type,
+                schema_version=recorded.schema_version,
+                data=canonical(recorded.data),
+                metadata=canonical(recorded.metadata),
+            )
+            link = chain.link(link, body, recorded.recorded_at)
+            assert (recorded.version, recorded.hash) == (version, link)
+            assert recorded.position > position
+            position = recorded.position
+        assert await self._log.stream_version(stream_id) == len(found)

@@ -1,0 +1,155 @@
+"""A past: documents imported one after the other by the real decider into a real log."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts import identity
+from contracts.events import ImportEvent, Source, SyncStarted
+from contracts.messages import RequestIds, Window
+from eventstore.log import EventLog
+from eventstore.model import NewEvent, SourceDocument
+from projections import statements
+from projections.generations import enter_live
+from projections.projector import apply_next
+from tests.support.documents import WINDOW
+from tests.support.line import ORGANIZATION
+from worker.decide import decide
+from worker.document import parse_document
+from worker.forgotten import forget
+from worker.judge import failed, load_state
+from worker.normalise import normalise
+from worker.placing import Order
+from worker.refusal import Refusal
+from worker.sessionize import Fetched
+from worker.window import bounds_of, zone_of
+
+BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@dataclass
+class Past:
+    """One SpreaView event; every import is a run of it."""
+
+    engine: AsyncEngine
+    event_id: UUID = field(default_factory=uuid4)
+    window: Window = WINDOW
+    runs: list[UUID] = field(default_factory=list)
+
+    @property
+    def log(self) -> EventLog:
+        return EventLog(self.engine)
+
+    async def imports(
+        self,
+        document: Mapping[str, Any] | bytes,
+        *,
+        window: Window | None = None,
+        allow_removals: int | None = None,
+        requested_by: str | None = "Ada Example",
+        api_id: str = "abcd1234",
+    ) -> UUID:
+        """Run a sync of a document and project it; the id of the run."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.window = window or self.window
+        sync_id = uuid4()
+        ordered_at = BEGINNING + timedelta(hours=len(self.runs))
+        ids = RequestIds(
+            request_id=sync_id, organization_id=ORGANIZATION, spreaview_event_id=self.event_id
+        )
+        order = Order(
+            sync_id=sync_id,
+            organization_id=ORGANIZATION,
+            spreaview_event_id=self.event_id,
+            bounds=bounds_of(self.window),
+            ordered_at=ordered_at,
+            force=False,
+            allow_removals=allow_removals,
+            api_id_fingerprint=sha256(api_id.encode()).hexdigest()[:32],
+        )
+        started = SyncStarted(
+            **order.facts(),
+            ordered_at=ordered_at,
+            requested_at=ordered_at,
+            requested_by=requested_by,
+            window=self.window,
+            force=False,
+            allow_removals=allow_removals,
+            api_id_masked=f"{api_id[:2]}******",
+            api_id_fingerprint=order.api_id_fingerprint,
+            worker_version="1",
+        )
+        version = await self.log.stream_version(self.event_id)
+        first = NewEvent(identity.message_id(sync_id, 0), started)
+        await self.log.append(self.event_id, version, [first])
+        state = await load_state(self.log, self.event_id)
+        digest = sha256(body).hexdigest()
+        source = Source(digest=digest, size_bytes=len(body), fetched_at=ordered_at, fetch_ms=7)
+        outcome: list[ImportEvent]
+        may_be_kept = True
+        try:
+            schedule = normalise(
+                parse_document(body),
+                organization_id=ORGANIZATION,
+                spreaview_event_id=self.event_id,
+                zone=zone_of(self.window),
+            )
+            known = forget(schedule, await self.log.erased_speakers(ORGANIZATION))
+            may_be_kept = not known.names_somebody
+            outcome = decide(state, known.schedule, order, source, 3)
+        except Refusal as refused:
+            fetched = Fetched(body, source)
+            outcome = [failed(ids, ordered_at, refused, fetched)]
+        last = len(outcome)
+        events = [
+            NewEvent(identity.message_id(sync_id, identity.OUTCOME if n == last else n), event)
+            for n, event in enumerate(outcome, start=1)
+        ]
+        await self.log.append(
+            self.event_id,
+            state.version,
+            events,
+            inbox=sync_id,
+            source=SourceDocument(digest, body) if may_be_kept else None,
+        )
+        await self.project()
+        self.runs.append(sync_id)
+        return sync_id
+
+    async def project(self) -> None:
+        """Bring the tables to the head of the log."""
+        async with self.engine.begin() as connection:
+            await enter_live(connection)
+            await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [self.event_id]})
+            while await apply_next(connection, [self.event_id]):
+                pass
+
+
+async def dumped(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str, Any]]:
+    """The rows of a view as JSON has them, instants in UTC, in an order of their own."""
+    async with engine.begin() as connection:
+        await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+        found = await connection.execute(
+            text(
+                f"SELECT row_to_json(v)::text FROM spreaview.{view} v "
+                "WHERE spreaview_event_id = :event"
+            ),
+            {"event": event_id},
+        )
+        return in_order([json.loads(row) for row in found.scalars()])
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without an order, with instants as instants."""
+    instants = ("requested_at", "started_at", "finished_at")  # with or without trailing zeros
+    told = [
+        row | {k: datetime.fromisoformat(row[k]) for k in instants if row.get(k)} for row in rows
+    ]
+    return sorted(told, key=lambda row: json.dumps(row, sort_keys=True, default=str))

@@ -1,0 +1,149 @@
+"""The broker of `tests/support/relay_world.py`, and how that world is put around the relay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, ProducerFenced
+
+import messaging.outlet
+import worker.relay
+import worker.rewind
+from eventstore.checkpoints import Checkpoints
+from eventstore.leadership import Connect
+from eventstore.log import EventLog
+from messaging.cloudevents import Record
+from messaging.outlet import Mark, OpenOutlet, Outlet
+from tests.support.relay_world import World
+from worker.relay import Relay
+from worker.rewind import rewind
+
+
+@dataclass
+class Producer:
+    """What `Outlet.opened` makes of an AIOKafkaProducer, and the transactions of its broker."""
+
+    world: World
+    is_transactional: bool
+    epoch: int = 0
+    records: list[int] = field(default_factory=list)
+    mark: Mark | None = None
+
+    async def start(self) -> None:
+        await self.world.step("start", self._init)
+
+    def _init(self) -> None:
+        self.world.epoch += 1
+        self.epoch = self.world.me.epoch = self.world.epoch
+
+    async def begin_transaction(self) -> None:
+        assert self.is_transactional
+        self.records, self.mark = [], None
+
+    async def send(self, position: int) -> None:
+        await self.world.step("record", lambda: self._take_in(position))
+
+    def _take_in(self, position: int) -> None:
+        if self.is_transactional:
+            self._is_not_fenced()
+            self.records.append(position)
+        else:
+            self.world.topic.append(position)
+
+    async def send_offsets_to_transaction(self, offsets: dict[Any, Any], group_id: str) -> None:
+        def keep() -> None:
+            self._is_not_fenced()
+            (found,) = offsets.values()
+            self.mark = Mark(found.offset, found.metadata)
+
+        await self.world.step("offsets", keep)
+
+    async def commit_transaction(self) -> None:
+        await self.world.step("commit", self._commit)
+
+    def _commit(self) -> None:
+        self._is_not_fenced()
+        self.world.topic += self.records
+        self.world.mark = self.mark
+        if self.world.me.name == "O" and self.mark is not None:
+            self.world.rewound = (len(self.world.topic), self.mark.position)
+
+    def _is_not_fenced(self) -> None:
+        if self.world.fencing and self.epoch != self.world.epoch:
+            raise ProducerFenced
+
+    async def stop(self) -> None:
+        """An open transaction stays open until the next one begins."""
+
+
+class KnownOutlet(Outlet):
+    """An outlet whose mark is asked of the world that runs."""
+
+    async def mark(self) -> Mark | None:
+        world = current()
+        return await world.step("mark", lambda: world.mark)
+
+
+_worlds: list[World] = []
+
+
+def current() -> World:
+    return _worlds[-1]
+
+
+async def send(self: OpenOutlet, records: Sequence[Record]) -> None:
+    """As `OpenOutlet._send`: what fails holds back its partition, and is said at the end."""
+    producer = cast("Producer", self._producer)
+    failed: dict[bytes, Exception] = {}
+    for record in records:
+        if record.key not in failed:
+            try:
+                await producer.send(int(dict(record.headers)["ce_position"]))
+            except KafkaTimeoutError as error:
+                failed[record.key] = error
+    for failure in failed.values():
+        raise failure
+
+
+def installed(patch: pytest.MonkeyPatch) -> None:
+    """Put the world in the place of what `worker.relay`, `.rewind` and `messaging.outlet` use."""
+    patch.setattr(worker.relay, "leading", lambda *a: current().leading(*a))
+    patch.setattr(worker.rewind, "deposing", lambda *a: current().deposing(*a))
+    patch.setattr(worker.relay, "WakeUp", lambda _: current())
+    patch.setattr(worker.relay, "persist", lambda *a, **k: current().persist(*a, **k))
+    patch.setattr(worker.relay, "say_working", lambda _: None)
+    patch.setattr(OpenOutlet, "_send", send)
+    patch.setattr(
+        messaging.outlet,
+        "AIOKafkaProducer",
+        lambda transactional_id, **_: Producer(current(), transactional_id is not None),
+    )
+
+
+def a_world(
+    patch: pytest.MonkeyPatch,
+    *,
+    transactions: bool,
+    events: int,
+    faults: int,
+    batch: int,
+    relays: str = "AB",
+    rewind_to: int | None = None,
+    fencing: bool = True,
+    outlet_type: type[KnownOutlet] = KnownOutlet,
+) -> World:
+    """Relays, someone who appends, and perhaps an operator."""
+    world = World(transactions=transactions, events=events, faults=faults, fencing=fencing)
+    _worlds[:] = [world]
+    patch.setattr(worker.relay, "logger", world)
+    log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)
+    connect = cast("Connect", None)
+    outlet = outlet_type("", "topic", "group", transactions)
+    for name in relays:
+        relay = Relay(log, checkpoints, outlet, connect, poll_seconds=1, batch=batch)
+        world.begin(name, relay.run())
+    if rewind_to is not None:
+        operator = rewind(log, checkpoints, outlet, connect, to=rewind_to, restored=False)
+        world.begin("O", operator)
+    return world

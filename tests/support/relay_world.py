@@ -1,0 +1,348 @@
+"""A world for the relay in which every order of events can be played: no clock, no sockets.
+
+The coroutines of `worker.relay` and `worker.rewind` are driven by hand: whatever they await ends in
+`World.step`, which hands control to the schedule before it has an effect. What is not real is
+what they talk to: the log, its checkpoints, the session that is the leadership, and the broker.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID, uuid5
+
+import asyncpg
+import msgspec
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+import worker.relay
+import worker.rewind
+from contracts import samples
+from contracts.codec import take_apart
+from contracts.events import RoomImported
+from eventstore import leadership
+from eventstore.checkpoints import Checkpoint
+from eventstore.leadership import Connect, Leader
+from eventstore.log import LogIdentity
+from eventstore.model import Recorded
+from messaging.outlet import Mark
+from tests.support.schedules import LOST, UNCONFIRMED, DeadError, Move, Pending
+
+T = TypeVar("T")
+
+LOG_ID = UUID(int=1)
+STREAMS = (UUID(int=2), UUID(int=3))
+MAY_FAIL = frozenset({"record", "commit", "write"})
+LOOKS = frozenset({"read_all", "wait", "depose"})
+"""Before what there is more in the log, or less, is of importance."""
+
+
+def _recorded(number: int) -> Recorded:
+    """The events of two streams take turns; their positions have holes."""
+    room = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+    plain = take_apart(room)
+    return Recorded(
+        position=10 * number,
+        stream_id=STREAMS[number % 2],
+        version=(number + 1) // 2,
+        message_id=uuid5(LOG_ID, str(number)),
+        type=plain.type,
+        schema_version=plain.schema_version,
+        stored_data=msgspec.json.encode(plain.data).decode(),
+        stored_metadata="{}",
+        recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+        hash=b"",
+        personal=None,
+    )
+
+
+EVENTS = [_recorded(number) for number in range(1, 6)]
+KEY_OF = {event.position: event.stream_id for event in EVENTS}
+
+
+@dataclass
+class Actor:
+    """A process, driven by hand."""
+
+    name: str
+    coroutine: Coroutine[Any, Any, object]
+    pending: Pending | None = None
+    is_dead: bool = False
+    session: "Session | None" = None
+    epoch: int = 0
+    has_read: int = 0
+    """How much of the log there was when it last looked."""
+    trace: list[object] = field(default_factory=list)
+    """What it has met since its state was last as the world alone tells."""
+    result: object = None
+
+
+class Session:
+    """A session of the database: the leadership while it has the lock."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.is_alive = True
+
+    def end(self) -> None:
+        self.is_alive = False
+        if self._world.holder is self:
+            self._world.holder = None
+
+    async def execute(self, statement: str, *arguments: Any, timeout: float) -> None:
+        """What `Leader` calls."""
+        world = self._world
+        if statement == leadership._WRITE_CHECKPOINT:
+            checkpoint = Checkpoint(*arguments[1:])
+            await world.step("write", lambda: self._do(lambda: world.keep(checkpoint)))
+        elif statement == leadership._FORGET_UNPUBLISHED:
+            await world.step("forget", lambda: self._do(lambda: None))
+        else:
+            raise AssertionError(statement)
+
+    def _do(self, effect: Callable[[], None]) -> None:
+        if not self.is_alive:
+            raise asyncpg.ConnectionDoesNotExistError("the session was ended")
+        effect()
+
+
+class World:
+    """The log, the database's copy, the broker, and who runs."""
+
+    def __init__(self, *, transactions: bool, events: int, faults: int, fencing: bool) -> None:
+        self.transactions = transactions
+        self.fencing = fencing
+        self.still_to_append = events
+        self.faults = faults
+        self.length = 0
+        self.checkpoint: Checkpoint | None = None
+        self.mark: Mark | None = None
+        self.topic: list[int] = []
+        """Positions, as readers of committed data see them."""
+        self.epoch = 0
+        self.rewound: tuple[int, int] | None = None
+        """How much was on the topic when the operator set the relay back, and to which position."""
+        self.holder: Session | None = None
+        self.actors: dict[str, Actor] = {}
+        self.running: Actor | None = None
+        self.met: list[str] = []
+        """Faults that the relay said it had met, which it must not."""
+
+    # What the relay awaits.
+
+    async def step(
+        self, kind: str, effect: Callable[[], T], is_ready: Callable[[], bool] = lambda: True
+    ) -> T:
+        """Let the scheduler choose who is next; then have the effect, or fail as it chose."""
+        me = self.me
+        if me.is_dead:
+            raise DeadError
+        how = await Pending(kind, is_ready)
+        error = KafkaTimeoutError() if kind != "write" else TimeoutError()
+        if how == LOST:
+            me.trace.append((kind, how))
+            raise error
+        result = effect()
+        me.trace.append((kind, how, result if isinstance(result, tuple | UUID | None) else ""))
+        if how == UNCONFIRMED:
+            raise error
+        return result
+
+    @property
+    def me(self) -> Actor:
+        assert self.running is not None
+        return self.running
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        if self.me.name == "O" and not self.transactions:
+            self.rewound = (len(self.topic), checkpoint.position)
+
+    async def identity(self) -> LogIdentity:
+        return LogIdentity(LOG_ID, b"")
+
+    async def unpublished(self) -> list[object]:
+        return []
+
+    async def message_id_at(self, position: int) -> UUID | None:
+        return next((e.message_id for e in self.log if e.position == position), None)
+
+    async def last_event(self, position: int) -> tuple[int, UUID] | None:
+        before = [(e.position, e.message_id) for e in self.log if e.position <= position]
+        return before[-1] if before else None
+
+    async def read_all(self, after: int, *, limit: int) -> list[Recorded]:
+        self.me.trace = [after]  # the rest of its state is its session and its epoch
+
+        def look() -> list[Recorded]:
+            self.me.has_read = self.length
+            return [e for e in self.log if e.position > after][:limit]
+
+        found = await self.step("read_all", look)
+        self.me.trace.append(len(found))
+        return found
+
+    async def read(self, name: str) -> Checkpoint | None:
+        return await self.step("read", lambda: self.checkpoint)
+
+    @property
+    def log(self) -> Sequence[Recorded]:
+        return EVENTS[: self.length]
+
+    @asynccontextmanager
+    async def leading(self, connect: Connect, wake_up: object) -> AsyncIterator[Leader]:
+        """As `eventstore.leadership.leading`, whose group wraps what goes wrong."""
+        self.me.trace, self.me.has_read = [], 0
+        session = Session(self)
+        await self.step("lead", lambda: self._take(session), lambda: self.holder is None)
+        try:
+            yield Leader(cast("asyncpg.Connection", session))
+        except asyncio.CancelledError:
+            lost = asyncpg.ConnectionDoesNotExistError("the heartbeat met it")
+            raise ExceptionGroup("", [lost]) from None
+        except Exception as error:
+            raise ExceptionGroup("", [error]) from None
+        finally:
+            session.end()
+            self.me.session = None
+
+    @asynccontextmanager
+    async def deposing(self, connect: Connect) -> AsyncIterator[Leader]:
+        session = Session(self)
+        await self.step("depose", lambda: self._take(session))
+        try:
+            yield Leader(cast("asyncpg.Connection", session))
+        finally:
+            session.end()
+            self.me.session = None
+
+    def _take(self, session: Session) -> None:
+        if self.holder is not None:
+            self.holder.end()
+        self.holder = self.me.session = session
+
+    async def wait(self) -> None:
+        """What `WakeUp` is asked."""
+        me = self.me
+        await self.step("wait", lambda: None, lambda: self.length > me.has_read)
+
+    async def persist(
+        self, what: str, work: Callable[[], Coroutine[Any, Any, None]], *, on: object
+    ) -> None:
+        """One try: `Relay.run` does the next."""
+        try:
+            await work()
+        except Exception as error:
+            if not worker.relay._passes(error):
+                self.met.append(repr(error))
+
+    # What the relay says.
+
+    def exception(self, message: str, *arguments: object) -> None:
+        self.met.append(message)
+
+    def info(self, message: str, *arguments: object) -> None:
+        """Nothing to note."""
+
+    warning = info
+
+    # The scheduler.
+
+    def begin(self, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
+        self.actors[name] = actor = Actor(name, coroutine)
+        self._drive(actor, lambda: coroutine.send(None))
+
+    def moves(self) -> list[Move]:
+        """Everything that can happen next."""
+        found: list[Move] = []
+        alive = [actor for actor in self.actors.values() if actor.pending is not None]
+
+        def others_relay(name: str) -> bool:
+            return any(actor.name in "AB" for actor in alive if actor.name != name)
+
+        for actor in alive:
+            assert actor.pending is not None
+            name, kind = actor.name, actor.pending.kind
+            session_is_lost = actor.session is not None and not actor.session.is_alive
+            is_ready = actor.pending.is_ready()
+            if is_ready:
+                found.append(Move(name))
+            if session_is_lost and name in "AB":
+                found.append(Move(name, "notice"))
+            if self.faults:
+                if actor.session is not None and actor.session.is_alive:
+                    found.append(Move(name, "cut"))
+                if actor.session is not None and others_relay(name):
+                    found.append(Move(name, "crash"))
+                if kind in MAY_FAIL and is_ready and not (self.transactions and kind == "record"):
+                    found += [Move(name, LOST), Move(name, UNCONFIRMED)]
+        looks = any(a.pending and a.pending.kind in LOOKS for a in alive)
+        if self.still_to_append and (looks or not found):  # elsewhere it makes no difference
+            found.append(Move("W"))
+        return found
+
+    def do(self, move: Move) -> None:
+        if move.actor == "W":
+            self.still_to_append -= 1
+            self.length += 1
+            return
+        actor = self.actors[move.actor]
+        self.faults -= move.how not in ("go", "notice")
+        if move.how == "cut":
+            assert actor.session is not None
+            actor.session.end()
+        elif move.how == "crash":
+            self._kill(actor)
+        elif move.how == "notice":
+            self._drive(actor, lambda: actor.coroutine.throw(asyncio.CancelledError()))
+        else:
+            self._drive(actor, lambda: actor.coroutine.send(move.how))
+
+    def _drive(self, actor: Actor, resume: Callable[[], Pending]) -> None:
+        self.running = actor
+        actor.pending = None
+        try:
+            actor.pending = resume()
+        except StopIteration as end:
+            actor.result = end.value
+        except DeadError:
+            pass
+        except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            actor.result = error  # the operator's command failed
+        self.running = None
+
+    def _kill(self, actor: Actor) -> None:
+        actor.is_dead = True
+        self._drive(actor, lambda: actor.coroutine.throw(DeadError()))
+
+    def close(self) -> None:
+        for actor in self.actors.values():
+            if actor.pending is not None:
+                self._kill(actor)
+
+    def key(self) -> object:
+        """Two worlds with the same key have the same future."""
+        actors = [self._key_of(actor) for actor in self.actors.values()]
+        return (
+            self.length,
+            self.faults,
+            self.rewound,
+            self.checkpoint and self.checkpoint.position,
+            self.mark and self.mark.position,
+            tuple(self.topic),
+            *sorted(actors, key=hash),
+        )
+
+    def _key_of(self, actor: Actor) -> tuple[object, ...]:
+        return (
+            actor.name not in "AB",  # one relay is as the other
+            actor.pending and actor.pending.kind,
+            actor.is_dead,
+            actor.session and actor.session.is_alive,
+            actor.epoch == self.epoch,
+            actor.has_read,
+            tuple(actor.trace),
+            type(actor.result),
+        )

@@ -1,0 +1,103 @@
+"""Every schedule of coroutines that are driven by hand: no clock, no event loop between them.
+
+Whatever a coroutine awaits ends in `Pending`, which hands control to who plays the schedule. A
+coroutine cannot be copied, so each schedule is played from the beginning.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+LOST, UNCONFIRMED = "lost", "unconfirmed"
+"""How a step fails: without its effect, or with it."""
+
+
+class DeadError(BaseException):
+    """The process is gone: nothing that it would still do happens."""
+
+
+class Move(NamedTuple):
+    """One choice of the scheduler."""
+
+    actor: str
+    how: str = "go"
+
+
+@dataclass
+class Pending:
+    """What an actor does next."""
+
+    kind: str
+    is_ready: Callable[[], bool]
+
+    def __await__(self) -> Generator["Pending", str, str]:
+        return (yield self)
+
+
+class Playable(Protocol):
+    """What can be played move by move."""
+
+    met: list[str]
+    """Faults on the way, which must not be."""
+
+    def moves(self) -> list[Move]: ...
+
+    def do(self, move: Move) -> None: ...
+
+    def key(self) -> object: ...
+
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=Playable)
+
+
+class Explored(NamedTuple):
+    """How much was explored."""
+
+    states: int
+    schedules: int
+    """Those that were played: to their end, or to a state that was met before."""
+    ends: int
+
+
+async def explore(
+    make: Callable[[], P],
+    look: Callable[[P], None],
+    look_at_end: Callable[[P], None],
+) -> Explored:
+    """Play every order to its end, each state once; `look` at each of them."""
+    seen: set[object] = set()
+    todo: list[tuple[Move, ...]] = [()]
+    schedules = ends = 0
+    while todo:
+        done = todo.pop()
+        schedules += 1
+        world = make()
+        try:
+            for move in done:
+                world.do(move)
+            while True:
+                assert not world.met, world.met
+                look(world)
+                key = world.key()
+                if key in seen:
+                    break
+                seen.add(key)
+                moves = world.moves()
+                if not moves:
+                    look_at_end(world)
+                    ends += 1
+                    break
+                todo += [(*done, other) for other in moves[1:]]
+                done = (*done, moves[0])
+                world.do(moves[0])
+        except AssertionError as error:
+            error.add_note(" ".join(f"{move.actor}:{move.how}" for move in done))
+            raise
+        finally:
+            world.close()
+        if schedules % 1000 == 0:
+            await asyncio.sleep(0)  # the loop forgets the time limits that were not reached
+    return Explored(len(seen), schedules, ends)

@@ -1,0 +1,172 @@
+"""The relay in every order of its steps, with faults at each of them.
+
+Two relays take turns as they are killed, cut off, and fail; one that was cut off goes on until it
+finds out. Their code is real, their world (`tests/support/relay_world.py`) is not: `Relay.run`,
+`rewind`, `Outlet.opened`, `OpenOutlet.send` and `Leader` are driven by hand, one await after the
+other. The bounds: 2 or 3 events of two streams, batches of 1 or 2, 1 or 2 faults. Within them all
+orders are played: there is no bound on how often the turn changes. A state that was met before is
+not played again; the numbers say how much there is, and change when the relay takes other steps.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from eventstore.checkpoints import Checkpoint
+from eventstore.leadership import Leader
+from eventstore.model import Recorded
+from messaging.outlet import Mark, OpenOutlet
+from tests.support.relay_broker import KnownOutlet, a_world, installed
+from tests.support.relay_world import KEY_OF, World
+from tests.support.schedules import Explored, explore
+from worker.relay import CHECKPOINT, Relay, _Turn, mark_of, record_of
+
+pytestmark = pytest.mark.asyncio
+
+ONCE: dict[str, Any] = {"transactions": True, "events": 3, "faults": 2, "batch": 2}
+AT_LEAST_ONCE = {**ONCE, "transactions": False}
+REWOUND = {**ONCE, "faults": 1, "batch": 1, "relays": "A", "rewind_to": 10}
+
+
+@pytest.fixture(autouse=True)
+def _world(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+
+
+def positions(world: World) -> list[int]:
+    return [event.position for event in world.log]
+
+
+def copies(world: World) -> set[int]:
+    kept = (world.checkpoint, world.mark) if world.transactions else (world.checkpoint,)
+    return {0 if copy is None else copy.position for copy in kept}
+
+
+def once(world: World) -> None:
+    """Each event once, in order, none skipped."""
+    assert world.topic == positions(world)[: len(world.topic)], f"published {world.topic}"
+
+
+def at_least_once(world: World) -> None:
+    """In each stream no event before an earlier one was there."""
+    first = list(dict.fromkeys(world.topic))
+    for key in set(KEY_OF.values()):
+        of_log = [p for p in positions(world) if KEY_OF[p] == key]
+        of_topic = [p for p in first if KEY_OF[p] == key]
+        assert of_topic == of_log[: len(of_topic)], f"published {world.topic}"
+
+
+def complete(world: World) -> None:
+    assert set(world.topic) == set(positions(world)), f"published {world.topic}"
+    assert copies(world) == {positions(world)[-1]}
+
+
+def rewound(world: World) -> None:
+    """What was published before; then all beyond the position to which the operator set it back.
+
+    If the command failed it may have been done in part: what comes again begins later, or nothing
+    does. Nothing is skipped either way.
+    """
+    log = positions(world)
+    number, to = world.rewound or (len(world.topic), 0)
+    before, again = world.topic[:number], world.topic[number:]
+    assert before == log[:number], f"published {before}"
+    assert again == log[len(log) - len(again) :], f"published {before}, then {again}"
+    may_lack = max(number, log.index(to) + 1 if to in log else 0)
+    assert len(log) - len(again) <= may_lack, f"published {before}, then {again}"
+    if isinstance(world.actors["O"].result, Checkpoint):
+        assert again == [p for p in log if p > to], f"published {before}, then {again}"
+        assert copies(world) == {log[-1]}
+    assert max(copies(world)) == log[-1]
+
+
+def anything(world: World) -> None:
+    """Judged at the end."""
+
+
+async def test_each_event_is_there_once_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
+    assert found == Explored(states=14929, schedules=29392, ends=68)
+
+
+async def test_without_transactions_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await explore(lambda: a_world(monkeypatch, **AT_LEAST_ONCE), at_least_once, complete)
+    assert found == Explored(states=20084, schedules=31819, ends=413)
+
+
+async def test_what_was_rewound_comes_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
+    assert found == Explored(states=11075, schedules=13023, ends=76)
+
+
+# The same search finds out relays that are not as they should be.
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+async def test_a_checkpoint_before_its_events_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, transactions: bool
+) -> None:
+    async def publish(self: Relay, turn: _Turn, events: Sequence[Recorded]) -> None:
+        last = events[-1]
+        turn.checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
+        await turn.leader.write(CHECKPOINT, turn.checkpoint)
+        records = [record_of(event, turn.log_id) for event in events]
+        await turn.outlet.send(records, mark_of(turn.checkpoint))
+
+    monkeypatch.setattr(Relay, "_publish", publish)
+    facts = {**ONCE, "transactions": transactions}
+    with pytest.raises(AssertionError, match="published"):
+        await explore(lambda: a_world(monkeypatch, **facts), at_least_once, complete)
+
+
+class Forgetful(KnownOutlet):
+    """It does not look at Kafka's copy."""
+
+    async def mark(self) -> Mark | None:
+        return None
+
+
+class Hasty(KnownOutlet):
+    """It looks at Kafka's copy before the older sender is shut out."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[OpenOutlet]:
+        mark = await self.mark()
+        async with super().opened() as outlet:
+            outlet.mark = mark
+            yield outlet
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"outlet_type": Forgetful}, {"outlet_type": Hasty}, {"fencing": False}],
+    ids=["Kafka's copy ignored", "Kafka's copy read too early", "no fencing"],
+)
+async def test_a_repeat_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    with pytest.raises(AssertionError, match="published"):
+        await explore(lambda: a_world(monkeypatch, **ONCE, **fault), once, complete)
+
+
+class Unsure:
+    """It does not find out whether it still leads."""
+
+    async def write(self, name: str, checkpoint: Checkpoint) -> None:
+        """Not at all."""
+
+
+async def test_one_that_publishes_after_it_was_deposed_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It opened its outlet late, and so it has fenced the operator's."""
+    original = Relay._resume
+
+    async def resume(self: Relay, leader: Leader, outlet: OpenOutlet, log_id: Any) -> Checkpoint:
+        return await original(self, cast("Leader", Unsure()), outlet, log_id)
+
+    monkeypatch.setattr(Relay, "_resume", resume)
+    with pytest.raises(AssertionError, match="published"):
+        await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)

@@ -1,0 +1,43 @@
+"""Sealing: the leader publishes where the streams' heads stand, from time to time."""
+
+import asyncio
+from functools import partial
+
+from aiokafka import AIOKafkaProducer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import LOG_SEALS
+from eventstore.log import EventLog
+from eventstore.seals import encode_seal, heads
+from messaging.waiting import persist
+from worker.relay import Relay
+
+
+async def seal_from_time_to_time(
+    engine: AsyncEngine, producer: AIOKafkaProducer, relay: Relay, *, seconds: float
+) -> None:
+    """Publish a seal of every stream that has moved since the last time, for ever.
+
+    Only while this process leads; a new leader begins with all streams. The topic keeps the newest
+    seal of each stream, so that to repeat one does no harm.
+    """
+    sealed = 0
+    while True:
+        await asyncio.sleep(seconds)
+        if relay.is_leading:
+            again = partial(seal, engine, producer, after=sealed)
+            sealed = await persist("seals", again, on=lambda _: True)
+        else:
+            sealed = 0
+
+
+async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 0) -> int:
+    """Publish seals of the streams that have events beyond a position; the position reached."""
+    log = EventLog(engine)
+    head, log_id = await log.head(), (await log.identity()).log_id
+    confirmations = []
+    async for one in heads(engine, log_id, after=after):
+        key = str(one.stream_id).encode()
+        confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
+    await asyncio.gather(*confirmations)
+    return head
