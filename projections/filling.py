@@ -23,10 +23,10 @@ from projections.stopping import stop
 from projections.version import CODE_VERSION
 from projections.write import write
 
-FILL_PAGE = 10_000
+FILL_PAGE = 5_000
 """Events per transaction."""
 
-FILL_BYTES = 16 * 1024 * 1024
+FILL_BYTES = 8 * 1024 * 1024
 """As stored: bounds the memory where events are long."""
 
 
