@@ -25,10 +25,9 @@ class Wanted(NamedTuple):
             return True
         if self.kind != kind:
             return False
-        names = {str(id_), sessionize_id}
-        if kind == "session":
-            names.add(identity.session_code(id_))
-        return self.text in names or self.text.lower() == str(id_) or self.text.upper() in names
+        if self.text == sessionize_id or self.text.lower() == str(id_):
+            return True
+        return kind == "session" and self.text.upper() == identity.session_code(id_)
 
 
 class Step(NamedTuple):

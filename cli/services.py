@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Flag, auto
 from functools import partial
 from importlib.metadata import version
@@ -39,12 +39,12 @@ from messaging.topics import declare_topics
 from messaging.waiting import persist
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
+from worker.chores import prune_from_time_to_time, seal_from_time_to_time
 from worker.handle import Handler
 from worker.intake import GROUP as WORKERS
 from worker.intake import request_intake
 from worker.relay import GROUP as RELAY
 from worker.relay import Relay
-from worker.sealing import seal_from_time_to_time
 from worker.sessionize import FetchLimits, Sessionize
 
 logger = logging.getLogger(__name__)
@@ -187,6 +187,9 @@ async def _worker(
     )
     sealing = seal_from_time_to_time(engine, producer, relay, seconds=settings.seal_seconds)
     background = [intake.commit(), relay.run(), sealing]
+    if settings.source_retention_days is not None:
+        age = timedelta(days=settings.source_retention_days)
+        background.append(prune_from_time_to_time(log, relay, age))
     return _Service(intake.router, background, probes, intake.drain)
 
 

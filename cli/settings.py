@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     seal_seconds: Annotated[
         float, Field(gt=0, description="time between two seals of the log", examples=["300"])
     ] = 300.0
+    source_retention_days: Annotated[
+        int | None,
+        Field(
+            ge=1, description="how long a run's document is kept; unset: for ever", examples=["90"]
+        ),
+    ] = None
     sweep_seconds: Annotated[
         float, Field(gt=0, description="time between two looks for lagging streams", examples=["5"])
     ] = 5.0

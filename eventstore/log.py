@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -170,6 +170,12 @@ class EventLog:
                 statements.ERASED_SPEAKERS, {"organization_id": organization_id}
             )
             return frozenset(found.scalars())
+
+    async def prune_sources(self, age: timedelta) -> int:
+        """Delete documents that no run has rested on for so long; how many. Digests stay."""
+        async with self._engine.begin() as connection:
+            deleted = await connection.execute(statements.PRUNE_SOURCES, {"age": age})
+            return int(deleted.rowcount)
 
     async def source(self, digest: str) -> bytes | None:
         """The exact document behind a run, or None where none is kept (any more)."""

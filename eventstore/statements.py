@@ -39,7 +39,11 @@ INSERT_PERSONAL_DATA = text("""
 INSERT_SOURCE = text("""
     INSERT INTO event_store.sources (digest, size_bytes, body)
     VALUES (:digest, :size_bytes, :body)
-    ON CONFLICT (digest) DO NOTHING
+    ON CONFLICT (digest) DO UPDATE SET kept_at = now()
+""")
+
+PRUNE_SOURCES = text("""
+    DELETE FROM event_store.sources WHERE kept_at < now() - CAST(:age AS interval)
 """)
 
 # The clock is read after the lock is held: the CTE is evaluated before the outer target list.

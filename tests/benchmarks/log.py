@@ -71,6 +71,7 @@ async def plain(engine: AsyncEngine, appends: int, size: int) -> None:
                     "schema_versions": [1] * size,
                     "data": [data for data, _ in rows],
                     "hashes": [bytes(32)] * size,
+                    "subjects": [],
                 },
             )
 

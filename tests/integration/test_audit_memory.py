@@ -45,7 +45,7 @@ async def lived(log: EventLog, events: int) -> UUID:
             )
             run: list[ImportEvent] = [msgspec.structs.replace(STARTED, **facts), session]
             run.append(msgspec.structs.replace(COMPLETED, **facts))
-            names = (0, 1, identity.OUTCOME)
+            names: tuple[int | str, ...] = (0, 1, identity.OUTCOME)
             new += [
                 NewEvent(identity.message_id(sync_id, name), event)
                 for name, event in zip(names, run, strict=True)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -255,3 +255,24 @@ async def test_a_page_of_long_events_ends_early(
         pages.append(len(page))
         after = page[-1].position
     assert pages == [1] * 5
+
+
+async def test_documents_are_kept_as_long_as_runs_rest_on_them(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    """One that no run has rested on for so long goes; its digest stays in the events."""
+    old, used_again = (SourceDocument(digest_of(body), body) for body in (b"old", b"again"))
+    for document in (old, used_again):
+        await log.append(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=document)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE event_store.sources SET kept_at = now() - interval '91 days'")
+        )
+    await log.append(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=used_again)
+    assert await log.prune_sources(timedelta(days=90)) == 1
+    assert await log.source(old.digest) is None
+    assert await log.source(used_again.digest) == b"again"
+
+
+def digest_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

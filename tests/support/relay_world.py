@@ -34,9 +34,19 @@ T = TypeVar("T")
 
 LOG_ID = UUID(int=1)
 STREAMS = (UUID(int=2), UUID(int=3))
-MAY_FAIL = frozenset({"record", "commit", "write"})
+# A fault is played where it can make a difference: elsewhere it leads to a world to which the same
+# fault led a moment earlier.
+CUT_AT = frozenset({"start", "read_all", "write"})
+"""Right after the session was of use, in `lead` or `write`: one that was cut goes on as before."""
+CRASH_AT = frozenset({"start", "mark", "record", "read_all", "write"})
+"""Right after something that others can see."""
+FAILS = {
+    "record": (LOST, UNCONFIRMED),  # in a transaction it is the same as a lost commit
+    "commit": (LOST, UNCONFIRMED),
+    "write": (UNCONFIRMED,),  # a lost one is that of a session that was cut
+}
 LOOKS = frozenset({"read_all", "wait", "depose"})
-"""Before what there is more in the log, or less, is of importance."""
+"""Before what it matters how much there is in the log."""
 
 
 def _recorded(number: int) -> Recorded:
@@ -71,7 +81,7 @@ class Actor:
     pending: Pending | None = None
     is_dead: bool = False
     session: "Session | None" = None
-    epoch: int = 0
+    epoch: int = -1
     has_read: int = 0
     """How much of the log there was when it last looked."""
     trace: list[object] = field(default_factory=list)
@@ -171,7 +181,9 @@ class World:
 
     async def last_event(self, position: int) -> tuple[int, UUID] | None:
         before = [(e.position, e.message_id) for e in self.log if e.position <= position]
-        return before[-1] if before else None
+        found = before[-1] if before else None
+        self.me.trace.append(found)
+        return found
 
     async def read_all(self, after: int, *, limit: int) -> list[Recorded]:
         self.me.trace = [after]  # the rest of its state is its session and its epoch
@@ -194,7 +206,7 @@ class World:
     @asynccontextmanager
     async def leading(self, connect: Connect, wake_up: object) -> AsyncIterator[Leader]:
         """As `eventstore.leadership.leading`, whose group wraps what goes wrong."""
-        self.me.trace, self.me.has_read = [], 0
+        self.me.trace, self.me.has_read, self.me.epoch = [], 0, -1
         session = Session(self)
         await self.step("lead", lambda: self._take(session), lambda: self.holder is None)
         try:
@@ -272,12 +284,12 @@ class World:
             if session_is_lost and name in "AB":
                 found.append(Move(name, "notice"))
             if self.faults:
-                if actor.session is not None and actor.session.is_alive:
+                if actor.session is not None and actor.session.is_alive and kind in CUT_AT:
                     found.append(Move(name, "cut"))
-                if actor.session is not None and others_relay(name):
+                if actor.session is not None and kind in CRASH_AT and others_relay(name):
                     found.append(Move(name, "crash"))
-                if kind in MAY_FAIL and is_ready and not (self.transactions and kind == "record"):
-                    found += [Move(name, LOST), Move(name, UNCONFIRMED)]
+                if not (self.transactions and kind == "record"):
+                    found += [Move(name, how) for how in FAILS.get(kind, ())]
         looks = any(a.pending and a.pending.kind in LOOKS for a in alive)
         if self.still_to_append and (looks or not found):  # elsewhere it makes no difference
             found.append(Move("W"))
@@ -336,13 +348,13 @@ class World:
         )
 
     def _key_of(self, actor: Actor) -> tuple[object, ...]:
+        if actor.pending is None:
+            return (actor.name not in "AB", actor.is_dead, type(actor.result))
         return (
             actor.name not in "AB",  # one relay is as the other
-            actor.pending and actor.pending.kind,
-            actor.is_dead,
+            actor.pending.kind,
             actor.session and actor.session.is_alive,
             actor.epoch == self.epoch,
             actor.has_read,
             tuple(actor.trace),
-            type(actor.result),
         )

@@ -1,6 +1,8 @@
-"""Sealing: the leader publishes where the streams' heads stand, from time to time."""
+"""What the leader does from time to time: sealing the log, deleting documents past their time."""
 
 import asyncio
+import logging
+from datetime import timedelta
 from functools import partial
 
 from aiokafka import AIOKafkaProducer
@@ -11,6 +13,10 @@ from eventstore.log import EventLog
 from eventstore.seals import encode_seal, heads
 from messaging.waiting import persist
 from worker.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+_PRUNE_SECONDS = 600.0
 
 
 async def seal_from_time_to_time(
@@ -41,3 +47,13 @@ async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 
         confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
     await asyncio.gather(*confirmations)
     return head
+
+
+async def prune_from_time_to_time(log: EventLog, relay: Relay, age: timedelta) -> None:
+    """Delete the documents that no run has rested on for so long, for ever; only while leading."""
+    while True:
+        if relay.is_leading:
+            deleted = await persist("sources", lambda: log.prune_sources(age), on=lambda _: True)
+            if deleted:
+                logger.info("%d documents are past their time, and deleted", deleted)
+        await asyncio.sleep(_PRUNE_SECONDS)

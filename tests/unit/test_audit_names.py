@@ -1,0 +1,31 @@
+"""Whose life is told: names by which an entity is meant."""
+
+from uuid import UUID
+
+import pytest
+
+from audit.entities import Wanted
+from contracts import identity
+
+EVENT = UUID("00000000-0000-4000-8000-00000000bbbb")
+ID = identity.session_id(EVENT, "aB1")
+CODE = identity.session_code(ID)
+
+
+@pytest.mark.parametrize("text", ["aB1", str(ID), str(ID).upper(), CODE, CODE.lower()])
+def test_a_session_has_three_names(text: str) -> None:
+    assert Wanted("session", text).means("session", ID, "aB1")
+    assert not Wanted("room", text).means("session", ID, "aB1")
+
+
+@pytest.mark.parametrize("text", ["ab1", "AB1", "", CODE[:-1]])
+def test_other_names_are_of_others(text: str) -> None:
+    assert not Wanted("session", text).means("session", ID, "aB1")
+
+
+def test_only_sessions_have_a_code() -> None:
+    assert not Wanted("room", CODE).means("room", ID, "aB1")
+
+
+def test_nobody_named_is_everybody() -> None:
+    assert Wanted().means("speaker", ID, "aB1")
