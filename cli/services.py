@@ -147,9 +147,18 @@ async def _start(
 
 
 async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for work in background:
-            group.create_task(work)
+    """Do what goes on for ever. Whatever ends of it, even silently, is a fault of the process."""
+    tasks = [asyncio.create_task(work) for work in background]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            if not task.cancelled():
+                task.result()
+        raise RuntimeError("work that goes on for ever has ended")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _worker(

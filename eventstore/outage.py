@@ -5,9 +5,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # Connection lost, resources exhausted, shut down or cancelled by an operator, transaction rolled
-# back by the server, idle too long, lock not available; and: not migrated yet.
-_PASSING_CLASSES = ("08", "53", "57", "58", "40")
-_PASSING_CODES = frozenset({"25P03", "55P03", "3D000", "3F000", "42P01"})
+# back by the server; credentials that are being changed.
+_PASSING_CLASSES = ("08", "53", "57", "58", "40", "28")
+# Idle too long, lock not available; a standby that is not promoted yet (read only), a database
+# closed for maintenance; not migrated yet.
+_PASSING_CODES = frozenset({"25P03", "55P03", "25006", "55000", "3D000", "3F000", "42P01"})
 _CUT_OFF = (
     OSError,
     TimeoutError,
@@ -22,8 +24,9 @@ def is_database_outage(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         if error.connection_invalidated:
             return True
-        code = getattr(error.orig, "sqlstate", None)
-        return code is None or _passes(code)
+        if isinstance(error.orig.__cause__, asyncpg.InvalidCachedStatementError):
+            return True  # a table has changed since the statement was prepared: it is prepared anew
+        return _passes(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):
         return _passes(error.sqlstate)
     return isinstance(error, _CUT_OFF)

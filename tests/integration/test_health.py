@@ -20,6 +20,7 @@ from messaging.cloudevents import Record
 from messaging.outlet import Mark, OpenOutlet
 from messaging.requests import publish_request
 from tests.support.line import Line, a_request, the_line
+from worker.relay import Relay
 
 pytestmark = pytest.mark.asyncio
 
@@ -137,6 +138,19 @@ async def allow_connections(engine: AsyncEngine, name: str, *, allowed: bool) ->
             text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
             {"name": name},
         )
+
+
+async def test_a_service_that_ends_silently_ends_the_process(
+    own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled_by_nobody(_: Relay) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Relay, "run", cancelled_by_nobody)
+    addresses = Addresses(database_url, own_kafka, "http://127.0.0.1:9", False)
+    async with running(Role.WORKER, Settings(), addresses) as background:
+        with pytest.raises(RuntimeError, match="has ended"):
+            await asyncio.wait_for(asyncio.shield(background), PATIENCE)
 
 
 async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready() -> None:

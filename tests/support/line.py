@@ -119,6 +119,8 @@ async def the_line(
         usual = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
         chosen = usual.model_copy(update=settings)
         async with running(Role.WORKER | Role.PROJECTOR, chosen, addresses) as background:
-            yield Line(addresses, engine, double, producer)
-            if background.done():
-                background.result()
+            try:
+                yield Line(addresses, engine, double, producer)
+            finally:  # a service that has ended is the reason, whatever the test has missed since
+                if background.done():
+                    background.result()

@@ -1,0 +1,78 @@
+"""What an operator does to a running PostgreSQL is waited for; a wrong statement is not."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.connections import database
+from eventstore.outage import is_database_outage
+
+pytestmark = pytest.mark.asyncio
+
+
+async def error_of(engine: AsyncEngine, *statements: str) -> DBAPIError:
+    """The error of the last statement, all in one transaction."""
+    async with engine.begin() as connection:
+        for statement in statements[:-1]:
+            await connection.execute(text(statement))
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(text(statements[-1]))
+        await connection.rollback()
+    return caught.value
+
+
+async def test_a_database_that_is_closed_for_maintenance(database_url: str) -> None:
+    server, _, name = database_url.rpartition("/")
+    async with database(f"{server}/postgres", pool_size=1) as elsewhere:
+        async with elsewhere.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        async with database(database_url, pool_size=1) as engine:
+            with pytest.raises(DBAPIError) as caught:
+                await engine.connect()
+    assert is_database_outage(caught.value)
+
+
+async def test_credentials_that_are_not_valid_yet(database_url: str) -> None:
+    unknown = make_url(database_url).set(username="nobody_yet")
+    async with database(unknown.render_as_string(hide_password=False), pool_size=1) as engine:
+        with pytest.raises(DBAPIError) as caught:
+            await engine.connect()
+    assert is_database_outage(caught.value)
+
+
+async def test_a_table_that_changes_below_a_prepared_statement(engine: AsyncEngine) -> None:
+    look = text("SELECT kept FROM changing")
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE changing (kept integer)"))
+    async with engine.connect() as connection:
+        await connection.execute(look)
+        await connection.rollback()
+        async with engine.begin() as elsewhere:
+            await elsewhere.execute(text("ALTER TABLE changing ALTER kept TYPE text"))
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(look)
+        assert is_database_outage(caught.value)
+        await connection.rollback()
+        await connection.execute(look)  # what is tried again succeeds
+
+
+@pytest.mark.parametrize(
+    ("statements", "is_waited_for"),
+    [
+        (["SELECT 1/0"], False),
+        (["SET TRANSACTION READ ONLY", "CREATE TABLE t (a integer)"], True),
+        (["SET LOCAL statement_timeout = 1", "SELECT pg_sleep(5)"], True),
+        (["SELECT * FROM not_migrated_yet"], True),
+        (["SELECT 'a'::integer"], False),
+        (["CREATE TABLE t (a integer CHECK (a > 0))", "INSERT INTO t VALUES (0)"], False),
+        (["SELEC 1"], False),
+    ],
+)
+async def test_statements(
+    engine: AsyncEngine, statements: Sequence[str], is_waited_for: bool
+) -> None:
+    assert is_database_outage(await error_of(engine, *statements)) == is_waited_for
