@@ -17,15 +17,16 @@ _CUT_OFF = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement was cut off, and its connection is of no use
 )
+_PREPARED_ANEW = asyncpg.InvalidCachedStatementError
+"""A table has changed since the statement was prepared."""
 
 
 def is_database_outage(error: BaseException) -> bool:
     """Whether waiting can help: the same statement may succeed later, unchanged."""
     if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
+        cause = error.orig and error.orig.__cause__
+        if error.connection_invalidated or isinstance(cause, _PREPARED_ANEW):
             return True
-        if isinstance(error.orig.__cause__, asyncpg.InvalidCachedStatementError):
-            return True  # a table has changed since the statement was prepared: it is prepared anew
         return _passes(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):
         return _passes(error.sqlstate)

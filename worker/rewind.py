@@ -51,7 +51,7 @@ async def relay_status(
     """Ask the database and the broker. Raises their errors where one is not there."""
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
-    mark = await outlet.mark() if outlet.transactions else None
+    mark = await _mark(outlet)
     theirs = None if mark is None else checkpoint_of(mark)
     mismatch = None
     for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
@@ -83,10 +83,11 @@ async def rewind(
     Takes the leadership, writes both copies of the checkpoint, and gives the leadership back.
     `to` is the position; None is where the restored log's own checkpoint stands. `restored` says
     that the database was restored or replaced: the log gets a new id, so that subscribers see
-    another source.
+    another source, and `to` may pass over events that were never published.
 
     Raises:
-        RewindError: without `to`, and the log has no checkpoint of its own.
+        RewindError: without `to`, and the log has no checkpoint of its own; or `to` is beyond what
+            was published, and the database was not restored.
     """
     async with deposing(connect) as leader:
         log_id = (await log.identity()).log_id
@@ -98,7 +99,9 @@ async def rewind(
                     "where to publish, with --to POSITION; 0 is the beginning"
                 )
             to = own.position
-        if restored:
+        if not restored:
+            await _refuse_to_pass_over(log, checkpoints, outlet, to)
+        else:
             await leader.rename_log()
             log_id = (await log.identity()).log_id
         position, message_id = await log.last_event(to) or (0, BEGINNING)
@@ -108,3 +111,20 @@ async def rewind(
         await leader.forget_unpublished(position)
         await leader.write(CHECKPOINT, checkpoint)
     return checkpoint
+
+
+async def _refuse_to_pass_over(
+    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, to: int
+) -> None:
+    ours = await checkpoints.read(CHECKPOINT)
+    mark = await _mark(outlet)
+    published = max(0 if copy is None else copy.position for copy in (ours, mark))
+    if to > published:
+        raise RewindError(
+            f"position {to} is beyond {published}, where the relay stands: what lies between would "
+            f"never be published. Remedy: say a position from 0 to {published}"
+        )
+
+
+async def _mark(outlet: Outlet) -> Mark | None:
+    return await outlet.mark() if outlet.transactions else None

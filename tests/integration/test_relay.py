@@ -334,6 +334,20 @@ async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> N
         assert versions(await subject.published(23))[13:] == list(range(1, 11))
 
 
+async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Subject) -> None:
+    stream = uuid4()
+    await subject.append(stream, 0, 3)
+    async with subject.relaying():
+        await subject.caught_up()
+    await subject.append(stream, 3, 3)
+    head = await subject.log.head()
+    with pytest.raises(RewindError, match=f"{head} is beyond .* never be published"):
+        await subject.rewind(head)
+    async with subject.relaying():
+        await subject.caught_up()
+    assert versions(await subject.published(6)) == list(range(1, 7))
+
+
 async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
     subject: Subject, broker: KnownBroker
 ) -> None:

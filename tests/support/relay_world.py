@@ -29,6 +29,7 @@ from eventstore.log import LogIdentity
 from eventstore.model import Recorded
 from messaging.outlet import Mark
 from tests.support.schedules import LOST, UNCONFIRMED, DeadError, Move, Pending
+from worker.rewind import RewindError
 
 T = TypeVar("T")
 
@@ -321,7 +322,7 @@ class World:
             actor.result = end.value
         except DeadError:
             pass
-        except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+        except (RewindError, KafkaError, OSError, TimeoutError, asyncpg.PostgresError) as error:
             actor.result = error  # the operator's command failed
         self.running = None
 
