@@ -1,8 +1,9 @@
 """Two hundred syncs at once: what one SpreaView event whose Sessionize hangs costs the others.
 
 With and without it, in turn, on one running line; the hanging one comes first in its partition, and
-some of the others are behind it there. Printed are the times from the request to the outcome, and
-their ratios.
+some of the others are behind it there. It hangs until all others have ended, and is then waited
+for: a round finds nothing left of the one before. Printed are the times from the request to the
+outcome, and their ratios.
 """
 
 import argparse
@@ -11,39 +12,55 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
 
 from cli.connections import database
 from cli.logs import configure_logging
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.documents import Answer, Delivery, Ending
+from cli.sandbox.documents import Answer, Delivery
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
-from contracts.messages import SyncRequested
 from eventstore.migrate import migrate
 from messaging.requests import publish_request
 from projections.generations import prepare
 from tests.support.line import Line, a_request, the_line
 
 WINDOW = conference_window()
-SILENCE = Answer(b"", delivery=Delivery(has_head=False, ending=Ending.HANG))
+_LOOK_SECONDS = 0.02
+_ENDED = text("""
+    SELECT sync_id FROM spreaview.sync_runs WHERE sync_id = ANY(:ids) AND finished_at IS NOT NULL
+""")
+HANGS_SECONDS = 30.0
+SILENCE = Answer(b"", status=404, delivery=Delivery(head_after_seconds=HANGS_SECONDS))
 
 
 async def one_round(line: Line, number: int, *, hangs: bool) -> list[float]:
     """Seconds from the request to the outcome, of all but the one that hangs."""
+    hanging = a_request("hanging01", WINDOW)
     if hangs:
-        line.double.documents.put("hanging01", SILENCE)
-        await publish_request(line.producer, a_request("hanging01", WINDOW))
+        await publish_request(line.producer, hanging)
     requests = [a_request(f"conf{n:04}", WINDOW) for n in range(number)]
     began = time.monotonic()
     await asyncio.gather(*(publish_request(line.producer, request) for request in requests))
-    taken = await asyncio.gather(*(_ended(line, request, began) for request in requests))
-    return sorted(taken)
+    open_ = {request.request_id for request in requests}
+    taken: list[float] = []
+    while open_:
+        ended = await _ended(line, open_)
+        taken += [time.monotonic() - began] * len(ended)
+        open_ -= ended
+        await asyncio.sleep(_LOOK_SECONDS)
+    if hangs:
+        assert not await _ended(line, {hanging.request_id}), f"it hung for {HANGS_SECONDS} s only"
+        await line.ended(hanging.request_id)
+    return taken
 
 
-async def _ended(line: Line, request: SyncRequested, began: float) -> float:
-    run = await line.ended(request.request_id)
-    assert run["status"] == "completed", run
-    return time.monotonic() - began
+async def _ended(line: Line, requests: set[UUID]) -> set[UUID]:
+    async with line.engine.connect() as connection:
+        found = await connection.execute(_ENDED, {"ids": list(requests)})
+        return set(found.scalars())
 
 
 async def main(rounds: int, number: int) -> None:
@@ -58,6 +75,7 @@ async def main(rounds: int, number: int) -> None:
             async with the_line(
                 broker, url, kafka_session_seconds=1.0, fetch_seconds=600.0, graceful_timeout=0.5
             ) as line:
+                line.double.documents.put("hanging01", SILENCE)
                 for n in range(number):
                     schedule = encode_conference(conference(f"conf{n:04}", sessions=40))
                     line.double.documents.put(f"conf{n:04}", Answer(schedule))
