@@ -30,6 +30,7 @@ class Run(NamedTuple):
     api_id_masked: str | None
     failure_code: str | None
     failure_message: str | None
+    failure_remedy: str | None
     counts: AllCounts | None
     warnings: int
     source_digest: str | None
@@ -101,6 +102,7 @@ def run_of(started: Recorded | None, ended: Recorded | None) -> Run:
         api_id_masked=start.api_id_masked if start else None,
         failure_code=failure.code if failure else None,
         failure_message=failure.message if failure else None,
+        failure_remedy=failure.remedy if failure else None,
         counts=completed.counts if completed else None,
         warnings=len(completed.warnings) if completed else 0,
         source_digest=source.digest if source else None,

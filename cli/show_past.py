@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from audit.difference import Difference
@@ -33,29 +34,34 @@ def moment(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else "–"
 
 
-def runs_table(console: Console, runs: Iterable[Run]) -> None:
-    """The runs of a SpreaView event, two lines each at least."""
-    table = Table("when", "outcome", "what it did", "sync", title="Runs", title_justify="left")
-    for run in runs:
-        asked = f"asked by {escape(run.requested_by)}" if run.requested_by else "asked by –"
-        when = f"ordered  {moment(run.ordered_at)}\nstarted  {moment(run.started_at)}\n"
-        positions = f"@{run.first_position}–@{run.last_position or '…'}"
-        outcome = run.status + (f"\n{run.failure_code}" if run.failure_code else "")
-        window = run.window
-        days = f"{window.starts_on} to {window.ends_on} {window.time_zone}" if window else "–"
-        table.add_row(
-            when + f"finished {moment(run.finished_at)}",
-            outcome,
-            "\n".join([asked, days, escape(run.failure_message or counted(run))]),
-            f"{run.sync_id}\n{positions}",
+def runs(console: Console, told: Iterable[Run]) -> None:
+    """The runs of a SpreaView event: each an id that can be copied, and some lines below it."""
+    for run in told:
+        failure = f" ({run.failure_code})" if run.failure_code else ""
+        until = run.last_position or "…"
+        console.print(
+            f"sync {run.sync_id}  [bold]{run.status}[/]{failure}  @{run.first_position}–@{until}"
         )
-    console.print(table)
+        by = escape(run.requested_by) if run.requested_by else "–"
+        console.print(f"    ordered  {moment(run.ordered_at)}, asked by {by}")
+        console.print(f"    started  {moment(run.started_at)}, finished {moment(run.finished_at)}")
+        if run.window:
+            window = run.window
+            console.print(f"    window   {window.starts_on} to {window.ends_on} {window.time_zone}")
+        lines = counted(run)
+        if run.failure_message:
+            lines = [
+                escape(run.failure_message),
+                f"What to do: {escape(run.failure_remedy or '–')}",
+            ]
+        for line in lines:
+            console.print(Padding(line, (0, 0, 0, 4), expand=False))
 
 
-def counted(run: Run) -> str:
-    """The counts of a run, without those that are 0."""
+def counted(run: Run) -> list[str]:
+    """The counts of a run, without those that are 0, a line each."""
     if run.counts is None:
-        return ""
+        return []
     told = []
     for kind in ("sessions", "speakers", "rooms"):
         counts = getattr(run.counts, kind)
@@ -66,7 +72,7 @@ def counted(run: Run) -> str:
         ]
         told += [f"{kind}: {', '.join(made)}"] if made else []
     told += [f"{run.warnings} warnings"] if run.warnings else []
-    return "\n".join(told)
+    return told
 
 
 def counts_of(counts: object, name: str) -> int:

@@ -81,8 +81,10 @@ async def runs(
         found = [run async for run in history.runs(log, event, span) if run.status in wanted]
         if as_json:
             say_json([run._asdict() for run in found])
+        elif found:
+            show_past.runs(people(), found)
         else:
-            show_past.runs_table(people(), found)
+            print("No runs.")
         return 0
 
     return await answered(settings, work)

@@ -130,10 +130,15 @@ async def test_by_type_all_events_are_told(past: Past) -> None:
 
 
 async def test_the_commands_tell_people_and_machines(
-    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+    past: Past,
+    database_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(talk("1", title="[red]New")))
+    await past.imports(document(unscheduled("1")))
     settings = Settings(database_url=database_url)
     for as_json in (False, True):
         assert await command.runs(settings, past.event_id, ALWAYS, as_json=as_json) == 0
@@ -141,8 +146,10 @@ async def test_the_commands_tell_people_and_machines(
     assert "asked by Ada Example" in printed
     (told,) = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
     assert [run["sync_id"] for run in told] == [str(run) for run in past.runs]
+    assert all(f"sync {run}  " in printed for run in past.runs)
+    assert f"What to do: {told[2]['failure_remedy'][:20]}" in printed
 
-    for event_type, number in {"SyncStarted": 2, "SyncCompleted": 2, "SyncFailed": 0}.items():
+    for event_type, number in {"SyncStarted": 3, "SyncCompleted": 2, "SyncFailed": 1}.items():
         done = await command.runs(settings, past.event_id, ALWAYS, event_type, as_json=True)
         assert (done, len(json.loads(capsys.readouterr().out))) == (0, number)
 
