@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+JOBS ?= auto
 
 .PHONY: help setup demo test check chaos outages format lint types floors contracts bench requirements clean
 
@@ -23,8 +24,8 @@ $(STAMP): requirements/development.txt pyproject.toml
 demo: $(STAMP) ## import a synthetic conference on a local sandbox and show what happened
 	@$(BIN)/spreaview-sync demo
 
-test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes)
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes), JOBS at a time
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
 
 check: lint types floors test ## all that CI checks
 
