@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.findings import Finding, Verification
@@ -33,10 +34,13 @@ async def verify_log(
     async with database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             found = await verify(engine, only=only, seals=kept, told=told)
+    if only is not None and found.is_well and not found.checked["events"]:
+        print(f"spreaview-sync: The log knows no SpreaView event {only}.", file=sys.stderr)
+        return 1
     if as_json:
         print(json.dumps(_told(found)))
     else:
-        _show(Console(highlight=False, soft_wrap=True), found)
+        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
     return 0 if found.is_well else 1
 
 
@@ -82,12 +86,12 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _show(console: Console, found: Verification) -> None:
     for finding in found.findings:
-        console.print(f"[red]wrong[/]       {finding}", markup=True)
+        console.print(f"[red]wrong[/]       {escape(str(finding))}")
     told = len(found.findings)
     if (total := found.found.total()) > told:
         console.print(f"[red]wrong[/]       … and {total - told} more")
     for what, number in found.unchecked.items():
-        console.print(f"[yellow]not checked[/] {what} ({number})")
+        console.print(f"[yellow]not checked[/] {escape(what)} ({number})")
     looked = ", ".join(f"{number} {what}" for what, number in found.checked.items())
     console.print(f"checked     {looked}")
     console.print("[green]All is as it was recorded.[/]" if found.is_well else "[red]It is not.[/]")
