@@ -50,7 +50,10 @@ async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> in
             return 1
     said = {"replay": wanted.name, "events": done.events, "position": done.position}
     text = f"{done.events} events were told again, up to position {done.position}"
-    print(json.dumps(said) if as_json else text, file=sys.stderr)
+    # On standard output are the events, unless they go elsewhere.
+    elsewhere = wanted.output is not None or wanted.topic is not None
+    where = sys.stdout if as_json and elsewhere else sys.stderr
+    print(json.dumps(said) if as_json else text, file=where)
     return 0
 
 
