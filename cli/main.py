@@ -231,7 +231,8 @@ def replay(
     ],
     to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="To a file; default: standard output.")
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="To a file; default: standard output."),
     ] = None,
     after: Annotated[
         int, typer.Option(min=0, max=LAST_POSITION, metavar="POSITION", help="Beyond it.")

@@ -4,7 +4,7 @@ import json
 from uuid import UUID
 
 from audit.erase import erase, lift
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 
@@ -22,7 +22,7 @@ async def erase_speaker(
     settings: Settings, organization_id: UUID, speaker_id: UUID, *, as_json: bool
 ) -> int:
     """Erase, and say what was done and what only time will delete."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         done = await erase(engine, organization_id, speaker_id)
     events = [str(stream_id) for stream_id in done.erased.stream_ids]
     if as_json:
@@ -48,7 +48,7 @@ async def erase_speaker(
 
 async def lift_erasure(settings: Settings, speaker_id: UUID, *, as_json: bool) -> int:
     """End an erasure; 1 if there was none."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         lifted = await lift(engine, speaker_id)
     if as_json:
         print(json.dumps({"speaker_id": str(speaker_id), "lifted": lifted}))

@@ -20,7 +20,7 @@ from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
 from audit.readmodels import ReadModels, read_models_at
 from audit.shape import shape_of
 from cli import show_past
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 from eventstore.log import EventLog
@@ -32,7 +32,7 @@ _PIPED = 160
 @asynccontextmanager
 async def opened_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log, to be read; a role that may only SELECT is enough."""
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         yield EventLog(engine)
 
 

@@ -7,7 +7,8 @@ from functools import partial
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from cli.connections import Addresses, database, leader_connection
+from cli.answering import answering_database
+from cli.connections import Addresses, leader_connection
 from cli.runfile import resolve
 from cli.services import relay_outlet
 from cli.settings import Settings
@@ -21,7 +22,7 @@ from worker.rewind import rewind as rewind_relay
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show how the relay is; 0 if nobody has to act, 1 otherwise."""
     addresses = resolve(settings)
-    async with database(addresses.database_url, pool_size=2) as engine:
+    async with answering_database(addresses.database_url, pool_size=2) as engine:
         try:
             found = await relay_status(
                 EventLog(engine),
@@ -41,7 +42,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
 async def rewind(settings: Settings, *, to: int | None, restored: bool, as_json: bool) -> int:
     """Set the relay back; 0 if it is done."""
     addresses = resolve(settings)
-    async with database(addresses.database_url, pool_size=2) as engine:
+    async with answering_database(addresses.database_url, pool_size=2) as engine:
         try:
             checkpoint = await rewind_relay(
                 EventLog(engine),

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from audit.findings import Finding, Verification
 from audit.seals import published_seals, read_seals, write_seals
 from audit.verify import verify
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
 from eventstore.seals import Seal
@@ -31,7 +31,7 @@ async def verify_log(
     except (KafkaError, OSError, ValueError) as error:
         print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
         return 1
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             found = await verify(engine, only=only, seals=kept, told=told)
     if only is not None and found.is_well and not found.checked["events"]:
@@ -48,8 +48,11 @@ async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
     """Write the topic's seals to a file; 1 if Kafka is not there."""
     try:
         number = write_seals(output, await published_seals(resolve(settings).kafka))
-    except KafkaError as error:
-        print(f"spreaview-sync: Kafka does not answer: {in_words(error)}", file=sys.stderr)
+    except (KafkaError, ValueError) as error:
+        print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"spreaview-sync: {output} cannot be written: {in_words(error)}", file=sys.stderr)
         return 1
     print(json.dumps({"seals": number}) if as_json else f"{number} seals are in {output}")
     return 0
