@@ -29,7 +29,7 @@ async def plan_sync(settings: Settings, request: SyncRequested, *, as_json: bool
     if as_json:
         print(json.dumps(_told(planned), ensure_ascii=False))
     else:
-        show.planned(Console(), planned, request.window.time_zone)
+        show.planned(Console(emoji=False), planned, request.window.time_zone)
     return int(isinstance(planned.outcome[-1], SyncFailed))
 
 

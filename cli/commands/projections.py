@@ -23,7 +23,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_told(found), default=str))
     else:
-        _show(Console(highlight=False, soft_wrap=True), found)
+        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
     return 0 if found.is_well else 1
 
 

@@ -35,7 +35,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_told(found)))
     else:
-        _show(Console(highlight=False), found)
+        _show(Console(highlight=False, emoji=False), found)
     return 0 if found.is_well else 1
 
 

@@ -61,7 +61,7 @@ async def request(settings: Settings, message: SyncRequested, report: Report) ->
         told: dict[str, object] = {"sync_run": run, "skipped_sessions": skipped}
         print(json.dumps(told | ({"timings": timings} if timings else {}), ensure_ascii=False))
     else:
-        console = Console()
+        console = Console(emoji=False)
         show.outcome(console, run, skipped)
         for name, seconds in (timings or {}).items():
             console.print(f"{name:<28} {seconds:8.3f} s")
