@@ -37,10 +37,18 @@ async def erase_speaker(
         print(json.dumps(told))
         return 0
     print(f"Speaker {speaker_id} is erased.")
+    if not events and not done.erased.sources:
+        print(
+            "  NOTE: nothing in the log or in a read model was theirs. If they have been imported, "
+            "an id is wrong: check both."
+        )
     print(f"  {done.erased.personal_data} events lost their personal fields; they stay provable")
     print(f"  {done.erased.sources} documents were deleted; their digests stay")
     print(f"  {done.rows} rows of read models were cleared")
-    print(f"  SpeakerErased was appended to {len(events)} SpreaView events: {', '.join(events)}")
+    print(
+        f"  SpeakerErased was appended to {len(events)} SpreaView events{': ' if events else ''}"
+        + ", ".join(events)
+    )
     print("  no run imports them again, until: spreaview-sync erase-speaker --lift")
     print(_ONLY_TIME.format(days=settings.events_retention_days))
     return 0
