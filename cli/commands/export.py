@@ -16,7 +16,7 @@ from cli.runfile import resolve_database
 from cli.settings import Settings
 
 
-async def export_log(settings: Settings, what: What, output: Path | None) -> int:
+async def export_log(settings: Settings, what: What, output: Path | None, *, as_json: bool) -> int:
     """Write an export to a file, or to standard output. A file is there whole or not at all."""
     async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
@@ -31,7 +31,10 @@ async def export_log(settings: Settings, what: What, output: Path | None) -> int
                 async for line in export(engine, what, told):
                     file.write(line)
             partial.replace(output)
-    print(f"The log is in {output}.", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"output": str(output)}))
+    else:
+        print(f"The log is in {output}.", file=sys.stderr)
     return 0
 
 

@@ -62,10 +62,11 @@ def export_log(
             "before. Without it, every API ID counts as changed once.",
         ),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Write the log as JSON Lines of CloudEvents, hashes and personal data included."""
     what = What(only=event_id, documents=not without_sources, key=with_key)
-    finish(export_command.export_log(quiet_settings(), what, output))
+    finish(export_command.export_log(quiet_settings(), what, output, as_json=as_json))
 
 
 def import_log(
