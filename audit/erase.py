@@ -1,12 +1,31 @@
 """Erasing a speaker everywhere: the log, every generation of read models, in one transaction."""
 
+import zlib
 from typing import NamedTuple
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.erasure import Erased, ErasureRepeatError, erase_speaker, lift_erasure
 from projections.generations import forget_speaker
+from worker.document import parse_document
+from worker.forgotten import names
+from worker.normalise import normalise
+from worker.refusal import Refusal
+
+_DOCUMENTS = text("""
+    SELECT s.digest FROM event_store.sources s
+    WHERE s.digest IN (
+        SELECT decode(e.data->'source'->>'digest', 'hex') FROM event_store.events e
+        WHERE e.type IN ('SyncCompleted', 'SyncFailed')
+          AND e.data->>'organization_id' = :organization_id)
+""")
+
+_DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
+
+_DELETE_DOCUMENT = text("DELETE FROM event_store.sources WHERE digest = :digest")
 
 
 class Erasure(NamedTuple):
@@ -26,6 +45,9 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
     says, until the erasure is lifted.
     """
     erasure_id = uuid4()
+    telling: dict[bytes, bool] = {}
+    async with engine.connect() as connection:  # most of it before the log is locked
+        await _look(connection, organization_id, speaker_id, telling)
     while True:
         try:
             async with engine.begin() as connection:
@@ -36,9 +58,43 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
                     speaker_id=speaker_id,
                     erasure_id=erasure_id,
                 )
+                await _look(connection, organization_id, speaker_id, telling)
+                more = 0
+                for digest in (digest for digest, tells in telling.items() if tells):
+                    gone = await connection.execute(_DELETE_DOCUMENT, {"digest": digest})
+                    more += gone.rowcount
+                erased = erased._replace(sources=erased.sources + more)
                 return Erasure(erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
+
+
+async def _look(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    speaker_id: UUID,
+    telling: dict[bytes, bool],
+) -> None:
+    """Which documents tell of the speaker, those of an event that never imported them as well."""
+    found = await connection.execute(_DOCUMENTS, {"organization_id": str(organization_id)})
+    for digest in [digest for digest in found.scalars() if digest not in telling]:
+        body = (await connection.execute(_DOCUMENT, {"digest": digest})).scalar_one_or_none()
+        telling[digest] = body is not None and _tells(body, organization_id, speaker_id)
+
+
+def _tells(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
+    try:
+        schedule = normalise(
+            parse_document(zlib.decompress(body)),
+            organization_id=organization_id,
+            spreaview_event_id=organization_id,  # of no matter for who is named
+            zone=ZoneInfo("UTC"),
+        )
+    except Refusal:
+        return True  # as a run keeps no document that it cannot read, once somebody is erased
+    except zlib.error:
+        return False
+    return names(schedule, organization_id, {speaker_id})
 
 
 async def lift(engine: AsyncEngine, speaker_id: UUID) -> bool:

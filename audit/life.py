@@ -1,6 +1,6 @@
 """Telling the life of sessions, rooms and speakers, event by event and field by field. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from uuid import UUID
 
 import msgspec
@@ -95,7 +95,13 @@ class Storyteller:
         if kind == "session":
             self._withheld.pop(id_, None)
         last = self._last.get((kind, id_))
-        changed = event.changed_fields if event.change != "added" else _SHOWN[kind]
+        changed: Collection[str] = event.changed_fields
+        if event.change == "added":
+            changed = _SHOWN[kind]
+        elif (
+            last is not None and "missing" in last
+        ):  # it was skipped: told is what that had changed
+            changed = [f for f in _SHOWN[kind] if f in changed or f in _OF_A_SKIP]
         fields = {f: ((last or {}).get(f), data[f]) for f in changed}
         self._last[kind, id_] = {f: data[f] for f in _SHOWN[kind]}
         yield self._step(

@@ -127,7 +127,7 @@ def _decide(
             spreaview_event_id=started.spreaview_event_id,
             zone=zone_of(started.window),
         )
-        schedule = forget(schedule, erased).schedule
+        schedule = forget(schedule, started.organization_id, erased).schedule
         return decide(state, schedule, order, terminal.source, duration_ms)
     except InvalidWindowError as error:
         refused = refusal.invalid_request(str(error))

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from messaging.cloudevents import Record, structured
@@ -23,6 +25,8 @@ REPLAY = "ce_replay"
 """Header of a replayed record: the name of the replay."""
 
 _PAGE = 500
+_LINES_BEGIN = b'{"specversion": "1.0", "id": "'
+"""So begins a line that was broken off; a file that begins otherwise is somebody else's."""
 
 
 class Part(NamedTuple):
@@ -129,22 +133,42 @@ def last_position(path: Path, name: str) -> int:
     """Where a replay that wrote to a file was broken off; an unfinished line is cut off it.
 
     Raises:
-        ValueError: the file holds something else, or another replay.
+        ValueError: the file holds something else, or another replay; it is left as it is.
     """
     if not path.exists() or not path.stat().st_size:
         return 0
     whole, found = 0, 0
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, start=1):
+            told = _read(line)
+            if (
+                told is None
+                and not line.endswith(b"\n")
+                and _LINES_BEGIN.startswith(line[: len(_LINES_BEGIN)])
+            ):
+                break
+            if told is None:
+                raise ValueError(f"{path}, line {number}, is of no replay: name another file")
+            if told.name != name:
+                raise ValueError(f"{path} holds another replay than {name!r}")
             if not line.endswith(b"\n"):
                 break
-            told = json.loads(line)
-            if told.get("replay") != name:
-                raise ValueError(f"{path} holds another replay than {name!r}")
-            whole, found = whole + len(line), int(told["position"])
+            whole, found = whole + len(line), told.position
     with path.open("r+b") as file:
         file.truncate(whole)
     return found
+
+
+class _Line(msgspec.Struct):
+    name: str = msgspec.field(name="replay")
+    position: int
+
+
+def _read(line: bytes) -> _Line | None:
+    try:
+        return msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError:
+        return None
 
 
 def _lines(events: Iterable[Recorded], log_id: UUID, name: str) -> Iterable[str]:

@@ -68,6 +68,35 @@ VIEW_ROWS = {
         WHERE spreaview_event_id = :s"""),
 }
 
+ROWS_OF_STRANGERS = text("""
+    SELECT r.view, r.spreaview_event_id, r.rows
+    FROM (
+        SELECT 'sync_runs' AS view, spreaview_event_id, count(*) AS rows
+        FROM spreaview.sync_runs GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'rooms', spreaview_event_id, count(*)
+        FROM spreaview.rooms GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'event_speakers', spreaview_event_id, count(*)
+        FROM spreaview.event_speakers GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'sessions', spreaview_event_id, count(*)
+        FROM spreaview.sessions GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'session_speakers', spreaview_event_id, count(*)
+        FROM spreaview.session_speakers GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'skipped_sessions', spreaview_event_id, count(*)
+        FROM spreaview.skipped_sessions GROUP BY spreaview_event_id
+        UNION ALL
+        SELECT 'stream_progress', spreaview_event_id, count(*)
+        FROM spreaview.stream_progress GROUP BY spreaview_event_id
+    ) r
+    WHERE (CAST(:only AS uuid) IS NULL OR r.spreaview_event_id = :only)
+      AND NOT EXISTS (SELECT FROM event_store.events e WHERE e.stream_id = r.spreaview_event_id)
+    ORDER BY 2, 1
+""")
+
 SEALED_EVENT = text("""
     SELECT hash FROM event_store.events WHERE stream_id = :stream_id AND version = :version
 """)

@@ -63,7 +63,8 @@ class Survey:
     """By kind and Sessionize id."""
     withheld: dict[str, Decision] = field(default_factory=dict)
     """By Sessionize id: the run that began to hold the removal back."""
-    erased: set[UUID] = field(default_factory=set)
+    erased: dict[UUID, Decision] = field(default_factory=dict)
+    """By our id: the newest erasure of a speaker."""
     completed: Ended | None = None
     """The last completed run."""
     failed: Ended | None = None
@@ -118,7 +119,7 @@ def _note(found: Survey, recorded: Recorded, event: ImportEvent) -> None:
         case SpeakerImported() | SpeakerWithdrawn():
             found.decided["speaker", event.sessionize_id] = decision
         case SpeakerErased():
-            found.erased.add(event.speaker_id)
+            found.erased[event.speaker_id] = decision
         case SyncCompleted():
             found.withheld = {
                 held.sessionize_id: found.withheld.get(held.sessionize_id, decision)

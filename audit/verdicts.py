@@ -71,8 +71,9 @@ def entity_verdict(found: Survey, kind: str, key: str) -> Verdict:
     present = key in (state.rooms if kind == "room" else state.speakers)
     listed, invalid = _listed(schedule, kind)
     referring = _referring(found, kind, key)
-    if kind == "speaker" and our_id(found, kind, key) in found.erased and not name:
-        return Verdict("erased", name, {"linked_by": referring}, decision)
+    id_ = our_id(found, kind, key)
+    if kind == "speaker" and id_ in found.erased and not name:
+        return Verdict("erased", name, {"linked_by": referring}, found.erased[id_])
     if present:
         rule = "invalid_kept" if key in invalid else "imported"
         return Verdict(

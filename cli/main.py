@@ -23,6 +23,7 @@ from cli.groups.projections import projections_app
 from cli.groups.proof import export_log, import_log, seals_app, verify
 from cli.groups.relay import relay_app
 from cli.options import (
+    LAST_POSITION,
     AllowRemovals,
     ApiId,
     EventId,
@@ -37,6 +38,7 @@ from cli.options import (
     RequestId,
     TimeZone,
     To,
+    a_name,
     a_speaker,
     a_uuid,
     now_utc,
@@ -46,7 +48,7 @@ from cli.services import VERSION, Role
 from cli.settings import SettingsError
 from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
-from contracts.topics import IMPORT_EVENTS
+from contracts.topics import TOPICS
 
 USAGE = 2
 
@@ -221,13 +223,20 @@ def erase_speaker(
 def replay(
     name: Annotated[
         str,
-        typer.Option(help="Marks the events, and says which replay to go on with.", metavar="NAME"),
+        typer.Option(
+            parser=a_name,
+            help="Marks the events, and says which replay to go on with.",
+            metavar="NAME",
+        ),
     ],
     to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="To a file; default: standard output.")
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="To a file; default: standard output."),
     ] = None,
-    after: Annotated[int, typer.Option(min=0, metavar="POSITION", help="Beyond it.")] = 0,
+    after: Annotated[
+        int, typer.Option(min=0, max=LAST_POSITION, metavar="POSITION", help="Beyond it.")
+    ] = 0,
     until: Annotated[
         int | None, typer.Option(min=0, metavar="POSITION", help="Up to it; default: the head.")
     ] = None,
@@ -243,8 +252,11 @@ def replay(
     """Tell the log, or a part of it, again: in order, marked as a replay, resumable."""
     if to_topic is not None and output is not None:
         raise typer.BadParameter("say --to-topic or --output, not both")
-    if to_topic == IMPORT_EVENTS:
-        raise typer.BadParameter("subscribers take what is there for news; name another topic")
+    if to_topic in TOPICS:
+        raise typer.BadParameter(
+            "what is on this topic is taken for news; name a topic of your own",
+            param_hint="'--to-topic'",
+        )
     wanted = replay_command.Wanted(name, Part(after, until, event_id), to_topic, output, pace)
     finish(replay_command.replay_log(quiet_settings(), wanted, as_json=as_json))
 

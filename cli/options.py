@@ -24,6 +24,16 @@ def a_uuid(text: str) -> UUID:
         raise typer.BadParameter("not a UUID") from error
 
 
+def a_name(text: str) -> str:
+    """A name that says something."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+LAST_POSITION = 2**63 - 1
+"""The greatest that PostgreSQL can count to."""
+
 OrganizationId = Annotated[
     UUID, typer.Option(parser=a_uuid, metavar="UUID", help="The organization of the event.")
 ]

@@ -12,4 +12,6 @@ DEAD_LETTERS = "spreaview.sync-requests.dlq.v1"
 LOG_SEALS = "spreaview.log-seals.v1"
 """Stream heads of the log, published so that a cut tail can be noticed (compacted)."""
 
+TOPICS = frozenset({SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS})
+
 DEFAULT_PARTITIONS = 12

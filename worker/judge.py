@@ -77,7 +77,7 @@ def _decide(
         spreaview_event_id=checked.request.spreaview_event_id,
         zone=checked.zone,
     )
-    known = forget(schedule, erased)
+    known = forget(schedule, checked.request.organization_id, erased)
     duration_ms = round((time.monotonic() - began) * 1000)
     outcome = decide(state, known.schedule, checked.order(ordered_at), fetched.source, duration_ms)
     return Judgement(outcome, fetched, may_be_kept=not known.names_somebody)

@@ -101,7 +101,8 @@ def _invalid(
     warnings.append(
         SyncWarning(
             code=f"invalid_{kind}",
-            message=f"The {named} cannot be read: {reason}. It stays as it was imported last.",
+            message=f"The {named} cannot be read: {reason}. "
+            "If it was imported before, it stays as it was.",
             sessionize_ids=(sessionize_id,) if sessionize_id else (),
         )
     )

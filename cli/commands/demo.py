@@ -56,7 +56,7 @@ class Wanted(NamedTuple):
 
 async def demo(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
     """Import a conference; 0 if the sync completed. Another than the synthetic one is fetched."""
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, emoji=False)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir) as data_dir:
         local = settings.model_copy(

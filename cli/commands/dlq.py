@@ -36,7 +36,7 @@ async def list_letters(settings: Settings, *, everything: bool, as_json: bool) -
         if as_json:
             print(json.dumps([show.as_row(letter) for letter in chosen], ensure_ascii=False))
         else:
-            show.table(Console(), chosen, everything=everything)
+            show.table(Console(emoji=False), chosen, everything=everything)
         return 0
 
     return await _on_letters(settings, work)
@@ -56,7 +56,7 @@ async def show_letter(settings: Settings, name: LetterName, *, raw: bool, as_jso
         elif as_json:
             print(json.dumps(show.as_whole(letter, record)))
         else:
-            show.whole(Console(), letter, record)
+            show.whole(Console(emoji=False), letter, record)
         return 0
 
     return await _on_letters(settings, work)

@@ -4,7 +4,7 @@ import json
 from uuid import UUID
 
 from audit.erase import erase, lift
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 
@@ -22,7 +22,7 @@ async def erase_speaker(
     settings: Settings, organization_id: UUID, speaker_id: UUID, *, as_json: bool
 ) -> int:
     """Erase, and say what was done and what only time will delete."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         done = await erase(engine, organization_id, speaker_id)
     events = [str(stream_id) for stream_id in done.erased.stream_ids]
     if as_json:
@@ -37,10 +37,18 @@ async def erase_speaker(
         print(json.dumps(told))
         return 0
     print(f"Speaker {speaker_id} is erased.")
+    if not events and not done.erased.sources:
+        print(
+            "  NOTE: nothing in the log or in a read model was theirs. If they have been imported, "
+            "an id is wrong: check both."
+        )
     print(f"  {done.erased.personal_data} events lost their personal fields; they stay provable")
     print(f"  {done.erased.sources} documents were deleted; their digests stay")
     print(f"  {done.rows} rows of read models were cleared")
-    print(f"  SpeakerErased was appended to {len(events)} SpreaView events: {', '.join(events)}")
+    print(
+        f"  SpeakerErased was appended to {len(events)} SpreaView events{': ' if events else ''}"
+        + ", ".join(events)
+    )
     print("  no run imports them again, until: spreaview-sync erase-speaker --lift")
     print(_ONLY_TIME.format(days=settings.events_retention_days))
     return 0
@@ -48,7 +56,7 @@ async def erase_speaker(
 
 async def lift_erasure(settings: Settings, speaker_id: UUID, *, as_json: bool) -> int:
     """End an erasure; 1 if there was none."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         lifted = await lift(engine, speaker_id)
     if as_json:
         print(json.dumps({"speaker_id": str(speaker_id), "lifted": lifted}))

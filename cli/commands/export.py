@@ -11,14 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.export import What, export
 from audit.importing import ImportRefusedError, import_log
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 
 
-async def export_log(settings: Settings, what: What, output: Path | None) -> int:
+async def export_log(settings: Settings, what: What, output: Path | None, *, as_json: bool) -> int:
     """Write an export to a file, or to standard output. A file is there whole or not at all."""
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             if output is None:
                 async for line in export(engine, what, told):
@@ -31,13 +31,16 @@ async def export_log(settings: Settings, what: What, output: Path | None) -> int
                 async for line in export(engine, what, told):
                     file.write(line)
             partial.replace(output)
-    print(f"The log is in {output}.", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"output": str(output)}))
+    else:
+        print(f"The log is in {output}.", file=sys.stderr)
     return 0
 
 
 async def import_into(settings: Settings, source: Path, *, as_json: bool) -> int:
     """Import an export; 1 if it was refused, and then nothing has changed."""
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         try:
             with source.open("rb") as file:
                 done = await import_log(engine, file)

@@ -7,12 +7,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import database
+from cli.answering import answering_database
 from cli.filling import Told, telling
 from cli.runfile import resolve_database
 from cli.settings import Settings
-from eventstore.outage import is_database_outage
-from projections.generations import GenerationsError, NoGenerationError
+from projections.generations import GenerationsError
 from projections.parity import Parity
 from projections.rebuild import (
     Rebuilt,
@@ -22,6 +21,8 @@ from projections.rebuild import (
     rollback,
     shown_generations,
 )
+
+_AGAIN = "run the same command again when it does; a rebuild goes on where it was."
 
 
 async def run_rebuild(
@@ -90,21 +91,13 @@ async def run_drop(settings: Settings, number: int | None, *, as_json: bool) -> 
 async def _on_generations(
     settings: Settings, work: Callable[[AsyncEngine], Awaitable[None]]
 ) -> int:
-    try:
-        async with database(resolve_database(settings), pool_size=4) as engine:
+    url = resolve_database(settings)
+    async with answering_database(url, pool_size=4, remedy=_AGAIN) as engine:
+        try:
             await work(engine)
-    except (GenerationsError, NoGenerationError) as error:
-        print(f"spreaview-sync: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if not is_database_outage(error):
-            raise
-        print(
-            f"spreaview-sync: the database does not answer: {error}\nRemedy: run the same command "
-            "again when it does; a rebuild goes on where it was.",
-            file=sys.stderr,
-        )
-        return 1
+        except GenerationsError as error:
+            print(f"spreaview-sync: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

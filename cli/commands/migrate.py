@@ -2,7 +2,7 @@
 
 import json
 
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 from eventstore.migrate import migrate
@@ -11,7 +11,7 @@ from projections.generations import prepare
 
 async def migrate_database(settings: Settings, *, as_json: bool) -> int:
     """Bring the database to this version; harmless when it is."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         await migrate(engine)
         await prepare(engine)
     print(json.dumps({"migrated": True}) if as_json else "The database is up to date.")

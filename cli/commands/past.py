@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
 from audit.readmodels import ReadModels, read_models_at
 from audit.shape import shape_of
 from cli import show_past
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 from eventstore.log import EventLog
@@ -32,7 +33,7 @@ _PIPED = 160
 @asynccontextmanager
 async def opened_log(settings: Settings) -> AsyncIterator[EventLog]:
     """The log, to be read; a role that may only SELECT is enough."""
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         yield EventLog(engine)
 
 
@@ -54,7 +55,7 @@ def say_json(thing: object) -> None:
 def people() -> Console:
     """Where people read; what is piped has room for tables."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED
-    return Console(highlight=False, width=width)
+    return Console(highlight=False, emoji=False, width=width)
 
 
 OF_RUNS: Mapping[str | None, Collection[str]] = {
@@ -127,10 +128,12 @@ async def _known(log: EventLog, asked: Asked) -> None:
     """Raises `NotInThePastError` unless the entity has a past outside the span."""
     async for _ in history.story(log, asked.event, asked.wanted):
         return
+    option = "" if asked.wanted.kind == "session" else f"--{asked.wanted.kind} "
+    named = option + shlex.quote(asked.wanted.text)
     raise NotInThePastError(
         f"The history of the SpreaView event tells nothing of a {asked.wanted.kind} "
-        f"{asked.wanted.text!r}. Next: spreaview-sync explain {asked.event} tells why, if the "
-        "source contains it."
+        f"{asked.wanted.text!r}. Next: spreaview-sync explain {asked.event} {named} tells why, if "
+        "the source contains it."
     )
 
 

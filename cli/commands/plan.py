@@ -7,7 +7,8 @@ import msgspec
 from rich.console import Console
 
 from cli import show
-from cli.connections import database, http_client
+from cli.answering import answering_database
+from cli.connections import http_client
 from cli.runfile import resolve_database, resolve_sessionize
 from cli.services import VERSION, sessionize_client
 from cli.settings import Settings
@@ -20,7 +21,7 @@ from worker.plan import Plan, plan, planned_changes
 async def plan_sync(settings: Settings, request: SyncRequested, *, as_json: bool) -> int:
     """Show the plan; 0 if the sync would complete, 1 if it would fail."""
     async with (
-        database(resolve_database(settings), pool_size=2) as engine,
+        answering_database(resolve_database(settings), pool_size=2) as engine,
         http_client(VERSION) as client,
     ):
         sessionize = sessionize_client(client, resolve_sessionize(settings), settings)
@@ -28,7 +29,7 @@ async def plan_sync(settings: Settings, request: SyncRequested, *, as_json: bool
     if as_json:
         print(json.dumps(_told(planned), ensure_ascii=False))
     else:
-        show.planned(Console(), planned, request.window.time_zone)
+        show.planned(Console(emoji=False), planned, request.window.time_zone)
     return int(isinstance(planned.outcome[-1], SyncFailed))
 
 

@@ -2,44 +2,34 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from uuid import UUID
 
-import typer
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import database, without_password
+from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
-from eventstore.outage import is_database_outage
-from projections.generations import NoGenerationError
 from projections.projector import Projector
 from projections.repair import Repaired, RepairError, repair
 from projections.status import ProjectionsStatus, ahead_streams, projections_status
-from projections.stopping import in_words
-
-_NOT_MIGRATED = ("42P01", "3F000")
-"""Undefined table, undefined schema."""
 
 
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show how the read models are; 0 if nobody has to act, 1 otherwise."""
-    async with _read_models(settings) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         found = await projections_status(engine)
     if as_json:
         print(json.dumps(_told(found), default=str))
     else:
-        _show(Console(highlight=False, soft_wrap=True), found)
+        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
     return 0 if found.is_well else 1
 
 
 async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: bool) -> int:
     """Let stopped streams go on, all if none is named; 1 if one of them stops again."""
-    async with _read_models(settings) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         projector = Projector(engine, sweep_seconds=60)
         gone_on = await projector.go_on(events)
         stopped = {row.stream_id: row.error for row in (await projections_status(engine)).stopped}
@@ -64,7 +54,7 @@ async def repair_streams(
     """
     repaired: list[Repaired] = []
     failed: list[RepairError] = []
-    async with _read_models(settings) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         if events is None:
             events = [stream.stream_id for stream in await ahead_streams(engine)]
         for stream_id in events:
@@ -87,32 +77,6 @@ async def repair_streams(
             file=sys.stderr,
         )
     return 1 if failed else 0
-
-
-@asynccontextmanager
-async def _read_models(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """The database; one that does not answer or is not migrated ends the command with 1."""
-    url = resolve_database(settings)
-    try:
-        async with database(url, pool_size=2) as engine:
-            yield engine
-    except NoGenerationError as error:
-        print(f"spreaview-sync: {error}", file=sys.stderr)
-    except (DBAPIError, OSError) as error:
-        if not is_database_outage(error):
-            raise
-        if getattr(getattr(error, "orig", None), "sqlstate", None) in _NOT_MIGRATED:
-            print(f"spreaview-sync: {NoGenerationError()}", file=sys.stderr)
-        else:
-            print(
-                f"spreaview-sync: PostgreSQL at {without_password(url)} does not answer: "
-                f"{in_words(error)}\nRemedy: check SPREAVIEW_DATABASE_URL and the server, then "
-                "run this again.",
-                file=sys.stderr,
-            )
-    else:
-        return
-    raise typer.Exit(1)
 
 
 def _line(r: Repaired) -> str:

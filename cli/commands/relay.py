@@ -7,7 +7,8 @@ from functools import partial
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from cli.connections import Addresses, database, leader_connection
+from cli.answering import answering_database
+from cli.connections import Addresses, leader_connection
 from cli.runfile import resolve
 from cli.services import relay_outlet
 from cli.settings import Settings
@@ -21,7 +22,7 @@ from worker.rewind import rewind as rewind_relay
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show how the relay is; 0 if nobody has to act, 1 otherwise."""
     addresses = resolve(settings)
-    async with database(addresses.database_url, pool_size=2) as engine:
+    async with answering_database(addresses.database_url, pool_size=2) as engine:
         try:
             found = await relay_status(
                 EventLog(engine),
@@ -34,14 +35,14 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_told(found)))
     else:
-        _show(Console(highlight=False), found)
+        _show(Console(highlight=False, emoji=False), found)
     return 0 if found.is_well else 1
 
 
 async def rewind(settings: Settings, *, to: int | None, restored: bool, as_json: bool) -> int:
     """Set the relay back; 0 if it is done."""
     addresses = resolve(settings)
-    async with database(addresses.database_url, pool_size=2) as engine:
+    async with answering_database(addresses.database_url, pool_size=2) as engine:
         try:
             checkpoint = await rewind_relay(
                 EventLog(engine),

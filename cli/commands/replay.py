@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.replay import Part, Told, last_position, replay, to_kafka, to_lines
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
 from eventstore.log import EventLog
@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
 
 async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
     """Replay; 0 if it came to its end, 1 if Kafka is not there or the file is another's."""
-    async with database(resolve_database(settings), pool_size=2) as engine:
+    async with answering_database(resolve_database(settings), pool_size=2) as engine:
         log = EventLog(engine)
         try:
             if wanted.topic is not None:
@@ -50,7 +50,10 @@ async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> in
             return 1
     said = {"replay": wanted.name, "events": done.events, "position": done.position}
     text = f"{done.events} events were told again, up to position {done.position}"
-    print(json.dumps(said) if as_json else text, file=sys.stderr)
+    # On standard output are the events, unless they go elsewhere.
+    elsewhere = wanted.output is not None or wanted.topic is not None
+    where = sys.stdout if as_json and elsewhere else sys.stderr
+    print(json.dumps(said) if as_json else text, file=where)
     return 0
 
 

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from cli import show
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
@@ -47,7 +47,7 @@ async def request(settings: Settings, message: SyncRequested, report: Report) ->
         said = {"request_id": str(message.request_id), "published": True}
         print(json.dumps(said) if report.as_json else f"requested sync {message.request_id}")
         return 0
-    async with database(addresses.database_url, pool_size=1) as engine:
+    async with answering_database(addresses.database_url, pool_size=1) as engine:
         queries = Queries(engine)
         try:
             run = await run_ended(queries, message.request_id, report.timeout)
@@ -61,7 +61,7 @@ async def request(settings: Settings, message: SyncRequested, report: Report) ->
         told: dict[str, object] = {"sync_run": run, "skipped_sessions": skipped}
         print(json.dumps(told | ({"timings": timings} if timings else {}), ensure_ascii=False))
     else:
-        console = Console()
+        console = Console(emoji=False)
         show.outcome(console, run, skipped)
         for name, seconds in (timings or {}).items():
             console.print(f"{name:<28} {seconds:8.3f} s")

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.findings import Finding, Verification
 from audit.seals import published_seals, read_seals, write_seals
 from audit.verify import verify
-from cli.connections import database
+from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
 from eventstore.seals import Seal
@@ -30,13 +31,16 @@ async def verify_log(
     except (KafkaError, OSError, ValueError) as error:
         print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
         return 1
-    async with database(resolve_database(settings), pool_size=1) as engine:
+    async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             found = await verify(engine, only=only, seals=kept, told=told)
+    if only is not None and found.is_well and not found.checked["events"]:
+        print(f"spreaview-sync: The log knows no SpreaView event {only}.", file=sys.stderr)
+        return 1
     if as_json:
         print(json.dumps(_told(found)))
     else:
-        _show(Console(highlight=False, soft_wrap=True), found)
+        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
     return 0 if found.is_well else 1
 
 
@@ -44,8 +48,11 @@ async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
     """Write the topic's seals to a file; 1 if Kafka is not there."""
     try:
         number = write_seals(output, await published_seals(resolve(settings).kafka))
-    except KafkaError as error:
-        print(f"spreaview-sync: Kafka does not answer: {in_words(error)}", file=sys.stderr)
+    except (KafkaError, ValueError) as error:
+        print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"spreaview-sync: {output} cannot be written: {in_words(error)}", file=sys.stderr)
         return 1
     print(json.dumps({"seals": number}) if as_json else f"{number} seals are in {output}")
     return 0
@@ -82,12 +89,12 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _show(console: Console, found: Verification) -> None:
     for finding in found.findings:
-        console.print(f"[red]wrong[/]       {finding}", markup=True)
+        console.print(f"[red]wrong[/]       {escape(str(finding))}")
     told = len(found.findings)
     if (total := found.found.total()) > told:
         console.print(f"[red]wrong[/]       … and {total - told} more")
     for what, number in found.unchecked.items():
-        console.print(f"[yellow]not checked[/] {what} ({number})")
+        console.print(f"[yellow]not checked[/] {escape(what)} ({number})")
     looked = ", ".join(f"{number} {what}" for what, number in found.checked.items())
     console.print(f"checked     {looked}")
     console.print("[green]All is as it was recorded.[/]" if found.is_well else "[red]It is not.[/]")

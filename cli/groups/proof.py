@@ -46,7 +46,7 @@ def verify(
 
 def export_log(
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: standard output.")
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: standard output.")
     ] = None,
     event_id: Annotated[
         UUID | None, typer.Option(parser=a_uuid, metavar="UUID", help="One SpreaView event only.")
@@ -62,10 +62,11 @@ def export_log(
             "before. Without it, every API ID counts as changed once.",
         ),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Write the log as JSON Lines of CloudEvents, hashes and personal data included."""
     what = What(only=event_id, documents=not without_sources, key=with_key)
-    finish(export_command.export_log(quiet_settings(), what, output))
+    finish(export_command.export_log(quiet_settings(), what, output, as_json=as_json))
 
 
 def import_log(
@@ -78,7 +79,9 @@ def import_log(
 
 @seals_app.command()
 def export(
-    output: Annotated[Path, typer.Option(metavar="FILE", help="One seal per line.")],
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", dir_okay=False, help="One seal per line.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Write the newest seals to a file, to be kept where the database's owner cannot reach it."""

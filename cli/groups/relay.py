@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import relay
-from cli.options import Json
+from cli.options import LAST_POSITION, Json
 from cli.starting import finish, quiet_settings
 
 relay_app = typer.Typer(
@@ -25,7 +25,12 @@ def status_command(as_json: Json = False) -> None:
 def rewind_command(
     to: Annotated[
         int | None,
-        typer.Option(min=0, metavar="POSITION", help="Publish what lies beyond it; 0 is all."),
+        typer.Option(
+            min=0,
+            max=LAST_POSITION,
+            metavar="POSITION",
+            help="Publish what lies beyond it; 0 is all.",
+        ),
     ] = None,
     restored: Annotated[
         bool,

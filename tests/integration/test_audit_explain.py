@@ -71,7 +71,9 @@ async def test_every_rule_that_one_document_can_show(past: Past) -> None:
     nowhere = await told(past, "nowhere")
     assert nowhere.values["unknown_room"] == "99"
     assert nowhere.notes[0].startswith("Warning unknown_room")
-    assert (await told(past, "bad")).notes[0].startswith("Warning invalid_session")
+    bad = (await told(past, "bad")).notes[0]
+    assert bad.startswith("Warning invalid_session")
+    assert bad.endswith("If it was imported before, it stays as it was.")
 
 
 async def test_a_session_is_found_by_all_its_names(past: Past) -> None:
@@ -214,10 +216,12 @@ async def test_the_command_tells_it(
 
 async def test_an_erased_speaker_is_told_as_that(past: Past) -> None:
     await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
-    await erase(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
+    erasure = await erase(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
     for _ in range(2):  # and after an import that names the person again
         found = await told(past, "ada", "speaker")
         assert (found.rule, found.name) == ("erased", "ada")
+        assert found.decided_by is not None
+        assert found.decided_by.sync_id == erasure.erasure_id
         assert (await told(past, "Ada Ex", "speaker")).rule == "never_seen"
         assert (await told(past, "bob", "speaker")).rule == "imported"
         await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))

@@ -75,6 +75,7 @@ async def test_the_life_of_a_session_field_by_field(past: Past) -> None:
     assert told[1][2] == {"title": ("Talk 1", "New")}
     assert told[2][2]["starts_at"][0].isoformat() == "2026-05-28T07:00:00+00:00"
     assert told[2][2]["starts_at"][1].isoformat() == "2026-05-30T07:00:00+00:00"
+    assert told[5][2]["starts_at"] == (None, told[0][2]["starts_at"][1])  # skipped without a time
     assert told[-1][0] == "warned"
     assert (told[-1][1] or "").startswith("invalid_session: ")
     our_id = identity.session_id(past.event_id, "1")
@@ -181,6 +182,26 @@ async def test_what_is_not_known_ends_with_1_and_a_sentence(
     await past.imports(document(talk("1")))
     asked = command.Asked(past.event_id, Wanted("session", "none"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 1
-    assert "nothing of a session 'none'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "nothing of a session 'none'" in said
+    assert f"spreaview-sync explain {past.event_id} none tells" in said
+    asked = command.Asked(past.event_id, Wanted("room", "no room"), ALWAYS, None)
+    assert await command.life(settings, asked, as_json=False) == 1
+    said = capsys.readouterr().err
+    assert f"spreaview-sync explain {past.event_id} --room 'no room' tells" in said
     assert await command.as_of(settings, past.event_id, uuid4(), None, None, as_json=False) == 1
     assert "knows no sync" in capsys.readouterr().err
+
+
+async def test_texts_are_shown_as_they_are(
+    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(database_url=database_url)
+    title = "[bold]Ship it[/] :rocket:"
+    await past.imports(document(talk("1", title=title)))
+    asked = command.Asked(past.event_id, Wanted("session", "1"), ALWAYS, None)
+    assert await command.life(settings, asked, as_json=False) == 0
+    assert f"title: nothing → {title}" in capsys.readouterr().out
+    wanted = Wanted("session", "1")
+    assert await command.explain(settings, past.event_id, wanted, as_json=False) == 0
+    assert title in capsys.readouterr().out

@@ -22,7 +22,9 @@ from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
 from eventstore.log import EventLog
 from eventstore.model import NewEvent, StreamMovedError
 from messaging.requests import publish_request
+from tests.support.documents import document, speaker, talk
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
+from tests.support.past import Past
 from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.asyncio
@@ -221,6 +223,10 @@ async def test_the_command(line: Line) -> None:
     lifted = await asyncio.to_thread(run, "erase-speaker", *named, "--lift", env=env)
     assert lifted.returncode == 0
     assert "lifted" in lifted.stdout
+    misspelt = ("--organization-id", str(uuid4()), "--speaker", "nobody")
+    done = await asyncio.to_thread(run, "erase-speaker", *misspelt, "--yes", env=env)
+    assert done.returncode == 0
+    assert "NOTE: nothing in the log" in done.stdout
 
 
 async def test_an_append_that_was_decided_before_the_erasure_is_refused(
@@ -235,3 +241,30 @@ async def test_an_append_that_was_decided_before_the_erasure_is_refused(
     assert await log.head() == 0
     nameless = dict.fromkeys(PERSONAL_FIELDS["SpeakerImported"])
     await log.append(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))])
+
+
+UNPLANNED = {"firstName": MARK, "fullName": MARK}
+
+
+@pytest.mark.parametrize("unreadable", [{}, {"bio": MARK * 20_000}])
+async def test_who_was_never_imported_is_forgotten_with_the_documents(
+    engine: AsyncEngine, unreadable: dict[str, str]
+) -> None:
+    """Of a session outside the window no speaker is imported; the document names them."""
+    past = Past(engine)
+    bob = speaker("bob") | UNPLANNED | unreadable
+    source = document(
+        talk("1"), talk("late", "2026-06-30T09:00:00", speakers=["bob"]),
+        speakers=[speaker("ada"), bob],
+    )  # fmt: skip
+    await past.imports(source)
+    await past.imports(document(talk("1"), speakers=[speaker("ada")]))
+    assert await tables_with(engine, MARK)
+    erased = (await erase(engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "bob"))).erased
+    assert (erased.stream_ids, erased.sources) == ([], 1)
+    assert await tables_with(engine, MARK) == {}
+    await past.imports(source)
+    assert await tables_with(engine, MARK) == {}
+    async with engine.connect() as connection:
+        kept = await connection.execute(text("SELECT count(*) FROM event_store.sources"))
+        assert kept.scalar_one() == 1, "the document that does not name them"

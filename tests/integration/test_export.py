@@ -138,6 +138,8 @@ async def test_the_commands(
     done = await asyncio.to_thread(run, "export", "--output", str(file), env=env)
     assert done.returncode == 0, done.stderr
     assert file.stat().st_mode & 0o077 == 0, "nobody else may read it"
+    done = await asyncio.to_thread(run, "export", "--output", str(file), "--json", env=env)
+    assert json.loads(done.stdout) == {"output": str(file)}
     told = await asyncio.to_thread(run, "export", "--event-id", str(past.event_id), env=env)
     assert len(told.stdout.splitlines()) < len(file.read_text().splitlines())
     url = empty.url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from audit.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
 from contracts import samples
 from contracts.events import RoomImported
-from contracts.topics import DEFAULT_PARTITIONS
+from contracts.topics import DEFAULT_PARTITIONS, TOPICS
 from eventstore.log import EventLog
 from eventstore.model import NewEvent, Recorded
 from messaging.cloudevents import decode
@@ -126,5 +126,51 @@ async def test_a_file_that_was_broken_off_is_gone_on_with(
     assert file.read_text() == whole
     with pytest.raises(ValueError, match="another replay"):
         last_position(file, "other")
-    news = ("replay", "--name", "mine", "--to-topic", "spreaview.import-events.v1")
-    assert (await asyncio.to_thread(run, *news, env=env)).returncode == 2
+
+
+@pytest.mark.parametrize("content", ["a note", "a note\n", "[1]\n", '{"specversion": "1.0"}'])
+async def test_a_file_of_somebody_else_is_left_as_it_is(
+    log: EventLog, database_url: str, tmp_path: Path, content: str
+) -> None:
+    await a_log(log)
+    file = tmp_path / "notes"
+    file.write_text(content)
+    command = ("replay", "--name", "mine", "--output", str(file))
+    done = await asyncio.to_thread(run, *command, env=environment(database_url=database_url))
+    assert (done.returncode, file.read_text()) == (1, content)
+    assert f"{file}, line 1, is of no replay" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("--to-topic", topic) for topic in sorted(TOPICS)),
+        ("--after", str(2**63)),
+        ("--name", " "),
+    ],
+)
+async def test_what_cannot_be_meant_is_a_wrong_argument(
+    database_url: str, arguments: tuple[str, str]
+) -> None:
+    command = ("replay", "--name", "x", *arguments)
+    done = await asyncio.to_thread(run, *command, env=environment(database_url=database_url))
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+
+
+async def test_for_machines_it_says_on_standard_output_what_was_done(
+    log: EventLog, database_url: str, tmp_path: Path
+) -> None:
+    await a_log(log)
+    env = environment(database_url=database_url)
+    command = ("replay", "--name", "mine", "--json")
+    done = await asyncio.to_thread(run, *command, "--output", str(tmp_path / "file"), env=env)
+    assert json.loads(done.stdout) == {
+        "replay": "mine",
+        "events": 24,
+        "position": await log.head(),
+    }
+    done = await asyncio.to_thread(run, *command, env=env)
+    assert len(done.stdout.splitlines()) == 24
+    assert json.loads(done.stderr)["events"] == 24

@@ -278,6 +278,30 @@ async def test_a_lost_stream(scene: Scene) -> None:
     assert named(found, Kind.SEAL, scene.stream)
     alone = await verify(scene.engine)
     assert "no seals were given" in " ".join(alone.unchecked)
+    assert "no event of it" in " ".join(f.what for f in alone.findings)
+
+
+async def test_rows_of_an_event_that_the_log_does_not_know(scene: Scene) -> None:
+    stranger = uuid4()
+    await scene.tamper(
+        "UPDATE spreaview_g1.rooms SET spreaview_event_id = :n WHERE spreaview_event_id = :s",
+        n=stranger,
+    )
+    found = await scene.verified()
+    places = {f.stream_id for f in found.findings}
+    assert places == {scene.stream, stranger}
+    assert [f.what for f in found.findings if f.stream_id == stranger] == [
+        "rooms has 2 rows of it, and the log has no event of it"
+    ]
+    alone = await verify(scene.engine, only=stranger)
+    assert [f.stream_id for f in alone.findings] == [stranger]
+
+
+async def test_rows_of_a_stream_that_is_said_not_to_be_applied(scene: Scene) -> None:
+    await scene.tamper("DELETE FROM spreaview_g1.stream_progress WHERE spreaview_event_id = :s")
+    found = await scene.verified()
+    assert {f.stream_id for f in found.findings} == {scene.stream}
+    assert "no event makes it" in found.findings[0].what
 
 
 async def test_what_goes_on_meanwhile_is_no_fault(scene: Scene) -> None:
@@ -329,3 +353,25 @@ async def test_the_command_needs_no_more_than_to_read(
     assert shown.returncode == 1
     told: dict[str, Any] = json.loads(shown.stdout)
     assert told["findings"][0]["stream_id"] == str(scene.stream)
+
+
+async def test_what_was_written_over_a_row_is_shown_as_it_is(
+    scene: Scene, database_url: str
+) -> None:
+    await scene.tamper(
+        "UPDATE spreaview_g1.sessions SET title = 'a [/] [conceal] :rocket:' "
+        "WHERE spreaview_event_id = :s"
+    )
+    shown = await asyncio.to_thread(run, "verify", env=environment(database_url=database_url))
+    assert shown.returncode == 1
+    assert "title is 'a [/] [conceal] :rocket:'" in shown.stdout, shown.stderr
+
+
+async def test_an_event_that_the_log_does_not_know_is_not_well(
+    scene: Scene, database_url: str
+) -> None:
+    unknown = str(uuid4())
+    env = environment(database_url=database_url)
+    shown = await asyncio.to_thread(run, "verify", "--event-id", unknown, env=env)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert f"The log knows no SpreaView event {unknown}." in shown.stderr

@@ -101,7 +101,7 @@ class Past:
                 spreaview_event_id=self.event_id,
                 zone=zone_of(self.window),
             )
-            known = forget(schedule, await self.log.erased_speakers(ORGANIZATION))
+            known = forget(schedule, ORGANIZATION, await self.log.erased_speakers(ORGANIZATION))
             may_be_kept = not known.names_somebody
             outcome = decide(state, known.schedule, order, source, 3)
         except Refusal as refused:
