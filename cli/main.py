@@ -1,5 +1,6 @@
 """`spreaview-sync`: the command line."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -262,6 +263,6 @@ def replay(
 
 
 @app.command("version")
-def show_version() -> None:
+def show_version(as_json: Json = False) -> None:
     """Print the version."""
-    print(VERSION)
+    print(json.dumps({"version": VERSION}) if as_json else VERSION)

@@ -27,10 +27,13 @@ async def export_log(settings: Settings, what: What, output: Path | None, *, as_
                 return 0
             partial = output.with_name(f"{output.name}.partial")
             partial.touch(mode=0o600)  # personal data are in it, and the key if it was asked for
-            with partial.open("wb") as file:
-                async for line in export(engine, what, told):
-                    file.write(line)
-            partial.replace(output)
+            try:
+                with partial.open("wb") as file:
+                    async for line in export(engine, what, told):
+                        file.write(line)
+                partial.replace(output)
+            finally:
+                partial.unlink(missing_ok=True)
     if as_json:
         print(json.dumps({"output": str(output)}))
     else:

@@ -82,6 +82,7 @@ async def _to_lines(wanted: Wanted, log: EventLog) -> Told:
         send = to_lines(sys.stdout.write, log_id, wanted.name)
         return await replay(log, wanted.part, send, pace=wanted.pace)
     after = max(wanted.part.after, last_position(wanted.output, wanted.name))
+    wanted.output.touch(mode=0o600)  # people's names are in it
     part = wanted.part._replace(after=after)
     head = await log.head()
     with wanted.output.open("a", encoding="utf-8") as file, _progress(part, head) as told:

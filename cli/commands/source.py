@@ -28,7 +28,7 @@ async def show(settings: Settings, sync_id: UUID, output: Path | None, *, as_jso
             )
         if output is not None and body is not None:
             try:
-                await asyncio.to_thread(output.write_bytes, body)
+                await asyncio.to_thread(_write, output, body)
             except OSError as error:
                 print(f"spreaview-sync: {output} cannot be written: {error}", file=sys.stderr)
                 return 1
@@ -74,3 +74,8 @@ def _told(run: Redecided) -> dict[str, object]:
     ]
     told: dict[str, object] = msgspec.to_builtins(run._asdict() | {"deviations": deviations})
     return told
+
+
+def _write(output: Path, body: bytes) -> None:
+    output.touch(mode=0o600)  # people's names are in it
+    output.write_bytes(body)

@@ -81,6 +81,8 @@ def history(
 ) -> None:
     """Tell the runs of an event, or the life of one session, speaker or room, field by field."""
     wanted = _wanted(session, room, speaker)
+    if since is not None and until is not None and since > until:
+        raise typer.BadParameter("--since is later than --until")
     span = Span(since, until)
     if wanted.kind is None and event_type in command.OF_RUNS:
         finish(command.runs(quiet_settings(), event, span, event_type, as_json=as_json))

@@ -72,6 +72,7 @@ async def test_every_command_works_for_who_may_only_read(
         (("history", "nothing"), "not a UUID"),
         (("history", EVENT, "--session", "1", "--room", "2"), "one session, one room"),
         (("history", EVENT, "--since", "yesterday"), "not a time"),
+        (("history", EVENT, "--since", "2026-05-29", "--until", "2026-05-28"), "later than"),
         (("history", EVENT, "--type", "Something"), "SessionImported"),
         (("explain", EVENT), "name a session"),
         (("as-of", EVENT), "--position"),

@@ -119,6 +119,7 @@ async def test_a_file_that_was_broken_off_is_gone_on_with(
     command = ("replay", "--name", "mine", "--output", str(file))
     done = await asyncio.to_thread(run, *command, env=env)
     assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o077 == 0, "people's names are in it"
     whole = file.read_text()
     assert len(whole.splitlines()) == 24
     file.write_text(whole[: len(whole) // 2])  # in the middle of a line
