@@ -52,6 +52,7 @@ LOCK_LOG = text("""
     SELECT clock_timestamp() AS now FROM locked
 """).bindparams(key=LOG_LOCK)
 
+# What the sub-select sees of the log is what was there before.
 INSERT_EVENTS = text("""
     WITH inserted AS (
         INSERT INTO event_store.events
@@ -68,7 +69,10 @@ INSERT_EVENTS = text("""
         ORDER BY e.version
         RETURNING position
     )
-    SELECT max(position) AS position, pg_notify('event_store', max(position)::text) FROM inserted
+    SELECT max(position) AS position,
+           min(position) > (SELECT coalesce(max(position), 0) FROM event_store.events) AS is_beyond,
+           pg_notify('event_store', max(position)::text)
+    FROM inserted
 """)
 
 # The first event always, the others while the whole (as stored, compressed) is not too much.
