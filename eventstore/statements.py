@@ -7,9 +7,10 @@ LOG_LOCK = 0x5350_5245_4156_0001
 
 IDENTITY = text("SELECT log_id, fingerprint_key FROM event_store.log")
 
-CLOCK_AND_OUTCOME = text("""
+CLOCK_AND_RUN = text("""
     SELECT clock_timestamp() AS now,
-           EXISTS (SELECT FROM event_store.events WHERE message_id = :outcome_id) AS is_over
+           (SELECT stream_id FROM event_store.events WHERE message_id = :started_id) AS begun_in,
+           (SELECT stream_id FROM event_store.events WHERE message_id = :outcome_id) AS ended_in
 """)
 
 INSERT_INBOX = text("""
