@@ -17,11 +17,14 @@ from eventstore.model import (
     AlreadyRecordedError,
     Appended,
     NewEvent,
+    PositionsBehindError,
     SourceDocument,
     StreamMovedError,
 )
 
 _SALT_BYTES = 16
+_MESSAGE_IDS = frozenset({"events_message_id_key", "personal_data_pkey"})
+_POSITIONS = "events_pkey"
 
 
 class _Row(NamedTuple):
@@ -61,6 +64,7 @@ async def append(
         StreamMovedError: the stream is not at `expected_version`, or the events carry personal
             data of somebody who was erased meanwhile.
         AlreadyRecordedError: the inbox entry or one of the message ids exists.
+        PositionsBehindError: the database was copied without its sequences.
         sqlalchemy.exc.DBAPIError: the database is not there or refused; nothing was appended,
             unless the connection was lost during the commit: repeating the append tells.
     """
@@ -89,7 +93,11 @@ async def append(
             if position is None:
                 raise StreamMovedError(stream_id, expected_version)
     except IntegrityError as error:
-        raise AlreadyRecordedError(str(error.orig)) from error
+        if _violated(error) in _MESSAGE_IDS:
+            raise AlreadyRecordedError(str(error.orig)) from error
+        if _violated(error) == _POSITIONS:
+            raise PositionsBehindError from error
+        raise
     return Appended(new_version, position)
 
 
@@ -121,7 +129,10 @@ async def _insert(
     recorded_at: datetime,
     subjects: Collection[UUID],
 ) -> int | None:
-    """Insert under the lock; the last position, or None if one of the subjects was erased."""
+    """Insert under the lock; the last position, or None if one of the subjects was erased.
+
+    Raises `PositionsBehindError`.
+    """
     inserted = await connection.execute(
         statements.INSERT_EVENTS,
         {
@@ -137,8 +148,15 @@ async def _insert(
             "subjects": list(subjects),
         },
     )
-    position: int | None = inserted.scalar_one()
-    return position
+    position, is_beyond, _ = inserted.one()
+    if is_beyond is False:
+        raise PositionsBehindError
+    return None if position is None else int(position)
+
+
+def _violated(error: IntegrityError) -> str | None:
+    """The name of the constraint."""
+    return getattr(error.orig and error.orig.__cause__, "constraint_name", None)
 
 
 def _prepare(

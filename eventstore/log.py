@@ -29,6 +29,17 @@ class LogIdentity(NamedTuple):
     """Keys the fingerprints of API IDs. Never leaves the process, is never logged."""
 
 
+class Run(NamedTuple):
+    """What the log has of a run."""
+
+    now: datetime
+    """By the database's clock."""
+    begun_in: UUID | None
+    """The stream that has its `SyncStarted`."""
+    ended_in: UUID | None
+    """The stream that has its outcome."""
+
+
 class Behind(NamedTuple):
     """How far a reader of the log is behind."""
 
@@ -58,15 +69,12 @@ class EventLog:
             row = (await connection.execute(statements.IDENTITY)).one()
         return LogIdentity(row.log_id, row.fingerprint_key)
 
-    async def clock_and_outcome(self, sync_id: UUID) -> tuple[datetime, bool]:
-        """The database's clock, and whether the run has an outcome in the log already."""
+    async def clock_and_run(self, sync_id: UUID) -> "Run":
+        """The database's clock, and what the log has of a run."""
+        ids = {"started_id": message_id(sync_id, 0), "outcome_id": message_id(sync_id, OUTCOME)}
         async with self._engine.connect() as connection:
-            outcome_id = message_id(sync_id, OUTCOME)
-            found = await connection.execute(
-                statements.CLOCK_AND_OUTCOME, {"outcome_id": outcome_id}
-            )
-            row = found.one()
-        return row.now, row.is_over
+            row = (await connection.execute(statements.CLOCK_AND_RUN, ids)).one()
+        return Run(row.now, row.begun_in, row.ended_in)
 
     async def append(
         self,

@@ -78,5 +78,20 @@ class StreamMovedError(Exception):
         super().__init__(f"stream {stream_id} is not at version {expected_version} any more")
 
 
+class PositionsBehindError(Exception):
+    """The positions that the database gives lie behind the head of the log. Nothing was appended.
+
+    So it is where the log was copied without the sequence of its positions, as logical replication
+    does. An event in the place of an older one, or before it, would never be seen by a reader.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "new events would lie behind the head of the log: the database was copied without its "
+            "sequences. Remedy: SELECT setval(pg_get_serial_sequence('event_store.events', "
+            "'position'), max(position)) FROM event_store.events"
+        )
+
+
 class AlreadyRecordedError(Exception):
     """A message id or the inbox entry is in the log already. Nothing was appended."""

@@ -4,6 +4,8 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from eventstore.model import PositionsBehindError
+
 # Connection lost, resources exhausted, shut down or cancelled by an operator, transaction rolled
 # back by the server; credentials that are being changed.
 _PASSING_CLASSES = ("08", "53", "57", "58", "40", "28")
@@ -16,6 +18,7 @@ _CUT_OFF = (
     PoolTimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement was cut off, and its connection is of no use
+    PositionsBehindError,  # until an operator has set the sequence
 )
 _PREPARED_ANEW = asyncpg.InvalidCachedStatementError
 """A table has changed since the statement was prepared."""

@@ -7,9 +7,10 @@ LOG_LOCK = 0x5350_5245_4156_0001
 
 IDENTITY = text("SELECT log_id, fingerprint_key FROM event_store.log")
 
-CLOCK_AND_OUTCOME = text("""
+CLOCK_AND_RUN = text("""
     SELECT clock_timestamp() AS now,
-           EXISTS (SELECT FROM event_store.events WHERE message_id = :outcome_id) AS is_over
+           (SELECT stream_id FROM event_store.events WHERE message_id = :started_id) AS begun_in,
+           (SELECT stream_id FROM event_store.events WHERE message_id = :outcome_id) AS ended_in
 """)
 
 INSERT_INBOX = text("""
@@ -52,6 +53,7 @@ LOCK_LOG = text("""
     SELECT clock_timestamp() AS now FROM locked
 """).bindparams(key=LOG_LOCK)
 
+# What the sub-select sees of the log is what was there before.
 INSERT_EVENTS = text("""
     WITH inserted AS (
         INSERT INTO event_store.events
@@ -68,7 +70,10 @@ INSERT_EVENTS = text("""
         ORDER BY e.version
         RETURNING position
     )
-    SELECT max(position) AS position, pg_notify('event_store', max(position)::text) FROM inserted
+    SELECT max(position) AS position,
+           min(position) > (SELECT coalesce(max(position), 0) FROM event_store.events) AS is_beyond,
+           pg_notify('event_store', max(position)::text)
+    FROM inserted
 """)
 
 # The first event always, the others while the whole (as stored, compressed) is not too much.

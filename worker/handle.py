@@ -46,6 +46,9 @@ class _Run:
 class RequestIdTakenError(ValueError):
     """The request id names a run of another SpreaView event: this request cannot have one."""
 
+    def __init__(self) -> None:
+        super().__init__("request_id is that of a sync of another SpreaView event")
+
 
 class Handler:
     """Ends every request whose ids are readable, exactly once in the log.
@@ -80,25 +83,31 @@ class Handler:
             state = await self._start(checked, run)
         except Refusal as refused:
             await self._fail(run, refused)
-        except AlreadyRecordedError:
-            logger.info("sync %s was ended by another worker", request.request_id)
+        except AlreadyRecordedError as error:
+            await self._ended_elsewhere(run, error)
         else:
             await self._finish(checked, run, state, envelope.received)
 
     async def refuse(self, ids: RequestIds, refused: Refusal, envelope: Envelope) -> None:
-        """End a request that cannot be carried out, from its ids alone."""
+        """End a request that cannot be carried out, from its ids alone. Raises as `handle`."""
         run = await self._open(ids, envelope)
         if run is not None:
             await self._fail(run, refused)
 
     async def _open(self, ids: RequestIds, envelope: Envelope) -> _Run | None:
-        """The run to work on, or None if it is over."""
-        now, is_over = await self._log.clock_and_outcome(ids.request_id)
-        if is_over:
+        """The run to work on, or None if it is over.
+
+        Raises:
+            RequestIdTakenError: it is a run of another event, under way or over.
+        """
+        found = await self._log.clock_and_run(ids.request_id)
+        if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
+            raise RequestIdTakenError
+        if found.ended_in is not None:
             logger.info("sync %s has an outcome already", ids.request_id)
             return None
         metadata = {TRACEPARENT: envelope.traceparent} if envelope.traceparent else {}
-        return _Run(ids, min(envelope.ordered_at, now), metadata)
+        return _Run(ids, min(envelope.ordered_at, found.now), metadata)
 
     async def _start(self, checked: CheckedRequest, run: _Run) -> State:
         """Append `SyncStarted` unless it is there; the state that includes it.
@@ -127,20 +136,23 @@ class Handler:
             except StreamMovedError:
                 continue
             except AlreadyRecordedError as error:
-                await self._whose(request, error)
+                # Somebody appended our `SyncStarted`: another worker, or a run of another event.
+                found = await self._log.clock_and_run(request.request_id)
+                if found.begun_in is None or found.ended_in is not None:
+                    raise
+                if found.begun_in != request.spreaview_event_id:
+                    raise RequestIdTakenError from error
                 continue
             return fold([event], state)
 
-    async def _whose(self, request: SyncRequested, error: AlreadyRecordedError) -> None:
-        """Somebody appended our `SyncStarted`: another worker to our stream, or to another's?"""
-        _, is_over = await self._log.clock_and_outcome(request.request_id)
-        if is_over:
+    async def _ended_elsewhere(self, run: _Run, error: AlreadyRecordedError) -> None:
+        """Believe that somebody else has ended our run if the log has its outcome in our stream."""
+        found = await self._log.clock_and_run(run.ids.request_id)
+        if found.ended_in is None:
             raise error
-        state = await load_state(self._log, request.spreaview_event_id)
-        if request.request_id not in state.open_runs:
-            raise RequestIdTakenError(
-                "request_id is that of a sync of another SpreaView event"
-            ) from error
+        if found.ended_in != run.ids.spreaview_event_id:
+            raise RequestIdTakenError from error
+        logger.info("sync %s was ended by another worker", run.ids.request_id)
 
     def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
         request = checked.request
@@ -185,8 +197,8 @@ class Handler:
                     # What was fetched before may be older than what is imported now.
                     judgement, received = Judgement([], None), time.monotonic()
                 continue
-            except AlreadyRecordedError:
-                logger.info("sync %s was ended by another worker", run.ids.request_id)
+            except AlreadyRecordedError as error:
+                await self._ended_elsewhere(run, error)
             return
 
     async def _fail(self, run: _Run, refused: Refusal) -> None:
@@ -198,8 +210,8 @@ class Handler:
                 await self._append_outcome(run, version, judgement)
             except StreamMovedError:
                 continue
-            except AlreadyRecordedError:
-                logger.info("sync %s was ended by another worker", run.ids.request_id)
+            except AlreadyRecordedError as error:
+                await self._ended_elsewhere(run, error)
             return
 
     async def _append_outcome(self, run: _Run, expected_version: int, judgement: Judgement) -> None:

@@ -1,6 +1,7 @@
 """From Kafka records to handled requests: every record is ended or dead-lettered, none is lost."""
 
 import logging
+import re
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +30,10 @@ from worker.handle import Envelope, Handler, RequestIdTakenError
 logger = logging.getLogger(__name__)
 
 GROUP = "spreaview-worker"
+
+_LATEST_MS = 253_402_300_799_000
+"""The last second of the calendar."""
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def request_intake(
@@ -67,7 +72,7 @@ class _Requests:
             request = decode_request(record.value or b"")
         except InvalidRequestError as invalid:
             refused = refusal.invalid_request(invalid.reason)
-            refuse = partial(self._refuse, invalid.ids, refused, envelope)
+            refuse = partial(self._refuse, invalid.ids, refused, envelope, record)
             return Job(invalid.ids.spreaview_event_id, refuse)
         except UnreadableRequestError as unreadable:
             set_aside = partial(self._set_aside, record, str(unreadable))
@@ -89,14 +94,19 @@ class _Requests:
             await self._set_aside(record, str(taken))
         except Exception:
             logger.exception("sync %s met a fault", request.request_id)
-            await self._refuse(request, refusal.internal_error(), envelope)
+            await self._refuse(request, refusal.internal_error(), envelope, record)
 
-    async def _refuse(self, ids: RequestIds, refused: refusal.Refusal, envelope: Envelope) -> None:
-        await persist(
-            "PostgreSQL",
-            lambda: self._handler.refuse(ids, refused, envelope),
-            on=is_database_outage,
-        )
+    async def _refuse(
+        self, ids: RequestIds, refused: refusal.Refusal, envelope: Envelope, record: RawRecord
+    ) -> None:
+        try:
+            await persist(
+                "PostgreSQL",
+                lambda: self._handler.refuse(ids, refused, envelope),
+                on=is_database_outage,
+            )
+        except RequestIdTakenError as taken:
+            await self._set_aside(record, str(taken))
 
     async def _set_aside(self, record: RawRecord, reason: str) -> None:
         logger.warning(
@@ -114,11 +124,17 @@ class _Requests:
 
 
 def _envelope(record: RawRecord, received: float) -> Envelope:
+    """What the record says besides its body; of headers, what is not as it should be is nothing."""
     headers = dict(record.headers)
     times = [record.timestamp]
     first_received = headers.get(ORDERED_AT) or b""  # a header's value may be null
     if first_received.isdigit() and len(first_received) <= 15:
         times.append(int(first_received))
-    traceparent = (headers.get(TRACEPARENT) or b"").decode("ascii", errors="replace")
-    ordered_at = datetime.fromtimestamp(min(times) / 1000, UTC)
-    return Envelope(ordered_at, received, traceparent[:55] or None)
+    # A topic that takes its senders' times has any; one that is not known, or to come, is now.
+    ordered_at_ms = min((ms for ms in times if 0 <= ms <= _LATEST_MS), default=_LATEST_MS)
+    traceparent = (headers.get(TRACEPARENT) or b"")[:55]
+    return Envelope(
+        datetime.fromtimestamp(ordered_at_ms / 1000, UTC),
+        received,
+        traceparent.decode() if _TRACEPARENT.fullmatch(traceparent) else None,
+    )

@@ -238,6 +238,70 @@ async def test_a_message_without_readable_ids_is_set_aside_and_the_rest_goes_on(
         assert told[name] == raw
 
 
+@pytest.mark.parametrize("trace", [b"\x00", b"\xff\x00", b"not a trace"])
+async def test_a_trace_that_is_none_stops_nothing(line: Line, trace: bytes) -> None:
+    request = a_request("demo2026", WINDOW)
+    headers = [("traceparent", trace)]
+    await line.producer.send_and_wait(SYNC_REQUESTS, encode_request(request), headers=headers)
+    assert (await line.ended(request.request_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("timestamp_ms", [10**17, 0])
+async def test_a_senders_time_beyond_the_calendar_stops_nothing(
+    line: Line, timestamp_ms: int
+) -> None:
+    request = a_request("demo2026", WINDOW)
+    await line.producer.send_and_wait(
+        SYNC_REQUESTS, encode_request(request), timestamp_ms=timestamp_ms
+    )
+    assert (await line.ended(request.request_id))["status"] == "completed"
+
+
+async def is_set_aside(line: Line, request: SyncRequested) -> str:
+    """Publish a request that becomes a dead letter; the reason."""
+    body = encode_request(request)
+    sent = await line.producer.send_and_wait(SYNC_REQUESTS, body)
+    async with asyncio.timeout(20):
+        while True:
+            for letter in await all_of(line, DEAD_LETTERS):
+                told = dict(letter.headers)
+                if (told["spreaview-partition"], told["spreaview-offset"]) == (
+                    str(sent.partition).encode(),
+                    str(sent.offset).encode(),
+                ):
+                    assert letter.value == body
+                    return str(told["spreaview-reason"].decode())
+
+
+@pytest.mark.parametrize("api_id", ["demo2026", "not an id"])
+async def test_a_request_id_of_another_events_run_is_set_aside_when_that_is_over(
+    line: Line, api_id: str
+) -> None:
+    first = a_request("demo2026", WINDOW)
+    await line.sync(first)
+    second = a_request(api_id, WINDOW, request_id=first.request_id)
+    assert "another SpreaView event" in await is_set_aside(line, second)
+    assert await line.types(second.spreaview_event_id) == []
+
+
+@pytest.mark.parametrize("api_id", ["demo2026", "not an id"])
+async def test_a_request_id_of_another_events_run_does_not_end_that_run(
+    line: Line, api_id: str
+) -> None:
+    silence = Delivery(has_head=False, ending=Ending.HANG)
+    schedule = Answer(encode_conference(conference("hanging02")))
+    line.double.documents.put("hanging02", Answer(b"", delivery=silence), schedule)
+    first = a_request("hanging02", WINDOW)
+    await publish_request(line.producer, first)
+    async with asyncio.timeout(20):
+        while not await line.types(first.spreaview_event_id):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    second = a_request(api_id, WINDOW, request_id=first.request_id)
+    assert "another SpreaView event" in await is_set_aside(line, second)
+    assert await line.types(second.spreaview_event_id) == []
+    assert (await line.ended(first.request_id))["status"] == "completed", "at the second try"
+
+
 def _offset(record: Any) -> int:
     return int(dict(record.headers)["spreaview-offset"])
 

@@ -21,7 +21,14 @@ from contracts.codec import PERSONAL_FIELDS
 from contracts.events import ImportEvent, RoomImported, SpeakerImported
 from eventstore.log import EventLog, read_streams
 from eventstore.migrate import migrate
-from eventstore.model import AlreadyRecordedError, NewEvent, SourceDocument, StreamMovedError
+from eventstore.model import (
+    AlreadyRecordedError,
+    NewEvent,
+    PositionsBehindError,
+    SourceDocument,
+    StreamMovedError,
+)
+from eventstore.outage import is_database_outage
 from eventstore.statements import LOG_LOCK
 from eventstore.wakeup import WakeUp
 
@@ -99,6 +106,37 @@ async def test_another_version_than_expected_appends_nothing(
         )
     assert {t: await rows(engine, t) for t in before} == before
     await log.append(stream, 2, new(SPEAKER), inbox=inbox)
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_position_behind_the_head_is_not_given(
+    log: EventLog, engine: AsyncEngine, is_taken: bool
+) -> None:
+    """A copy without sequences: the next position has an event, or there is a hole there."""
+    await log.append(uuid4(), 0, new(STARTED, ENDED))
+    if not is_taken:
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("ALTER TABLE event_store.events ALTER position RESTART 9")
+            )
+        await log.append(uuid4(), 0, new(ROOM))
+    head = await log.head()
+    async with engine.begin() as connection:
+        where = 1 if is_taken else 5
+        await connection.execute(
+            text(f"ALTER TABLE event_store.events ALTER position RESTART {where}")
+        )
+    stream, inbox = uuid4(), uuid4()
+    with pytest.raises(PositionsBehindError, match="setval") as caught:
+        await log.append(stream, 0, new(ROOM), inbox=inbox)
+    assert is_database_outage(caught.value), "waited for, and no request ends by it"
+    assert (await log.head(), await log.stream_version(stream)) == (head, 0)
+
+    _, _, remedy = str(caught.value).partition("Remedy: ")
+    async with engine.begin() as connection:
+        await connection.execute(text(remedy))
+    appended = await log.append(stream, 0, new(ROOM), inbox=inbox)
+    assert appended.position > head
 
 
 async def test_an_append_repeated_appends_nothing(log: EventLog) -> None:
