@@ -16,6 +16,7 @@ from eventstore import chain, statements
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
+    KnownErasures,
     NewEvent,
     PositionsBehindError,
     SourceDocument,
@@ -54,6 +55,7 @@ async def append(
     metadata: Mapping[str, str] | None = None,
     inbox: UUID | None = None,
     source: SourceDocument | None = None,
+    erasures: KnownErasures | None = None,
 ) -> Appended:
     """Append `events` to a stream in one transaction, with the inbox entry and the source.
 
@@ -62,7 +64,7 @@ async def append(
 
     Raises:
         StreamMovedError: the stream is not at `expected_version`, or the events carry personal
-            data of somebody who was erased meanwhile.
+            data of somebody who was erased meanwhile, or anybody was who is not in `erasures`.
         AlreadyRecordedError: the inbox entry or one of the message ids exists.
         PositionsBehindError: the database was copied without its sequences.
         sqlalchemy.exc.DBAPIError: the database is not there or refused; nothing was appended,
@@ -89,6 +91,7 @@ async def append(
                 metadata=encoded_metadata,
                 recorded_at=recorded_at,
                 subjects={kept.subject for kept in forgettable},
+                erasures=erasures,
             )
             if position is None:
                 raise StreamMovedError(stream_id, expected_version)
@@ -128,8 +131,9 @@ async def _insert(
     metadata: bytes,
     recorded_at: datetime,
     subjects: Collection[UUID],
+    erasures: KnownErasures | None = None,
 ) -> int | None:
-    """Insert under the lock; the last position, or None if one of the subjects was erased.
+    """Insert under the lock; the last position, or None if somebody was erased meanwhile.
 
     Raises `PositionsBehindError`.
     """
@@ -146,6 +150,8 @@ async def _insert(
             "data": [row.data.decode() for row in rows],
             "hashes": _links(head, rows, recorded_at),
             "subjects": list(subjects),
+            "organization_id": erasures.organization_id if erasures else None,
+            "known_subjects": list(erasures.subjects) if erasures else [],
         },
     )
     position, is_beyond, _ = inserted.one()

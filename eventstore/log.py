@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.events import CUT_TYPES
 from contracts.identity import OUTCOME, message_id
 from eventstore import append, statements
-from eventstore.model import Appended, NewEvent, Recorded, SourceDocument
+from eventstore.model import Appended, KnownErasures, NewEvent, Recorded, SourceDocument
 
 PAGE = 1000
 """Events per read: what a reader holds in memory at most, whatever the length of the log."""
@@ -85,6 +85,7 @@ class EventLog:
         metadata: Mapping[str, str] | None = None,
         inbox: UUID | None = None,
         source: SourceDocument | None = None,
+        erasures: KnownErasures | None = None,
     ) -> Appended:
         """Append atomically; guarantees and errors are those of `eventstore.append.append`."""
         return await append.append(
@@ -95,6 +96,7 @@ class EventLog:
             metadata=metadata,
             inbox=inbox,
             source=source,
+            erasures=erasures,
         )
 
     async def stream_version(self, stream_id: UUID) -> int:

@@ -1,5 +1,6 @@
 """What goes into the log, what comes out of it, and how an append can be refused."""
 
+from collections.abc import Set
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, NamedTuple
@@ -24,6 +25,13 @@ class SourceDocument(NamedTuple):
     digest: str
     """SHA-256 of `body` in hex."""
     body: bytes
+
+
+class KnownErasures(NamedTuple):
+    """Who of an organization was erased when events, and what is kept with them, were decided."""
+
+    organization_id: UUID
+    subjects: Set[UUID]
 
 
 class Appended(NamedTuple):

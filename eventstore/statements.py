@@ -66,7 +66,9 @@ INSERT_EVENTS = text("""
                     CAST(:data AS jsonb[]), CAST(:hashes AS bytea[]))
              AS e (version, message_id, type, schema_version, data, hash)
         WHERE NOT EXISTS (SELECT FROM event_store.erased_subjects
-                          WHERE subject = ANY(CAST(:subjects AS uuid[])))
+                          WHERE subject = ANY(CAST(:subjects AS uuid[]))
+                             OR organization_id = :organization_id
+                                AND subject <> ALL(CAST(:known_subjects AS uuid[])))
         ORDER BY e.version
         RETURNING position
     )

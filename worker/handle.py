@@ -11,7 +11,7 @@ from contracts import identity
 from contracts.events import SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
 from eventstore.log import EventLog, LogIdentity
-from eventstore.model import AlreadyRecordedError, NewEvent, StreamMovedError
+from eventstore.model import AlreadyRecordedError, KnownErasures, NewEvent, StreamMovedError
 from messaging.cloudevents import TRACEPARENT
 from worker.judge import Judgement, failed, judge, load_state
 from worker.order import CheckedRequest, check_request, check_turn
@@ -177,7 +177,9 @@ class Handler:
         """Judge and append, again if another run of the event was first."""
         began = time.monotonic()
         judgement = Judgement([], None)
+        organization_id = run.ids.organization_id
         while True:
+            erased = await self._log.erased_speakers(organization_id)
             judgement = await judge(
                 self._sessionize,
                 state,
@@ -185,12 +187,14 @@ class Handler:
                 ordered_at=run.ordered_at,
                 began=began,
                 received=received,
-                erased=await self._log.erased_speakers(run.ids.organization_id),
+                erased=erased,
                 fetched=judgement.fetched,
             )
             completed_before = state.completed_runs
             try:
-                await self._append_outcome(run, state.version, judgement)
+                await self._append_outcome(
+                    run, state.version, judgement, KnownErasures(organization_id, erased)
+                )
             except StreamMovedError:
                 state = await load_state(self._log, run.ids.spreaview_event_id)
                 if state.completed_runs != completed_before:
@@ -214,7 +218,13 @@ class Handler:
                 await self._ended_elsewhere(run, error)
             return
 
-    async def _append_outcome(self, run: _Run, expected_version: int, judgement: Judgement) -> None:
+    async def _append_outcome(
+        self,
+        run: _Run,
+        expected_version: int,
+        judgement: Judgement,
+        erasures: KnownErasures | None = None,
+    ) -> None:
         """The events of an outcome in one transaction; the last is the terminal one."""
         sync_id, outcome, fetched = run.ids.request_id, judgement.outcome, judgement.fetched
         last = len(outcome)
@@ -232,6 +242,7 @@ class Handler:
             metadata=run.metadata,
             inbox=sync_id,
             source=fetched.document if fetched and judgement.may_be_kept else None,
+            erasures=erasures,
         )
         terminal = outcome[-1]
         if isinstance(terminal, SyncFailed):

@@ -72,6 +72,8 @@ async def plain(engine: AsyncEngine, appends: int, size: int) -> None:
                     "data": [data for data, _ in rows],
                     "hashes": [bytes(32)] * size,
                     "subjects": [],
+                    "organization_id": None,
+                    "known_subjects": [],
                 },
             )
 

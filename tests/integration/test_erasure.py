@@ -1,6 +1,7 @@
 """A person asks to be forgotten: nothing of them is left, and all else is as it was."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,10 +18,10 @@ from audit.erase import erase, lift
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from contracts import identity, samples
 from contracts.codec import PERSONAL_FIELDS
-from contracts.events import SpeakerImported
+from contracts.events import RoomImported, SpeakerImported
 from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
 from eventstore.log import EventLog
-from eventstore.model import NewEvent, StreamMovedError
+from eventstore.model import KnownErasures, NewEvent, SourceDocument, StreamMovedError
 from messaging.requests import publish_request
 from tests.support.documents import document, speaker, talk
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.asyncio
 
 WINDOW = conference_window()
 SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
+ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
 MARK = "zqxwv"
 """In every personal field of the one person, and nowhere else."""
 
@@ -241,6 +243,25 @@ async def test_an_append_that_was_decided_before_the_erasure_is_refused(
     assert await log.head() == 0
     nameless = dict.fromkeys(PERSONAL_FIELDS["SpeakerImported"])
     await log.append(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))])
+
+
+async def test_a_document_that_was_judged_before_an_erasure_is_not_kept(
+    engine: AsyncEngine, log: EventLog
+) -> None:
+    """Nothing of the person is in the events; only the document may name them."""
+    stream, person = uuid4(), uuid4()
+    room = replace(ROOM, spreaview_event_id=stream)
+    body = MARK.encode()
+    document = SourceDocument(hashlib.sha256(body).hexdigest(), body)
+    before = KnownErasures(ORGANIZATION, await log.erased_speakers(ORGANIZATION))
+    await erase(engine, ORGANIZATION, person)
+    await erase(engine, uuid4(), uuid4())  # somebody else's does not matter
+    new = [NewEvent(uuid4(), room)]
+    with pytest.raises(StreamMovedError):
+        await log.append(stream, 0, new, source=document, erasures=before)
+    assert (await log.head(), await tables_with(engine, MARK)) == (0, {})
+    now = KnownErasures(ORGANIZATION, await log.erased_speakers(ORGANIZATION))
+    await log.append(stream, 0, new, source=document, erasures=now)
 
 
 UNPLANNED = {"firstName": MARK, "fullName": MARK}
