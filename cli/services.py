@@ -91,6 +91,7 @@ async def running(
         await stack.enter_async_context(
             serving_health(monitor, settings.http_host, settings.health_port)
         )
+        monitoring = await stack.enter_async_context(_going_on(monitor.run()))
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
@@ -105,7 +106,7 @@ async def running(
                 monitor.watch(probe)
         apps: list[FastStream] = []
         background = asyncio.create_task(
-            _all([monitor.run(), *(work for s in services for work in s.background)])
+            _all([_end_of(monitoring), *(work for s in services for work in s.background)])
         )
         try:
             # At once, since joining a consumer group takes seconds.
@@ -144,6 +145,21 @@ async def _start(
         apps.append(app)
 
     await persist("Kafka", start, on=is_kafka_outage)
+
+
+@asynccontextmanager
+async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Work that is done while the block runs."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    await task
 
 
 async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -46,7 +46,10 @@ _KEEP_UNPUBLISHED = """
     ON CONFLICT (position) DO UPDATE SET reason = EXCLUDED.reason, since = now()
 """
 _FORGET_UNPUBLISHED = "DELETE FROM event_store.unpublished WHERE position > $1"
-_NEW_LOG_ID = "UPDATE event_store.log SET log_id = gen_random_uuid() RETURNING log_id"
+_RENAME_LOG = f"""
+    WITH renamed AS (UPDATE event_store.log SET log_id = $2)
+    {_WRITE_CHECKPOINT}
+"""  # noqa: S608 (of constants)
 
 Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
@@ -76,9 +79,12 @@ class Leader:
         """Forget which events beyond a position could not be published: they are tried again."""
         await self._execute(_FORGET_UNPUBLISHED, after)
 
-    async def rename_log(self) -> None:
-        """Give the log a new id, under which its events come from another source."""
-        await self._execute(_NEW_LOG_ID)
+    async def rename_log(self, name: str, checkpoint: Checkpoint) -> None:
+        """Give the log a checkpoint's id, under which its events come from another source.
+
+        The checkpoint is written with it, or neither is.
+        """
+        await self._execute(_RENAME_LOG, name, *checkpoint)
 
     async def _execute(self, statement: str, *arguments: object) -> None:
         async with self._one_at_a_time:
@@ -95,10 +101,14 @@ async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
     """
     connection = await connect()
     try:
-        while not await connection.fetchval(_TRY_LOCK, LOCK):  # noqa: ASYNC110
-            await asyncio.sleep(_STANDBY_SECONDS)  # another process leads: it has no event
+        # Another process leads: that has no event. A connection that has died silently is given up.
+        while not await connection.fetchval(  # noqa: ASYNC110
+            _TRY_LOCK, LOCK, timeout=_ANSWER_SECONDS
+        ):
+            await asyncio.sleep(_STANDBY_SECONDS)
         leader = Leader(connection)
-        await wake_up.listen(connection)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await wake_up.listen(connection)
         async with asyncio.TaskGroup() as group:
             heartbeat = group.create_task(leader.heartbeat())
             yield leader

@@ -102,6 +102,20 @@ class ConcurrentIntake:
         """Those assigned to this member."""
         return frozenset(self._assigned)
 
+    async def is_through(self, partition: TopicPartition, end: int) -> bool:
+        """Whether nothing of a partition is in hand, and nothing is left up to an offset.
+
+        A partition may end in what is no record, such as the end of a transaction: nobody takes
+        it, and so it is not committed.
+        """
+        known = self._partitions.get(partition)
+        if self._consumer is None or (known is not None and known.are_open):
+            return False
+        try:
+            return bool(await self._consumer.position(partition) >= end)
+        except KafkaError:  # it is not ours any more
+            return False
+
     async def commit(self) -> None:
         """Commit as records end, for ever."""
         while True:

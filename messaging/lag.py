@@ -33,7 +33,11 @@ class GroupLag:
         begins = await self._consumer.beginning_offsets(wanted)
         ends = await self._consumer.end_offsets(wanted)
         committed = {tp: await self._consumer.committed(tp) for tp in wanted}
-        return {tp.partition: PartitionLag(committed[tp] or begins[tp], ends[tp]) for tp in wanted}
+        return {
+            # What lay before the beginning is gone, and waits for nobody.
+            tp.partition: PartitionLag(max(committed[tp] or 0, begins[tp]), ends[tp])
+            for tp in wanted
+        }
 
 
 @asynccontextmanager
@@ -46,8 +50,8 @@ async def watching(bootstrap_servers: str, group_id: str) -> AsyncIterator[Group
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, group_id=group_id, enable_auto_commit=False
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield GroupLag(consumer)
     finally:
         await consumer.stop()

@@ -23,6 +23,11 @@ class OpenOffsets:
         self._open.discard(offset)
 
     @property
+    def are_open(self) -> bool:
+        """Whether a record is in hand."""
+        return bool(self._open)
+
+    @property
     def due(self) -> int | None:
         """The offset to commit now; None if that has been committed, or nothing was taken."""
         due = min(self._open, default=self._next)

@@ -81,8 +81,8 @@ class Outlet(NamedTuple):
     async def mark(self) -> Mark | None:
         """The mark that the broker keeps, if any."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
-        await admin.start()
         try:
+            await admin.start()
             async for attempt in stamina.retry_context(
                 on=_is_electing, attempts=None, timeout=_OPEN_SECONDS, wait_initial=0.05, wait_max=1
             ):

@@ -23,8 +23,8 @@ async def producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
         max_request_size=MAX_RECORD_BYTES,
         linger_ms=2,
     )
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
         await producer.stop()

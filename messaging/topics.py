@@ -57,8 +57,8 @@ async def declare_replay(
 
 async def _declare(bootstrap_servers: str, topics: Sequence[NewTopic]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
     try:
+        await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         if not missing:

@@ -39,6 +39,19 @@ class LogMismatchError(Exception):
         )
 
 
+class ForeignMarkError(LogMismatchError):
+    """Kafka keeps an offset for the relay that no relay has written: somebody has set it."""
+
+    def __init__(self, mark: Mark) -> None:
+        Exception.__init__(
+            self,
+            f"the offset {mark.position} that Kafka keeps for the group {GROUP} was not written by "
+            "a relay: somebody has set it. Nothing is published until an operator decides: run "
+            "`spreaview-sync relay rewind --to POSITION` with the position up to which `spreaview-"
+            "sync relay status` says that the log is published",
+        )
+
+
 class Relay:
     """Publishes every committed event, those of a stream in their order.
 
@@ -203,9 +216,12 @@ def mark_of(checkpoint: Checkpoint) -> Mark:
 
 
 def checkpoint_of(mark: Mark) -> Checkpoint:
-    """The checkpoint that Kafka kept. Raises ValueError for a note of somebody else."""
+    """The checkpoint that Kafka kept. Raises `ForeignMarkError`."""
     log_id, _, message_id = mark.note.partition("/")
-    return Checkpoint(UUID(log_id), mark.position, UUID(message_id))
+    try:
+        return Checkpoint(UUID(log_id), mark.position, UUID(message_id))
+    except ValueError as error:
+        raise ForeignMarkError(mark) from error
 
 
 def _position(checkpoint: Checkpoint) -> int:

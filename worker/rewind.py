@@ -1,6 +1,8 @@
 """Looking at the relay from outside, and setting it back on command."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from uuid import uuid4
 
 from eventstore.checkpoints import Checkpoint, Checkpoints
 from eventstore.leadership import Connect, deposing, who_leads
@@ -9,6 +11,7 @@ from messaging.outlet import Mark, Outlet
 from worker.relay import (
     BEGINNING,
     CHECKPOINT,
+    ForeignMarkError,
     LogMismatchError,
     checkpoint_of,
     confirms,
@@ -52,8 +55,11 @@ async def relay_status(
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
     mark = await _mark(outlet)
-    theirs = None if mark is None else checkpoint_of(mark)
-    mismatch = None
+    theirs, mismatch = None, None
+    try:
+        theirs = None if mark is None else checkpoint_of(mark)
+    except ForeignMarkError as error:
+        mismatch = str(error)
     for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
         if copy is not None and not await confirms(log, log_id, copy):
             mismatch = str(LogMismatchError(copy.position, kept_by))
@@ -101,12 +107,12 @@ async def rewind(
             to = own.position
         if not restored:
             await _refuse_to_pass_over(log, checkpoints, outlet, to)
-        else:
-            await leader.rename_log()
-            log_id = (await log.identity()).log_id
         position, message_id = await log.last_event(to) or (0, BEGINNING)
-        checkpoint = Checkpoint(log_id, position, message_id)
+        checkpoint = Checkpoint(uuid4() if restored else log_id, position, message_id)
         async with outlet.opened() as opened:
+            if restored:
+                # First: cut off here, the log still confirms its own checkpoint, and not Kafka's.
+                await leader.rename_log(CHECKPOINT, checkpoint)
             await opened.send([], mark_of(checkpoint))
         await leader.forget_unpublished(position)
         await leader.write(CHECKPOINT, checkpoint)
@@ -117,8 +123,10 @@ async def _refuse_to_pass_over(
     log: EventLog, checkpoints: Checkpoints, outlet: Outlet, to: int
 ) -> None:
     ours = await checkpoints.read(CHECKPOINT)
-    mark = await _mark(outlet)
-    published = max(0 if copy is None else copy.position for copy in (ours, mark))
+    mark, theirs = await _mark(outlet), None
+    with suppress(ForeignMarkError):
+        theirs = None if mark is None else checkpoint_of(mark)
+    published = max(0 if copy is None else copy.position for copy in (ours, theirs))
     if to > published:
         raise RewindError(
             f"position {to} is beyond {published}, where the relay stands: what lies between would "

@@ -41,9 +41,10 @@ class Monitor:
     async def run(self) -> None:
         """Look, for ever."""
         while True:
+            self._looked_at = time.monotonic()
             for probe in list(self._probes):
                 self._findings[probe.component] = await self._look(probe)
-            self._looked_at = time.monotonic()
+                self._looked_at = time.monotonic()
             await asyncio.sleep(self._period)
 
     def readiness(self) -> tuple[bool, Mapping[str, Finding]]:

@@ -37,9 +37,15 @@ def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
     """The group's committed offsets against the ends of the partitions that are ours."""
 
     async def look() -> Work:
-        found = await lag.look(intake.partitions)
+        partitions = {tp.partition: tp for tp in intake.partitions}
+        found = await lag.look(partitions.values())
         committed = tuple(sorted((number, p.committed) for number, p in found.items()))
-        return Work(committed, sum(p.behind for p in found.values()))
+        behind = [
+            p.behind
+            for number, p in found.items()
+            if p.behind and not await intake.is_through(partitions[number], p.end)
+        ]
+        return Work(committed, sum(behind))
 
     return Probe("intake", look)
 

@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses, database
+from cli.health import monitor
 from cli.sandbox.conference import conference_window
 from cli.sandbox.documents import Answer, Delivery, Ending
 from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
+from contracts.messages import encode_request
+from contracts.topics import SYNC_REQUESTS
 from messaging.cloudevents import Record
 from messaging.outlet import Mark, OpenOutlet
 from messaging.requests import publish_request
@@ -59,13 +64,15 @@ def is_well(health: Health) -> bool:
 
 
 @asynccontextmanager
-async def a_line(kafka: str, database_url: str) -> AsyncIterator[tuple[Line, int]]:
+async def a_line(
+    kafka: str, database_url: str, session_seconds: float = 1.0
+) -> AsyncIterator[tuple[Line, int]]:
     port = free_port()
     watched: dict[str, Any] = {
         "health_port": port,
         "health_period_seconds": 0.1,
         "stuck_seconds": 1.0,
-        "kafka_session_seconds": 1.0,
+        "kafka_session_seconds": session_seconds,
         "graceful_timeout": 0.5,
     }
     async with the_line(kafka, database_url, **watched) as line:
@@ -140,6 +147,22 @@ async def allow_connections(engine: AsyncEngine, name: str, *, allowed: bool) ->
         )
 
 
+async def test_a_partition_that_ends_in_no_record_is_not_waited_for(
+    apache_kafka: str, database_url: str
+) -> None:
+    """Whoever asks for syncs in a transaction leaves its end behind the last request."""
+    async with a_line(apache_kafka, database_url, 6.0) as (line, port):
+        sender = AIOKafkaProducer(bootstrap_servers=apache_kafka, transactional_id=str(uuid4()))
+        await sender.start()
+        request = a_request("demo2026", WINDOW)
+        async with sender.transaction():
+            await sender.send(SYNC_REQUESTS, encode_request(request))
+        await sender.stop()
+        assert (await line.ended(request.request_id))["status"] == "completed"
+        await asyncio.sleep(2.5)
+        assert is_well(await look(port))
+
+
 async def test_a_service_that_ends_silently_ends_the_process(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,10 +176,13 @@ async def test_a_service_that_ends_silently_ends_the_process(
             await asyncio.wait_for(asyncio.shield(background), PATIENCE)
 
 
-async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready() -> None:
+async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(monitor, "_LOOK_SECONDS", 0.2)
     port = free_port()
     nowhere = Addresses(f"postgresql://nobody@127.0.0.1:{free_port()}/x", "127.0.0.1:9", "http://x")
-    settings = Settings(health_port=port)
+    settings = Settings(health_port=port, health_period_seconds=0.1)
 
     async def run() -> None:
         async with running(Role.WORKER, settings, nowhere):
@@ -172,6 +198,9 @@ async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready() -> 
                 except httpx.TransportError:
                     await asyncio.sleep(0.02)
         assert (health.live, health.ready) == (True, False)
+        await asyncio.sleep(1.5)
+        health = await look(port)
+        assert (health.live, health.ready) == (True, False), "however long it waits"
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

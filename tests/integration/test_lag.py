@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from messaging.lag import watching
 from messaging.requests import producing
@@ -29,3 +30,23 @@ async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
         await member.stop()
         found = await lag.look([one, other])
         assert (found[1].committed, found[1].behind) == (2, 1)
+
+
+async def test_what_is_gone_waits_for_nobody(apache_kafka: str) -> None:
+    topic = await KnownBroker("apache", apache_kafka).a_topic()
+    partition = TopicPartition(topic, 1)
+    async with producing(apache_kafka) as producer:
+        for _ in range(5):
+            await producer.send_and_wait(topic, b"x", partition=1)
+    group = f"group-{uuid4()}"
+    member = AIOKafkaConsumer(bootstrap_servers=apache_kafka, group_id=group)
+    member.assign([partition])
+    await member.start()
+    await member.commit({partition: 2})
+    await member.stop()
+    admin = AIOKafkaAdminClient(bootstrap_servers=apache_kafka)
+    await admin.start()
+    await admin.delete_records({partition: RecordsToDelete(before_offset=5)})
+    await admin.close()
+    async with watching(apache_kafka, group) as lag:
+        assert (await lag.look([partition]))[1].behind == 0

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Producer
 from msgspec.structs import replace
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
@@ -254,6 +255,16 @@ async def test_a_senders_time_beyond_the_calendar_stops_nothing(
     await line.producer.send_and_wait(
         SYNC_REQUESTS, encode_request(request), timestamp_ms=timestamp_ms
     )
+    assert (await line.ended(request.request_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_sender_may_compress(line: Line, codec: str) -> None:
+    sender = Producer({"bootstrap.servers": line.addresses.kafka, "compression.type": codec})
+    request = a_request("demo2026", WINDOW)
+    for _ in range(10):  # what does not get smaller is not compressed
+        sender.produce(SYNC_REQUESTS, key="one partition", value=encode_request(request))
+    await asyncio.to_thread(sender.flush, 20)
     assert (await line.ended(request.request_id))["status"] == "completed"
 
 

@@ -13,22 +13,26 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from msgspec.structs import replace
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import leader_connection
+from cli.sandbox.ports import free_port
 from contracts import samples
 from contracts.events import RoomImported
 from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.checkpoints import Checkpoint, Checkpoints
-from eventstore.leadership import Connect, deposing
+from eventstore.leadership import Connect, deposing, leading
 from eventstore.log import EventLog
 from eventstore.model import NewEvent
+from eventstore.wakeup import WakeUp
 from messaging.cloudevents import CloudEvent, Record, decode, log_source
 from messaging.outlet import Mark, OpenOutlet, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
+from tests.support.chaos.proxy import LOOPBACK, Proxy
 from worker.relay import CHECKPOINT, Relay
 from worker.rewind import RelayStatus, RewindError, relay_status, rewind
 
@@ -252,6 +256,31 @@ async def test_kafkas_own_copy_of_the_checkpoint_counts_when_it_is_later(
         assert versions(await subject.published(11)) == list(range(1, 12))
 
 
+async def test_a_standby_whose_connection_has_died_silently_connects_again(
+    database_url: str,
+) -> None:
+    """As when the address of the database moves to another host: no answer, and no error."""
+    url = make_url(database_url)
+    hole = Proxy(free_port())
+    hole.target = url.port
+    await hole.open()
+    through = url.set(host=LOOPBACK, port=hole.port).render_as_string(hide_password=False)
+    try:
+        async with leading(partial(leader_connection, database_url), WakeUp(1)):
+            standby = leading(partial(leader_connection, through), WakeUp(1))
+            waiting = asyncio.ensure_future(standby.__aenter__())
+            await asyncio.sleep(1)
+            swallowing = asyncio.create_task(hole.swallow(PATIENCE))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(waiting), 10)
+            assert waiting.done(), "it tries again, with another connection"
+    finally:
+        swallowing.cancel()
+        waiting.cancel()
+        await asyncio.gather(swallowing, waiting, return_exceptions=True)
+        await hole.close()
+
+
 @pytest.mark.parametrize("other_log", [True, False])
 async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed_until_an_operator_decides(
     subject: Subject, other_log: bool
@@ -321,6 +350,64 @@ async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(
         published = await subject.published(10)
     assert versions(published) == [1, 2, 3, 4, 5, 6, 4, 5, 6, 7]
     assert len({event.source for event in published}) == 2
+
+
+async def test_going_on_after_a_restore_can_be_repeated_when_it_was_cut_off(
+    subject: Subject,
+) -> None:
+    stream = uuid4()
+    await subject.append(stream, 0, 3)
+    async with subject.relaying():
+        await subject.caught_up()
+    log_id = (await subject.log.identity()).log_id
+    nowhere = subject.outlet._replace(bootstrap_servers="127.0.0.1:9")
+    with pytest.raises(KafkaError):
+        await rewind(
+            subject.log, subject.checkpoints, nowhere, subject.connect, to=None, restored=True
+        )
+    assert (await subject.log.identity()).log_id == log_id, "nothing was done"
+
+    async def unconfirmed(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
+        raise KafkaTimeoutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenOutlet, "send", unconfirmed)
+        with pytest.raises(KafkaTimeoutError):
+            await subject.rewind(None, restored=True)
+    checkpoint = await subject.rewind(None, restored=True)
+    assert checkpoint.position == await subject.log.head()
+    async with subject.relaying():
+        await subject.append(stream, 3, 1)
+        await subject.caught_up()
+    assert versions(await subject.published(4)) == [1, 2, 3, 4]
+    assert (await subject.status()).mismatch is None
+
+
+async def test_an_offset_that_somebody_has_set_is_explained_and_mended(
+    subject: Subject, broker: KnownBroker
+) -> None:
+    broker.needs(Can.TRANSACTIONS)
+    await subject.append(uuid4(), 0, 3)
+    async with subject.relaying():
+        await subject.caught_up()
+    somebody = AIOKafkaConsumer(
+        bootstrap_servers=broker.address,
+        group_id=subject.outlet.group_id,
+        enable_auto_commit=False,
+    )
+    partition = TopicPartition(subject.outlet.topic, 0)
+    somebody.assign([partition])
+    await somebody.start()
+    await somebody.commit({partition: 1000})
+    await somebody.stop()
+
+    status = await subject.status()
+    assert not status.is_well
+    assert "relay rewind --to" in str(status.mismatch)
+    with pytest.raises(RewindError, match="beyond"):
+        await subject.rewind(999)
+    await subject.rewind(await subject.log.head())
+    assert (await subject.status()).mismatch is None
 
 
 async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> None:
