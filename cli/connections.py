@@ -4,11 +4,11 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 LEADER_NAME = "spreaview-sync relay"
@@ -16,6 +16,16 @@ LEADER_NAME = "spreaview-sync relay"
 _IDLE_IN_TRANSACTION = "30s"
 _LEADER_IDLE = "3s"
 """A leader that stands still this long loses its lock: several heartbeats are missing."""
+
+
+_KEEP_ALIVE = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 4,
+    "TCP_USER_TIMEOUT": 30_000,
+}
+"""A host that has been silent for half a minute is gone. One that is busy or stopped is not silent:
+its system answers."""
 
 
 class Addresses(NamedTuple):
@@ -44,10 +54,26 @@ async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
             },
         },
     )
+    event.listen(engine.sync_engine, "connect", _keep_alive)
     try:
         yield engine
     finally:
         await engine.dispose()
+
+
+def _keep_alive(connection: Any, _: object) -> None:
+    """Have the system notice a server whose host has gone while a statement waits for it.
+
+    Else nothing would ever end the waiting: asyncpg has no public way to ask for it.
+    """
+    transport = connection.driver_connection._transport  # noqa: SLF001
+    connected = transport.get_extra_info("socket")
+    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:  # not every system has all
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def without_password(url: str) -> str:

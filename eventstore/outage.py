@@ -12,6 +12,7 @@ _PASSING_CLASSES = ("08", "53", "57", "58", "40", "28")
 # Idle too long, lock not available; a standby that is not promoted yet (read only), a database
 # closed for maintenance; not migrated yet.
 _PASSING_CODES = frozenset({"25P03", "55P03", "25006", "55000", "3D000", "3F000", "42P01"})
+_MADE_LATER = frozenset({"42703", "42883"})
 _CUT_OFF = (
     OSError,
     TimeoutError,
@@ -34,6 +35,11 @@ def is_database_outage(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return _passes(error.sqlstate)
     return isinstance(error, _CUT_OFF)
+
+
+def is_not_migrated_yet(error: BaseException) -> bool:
+    """Whether a statement names a column or a function that a later migration makes."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _MADE_LATER
 
 
 def _passes(sqlstate: str | None) -> bool:

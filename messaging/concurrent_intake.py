@@ -89,6 +89,7 @@ class ConcurrentIntake:
             membership=self._membership,
             max_records=max(1, self._most // 2),
             listener=_Rebalances(self._assigned, self._revoked),
+            committed=True,
         )
         return router
 

@@ -68,10 +68,12 @@ def subscribe_raw(
     membership: Membership,
     max_records: int,
     listener: ConsumerRebalanceListener | None = None,
+    committed: bool = False,
 ) -> None:
     """Have `handle` called with every batch of `topic` and the consumer, whose commits are its.
 
-    No batch is read while it works. It must not raise: the batch would be passed over.
+    With `committed`, records of a transaction that was aborted are none. No batch is read while it
+    works. It must not raise: the batch would be passed over.
     """
 
     async def on_batch(message: KafkaMessage) -> None:
@@ -86,6 +88,7 @@ def subscribe_raw(
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.MANUAL,
         max_records=max_records,
+        isolation_level="read_committed" if committed else "read_uncommitted",
         batch_timeout_ms=100,
         parser=_parse,
         decoder=_decode,

@@ -125,7 +125,7 @@ class Handler:
             if started:
                 logger.info("sync %s is resumed", request.request_id)
                 return state
-            event = self._started(checked, run.ordered_at)
+            event = await self._started(checked, run.ordered_at)
             try:
                 await self._log.append(
                     request.spreaview_event_id,
@@ -154,15 +154,20 @@ class Handler:
             raise RequestIdTakenError from error
         logger.info("sync %s was ended by another worker", run.ids.request_id)
 
-    def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
+    async def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
         request = checked.request
+        by = clean(request.requested_by) if request.requested_by else None
+        if by is not None:
+            subject = identity.requester_subject(request.organization_id, by)
+            if subject in await self._log.erased_speakers(request.organization_id):
+                by = None  # who asked to be forgotten may go on asking for syncs
         return SyncStarted(
             sync_id=request.request_id,
             organization_id=request.organization_id,
             spreaview_event_id=request.spreaview_event_id,
             ordered_at=ordered_at,
             requested_at=request.requested_at,
-            requested_by=clean(request.requested_by) if request.requested_by else None,
+            requested_by=by,
             window=request.window,
             force=bool(request.force),
             allow_removals=request.allow_removals,

@@ -16,7 +16,7 @@ from contracts.messages import (
     decode_request,
 )
 from contracts.topics import SYNC_REQUESTS
-from eventstore.outage import is_database_outage
+from eventstore.outage import is_database_outage, is_not_migrated_yet
 from messaging.cloudevents import TRACEPARENT
 from messaging.concurrent_intake import ConcurrentIntake, Job
 from messaging.dead_letters import dead_letter
@@ -88,7 +88,7 @@ class _Requests:
             await persist(
                 "PostgreSQL",
                 lambda: self._handler.handle(request, envelope),
-                on=is_database_outage,
+                on=_is_waited_for,
             )
         except RequestIdTakenError as taken:
             await self._set_aside(record, str(taken))
@@ -103,7 +103,7 @@ class _Requests:
             await persist(
                 "PostgreSQL",
                 lambda: self._handler.refuse(ids, refused, envelope),
-                on=is_database_outage,
+                on=_is_waited_for,
             )
         except RequestIdTakenError as taken:
             await self._set_aside(record, str(taken))
@@ -121,6 +121,10 @@ class _Requests:
             lambda: dead_letter(self._dead_letters, record, reason),
             on=is_kafka_outage,
         )
+
+
+def _is_waited_for(error: BaseException) -> bool:
+    return is_database_outage(error) or is_not_migrated_yet(error)
 
 
 def _envelope(record: RawRecord, received: float) -> Envelope:

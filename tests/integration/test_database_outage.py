@@ -1,6 +1,8 @@
 """What an operator does to a running PostgreSQL is waited for; a wrong statement is not."""
 
+import socket
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
@@ -42,6 +44,15 @@ async def test_credentials_that_are_not_valid_yet(database_url: str) -> None:
         with pytest.raises(DBAPIError) as caught:
             await engine.connect()
     assert is_database_outage(caught.value)
+
+
+async def test_a_host_that_is_gone_is_noticed_while_a_statement_waits(engine: AsyncEngine) -> None:
+    """What the system is told: to play it takes a network of one's own."""
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        connected = driver._transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 async def test_a_table_that_changes_below_a_prepared_statement(engine: AsyncEngine) -> None:

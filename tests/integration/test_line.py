@@ -10,15 +10,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import Producer
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.documents import Answer, Delivery, Ending
 from contracts import identity
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
+from eventstore.erasure import erase_speaker
 from messaging.requests import publish_request
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
@@ -265,6 +267,50 @@ async def test_a_sender_may_compress(line: Line, codec: str) -> None:
     for _ in range(10):  # what does not get smaller is not compressed
         sender.produce(SYNC_REQUESTS, key="one partition", value=encode_request(request))
     await asyncio.to_thread(sender.flush, 20)
+    assert (await line.ended(request.request_id))["status"] == "completed"
+
+
+async def test_who_asked_to_be_forgotten_may_ask_for_syncs(line: Line) -> None:
+    organization = uuid4()
+    by = "Grace Example"
+    subject = identity.requester_subject(organization, by)
+    async with line.engine.begin() as connection:
+        await erase_speaker(
+            connection, organization_id=organization, speaker_id=subject, erasure_id=uuid4()
+        )
+    run = await line.sync(
+        a_request("demo2026", WINDOW, requested_by=by, organization_id=organization)
+    )
+    assert (run["status"], run["requested_by"]) == ("completed", None)
+
+
+async def test_a_request_whose_transaction_was_aborted_is_none(
+    line: Line, broker: KnownBroker
+) -> None:
+    broker.needs(Can.TRANSACTIONS)
+    sender = AIOKafkaProducer(bootstrap_servers=broker.address, transactional_id=str(uuid4()))
+    await sender.start()
+    aborted, committed = a_request("demo2026", WINDOW), a_request("demo2026", WINDOW)
+    await sender.begin_transaction()
+    await (await sender.send(SYNC_REQUESTS, encode_request(aborted), partition=0))
+    await sender.abort_transaction()
+    async with sender.transaction():
+        await sender.send(SYNC_REQUESTS, encode_request(committed), partition=0)
+    await sender.stop()
+    assert (await line.ended(committed.request_id))["status"] == "completed"
+    assert await line.types(aborted.spreaview_event_id) == []
+
+
+async def test_a_database_that_is_not_migrated_yet_is_waited_for(line: Line) -> None:
+    served(line, "migrate1")
+    request = a_request("migrate1", WINDOW)
+    async with line.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE event_store.sources RENAME kept_at TO kept_on"))
+    await publish_request(line.producer, request)
+    await asyncio.sleep(2)
+    assert await line.types(request.spreaview_event_id) == ["SyncStarted"]
+    async with line.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE event_store.sources RENAME kept_on TO kept_at"))
     assert (await line.ended(request.request_id))["status"] == "completed"
 
 
