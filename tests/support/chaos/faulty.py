@@ -57,7 +57,8 @@ def no_lock() -> None:
     result = insert[insert.rindex("SELECT max(position)") :]
     before, _, _ = insert.rpartition(result)
     statements.INSERT_EVENTS = text(
-        f"{before} SELECT position, pg_sleep(random() / 2) FROM ({result} OFFSET 0) AS inserted_now"
+        f"{before} SELECT position, is_beyond, pg_sleep(random() / 2) "
+        f"FROM ({result} OFFSET 0) AS inserted_now"
     )
 
 
