@@ -1,5 +1,6 @@
 """How the read models are: which streams have stopped, lag, or are ahead of the log."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -56,14 +57,23 @@ class ProjectionsStatus:
     """Events to be applied, but for those of stopped streams."""
     stopped: list[Stopped]
     ahead: list[Ahead]
+    stuck_seconds: float
+    """A lag that is older is not that of a projector at work."""
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether what waits has waited for too long."""
+        return self.lag.seconds > self.stuck_seconds
 
     @property
     def is_well(self) -> bool:
         """Whether nobody has to do anything."""
-        return not (self.stopped or self.ahead)
+        return not (self.stopped or self.ahead or self.stands_still)
 
 
-async def projections_status(engine: AsyncEngine) -> ProjectionsStatus:
+async def projections_status(
+    engine: AsyncEngine, *, stuck_seconds: float = math.inf
+) -> ProjectionsStatus:
     """Look at every stream. Raises as `enter_live`."""
     lag = await oldest_lag(engine)
     ahead = await ahead_streams(engine)
@@ -81,6 +91,7 @@ async def projections_status(engine: AsyncEngine) -> ProjectionsStatus:
             events_behind=totals.behind,
             stopped=[Stopped(*row) for row in stopped],
             ahead=ahead,
+            stuck_seconds=stuck_seconds,
         )
 
 

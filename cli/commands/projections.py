@@ -19,7 +19,7 @@ from projections.status import ProjectionsStatus, ahead_streams, projections_sta
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show how the read models are; 0 if nobody has to act, 1 otherwise."""
     async with answering_database(resolve_database(settings), pool_size=2) as engine:
-        found = await projections_status(engine)
+        found = await projections_status(engine, stuck_seconds=settings.stuck_seconds)
     if as_json:
         print(json.dumps(_told(found), default=str))
     else:
@@ -105,6 +105,7 @@ def _told(found: ProjectionsStatus) -> dict[str, object]:
         "lagging_streams": found.lag.streams,
         "behind_events": found.events_behind,
         "behind_seconds": round(found.lag.seconds, 3),
+        "stands_still": found.stands_still,
         "stopped": [row._asdict() for row in found.stopped],
         "ahead": [row._asdict() for row in found.ahead],
     }
@@ -117,6 +118,11 @@ def _show(console: Console, found: ProjectionsStatus) -> None:
         f"behind       {found.lag.streams} streams, {found.events_behind} events, "
         f"{found.lag.seconds:.1f} s"
     )
+    if found.stands_still:
+        console.print(
+            f"[red]stands still[/] {found.lag.stream_id} has waited for longest: is a projector "
+            "running?\n             next: spreaview-sync projector, or see what its log says"
+        )
     mended_by_repair = {stream.stream_id for stream in found.ahead}
     for stream in found.stopped:
         at = f", at position {stream.position} ({stream.type})" if stream.type else ""

@@ -260,3 +260,16 @@ async def test_the_commands(engine: AsyncEngine, log: EventLog, database_url: st
     assert (shown.returncode, "stopped" in shown.stdout) == (0, False)
     nothing = await asyncio.to_thread(run, "projections", "retry", env=env)
     assert nothing.returncode == 2
+
+
+async def test_where_no_projector_runs_the_status_is_not_well(
+    engine: AsyncEngine, log: EventLog, database_url: str
+) -> None:
+    stream = uuid4()
+    await append_run(log, stream, 1)
+    env = environment(database_url=database_url, stuck_seconds="0.001")
+    shown = await asyncio.to_thread(run, "projections", "status", env=env)
+    assert shown.returncode == 1
+    assert f"stands still {stream}" in shown.stdout
+    patient = environment(database_url=database_url)
+    assert (await asyncio.to_thread(run, "projections", "status", env=patient)).returncode == 0
