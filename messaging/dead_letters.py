@@ -9,10 +9,10 @@ import logging
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from contracts.topics import DEAD_LETTERS
 from messaging.intake import RawRecord
+from messaging.outage import TOO_LARGE
 from messaging.requests import ORDERED_AT
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ async def dead_letter(
                 topic, parcel.value, key=parcel.key, headers=list(parcel.headers)
             )
             return
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        except TOO_LARGE as error:
             if parcel is parcels[-1]:
                 raise
             logger.warning(

@@ -4,10 +4,15 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     NoBrokersAvailable,
     NodeNotReadyError,
+    RecordListTooLargeError,
     UnknownError,
 )
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""What a broker says of a record that is too large for a topic, or for a segment of it."""
 
 _PASSING = (
     KafkaConnectionError,

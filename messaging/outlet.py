@@ -107,7 +107,8 @@ class OpenOutlet:
         """Return when the broker has confirmed every record; and the mark, if it keeps one.
 
         Raises:
-            aiokafka.errors.MessageSizeTooLargeError: one of the records is too large for the topic.
+            aiokafka.errors.MessageSizeTooLargeError, RecordListTooLargeError: one of the records is
+                too large for the topic, or for a segment of it.
             aiokafka.errors.KafkaError, TimeoutError: not confirmed: it may be there or not.
         """
         async with asyncio.timeout(_BATCH_SECONDS):

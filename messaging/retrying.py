@@ -1,13 +1,13 @@
 """Dealing with dead letters: publishing a request again, or recording why it never will be."""
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging.dead_letters import DISCARDED, RETRIED, fate_headers, original_headers
 from messaging.intake import RawRecord
 from messaging.letters import Letter, LetterName, Letters
+from messaging.outage import TOO_LARGE
 from messaging.reading import Reader, partitions_of, record_at, to_the_end
 
 
@@ -68,7 +68,7 @@ async def retry(
             partition=letter.partition if stays else None,
             headers=list(original_headers(original, letter.first_received_ms)),
         )
-    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+    except TOO_LARGE as error:
         raise NotRetriableError(
             f"its {letter.size:,} bytes are too large for {requests}: {error}"
         ) from error

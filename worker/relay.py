@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from eventstore.checkpoints import Checkpoint, Checkpoints
 from eventstore.leadership import Connect, Leader, leading
@@ -16,6 +16,7 @@ from eventstore.model import Recorded
 from eventstore.outage import is_database_outage
 from eventstore.wakeup import WakeUp
 from messaging.cloudevents import Record, encode
+from messaging.outage import TOO_LARGE
 from messaging.outlet import Mark, OpenOutlet, Outlet
 from messaging.waiting import in_words, persist, say_working
 
@@ -113,7 +114,7 @@ class Relay:
             reason = next(_leaves(error))
             if not _passes(reason):
                 logger.exception("relay: met a fault")
-            if not (has_got_on or isinstance(reason, MessageSizeTooLargeError)):
+            if not (has_got_on or isinstance(reason, TOO_LARGE)):
                 raise reason from error
             logger.warning("relay: leadership given up: %s", in_words(reason))
         finally:
@@ -141,7 +142,7 @@ class Relay:
         records = [record_of(e, turn.log_id) for e in events if e.position not in turn.refused]
         try:
             await turn.outlet.send(records, mark_of(checkpoint))
-        except MessageSizeTooLargeError as error:
+        except TOO_LARGE as error:
             if len(events) == 1:
                 await self._pass_over(turn.leader, last, error)
             self._cautious = _Caution(last.position, max(1, len(events) // 10))
@@ -153,8 +154,8 @@ class Relay:
         """An event that the broker refuses for its size does not hold back the others."""
         logger.error(
             "relay: %s at position %d (stream %s, version %d) is too large for the topic, and is "
-            "passed over: %s. Remedy: raise max.message.bytes of %s, then run: spreaview-sync "
-            "relay rewind --to %d",
+            "passed over: %s. Remedy: raise max.message.bytes (or segment.bytes) of %s, then "
+            "run: spreaview-sync relay rewind --to %d",
             event.type,
             event.position,
             event.stream_id,

@@ -435,15 +435,22 @@ async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Su
     assert versions(await subject.published(6)) == list(range(1, 7))
 
 
+@pytest.mark.parametrize(
+    ("size", "limit"),
+    [
+        (30_000, {"max_message_bytes": "20000"}),
+        (2_000_000, {"segment_bytes": "1048576", "max_message_bytes": "8388608"}),
+    ],
+)
 async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
-    subject: Subject, broker: KnownBroker
+    subject: Subject, broker: KnownBroker, size: int, limit: dict[str, str]
 ) -> None:
     broker.needs(Can.REFUSE_LARGE)
-    topic = await broker.a_topic(max_message_bytes="20000")
+    topic = await broker.a_topic(**limit)
     subject.outlet = subject.outlet._replace(topic=topic)
     stream = uuid4()
     await subject.append(stream, 0, 9)
-    await subject.append(stream, 9, 1, name="x" * 30_000)
+    await subject.append(stream, 9, 1, name="x" * size)
     await subject.append(stream, 10, 9)
     async with subject.relaying():
         await subject.caught_up()
