@@ -52,9 +52,10 @@ format: $(STAMP) ## format the code
 contracts: $(STAMP) ## write the JSON Schemas and golden examples again
 	$(BIN)/python -m contracts.publish
 
-bench: $(STAMP) ## measure: the codec, the log, a rebuild, what one hanging event costs
+bench: $(STAMP) ## measure: the codec, the log, snapshots, a rebuild, what one hanging event costs
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.log
+	$(BIN)/python -m tests.benchmarks.state
 	$(BIN)/python -m tests.benchmarks.hanging
 	$(BIN)/python -m tests.benchmarks.rebuild
 

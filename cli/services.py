@@ -189,7 +189,7 @@ async def _worker(
     lag = await _entered(stack, partial(watching, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
     intake = request_intake(
-        Handler(log, sessionize, identity, VERSION),
+        Handler(log, sessionize, identity, VERSION, snapshot_events=settings.snapshot_events),
         producer,
         session_seconds=settings.kafka_session_seconds,
         at_once=settings.worker_concurrency,

@@ -87,6 +87,14 @@ class Settings(BaseSettings):
     worker_in_hand: Annotated[
         int, Field(ge=2, description="requests taken from Kafka and not ended", examples=["400"])
     ] = 400
+    snapshot_events: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="events of a SpreaView event from one snapshot of its state to the next",
+            examples=["100"],
+        ),
+    ] = 100
     projector_batch: Annotated[
         int, Field(ge=1, description="records taken from Kafka at once", examples=["5000"])
     ] = 5000

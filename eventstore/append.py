@@ -19,6 +19,7 @@ from eventstore.model import (
     KnownErasures,
     NewEvent,
     PositionsBehindError,
+    Snapshot,
     SourceDocument,
     StreamMovedError,
 )
@@ -55,9 +56,13 @@ async def append(
     metadata: Mapping[str, str] | None = None,
     inbox: UUID | None = None,
     source: SourceDocument | None = None,
+    snapshot: Snapshot | None = None,
     erasures: KnownErasures | None = None,
 ) -> Appended:
-    """Append `events` to a stream in one transaction, with the inbox entry and the source.
+    """Append `events` to a stream in one transaction, with all that is kept with them.
+
+    That are the inbox entry, the source, and the snapshot, which needs `erasures`: it may hold
+    personal data.
 
     `expected_version` is 0 for a stream that does not exist yet. A reader of the log sees all of
     the events or none, and never sees one appear behind a position that it has read.
@@ -82,6 +87,8 @@ async def append(
                 await _keep_personal_data(connection, forgettable)
             if source is not None:
                 await _keep_source(connection, source)
+            if snapshot is not None:
+                await _keep_snapshot(connection, stream_id, snapshot)
             recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
             position = await _insert(
                 connection,
@@ -260,4 +267,10 @@ async def _keep_source(connection: AsyncConnection, source: SourceDocument) -> N
             "size_bytes": len(source.body),
             "body": zlib.compress(source.body, level=6),
         },
+    )
+
+
+async def _keep_snapshot(connection: AsyncConnection, stream_id: UUID, snapshot: Snapshot) -> None:
+    await connection.execute(
+        statements.PUT_SNAPSHOT, {"stream_id": stream_id, **snapshot._asdict()}
     )

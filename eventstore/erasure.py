@@ -40,6 +40,10 @@ _DELETE_SOURCES = text("""
       AND s.digest = decode(e.data->'source'->>'digest', 'hex')
 """)
 
+_DELETE_SNAPSHOTS = text("""
+    DELETE FROM event_store.snapshots WHERE stream_id = ANY(CAST(:stream_ids AS uuid[]))
+""")
+
 _LIFT = text("DELETE FROM event_store.erased_subjects WHERE subject = :subject")
 
 
@@ -85,6 +89,7 @@ async def erase_speaker(
         raise ErasureRepeatError
     deleted = await connection.execute(_DELETE_PERSONAL_DATA, subject)
     sources = await connection.execute(_DELETE_SOURCES, wanted)
+    await connection.execute(_DELETE_SNAPSHOTS, wanted)
     for stream_id in stream_ids:
         event = SpeakerErased(
             sync_id=erasure_id,

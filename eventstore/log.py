@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.events import CUT_TYPES
 from contracts.identity import OUTCOME, message_id
 from eventstore import append, statements
-from eventstore.model import Appended, KnownErasures, NewEvent, Recorded, SourceDocument
+from eventstore.model import (
+    Appended,
+    KnownErasures,
+    NewEvent,
+    Recorded,
+    Snapshot,
+    SourceDocument,
+)
 
 PAGE = 1000
 """Events per read: what a reader holds in memory at most, whatever the length of the log."""
@@ -85,6 +92,7 @@ class EventLog:
         metadata: Mapping[str, str] | None = None,
         inbox: UUID | None = None,
         source: SourceDocument | None = None,
+        snapshot: Snapshot | None = None,
         erasures: KnownErasures | None = None,
     ) -> Appended:
         """Append atomically; guarantees and errors are those of `eventstore.append.append`."""
@@ -96,6 +104,7 @@ class EventLog:
             metadata=metadata,
             inbox=inbox,
             source=source,
+            snapshot=snapshot,
             erasures=erasures,
         )
 
@@ -172,6 +181,15 @@ class EventLog:
             if len(rows) < page:
                 return
             after = rows[-1].version
+
+    async def snapshot(self, stream_id: UUID, fold_version: str) -> Snapshot | None:
+        """The newest snapshot of a stream that this fold has made, if there is one."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                statements.READ_SNAPSHOT, {"stream_id": stream_id, "fold_version": fold_version}
+            )
+            row = found.one_or_none()
+        return None if row is None else Snapshot(*row)
 
     async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
         """The speakers of an organization who asked to be forgotten."""

@@ -27,6 +27,17 @@ class SourceDocument(NamedTuple):
     body: bytes
 
 
+class Snapshot(NamedTuple):
+    """The state that a stream was folded to: a cache, with personal data in it."""
+
+    version: int
+    """Of the stream: that of the last event that is folded in."""
+    fold_version: str
+    """Names the code that folded; other code begins at the beginning."""
+    body: bytes
+    """As that code wrote it."""
+
+
 class KnownErasures(NamedTuple):
     """Who of an organization was erased when events, and what is kept with them, were decided."""
 

@@ -43,6 +43,21 @@ INSERT_SOURCE = text("""
     ON CONFLICT (digest) DO UPDATE SET kept_at = now()
 """)
 
+PUT_SNAPSHOT = text("""
+    INSERT INTO event_store.snapshots (stream_id, version, fold_version, body)
+    VALUES (:stream_id, :version, :fold_version, :body)
+    ON CONFLICT (stream_id) DO UPDATE SET
+        version = EXCLUDED.version, fold_version = EXCLUDED.fold_version, body = EXCLUDED.body
+""")
+
+# One beyond its stream's head is none of this stream.
+READ_SNAPSHOT = text("""
+    SELECT p.version, p.fold_version, p.body
+    FROM event_store.snapshots p
+    JOIN event_store.streams s ON s.stream_id = p.stream_id AND s.version >= p.version
+    WHERE p.stream_id = :stream_id AND p.fold_version = :fold_version
+""")
+
 PRUNE_SOURCES = text("""
     DELETE FROM event_store.sources WHERE kept_at < now() - CAST(:age AS interval)
 """)

@@ -1,5 +1,6 @@
 """Handling one request: start, judge, append. The straight line of the write side."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -11,12 +12,19 @@ from contracts import identity
 from contracts.events import SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
 from eventstore.log import EventLog, LogIdentity
-from eventstore.model import AlreadyRecordedError, KnownErasures, NewEvent, StreamMovedError
+from eventstore.model import (
+    AlreadyRecordedError,
+    KnownErasures,
+    NewEvent,
+    Snapshot,
+    StreamMovedError,
+)
 from messaging.cloudevents import TRACEPARENT
-from worker.judge import Judgement, failed, judge, load_state
+from worker.judge import Judgement, failed, judge
 from worker.order import CheckedRequest, check_request, check_turn
 from worker.refusal import Refusal
 from worker.sessionize import Sessionize
+from worker.snapshots import load_state, snapshot_of
 from worker.state import State, fold
 from worker.text import clean
 
@@ -55,6 +63,9 @@ class Handler:
 
     Safe to call again with the same request at any time: a run that has an outcome is left alone,
     one that was cut off is resumed. Errors of the database pass through; nothing is half done.
+
+    Args:
+        snapshot_events: so many events of a stream beyond its snapshot make a new one.
     """
 
     def __init__(
@@ -63,11 +74,14 @@ class Handler:
         sessionize: Sessionize,
         log_identity: LogIdentity,
         worker_version: str,
+        *,
+        snapshot_events: int,
     ) -> None:
         self._log = log
         self._sessionize = sessionize
         self._fingerprint_key = log_identity.fingerprint_key
         self._worker_version = worker_version
+        self._snapshot_events = snapshot_events
 
     async def handle(self, request: SyncRequested, envelope: Envelope) -> None:
         """Run one sync to its end.
@@ -195,10 +209,15 @@ class Handler:
                 erased=erased,
                 fetched=judgement.fetched,
             )
-            completed_before = state.completed_runs
+            version, completed_before = state.version, state.completed_runs
+            snapshot = await self._snapshot_after(state, judgement)
             try:
                 await self._append_outcome(
-                    run, state.version, judgement, KnownErasures(organization_id, erased)
+                    run,
+                    version,
+                    judgement,
+                    snapshot=snapshot,
+                    erasures=KnownErasures(organization_id, erased),
                 )
             except StreamMovedError:
                 state = await load_state(self._log, run.ids.spreaview_event_id)
@@ -209,6 +228,17 @@ class Handler:
             except AlreadyRecordedError as error:
                 await self._ended_elsewhere(run, error)
             return
+
+    async def _snapshot_after(self, state: State, judgement: Judgement) -> Snapshot | None:
+        """What the outcome makes of the state, if so much has happened that it is worth keeping.
+
+        The state is the outcome's afterwards: whoever decides again loads it again.
+        """
+        beyond = state.version + len(judgement.outcome) - state.snapshot_version
+        if beyond < self._snapshot_events:
+            return None
+        fold(judgement.outcome, state)
+        return await asyncio.to_thread(snapshot_of, state)
 
     async def _fail(self, run: _Run, refused: Refusal) -> None:
         """Append `SyncFailed` at whatever version the stream is."""
@@ -228,6 +258,8 @@ class Handler:
         run: _Run,
         expected_version: int,
         judgement: Judgement,
+        *,
+        snapshot: Snapshot | None = None,
         erasures: KnownErasures | None = None,
     ) -> None:
         """The events of an outcome in one transaction; the last is the terminal one."""
@@ -247,6 +279,7 @@ class Handler:
             metadata=run.metadata,
             inbox=sync_id,
             source=fetched.document if fetched and judgement.may_be_kept else None,
+            snapshot=snapshot,
             erasures=erasures,
         )
         terminal = outcome[-1]

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from contracts.events import ImportEvent, SyncFailed
 from contracts.messages import RequestIds
-from eventstore.log import EventLog
 from worker.decide import decide
 from worker.document import parse_document
 from worker.forgotten import forget
@@ -18,7 +17,7 @@ from worker.normalise import normalise
 from worker.order import CheckedRequest, check_turn
 from worker.refusal import Refusal
 from worker.sessionize import Fetched, Sessionize
-from worker.state import State, fold
+from worker.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +98,3 @@ def failed(
         http_status=refused.http_status,
         source=fetched.source if fetched else None,
     )
-
-
-async def load_state(log: EventLog, spreaview_event_id: UUID) -> State:
-    """The state of a SpreaView event, folded from its stream."""
-    state = State()
-    async for recorded in log.read_stream(spreaview_event_id):
-        fold([recorded.event], state)
-    return state

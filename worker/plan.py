@@ -22,10 +22,11 @@ from contracts.events import (
 )
 from contracts.messages import SyncRequested
 from eventstore.log import EventLog
-from worker.judge import failed, judge, load_state
+from worker.judge import failed, judge
 from worker.order import check_request
 from worker.refusal import Refusal
 from worker.sessionize import Sessionize
+from worker.snapshots import load_state
 from worker.state import State
 
 

@@ -59,6 +59,8 @@ class State:
     withheld: frozenset[str] = frozenset()
     """Sessions whose removal the last completed run held back."""
     completed_runs: int = 0
+    snapshot_version: int = field(default=0, compare=False)
+    """The version of the snapshot that it was folded from; 0 if from the beginning."""
 
 
 def fold(events: Iterable[ImportEvent], state: State | None = None) -> State:

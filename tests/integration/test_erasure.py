@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -39,7 +40,9 @@ MARK = "zqxwv"
 
 @pytest_asyncio.fixture
 async def line(own_kafka: str, database_url: str) -> AsyncIterator[Line]:
-    async with the_line(own_kafka, database_url, kafka_session_seconds=1.0) as line:
+    async with the_line(
+        own_kafka, database_url, kafka_session_seconds=1.0, snapshot_events=1
+    ) as line:
         yield line
 
 
@@ -64,7 +67,7 @@ def serve(line: Line, api_id: str, **changes: object) -> tuple[UUID, dict[str, A
 
 
 async def tables_with(engine: AsyncEngine, what: str) -> dict[str, int]:
-    """Rows that hold a text, in every table of the database; documents are unpacked."""
+    """Rows that hold a text, in every table of the database; what is compressed is unpacked."""
     found: dict[str, int] = {}
     async with engine.connect() as connection:
         tables = await connection.execute(
@@ -84,6 +87,10 @@ async def tables_with(engine: AsyncEngine, what: str) -> dict[str, int]:
             text("SELECT encode(digest, 'hex') FROM event_store.sources")
         )
         kept = digests.scalars().all()
+        snapshots = await connection.execute(text("SELECT body FROM event_store.snapshots"))
+        for body in snapshots.scalars():
+            if what.encode() in zlib.decompress(body):
+                found["snapshots"] = found.get("snapshots", 0) + 1
     for digest in kept:
         if what.encode() in (await EventLog(engine).source(digest) or b""):
             found["sources"] = found.get("sources", 0) + 1
@@ -118,7 +125,9 @@ async def test_nothing_is_left_of_the_person_and_all_else_is_as_it_was(line: Lin
     before = {view: await line.rows(view, event) for view in ("sessions", "rooms")}
     links_before = await line.rows("session_speakers", event)
     others_before = await others(line, event, speaker_id)
-    assert await tables_with(line.engine, MARK)
+    assert {"sources", "snapshots", "event_store.personal_data"} < set(
+        await tables_with(line.engine, MARK)
+    )
     number = len(await published(line))
 
     erasure = await erase(line.engine, ORGANIZATION, speaker_id)

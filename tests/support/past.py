@@ -24,11 +24,13 @@ from tests.support.line import ORGANIZATION
 from worker.decide import decide
 from worker.document import parse_document
 from worker.forgotten import forget
-from worker.judge import failed, load_state
+from worker.judge import failed
 from worker.normalise import normalise
 from worker.placing import Order
 from worker.refusal import Refusal
 from worker.sessionize import Fetched
+from worker.snapshots import load_state, snapshot_of
+from worker.state import fold
 from worker.window import bounds_of, zone_of
 
 BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
@@ -112,12 +114,14 @@ class Past:
             NewEvent(identity.message_id(sync_id, identity.OUTCOME if n == last else n), event)
             for n, event in enumerate(outcome, start=1)
         ]
+        version = state.version
         await self.log.append(
             self.event_id,
-            state.version,
+            version,
             events,
             inbox=sync_id,
             source=SourceDocument(digest, body) if may_be_kept else None,
+            snapshot=snapshot_of(fold(outcome, state)),
         )
         await self.project()
         self.runs.append(sync_id)
