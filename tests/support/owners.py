@@ -19,6 +19,10 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(asyncpg.__file__).parents[1]
+ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"} | {
+    name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
+}
+"""No more than a Python needs, wherever it is installed."""
 PATIENCE = 30.0
 """Seconds after which something that does not happen is a fault."""
 
@@ -135,7 +139,7 @@ async def started(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd="/",
-        env={"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}", "HOME": str(folder)},
+        env=ENVIRONMENT | {"HOME": str(folder)},
         start_new_session=True,
         user=uid,
         group=gid,
@@ -181,7 +185,7 @@ def _can_run(ordinary: Ordinary) -> bool:
             [ordinary.python, "-c", "import cli.sandbox.kafka, cli.sandbox.postgres"],
             capture_output=True,
             cwd="/",
-            env={"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"},
+            env=ENVIRONMENT,
             user=ordinary.uid,
             group=ordinary.gid,
             extra_groups=[ordinary.gid],
