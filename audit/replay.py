@@ -7,7 +7,8 @@ was named.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -74,37 +75,35 @@ async def replay(
     number, after = 0, part.after
     while page := [e for e in await log.read_all(after, limit=_PAGE) if e.position <= until]:
         wanted = [e for e in page if part.spreaview_event_id in (None, e.stream_id)]
-        async for events, position in clock.paced(wanted, page[-1].position):
-            await send(events, position)
-            told(position)
-        number += len(wanted)
-        after = page[-1].position
+        due = [e for e in wanted if clock.seconds_until(e) <= 0]
+        if wanted and not due:
+            # What is read is told at once: whoever is erased meanwhile must not be in it.
+            await asyncio.sleep(clock.seconds_until(wanted[0]))
+            continue
+        after = (page if len(due) == len(wanted) else due)[-1].position
+        await send(due, after)
+        told(after)
+        number += len(due)
     return Told(number, after)
 
 
 class _Clock:
-    """Lets events wait until their time has come."""
+    """Says when the time of an event has come: the first one's at once."""
 
     def __init__(self, pace: float | None) -> None:
         self._pace = pace
         self._first: datetime | None = None
         self._began = 0.0
 
-    async def paced(
-        self, events: Sequence[Recorded], position: int
-    ) -> AsyncIterator[tuple[Sequence[Recorded], int]]:
-        """The events, in parts whose time has come; the last part ends at `position`."""
+    def seconds_until(self, event: Recorded) -> float:
+        """0 or less if its time has come."""
         if self._pace is None:
-            yield events, position
-            return
-        loop = asyncio.get_running_loop()
-        for event in events:
-            if self._first is None:
-                self._first, self._began = event.recorded_at, loop.time()
-            due = (event.recorded_at - self._first).total_seconds() / self._pace
-            await asyncio.sleep(self._began + due - loop.time())
-            yield [event], event.position
-        yield [], position
+            return 0.0
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began = event.recorded_at, now
+        due = (event.recorded_at - self._first).total_seconds() / self._pace
+        return self._began + due - now
 
 
 def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Send:

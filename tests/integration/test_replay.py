@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erase import erase
 from audit.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
 from contracts import samples
-from contracts.events import RoomImported
+from contracts.events import RoomImported, SpeakerImported
 from contracts.topics import DEFAULT_PARTITIONS, TOPICS
 from eventstore.log import EventLog
 from eventstore.model import NewEvent, Recorded
@@ -25,6 +27,7 @@ from tests.support.processes import environment, run
 pytestmark = pytest.mark.asyncio
 
 ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
 
 
 async def a_log(log: EventLog) -> list[UUID]:
@@ -76,6 +79,25 @@ async def test_in_proportion_every_event_waits_for_its_time(log: EventLog) -> No
     await replay(log, Part(), send, pace=0.5)
     assert len(at) == len(recorded)
     assert at[-1] - at[0] >= 2 * took * 0.9
+
+
+async def test_who_is_erased_while_a_replay_waits_is_not_told_of(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    stream = uuid4()
+    for version in range(2):
+        await log.append(stream, version, [NewEvent(uuid4(), SPEAKER)])
+    first, second = await log.read_all(0)
+    gap = (second.recorded_at - first.recorded_at).total_seconds()
+    names: list[object] = []
+
+    async def send(events: Sequence[Recorded], _: int) -> None:
+        names.extend(event.data["full_name"] for event in events)
+        if len(names) == 1:
+            await erase(engine, SPEAKER.organization_id, SPEAKER.speaker_id)
+
+    await replay(log, Part(until=second.position), send, pace=gap)  # a second between them
+    assert names == [SPEAKER.full_name, None]
 
 
 async def test_a_topic_gets_each_event_once_though_it_is_broken_off(
