@@ -31,6 +31,7 @@ from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.outage import is_database_outage
+from messaging.intake import ConsumerLog
 from messaging.lag import watching
 from messaging.outage import is_kafka_outage
 from messaging.outlet import Outlet
@@ -133,7 +134,7 @@ async def _start(
             client_id="spreaview-sync",
             allow_auto_create_topics=False,
             graceful_timeout=settings.graceful_timeout,
-            logger=None,
+            logger=ConsumerLog(),
         )
         broker.include_router(service.router())
         app = FastStream(broker, logger=None)

@@ -8,7 +8,7 @@ otherwise be skipped before any of our code runs.
 
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
@@ -18,13 +18,34 @@ from faststream.kafka import KafkaMessage as PlainKafkaMessage
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
 
-from messaging.waiting import persist
+from messaging import fetching
+from messaging.waiting import persist, say_failing, say_working
 
 logger = logging.getLogger(__name__)
 
 RawRecord: TypeAlias = "ConsumerRecord[bytes, bytes]"
 BatchHandler: TypeAlias = Callable[[Sequence[RawRecord]], Awaitable[None]]
 RawHandler: TypeAlias = Callable[[AIOKafkaConsumer, Sequence[RawRecord]], Awaitable[None]]
+
+
+_FETCHING = "fetching from Kafka"
+
+
+class ConsumerLog:
+    """A logger for FastStream: of all that it says, that nothing can be fetched, once per state."""
+
+    def log(
+        self,
+        level: int,
+        msg: object,
+        /,
+        *,
+        exc_info: object = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Say an error, unless that is known."""
+        if isinstance(exc_info, Exception):
+            say_failing(_FETCHING, exc_info)
 
 
 class Membership(NamedTuple):
@@ -77,8 +98,10 @@ def subscribe_raw(
     """
 
     async def on_batch(message: KafkaMessage) -> None:
+        say_working(_FETCHING)
         await handle(message.consumer, message.raw_message)
 
+    fetching.mend()
     subscriber = router.subscriber(
         topic,
         batch=True,

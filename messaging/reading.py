@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
+from messaging import fetching
 from messaging.intake import RawRecord
 
 PATIENCE_SECONDS = 15.0
@@ -33,6 +34,7 @@ async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
+    fetching.mend()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         auto_offset_reset="earliest",

@@ -25,6 +25,7 @@ from messaging.requests import publish_request
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
+from tests.support.odd_names import OddName, sending_odd_names
 
 pytestmark = pytest.mark.asyncio
 
@@ -239,6 +240,23 @@ async def test_a_message_without_readable_ids_is_set_aside_and_the_rest_goes_on(
     assert (letter.value or b"") == (value or b"")
     for name, raw in headers:
         assert told[name] == raw
+
+
+async def test_requests_with_odd_names_of_headers_end_like_others(line: Line) -> None:
+    served(line, "oddname1")
+    request = a_request("oddname1", WINDOW)
+    headers = [(OddName("caf\xe9"), b"1")]
+    async with sending_odd_names(line.addresses.kafka) as sender:
+        unreadable = await sender.send_and_wait(
+            SYNC_REQUESTS, b"not JSON", key=b"odd", headers=headers, partition=4
+        )
+        await sender.send_and_wait(
+            SYNC_REQUESTS, encode_request(request), headers=headers, partition=4
+        )
+    assert (await line.ended(request.request_id))["status"] == "completed"
+    (letter,) = [r for r in await all_of(line, DEAD_LETTERS) if r.key == b"odd"]
+    assert (_offset(letter), letter.value) == (unreadable.offset, b"not JSON")
+    assert dict(letter.headers)["caf\\xe9"] == b"1"
 
 
 @pytest.mark.parametrize("trace", [b"\x00", b"\xff\x00", b"not a trace"])

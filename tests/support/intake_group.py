@@ -1,0 +1,119 @@
+"""Members of a consumer group that work on records at once, for tests of the intake."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faststream import FastStream
+from faststream.kafka import KafkaBroker
+
+from contracts.topics import DEFAULT_PARTITIONS
+from messaging.concurrent_intake import ConcurrentIntake, Job
+from messaging.intake import ConsumerLog, Membership, RawRecord
+from messaging.requests import producing
+
+PATIENCE = 40.0
+
+
+@dataclass
+class Member:
+    """A member of the group, and what it does with records: their value is `lane:number`."""
+
+    intake: ConcurrentIntake
+    done: list[str] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Group:
+    """A topic and the group that reads it."""
+
+    address: str
+    topic: str
+    session_seconds: float
+    name: str = field(default_factory=lambda: f"group-{uuid4()}")
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def publish(self, *values: str, partition: int | None = None) -> None:
+        async with producing(self.address) as producer:
+            for value in values:
+                lane = value.partition(":")[0].encode()
+                await producer.send_and_wait(
+                    self.topic, value.encode(), key=lane, partition=partition
+                )
+
+    def hold(self, value: str) -> None:
+        """Have the work on a record wait until it is let go."""
+        self.gates[value] = asyncio.Event()
+
+    def let_go(self, value: str) -> None:
+        self.gates[value].set()
+
+    @asynccontextmanager
+    async def member(
+        self, *, at_once: int = 8, in_hand: int = 100, dies: bool = False
+    ) -> AsyncIterator[Member]:
+        """A member while the block runs. One that `dies` commits nothing at its end."""
+
+        def job_of(record: RawRecord) -> Job:
+            value = (record.value or b"").decode()
+            if value == "unreadable":
+                raise ValueError(value)
+            return Job(value.partition(":")[0], lambda: work(value))
+
+        async def work(value: str) -> None:
+            member.running.add(value)
+            if value in self.gates:
+                await self.gates[value].wait()
+            member.running.discard(value)
+            member.done.append(value)
+
+        intake = ConcurrentIntake(
+            self.topic,
+            job_of,
+            membership=Membership(self.name, self.session_seconds),
+            at_once=at_once,
+            in_hand=in_hand,
+        )
+        member = Member(intake)
+        kafka = KafkaBroker(self.address, logger=ConsumerLog(), allow_auto_create_topics=False)
+        kafka.include_router(intake.router())
+        app = FastStream(kafka, logger=None)
+        committing = asyncio.create_task(intake.commit())
+        await app.start()
+        try:
+            yield member
+        finally:
+            committing.cancel()
+            if not dies:
+                await intake.drain(PATIENCE)
+            await app.stop()
+            for task in list(intake._tasks):
+                task.cancel()
+
+    async def committed(self) -> dict[int, int]:
+        """The group's offsets, by partition, as a member would be told."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.address, group_id=self.name)
+        partitions = [TopicPartition(self.topic, number) for number in range(DEFAULT_PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.start()
+        try:
+            found = {tp.partition: await consumer.committed(tp) for tp in partitions}
+        finally:
+            await consumer.stop()
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 (it has no event)
+            await asyncio.sleep(0.01)
+
+
+async def until_committed(group: Group, expected: dict[int, int]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while await group.committed() != expected:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
