@@ -29,6 +29,8 @@ FILL_PAGE = 5_000
 FILL_BYTES = 8 * 1024 * 1024
 """As stored: bounds the memory where events are long."""
 
+UNBOUNDED = 2**62
+
 
 class Filled(NamedTuple):
     """How far the filling of a generation is."""
@@ -70,16 +72,17 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
         return after
     reading = asyncio.create_task(_read(engine, after))
     try:
-        while after < head and (page := await reading):
-            if page[-1].position < head:
-                reading = asyncio.create_task(_read(engine, page[-1].position))
+        while after < head and (page := await reading).events:
+            if page.events[-1].position < head:
+                reading = asyncio.create_task(_read(engine, page.events[-1].position))
             async with engine.begin() as connection:
                 await connection.execute(registry.COMMIT_EARLY)
-                after = await apply_page(connection, generation, after, page)
-            events += len(page)
+                fresh = await _as_of_now(connection, after, page)
+                after = await apply_page(connection, generation, after, fresh)
+            events += len(fresh)
             seconds = time.monotonic() - began
             left = max(0, head - after) * seconds / max(1, after - start)
-            report(Filled(after, max(head, after), len(page), events, seconds, left))
+            report(Filled(after, max(head, after), len(fresh), events, seconds, left))
     finally:
         if not reading.done():
             reading.cancel()
@@ -87,9 +90,33 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
     return after
 
 
-async def _read(engine: AsyncEngine, after: int) -> list[Recorded]:
+class _Page(NamedTuple):
+    events: Sequence[Recorded]
+    erasures: object
+    """What had been erased before they were read."""
+
+
+async def _read(engine: AsyncEngine, after: int) -> _Page:
     async with engine.connect() as connection:
-        return await read_outcomes(connection, after, limit=FILL_PAGE, max_bytes=FILL_BYTES)
+        erasures = await _erasures(connection)
+        events = await read_outcomes(connection, after, limit=FILL_PAGE, max_bytes=FILL_BYTES)
+        return _Page(events, erasures)
+
+
+async def _erasures(connection: AsyncConnection) -> object:
+    return tuple((await connection.execute(statements.ERASURES)).one())
+
+
+async def _as_of_now(connection: AsyncConnection, after: int, page: _Page) -> Sequence[Recorded]:
+    """The page without what was erased since it was read.
+
+    From here to the end of the transaction nobody is forgotten: an erasure is before the writing,
+    or clears what it has written.
+    """
+    await connection.execute(statements.SHARE_GENERATION)
+    if await _erasures(connection) == page.erasures:
+        return page.events
+    return await read_outcomes(connection, after, limit=len(page.events), max_bytes=UNBOUNDED)
 
 
 async def apply_page(

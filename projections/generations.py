@@ -94,9 +94,13 @@ async def enter(connection: AsyncConnection, schema: str) -> None:
 async def forget_speaker(
     connection: AsyncConnection, organization_id: UUID, speaker_id: UUID
 ) -> int:
-    """Clear a speaker's personal fields in every generation, live or not; the number of rows."""
+    """Clear a speaker's personal fields in every generation, live or not; the number of rows.
+
+    Until the caller's transaction ends nobody is within one that writes a generation: whoever had
+    read the fields before has written them by now, and they are cleared with the rest.
+    """
     rows = 0
-    await connection.execute(statements.SHARE_GENERATION)
+    await connection.execute(registry.TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
         await enter(connection, schema)
         cleared = await connection.execute(

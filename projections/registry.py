@@ -10,7 +10,7 @@ PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_
 # Held by a session for as long as it rebuilds, rolls back or drops.
 TRY_UPKEEP_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=0x5350_5245_4156_0012)
 
-# The other side of SHARE_GENERATION: waits until no projector is within a transaction.
+# The other side of SHARE_GENERATION: waits until nobody is within a transaction that writes one.
 TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)
 
 CREATE_REGISTRY = (

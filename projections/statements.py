@@ -21,6 +21,9 @@ FORGET_SPEAKER = text("""
     WHERE organization_id = :organization_id AND speaker_id = :speaker_id
 """)
 
+# Differs whenever somebody has been forgotten in between.
+ERASURES = text("SELECT count(*), max(erased_at) FROM event_store.erased_subjects")
+
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 
 # In the order of the streams, so that two projectors never wait for each other in a circle.

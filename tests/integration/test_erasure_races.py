@@ -1,0 +1,139 @@
+"""An erasure beside those who have read what it deletes: nothing comes back after it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.erase import erase
+from contracts import samples
+from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
+from eventstore.log import EventLog, read_outcomes
+from eventstore.model import NewEvent
+from projections import filling, projector
+from projections.filling import fill
+from projections.generations import create, generations
+from projections.projector import apply_next
+from projections.version import CODE_VERSION
+from projections.write import write
+
+pytestmark = pytest.mark.asyncio
+
+SAMPLES: dict[type, Any] = {type(event): event for event in samples.EVENTS}
+ORGANIZATION = SAMPLES[SpeakerImported].organization_id
+PATIENCE = 20.0
+
+
+async def append_run(log: EventLog) -> tuple[UUID, UUID]:
+    """A stream of one run, which imports a speaker; the stream and the speaker."""
+    stream, speaker = uuid4(), uuid4()
+    facts: dict[str, Any] = {"sync_id": uuid4(), "spreaview_event_id": stream}
+    person = replace(SAMPLES[SpeakerImported], **facts, speaker_id=speaker)
+    run = [replace(SAMPLES[SyncStarted], **facts), person, replace(SAMPLES[SyncCompleted], **facts)]
+    await log.append(stream, 0, [NewEvent(uuid4(), event) for event in run])
+    return stream, speaker
+
+
+async def named_in(engine: AsyncEngine, schema: str, speaker: UUID) -> int:
+    """Rows of a generation in which the speaker has a name."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text(
+                f"SELECT count(*) FROM {schema}.event_speakers "
+                "WHERE full_name IS NOT NULL AND speaker_id = :speaker"
+            ),
+            {"speaker": speaker},
+        )
+        count: int = found.scalar_one()
+        return count
+
+
+class Pause:
+    """Holds the first call of a function at its beginning, until it is let go."""
+
+    def __init__(self, function: Callable[..., Awaitable[Any]]) -> None:
+        self._function = function
+        self.reached, self._go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.reached.set()
+        await self._go_on.wait()
+        return await self._function(*args, **kwargs)
+
+    def let_go(self) -> None:
+        self._go_on.set()
+
+
+async def is_done_or_waits(engine: AsyncEngine, task: asyncio.Task[Any]) -> None:
+    """Return when the task is done, or somebody waits for an advisory lock."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with asyncio.timeout(PATIENCE), engine.connect() as plain:
+        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+        while not task.done():
+            if (await connection.execute(waiting)).scalar_one():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_projector_has_read_is_not_written_after_the_erasure(
+    engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the projector comes to `SpeakerErased`, that is."""
+    stream, speaker = await append_run(log)
+    pause = Pause(write)
+    monkeypatch.setattr(projector, "write", pause)
+
+    async def project_once() -> None:
+        async with engine.begin() as connection:
+            assert await apply_next(connection, [stream])
+
+    projecting = asyncio.create_task(project_once())
+    await asyncio.wait_for(pause.reached.wait(), PATIENCE)
+    erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
+    await is_done_or_waits(engine, erasing)
+    pause.let_go()
+    await asyncio.wait_for(asyncio.gather(erasing, projecting), PATIENCE)
+
+    assert await named_in(engine, "spreaview_g1", speaker) == 0
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+async def test_what_a_rebuild_has_read_is_not_written_after_the_erasure(
+    engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    """Be it the page that is written next, or the one that is read meanwhile."""
+    monkeypatch.setattr(filling, "FILL_PAGE", 3)  # one run
+    for _ in range(pages):
+        _, speaker = await append_run(log)
+    head = await log.head()
+    async with engine.begin() as connection:
+        generation = await create(connection, number=2, live=False, code_version=CODE_VERSION)
+    read, all_read, reads = read_outcomes, asyncio.Event(), count(1)
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        page = await read(*args, **kwargs)
+        if next(reads) == pages:
+            all_read.set()
+        return page
+
+    pause = Pause(filling.apply_page)
+    monkeypatch.setattr(filling, "apply_page", pause)
+    monkeypatch.setattr(filling, "read_outcomes", counted)
+    rebuilding = asyncio.create_task(fill(engine, generation, head, lambda _: None))
+    await asyncio.wait_for(asyncio.gather(pause.reached.wait(), all_read.wait()), PATIENCE)
+
+    erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
+    await is_done_or_waits(engine, erasing)
+    pause.let_go()
+    await asyncio.wait_for(asyncio.gather(erasing, rebuilding), PATIENCE)
+
+    async with engine.connect() as connection:
+        (filled,) = [g for g in await generations(connection) if g.number == 2]
+    assert filled.position == head, "it has not come to SpeakerErased"
+    assert await named_in(engine, "spreaview_g2", speaker) == 0
