@@ -7,7 +7,6 @@ comes again; records are handled at least once.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
@@ -75,7 +74,6 @@ class ConcurrentIntake:
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
         self._lanes: dict[Hashable, deque[_InHand]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[int, float] = {}
         self._ended = asyncio.Event()
         self._draining = False
 
@@ -92,11 +90,6 @@ class ConcurrentIntake:
             committed=True,
         )
         return router
-
-    @property
-    def oldest_seconds(self) -> float:
-        """How long the longest-running job has been at it; 0 if none is."""
-        return time.monotonic() - min(self._running.values()) if self._running else 0.0
 
     @property
     def partitions(self) -> frozenset[TopicPartition]:
@@ -186,12 +179,8 @@ class ConcurrentIntake:
 
     async def _do(self, item: _InHand) -> None:
         record = item.record
-        self._running[id(item)] = time.monotonic()
-        try:
-            what = f"{record.topic}/{record.partition}@{record.offset}"
-            await persist(what, item.job.run, on=lambda _: True)
-        finally:
-            del self._running[id(item)]
+        what = f"{record.topic}/{record.partition}@{record.offset}"
+        await persist(what, item.job.run, on=lambda _: True)
         item.offsets.end(record.offset)
         self._in_hand -= 1
         self._ended.set()

@@ -31,7 +31,3 @@ class Progress:
         if behind == 0 or self.since is None or done != self.done:
             self.done, self.since = done, now
         return now - self.since
-
-    def forget(self) -> None:
-        """Begin anew: it could not be looked at, and is not to blame for the time since."""
-        self.since = None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cli.health.findings import Finding, Progress
 from cli.health.probes import Probe, Work
@@ -27,7 +27,7 @@ class Monitor:
         self._probes: list[Probe] = []
         self._period = period_seconds
         self._stuck = stuck_seconds
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, dict[str, Progress]] = {}
         self._findings: dict[str, Finding] = {}
         self._looked_at = time.monotonic()
         self.is_started = False
@@ -36,14 +36,22 @@ class Monitor:
     def watch(self, probe: Probe) -> None:
         """Look at one more component from now on."""
         self._probes.append(probe)
-        self._progress[probe.component] = Progress()
+        self._probes.sort(key=lambda probe: not probe.is_server)
+        self._progress[probe.component] = {}
 
     async def run(self) -> None:
         """Look, for ever."""
         while True:
             self._looked_at = time.monotonic()
+            away = ""
             for probe in list(self._probes):
-                self._findings[probe.component] = await self._look(probe)
+                if away and not probe.is_server:
+                    finding = self._not_to_blame(probe, away)
+                else:
+                    finding = await self._look(probe)
+                if probe.is_server and not finding.ok:
+                    away = probe.component
+                self._findings[probe.component] = finding
                 self._looked_at = time.monotonic()
             await asyncio.sleep(self._period)
 
@@ -62,24 +70,37 @@ class Monitor:
         return not overdue and all(is_well(finding) for finding in self._findings.values())
 
     async def _look(self, probe: Probe) -> Finding:
-        progress = self._progress[probe.component]
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 work = await probe.look()
         except Exception as error:
-            progress.forget()
+            self._progress[probe.component] = {}
             say_failing(probe.component, error)
             return Finding(ok=False, detail=in_words(error), restart_may_help=False)
-        finding = self._judge(work, progress)
+        finding = self._judge(probe.component, work)
         if finding.ok:
             say_working(probe.component)
         else:
             say_failing(probe.component, RuntimeError(finding.detail))
         return finding
 
-    def _judge(self, work: Work, progress: Progress) -> Finding:
-        idle = progress.idle_seconds(time.monotonic(), done=work.done, behind=work.behind)
-        if idle < self._stuck:
-            return Finding(ok=True, behind=work.behind, idle_seconds=idle)
-        detail = f"{work.behind} wait, and nothing was done for {idle:.0f} seconds"
-        return Finding(False, work.behind, idle, detail, restart_may_help=work.is_ours)
+    def _not_to_blame(self, probe: Probe, away: str) -> Finding:
+        self._progress[probe.component] = {}
+        return Finding(ok=True, detail=f"not looked at while {away} does not answer")
+
+    def _judge(self, component: str, work: Sequence[Work]) -> Finding:
+        """The part that has stood still for longest speaks for the component."""
+        now, before = time.monotonic(), self._progress[component]
+        progress = {of.part: before.get(of.part, Progress()) for of in work}
+        self._progress[component] = progress
+        behind = sum(of.behind for of in work)
+        idle, worst = 0.0, None
+        for of in work:
+            seconds = progress[of.part].idle_seconds(now, done=of.done, behind=of.behind)
+            if seconds >= idle:
+                idle, worst = seconds, of
+        if worst is None or idle < self._stuck:
+            return Finding(ok=True, behind=behind, idle_seconds=idle)
+        where = f"{worst.part}: " if worst.part else ""
+        detail = f"{where}{worst.behind} wait, and nothing was done for {idle:.0f} seconds"
+        return Finding(False, behind, idle, detail, restart_may_help=worst.is_ours)

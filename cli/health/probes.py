@@ -1,6 +1,6 @@
 """The probes: one per component, each asking a server that the component does not speak for."""
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -16,11 +16,13 @@ from worker.relay import CHECKPOINT, Relay
 
 
 class Work(NamedTuple):
-    """What a component has done, and what waits for it."""
+    """What a component, or a part of it, has done, and what waits for it."""
 
     done: Hashable
     """Something that changes whenever it gets on."""
     behind: int
+    part: str = ""
+    """Which part, where each has to get on for itself."""
     is_ours: bool = True
     """Whether it is this process that has to get on: a restart of another would not help."""
 
@@ -29,23 +31,27 @@ class Probe(NamedTuple):
     """Looks at one component."""
 
     component: str
-    look: Callable[[], Awaitable[Work]]
+    look: Callable[[], Awaitable[Sequence[Work]]]
     """Raises where a server does not answer."""
+    is_server: bool = False
+    """While it does not answer, nobody else is to blame for standing still."""
 
 
 def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
-    """The group's committed offsets against the ends of the partitions that are ours."""
+    """The group's committed offsets against the ends of the partitions that are ours.
 
-    async def look() -> Work:
+    A partition gets on when its oldest request does, so one that hangs is seen, whatever the others
+    do.
+    """
+
+    async def look() -> list[Work]:
         partitions = {tp.partition: tp for tp in intake.partitions}
         found = await lag.look(partitions.values())
-        committed = tuple(sorted((number, p.committed) for number, p in found.items()))
-        behind = [
-            p.behind
-            for number, p in found.items()
+        return [
+            Work(p.committed, p.behind, part=f"partition {number}")
+            for number, p in sorted(found.items())
             if p.behind and not await intake.is_through(partitions[number], p.end)
         ]
-        return Work(committed, sum(behind))
 
     return Probe("intake", look)
 
@@ -53,11 +59,11 @@ def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
 def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
     """The relay's checkpoint against the head of the log. A standby is not to blame."""
 
-    async def look() -> Work:
+    async def look() -> list[Work]:
         checkpoint = await checkpoints.read(CHECKPOINT)
         position = checkpoint.position if checkpoint else 0
         behind = await log.behind(position)
-        return Work(position, behind.events, is_ours=relay.is_leading)
+        return [Work(position, behind.events, is_ours=relay.is_leading)]
 
     return Probe("relay", look)
 
@@ -65,9 +71,9 @@ def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
 def projector_probe(engine: AsyncEngine) -> Probe:
     """The stream that has lagged behind the log for longest. Stopped ones are not waited for."""
 
-    async def look() -> Work:
+    async def look() -> list[Work]:
         lag = await oldest_lag(engine)
-        return Work((lag.stream_id, lag.version), lag.streams)
+        return [Work((lag.stream_id, lag.version), lag.streams)]
 
     return Probe("projector", look)
 
@@ -75,17 +81,18 @@ def projector_probe(engine: AsyncEngine) -> Probe:
 def database_probe(log: EventLog) -> Probe:
     """Whether PostgreSQL answers."""
 
-    async def look() -> Work:
-        return Work(await log.head(), 0)
+    async def look() -> list[Work]:
+        await log.head()
+        return []
 
-    return Probe("PostgreSQL", look)
+    return Probe("PostgreSQL", look, is_server=True)
 
 
 def kafka_probe(lag: GroupLag) -> Probe:
     """Whether Kafka answers."""
 
-    async def look() -> Work:
+    async def look() -> list[Work]:
         await lag.look([TopicPartition(IMPORT_EVENTS, 0)])
-        return Work(0, 0)
+        return []
 
-    return Probe("Kafka", look)
+    return Probe("Kafka", look, is_server=True)
