@@ -33,6 +33,31 @@ PERSONAL_DATA_OF_NOTHING = text("""
     WHERE e.message_id IS NULL ORDER BY 1
 """)
 
+SNAPSHOT = text("""
+    SELECT version, fold_version, body FROM event_store.snapshots WHERE stream_id = :stream_id
+""")
+
+SNAPSHOTS_OF_NOTHING = text("""
+    SELECT p.stream_id, p.version FROM event_store.snapshots p
+    WHERE NOT EXISTS (SELECT FROM event_store.events e WHERE e.stream_id = p.stream_id)
+    ORDER BY 1
+""")
+
+GENERATIONS_NOT_LIVE = text("SELECT count(*) FROM projections.generations WHERE NOT live")
+
+APPEND_ONLY = text("""
+    SELECT tgenabled::text FROM pg_trigger
+    WHERE tgrelid = 'event_store.events'::regclass AND tgname = 'append_only'
+""")
+
+# What a sequence has given is null to whoever may not read it, and before it has given any.
+POSITIONS = text("""
+    SELECT (SELECT last_value FROM pg_sequences
+            WHERE format('%I.%I', schemaname, sequencename)
+                  = pg_get_serial_sequence('event_store.events', 'position')) AS given,
+           (SELECT max(position) FROM event_store.events) AS newest
+""")
+
 SOURCES = text("""
     SELECT digest, size_bytes, body FROM event_store.sources
     WHERE digest > :after ORDER BY digest LIMIT :limit

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
@@ -22,11 +23,16 @@ from contracts.canonical import canonical
 from eventstore import chain
 from eventstore.log import EventLog
 from eventstore.seals import Seal, heads
+from eventstore.statements import PUT_SNAPSHOT
+from projections.generations import create
 from projections.projector import Projector
+from projections.version import CODE_VERSION
 from tests.support.documents import document, talk
 from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 from tests.support.processes import environment, run
+from worker.snapshots import load_state, snapshot_of
+from worker.state import State
 
 pytestmark = pytest.mark.asyncio
 
@@ -60,6 +66,9 @@ class Scene:
                 names = {"s": self.stream, "o": self.other, **values}
                 used = {name: value for name, value in names.items() if f":{name}" in statement}
                 await connection.execute(text(statement), used)
+            await connection.execute(
+                text("ALTER TABLE event_store.events ENABLE ALWAYS TRIGGER append_only")
+            )
 
     async def version_of(self, event_type: str) -> int:
         """Of the stream's first event of a type."""
@@ -85,6 +94,13 @@ async def scene(engine: AsyncEngine) -> Scene:
     return Scene(engine, pasts[0].event_id, pasts[1].event_id, seals)
 
 
+async def keep_snapshot(engine: AsyncEngine, stream_id: UUID, state: State) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            PUT_SNAPSHOT, {"stream_id": stream_id, **snapshot_of(state)._asdict()}
+        )
+
+
 def named(found: Verification, kind: Kind, stream: UUID) -> set[int | None]:
     """The versions of a stream at which something of a kind was found; and nowhere else."""
     assert {f.stream_id for f in found.findings if f.kind == kind} == {stream}
@@ -98,6 +114,8 @@ async def test_what_nobody_touched_is_well_and_it_is_said_what_was_looked_at(sce
     assert found.checked["events"] == await scene.head() * 2
     assert found.checked["documents"] == 2
     assert found.checked["seals"] == 2
+    assert found.checked["snapshots"] == 2
+    assert found.checked["guards"] == 2
     assert found.checked["rows of read models"] > 20
     assert list(found.unchecked) == ["the relay's checkpoint: there is none"]
 
@@ -213,6 +231,99 @@ async def test_a_document_that_is_not_kept_is_said_and_no_fault(scene: Scene) ->
     found = await scene.verified()
     assert found.is_well
     assert found.unchecked["documents that are not kept (any more)"] == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("SET size_bytes = size_bytes + 1", "bytes, and is said to have"),
+        ("SET body = body || '\\x00'", "1 bytes follow it"),
+        ("SET body = substring(body FOR 20)", "it was cut off"),
+    ],
+)
+async def test_a_document_that_is_not_kept_as_it_was(
+    scene: Scene, statement: str, what: str
+) -> None:
+    await scene.tamper(
+        f"""UPDATE event_store.sources {statement}
+            WHERE digest = (SELECT digest FROM event_store.sources ORDER BY digest LIMIT 1)"""
+    )
+    (finding,) = (await scene.verified()).findings
+    assert finding.kind == Kind.SOURCE
+    assert what in finding.what
+
+
+async def test_a_snapshot_of_another_state(scene: Scene) -> None:
+    state = await load_state(EventLog(scene.engine), scene.stream)
+    state.rooms["1"] = msgspec.structs.replace(state.rooms["1"], name="Another")
+    await keep_snapshot(scene.engine, scene.stream, state)
+    found = await scene.verified()
+    assert named(found, Kind.SNAPSHOT, scene.stream) == {await scene.head()}
+    assert "another state" in found.findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        (
+            "UPDATE event_store.snapshots SET version = 1000 WHERE stream_id = :s",
+            "the events end at version",
+        ),
+        (
+            "UPDATE event_store.snapshots SET body = 'garbage' WHERE stream_id = :s",
+            "cannot be unpacked",
+        ),
+        (
+            """UPDATE event_store.snapshots SET stream_id = gen_random_uuid()
+               WHERE stream_id = :s""",
+            "no event of it",
+        ),
+    ],
+)
+async def test_a_snapshot_that_no_events_make(scene: Scene, statement: str, what: str) -> None:
+    await scene.tamper(statement)
+    (finding,) = (await scene.verified()).findings
+    assert finding.kind == Kind.SNAPSHOT
+    assert what in finding.what
+
+
+async def test_a_snapshot_of_other_code_is_not_checked_and_that_is_said(scene: Scene) -> None:
+    await scene.tamper("UPDATE event_store.snapshots SET fold_version = 'other', body = 'x'")
+    found = await scene.verified()
+    assert found.is_well
+    assert any("other code" in what for what in found.unchecked)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TRIGGER append_only ON event_store.events",
+        "ALTER TABLE event_store.events DISABLE TRIGGER append_only",
+        "ALTER TABLE event_store.events ENABLE TRIGGER append_only",
+    ],
+)
+async def test_a_log_that_is_not_guarded(scene: Scene, statement: str) -> None:
+    """With the last of them, a session that plays the replica could change it."""
+    async with scene.engine.begin() as connection:
+        await connection.execute(text(statement))
+    (finding,) = (await scene.verified()).findings
+    assert finding.kind == Kind.GUARD
+    assert "ENABLE ALWAYS" in finding.what
+
+
+async def test_positions_that_were_given_already(scene: Scene) -> None:
+    await scene.tamper("SELECT setval('event_store.events_position_seq', 3)")
+    (finding,) = (await scene.verified()).findings
+    assert finding.kind == Kind.GUARD
+    assert "at 3" in finding.what
+
+
+async def test_a_generation_that_is_not_live_is_not_checked_and_that_is_said(scene: Scene) -> None:
+    async with scene.engine.begin() as connection:
+        await create(connection, number=2, live=False, code_version=CODE_VERSION)
+    found = await scene.verified()
+    assert found.is_well
+    assert any("not live" in what for what in found.unchecked)
 
 
 @pytest.mark.parametrize(
