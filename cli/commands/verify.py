@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.findings import Finding, Verification
-from audit.seals import published_seals, read_seals, write_seals
+from audit.seals import add_seals, published_seals, read_seals
 from audit.verify import verify
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
@@ -45,16 +45,16 @@ async def verify_log(
 
 
 async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
-    """Write the topic's seals to a file; 1 if Kafka is not there."""
+    """Add the topic's seals to a file; 1 if Kafka is not there, or the file is another."""
     try:
-        number = write_seals(output, await published_seals(resolve(settings).kafka))
+        number = add_seals(output, await published_seals(resolve(settings).kafka))
     except (KafkaError, ValueError) as error:
         print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"spreaview-sync: {output} cannot be written: {in_words(error)}", file=sys.stderr)
         return 1
-    print(json.dumps({"seals": number}) if as_json else f"{number} seals are in {output}")
+    print(json.dumps({"added": number}) if as_json else f"{number} seals were added to {output}")
     return 0
 
 

@@ -80,9 +80,12 @@ def import_log(
 @seals_app.command()
 def export(
     output: Annotated[
-        Path, typer.Option(metavar="FILE", dir_okay=False, help="One seal per line.")
+        Path,
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="One seal per line; what it has already, stays."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Write the newest seals to a file, to be kept where the database's owner cannot reach it."""
+    """Add the newest seals to a file, to be kept where the database's owner cannot reach it."""
     finish(command.keep_seals(quiet_settings(), output, as_json=as_json))

@@ -1,14 +1,17 @@
 """The leader seals the log from time to time; the seals can be kept elsewhere."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
-from audit.seals import published_seals, read_seals, write_seals
+from audit.seals import add_seals, published_seals, read_seals
 from audit.verify import verify
 from cli.sandbox.conference import conference_window
-from eventstore.seals import Seal, heads
+from eventstore.seals import Seal, encode_seal, heads
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.line import Line, a_request, the_line
@@ -17,6 +20,7 @@ from tests.support.processes import environment, run
 pytestmark = pytest.mark.asyncio
 
 WINDOW = conference_window()
+LOG = uuid4()
 
 
 async def test_the_newest_heads_are_on_the_topic_and_prove_the_log(
@@ -55,8 +59,52 @@ async def sealed(line: Line) -> list[Seal]:
                 return seals
 
 
+def a_seal(stream: UUID, version: int, log_id: UUID = LOG) -> Seal:
+    return Seal(log_id, stream, version, f"{version:064x}", version, datetime.now(UTC))
+
+
+async def test_what_a_file_has_stays_and_only_what_is_new_is_added(tmp_path: Path) -> None:
+    file, one, other = tmp_path / "seals", uuid4(), uuid4()
+    first = a_seal(one, 3)
+    assert add_seals(file, [first]) == 1
+    assert file.stat().st_mode & 0o077 == 0
+    assert add_seals(file, [a_seal(one, 3)]) == 0
+    made_anew = msgspec.structs.replace(first, hash="f" * 64)
+    assert add_seals(file, [made_anew, a_seal(other, 1)]) == 2
+    assert [(s.stream_id, s.hash) for s in read_seals(file)] == [
+        (one, first.hash),
+        (one, made_anew.hash),
+        (other, f"{1:064x}"),
+    ]
+
+
+async def test_a_line_that_was_cut_off_is_taken_away(tmp_path: Path) -> None:
+    file, stream = tmp_path / "seals", uuid4()
+    add_seals(file, [a_seal(stream, 1), a_seal(uuid4(), 2)])
+    file.write_bytes(file.read_bytes()[:-40])
+    add_seals(file, [a_seal(stream, 5)])
+    assert [seal.version for seal in read_seals(file)] == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"what I wrote on Sunday\n", "line 1"),
+        (b"what I wrote on Sunday", "its last line"),
+        (encode_seal(a_seal(uuid4(), 1, uuid4())) + b"\n", "another log"),
+    ],
+)
+async def test_a_file_of_something_else_is_refused_and_stays_as_it_was(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "seals"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=why):
+        add_seals(file, [a_seal(uuid4(), 1)])
+    assert file.read_bytes() == content
+
+
 async def test_a_line_that_is_no_seal_is_named(tmp_path: Path) -> None:
-    write_seals(tmp_path / "seals", [])
     (tmp_path / "seals").write_text('{"no": "seal"}\n')
     with pytest.raises(ValueError, match="line 1"):
         list(read_seals(tmp_path / "seals"))

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erase import erase
 from audit.findings import Kind, Verification
-from audit.seals import write_seals
+from audit.seals import add_seals
 from audit.verify import verify
 from cli.connections import database
 from contracts.canonical import canonical
@@ -453,7 +453,7 @@ async def test_the_command_needs_no_more_than_to_read(
 ) -> None:
     async with database(reader_url, pool_size=2) as engine:
         assert (await verify(engine, seals=scene.seals)).is_well
-    write_seals(tmp_path / "seals", scene.seals)
+    add_seals(tmp_path / "seals", scene.seals)
     env = environment(database_url=reader_url)
     command = ("verify", "--seals", str(tmp_path / "seals"))
     shown = await asyncio.to_thread(run, *command, env=env)
