@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog
-from projections import registry
+from projections import registry, upkeep
 from projections.filling import Filled, Report, fill
 from projections.generations import (
     Generation,
@@ -108,7 +108,8 @@ async def rollback(
     """Catch the generation that was live before up with the log, and make it live again.
 
     Raises:
-        GenerationsError: there is none, its tables are others, or the switch was not possible.
+        GenerationsError: there is none, its tables are others, it has more than the log, or the
+            switch was not possible.
     """
     began = time.monotonic()
     async with upkeep_lock(engine):
@@ -119,6 +120,11 @@ async def rollback(
                 raise GenerationsError("there is no generation that was live before")
             target = max(old, key=lambda g: (g.switched_at, g.number))
             await _check_same_tables(connection, target, live)
+            if await _is_ahead(connection, target):
+                raise GenerationsError(
+                    f"generation {target.number} has more than the log, which was restored since. "
+                    "Remedy: spreaview-sync projections rebuild"
+                )
             await enter(connection, target.schema)
             position = (await connection.execute(registry.APPLIED_UP_TO)).scalar_one()
             await connection.execute(
@@ -190,6 +196,12 @@ async def _target(engine: AsyncEngine, code_version: str, say: Say) -> Generatio
             begun = await hold(connection, begun.number)
             if begun.live:
                 continue
+            if await _is_ahead(connection, begun):
+                say(
+                    f"drops generation {begun.number}, which has more than the log, and begins anew"
+                )
+                await drop(connection, begun)
+                continue
             if begun.code_version == code_version:
                 say(f"goes on with generation {begun.number}, begun at {begun.created_at:%F %T %Z}")
                 return begun
@@ -200,6 +212,12 @@ async def _target(engine: AsyncEngine, code_version: str, say: Say) -> Generatio
             await drop(connection, begun)
         number = (await connection.execute(registry.NEXT_NUMBER)).scalar_one()
         return await create(connection, number=number, live=False, code_version=code_version)
+
+
+async def _is_ahead(connection: AsyncConnection, generation: Generation) -> bool:
+    """Whether there are rows in it that the log knows nothing of: it was restored meanwhile."""
+    await enter(connection, generation.schema)
+    return (await connection.execute(upkeep.AHEAD_STREAMS)).first() is not None
 
 
 async def _analyze(engine: AsyncEngine, generation: Generation) -> None:

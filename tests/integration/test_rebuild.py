@@ -34,8 +34,8 @@ from projections.rebuild import Rebuilt, drop_generations, rebuild, rollback, sh
 from projections.switch import StoppedStreamsError
 from projections.version import CODE_VERSION
 from tests.benchmarks.rebuild import load
-from tests.integration.test_projections_upkeep import SPOIL, change_the_past, sweeping
-from tests.support.line import VIEWS
+from tests.integration.test_projections_upkeep import SPOIL, change_the_past, restore_to, sweeping
+from tests.support.line import VIEWS, rows
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment, run
 
 pytestmark = pytest.mark.asyncio
@@ -468,6 +468,43 @@ async def test_what_other_code_has_begun_is_dropped_and_begun_anew(
     done = await rebuild(engine, report=lambda _: None, say=said.append)
     assert (done.live.number, done.live.schema) == (2, "spreaview_g2")
     assert "other code (older)" in said[0]
+
+
+async def test_what_was_begun_before_the_log_was_restored_is_begun_anew(
+    engine: AsyncEngine, log: EventLog
+) -> None:
+    """What the log has now at the positions that were read already would be left out, otherwise."""
+    gone, stream = uuid4(), uuid4()
+    await append_run(log, gone, 1)
+    async with engine.begin() as connection:
+        begun = await generations.create(
+            connection, number=2, live=False, code_version=CODE_VERSION
+        )
+    await filling.fill(engine, begun, await log.head(), lambda _: None)
+    await change_the_past(
+        engine,
+        "DELETE FROM event_store.events WHERE stream_id = :stream",
+        "DELETE FROM event_store.streams WHERE stream_id = :stream",
+        "SELECT setval('event_store.events_position_seq', 1, false) FROM CAST(:stream AS uuid)",
+        stream=gone,
+    )
+    await append_run(log, stream, 1)
+    said: list[str] = []
+    await rebuild(engine, report=lambda _: None, say=said.append)
+    assert "drops generation 2, which has more than the log" in said[0]
+    assert (await rows(engine, "stream_progress", stream))[0]["version"] == await log.head()
+    assert await rows(engine, "stream_progress", gone) == []
+
+
+async def test_no_one_goes_back_to_what_the_log_does_not_know(
+    engine: AsyncEngine, log: EventLog
+) -> None:
+    (stream,) = await append_runs(log, streams=1, runs=1)
+    await catch_up(engine, [stream])
+    await rebuilt(engine)
+    await restore_to(engine, stream, 1)
+    with pytest.raises(GenerationsError, match="more than the log"):
+        await rolled_back(engine)
 
 
 async def test_one_that_lost_its_generation_to_another_process_writes_nothing(
