@@ -187,7 +187,19 @@ def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
     try:
         return decoder.decode(raw)
     except _UNREADABLE as error:
-        return Broken(_readable_id(raw), str(error))
+        try:
+            return decoder.decode(_without_what_nobody_reads(raw, decoder.type))
+        except (*_UNREADABLE, ValueError):
+            return Broken(_readable_id(raw), str(error))
+
+
+def _without_what_nobody_reads(raw: msgspec.Raw, wanted: type[T]) -> bytes:
+    """Half of a pair in a field that is not imported costs nothing."""
+    names = {field.encode_name for field in msgspec.structs.fields(wanted)}
+    element = json.loads(bytes(raw)) if b"\\ud" in bytes(raw).lower() else None
+    if not isinstance(element, dict):
+        raise ValueError("no half of a pair is to blame")
+    return json.dumps({k: v for k, v in element.items() if k in names}).encode()
 
 
 def _readable_id(raw: msgspec.Raw) -> str | None:

@@ -20,6 +20,9 @@ from worker.schedule import PlannedSession, Schedule
 from worker.text import MAX_FIELD_BYTES, clean, clean_optional
 from worker.window import parse_instant
 
+MAX_ID_BYTES = 1000
+"""Of an id of Sessionize, whose ids have 36 at most: it is a key of rows, and named in warnings."""
+
 MAX_SORT = 2**31 - 1
 MAX_SPEAKERS = 1000
 MAX_LINKS = 1000
@@ -109,11 +112,14 @@ def _invalid(
 
 
 def _id(raw: Id) -> str:
-    return clean(str(raw))
+    sessionize_id = clean(str(raw))
+    if len(sessionize_id.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"an id in it is longer than {MAX_ID_BYTES} bytes")
+    return sessionize_id
 
 
 def _id_or_none(raw: Id) -> str | None:
-    """An id that an element can be known by: not empty, and no longer than a text may be."""
+    """An id that an element can be known by: not empty, and not too long."""
     try:
         return _id(raw) or None
     except ValueError:

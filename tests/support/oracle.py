@@ -349,10 +349,10 @@ def _dropped(char: str) -> bool:
 
 
 def reference(value: object) -> str:
-    """An id, which is text. Raises `ValueError` for anything else."""
-    if type(value) not in (str, int):
+    """An id, which is a short text. Raises `ValueError` for anything else."""
+    if type(value) not in (str, int) or len((key := text(value)).encode()) > 1000:
         raise ValueError
-    return text(value)
+    return key
 
 
 def _utc(moment: datetime) -> str:

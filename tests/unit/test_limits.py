@@ -1,12 +1,14 @@
 """Where the limits of the import are, and what is said about what lies beyond them."""
 
+from typing import Any
+
 import pytest
 
 from contracts import identity
 from contracts.events import SessionSkippedUnscheduled
 from tests.support.documents import document, room, speaker, talk
 from tests.support.given import EVENT, given, schedule_of
-from worker.normalise import MAX_LINKS, MAX_SORT, MAX_SPEAKERS
+from worker.normalise import MAX_ID_BYTES, MAX_LINKS, MAX_SORT, MAX_SPEAKERS
 from worker.text import MAX_FIELD_BYTES
 
 LINK = {"title": "", "url": "u", "linkType": ""}
@@ -53,6 +55,29 @@ def test_an_element_without_a_usable_id_is_said_and_the_next_one_is_read() -> No
     assert (warning.code, warning.sessionize_ids) == ("invalid_session", ())
     assert "session without a readable id" in warning.message
     assert "empty or too long" in warning.message
+
+
+LONGEST = "é" * (MAX_ID_BYTES // 2)
+
+
+@pytest.mark.parametrize(("more", "read"), [("", 1), ("x", 0)])
+def test_an_id_is_so_long_and_no_longer(more: str, read: int) -> None:
+    """It is a key in the read models, which stops a stream if it is longer than a key may be."""
+    own = LONGEST + more
+    schedule = schedule_of(
+        document(talk(own, room=own), rooms=[room(own)], speakers=[speaker("ada"), speaker(own)])
+    )
+    assert len(schedule.sessions) == len(schedule.rooms) == read
+    assert len(schedule.speakers) == 1 + read
+    assert len(schedule.warnings) == (0 if read else 3)
+    assert all(len(warning.message) < 200 for warning in schedule.warnings)
+
+
+@pytest.mark.parametrize("named", [{"room": LONGEST + "x"}, {"speakers": [LONGEST + "x"]}])
+def test_a_session_that_names_what_has_too_long_an_id_is_invalid(named: dict[str, Any]) -> None:
+    schedule = schedule_of(document(talk("1", **named), rooms=[room(7)], speakers=[speaker("ada")]))
+    assert schedule.invalid_sessions == {"1"}
+    assert "longer than 1000 bytes" in schedule.warnings[0].message
 
 
 def test_what_is_wrong_with_an_element_is_said_with_its_id() -> None:
