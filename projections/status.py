@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from projections import statements, upkeep
-from projections.generations import enter_live
+from projections import upkeep
+from projections.generations import enter_live, live_generation
 from projections.lag import Lag, oldest_lag
 from projections.version import CODE_VERSION
 
@@ -48,7 +48,10 @@ class ProjectionsStatus:
     """The read models of the live generation, against the log."""
 
     generation: str
+    filled_by: str | None
+    """Version of the code that filled it."""
     code_version: str
+    """Of this program."""
     streams: int
     head: int
     """Position of the newest event in the log."""
@@ -79,11 +82,12 @@ async def projections_status(
     ahead = await ahead_streams(engine)
     async with engine.begin() as connection:
         await enter_live(connection)
-        generation = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one()
+        generation = await live_generation(connection)
         totals = (await connection.execute(upkeep.TOTALS)).one()
         stopped = await connection.execute(upkeep.STOPPED_STREAMS)
         return ProjectionsStatus(
-            generation=generation,
+            generation=generation.schema,
+            filled_by=generation.code_version,
             code_version=CODE_VERSION,
             streams=totals.streams,
             head=totals.head,

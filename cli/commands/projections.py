@@ -99,6 +99,7 @@ def _told(found: ProjectionsStatus) -> dict[str, object]:
     return {
         "well": found.is_well,
         "generation": found.generation,
+        "filled_by": found.filled_by,
         "code_version": found.code_version,
         "head": found.head,
         "streams": found.streams,
@@ -112,7 +113,12 @@ def _told(found: ProjectionsStatus) -> dict[str, object]:
 
 
 def _show(console: Console, found: ProjectionsStatus) -> None:
-    console.print(f"generation   {found.generation}, by code {found.code_version}")
+    console.print(f"generation   {found.generation}, by code {found.filled_by}")
+    if found.filled_by != found.code_version:
+        console.print(
+            f"             this is code {found.code_version}: it applies what is new, and what was "
+            "there stays\n             as it was; spreaview-sync projections rebuild makes all anew"
+        )
     console.print(f"log          {found.streams} streams, up to position {found.head}")
     console.print(
         f"behind       {found.lag.streams} streams, {found.events_behind} events, "

@@ -258,6 +258,12 @@ async def test_the_commands(engine: AsyncEngine, log: EventLog, database_url: st
     assert json.loads(repaired.stdout)[0]["version"] == 3
     shown = await asyncio.to_thread(run, "projections", "status", env=env)
     assert (shown.returncode, "stopped" in shown.stdout) == (0, False)
+    assert "projections rebuild" not in shown.stdout
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE projections.generations SET code_version = 'older'"))
+    shown = await asyncio.to_thread(run, "projections", "status", env=env)
+    assert (shown.returncode, "by code older" in shown.stdout) == (0, True)
+    assert "projections rebuild" in shown.stdout
     nothing = await asyncio.to_thread(run, "projections", "retry", env=env)
     assert nothing.returncode == 2
 
