@@ -15,6 +15,9 @@ from contracts.identity import OUTCOME, message_id
 from eventstore import chain
 from eventstore.model import Recorded
 
+_A_REQUESTER = UUID(int=0)
+"""Stands for every subject that is no speaker."""
+
 
 class Stored(NamedTuple):
     """An event exactly as it is stored, with the personal data beside it."""
@@ -64,6 +67,7 @@ class StreamCheck:
         self._gone: dict[UUID, list[tuple[int, int]]] = {}
         """Version and position of events whose personal data are gone, by subject."""
         self._sources: set[bytes] = set()
+        self._speakers: set[UUID] = set()
 
     def take(self, event: Stored) -> None:
         """Look at the next event."""
@@ -129,25 +133,31 @@ class StreamCheck:
 
     def _check_personal(self, event: Stored, data: JsonObject) -> None:
         if event.type == "SpeakerErased":
-            self._gone.pop(UUID(str(data["speaker_id"])), None)
+            self._erased(UUID(str(data["speaker_id"])))
             return
+        speaker = UUID(str(data["speaker_id"])) if event.type == "SpeakerImported" else None
+        if speaker is not None:
+            self._speakers.add(speaker)
         kept = data.get(PERSONAL_KEY)
         digest = kept.get("digest") if isinstance(kept, dict) else None
         if event.personal is None or event.salt is None:
             if digest is not None:
-                subject = (
-                    UUID(str(data["speaker_id"])) if "speaker_id" in data else event.message_id
+                self._gone.setdefault(speaker or _A_REQUESTER, []).append(
+                    (event.version, event.position)
                 )
-                self._gone.setdefault(subject, []).append((event.version, event.position))
                 self._into.checked["erased personal data"] += 1
             return
         body = canonical(msgspec.json.decode(event.personal))
         if chain.personal_digest(event.salt, body) != digest:
             self._add(Kind.PERSONAL_DATA, "its personal data are not those it was made with", event)
-        elif "speaker_id" in data and str(event.subject) != data["speaker_id"]:
-            what = f"its personal data are kept for {event.subject}, it is of {data['speaker_id']}"
+        elif speaker is not None and event.subject != speaker:
+            what = f"its personal data are kept for {event.subject}, it is of {speaker}"
             self._add(Kind.PERSONAL_DATA, what, event)
         self._into.checked["personal data"] += 1
+
+    def _erased(self, subject: UUID) -> None:
+        """Who is no speaker of the stream has asked for runs; which, only their name would tell."""
+        self._gone.pop(subject if subject in self._speakers else _A_REQUESTER, None)
 
     def _add(self, kind: Kind, what: str, event: Stored) -> None:
         self._into.add(

@@ -1,4 +1,4 @@
-"""Erasing a speaker everywhere: the log, every generation of read models, in one transaction."""
+"""Erasing a person everywhere: the log, every generation of read models, in one transaction."""
 
 import zlib
 from typing import NamedTuple
@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.erasure import Erased, ErasureRepeatError, erase_speaker, lift_erasure
-from projections.generations import forget_speaker
+from contracts.identity import requester_subject
+from eventstore.erasure import Erased, ErasureRepeatError, erase_subject, lift_erasure
+from projections.generations import forget_requester, forget_speaker
 from worker.document import parse_document
 from worker.forgotten import names
 from worker.normalise import normalise
@@ -52,11 +53,12 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
         try:
             async with engine.begin() as connection:
                 rows = await forget_speaker(connection, organization_id, speaker_id)
-                erased = await erase_speaker(
+                erased = await erase_subject(
                     connection,
                     organization_id=organization_id,
-                    speaker_id=speaker_id,
+                    subject=speaker_id,
                     erasure_id=erasure_id,
+                    in_documents=True,
                 )
                 await _look(connection, organization_id, speaker_id, telling)
                 more = 0
@@ -64,6 +66,29 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
                     gone = await connection.execute(_DELETE_DOCUMENT, {"digest": digest})
                     more += gone.rowcount
                 erased = erased._replace(sources=erased.sources + more)
+                return Erasure(erasure_id, erased, rows)
+        except ErasureRepeatError:
+            continue
+
+
+async def erase_requester(engine: AsyncEngine, organization_id: UUID, requested_by: str) -> Erasure:
+    """Forget who asked for syncs of an organization, in one transaction; safe to repeat.
+
+    Afterwards nothing says who asked for those runs, nor for those that they ask for from now on,
+    until the erasure is lifted. `requested_by` is as `worker.text.clean` leaves it.
+    """
+    erasure_id, subject = uuid4(), requester_subject(organization_id, requested_by)
+    while True:
+        try:
+            async with engine.begin() as connection:
+                rows = await forget_requester(connection, organization_id, requested_by)
+                erased = await erase_subject(
+                    connection,
+                    organization_id=organization_id,
+                    subject=subject,
+                    erasure_id=erasure_id,
+                    in_documents=False,
+                )
                 return Erasure(erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
@@ -97,7 +122,7 @@ def _tells(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
     return names(schedule, organization_id, {speaker_id})
 
 
-async def lift(engine: AsyncEngine, speaker_id: UUID) -> bool:
-    """End an erasure: the next run imports what Sessionize says. False if there was none."""
+async def lift(engine: AsyncEngine, subject: UUID) -> bool:
+    """End an erasure: the next run tells of the person again. False if there was none."""
     async with engine.begin() as connection:
-        return await lift_erasure(connection, speaker_id)
+        return await lift_erasure(connection, subject)

@@ -40,7 +40,7 @@ from cli.options import (
     TimeZone,
     To,
     a_name,
-    a_speaker,
+    a_person,
     a_uuid,
     now_utc,
 )
@@ -202,22 +202,26 @@ def plan(
 def erase_speaker(
     organization_id: OrganizationId,
     speaker: Annotated[
-        str, typer.Option(metavar="ID", help="The speaker's id in Sessionize, or in SpreaView.")
-    ],
+        str | None,
+        typer.Option(metavar="ID", help="The speaker's id in Sessionize, or in SpreaView."),
+    ] = None,
+    requested_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Instead of a speaker: who asked for syncs, as they did."
+        ),
+    ] = None,
     lift: Annotated[bool, typer.Option("--lift", help="End an erasure.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Forget a speaker who asked for it: in the log, its documents and all read models."""
-    speaker_id = a_speaker(organization_id, speaker)
+    """Forget a person who asked for it: in the log, its documents and all read models."""
+    person = a_person(organization_id, speaker, requested_by)
     if lift:
-        finish(erase_command.lift_erasure(quiet_settings(), speaker_id, as_json=as_json))
+        finish(erase_command.lift_erasure(quiet_settings(), person, as_json=as_json))
     if not yes:
-        typer.confirm(f"Forget speaker {speaker_id} for good?", abort=True, err=True)
-    work = erase_command.erase_speaker(
-        quiet_settings(), organization_id, speaker_id, as_json=as_json
-    )
-    finish(work)
+        typer.confirm(f"Forget {person} for good?", abort=True, err=True)
+    finish(erase_command.erase_person(quiet_settings(), person, as_json=as_json))
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import typer
 
-from contracts.identity import speaker_id
+from contracts.identity import requester_subject, speaker_id
+from worker.text import clean
 
 
 def _date(text: str) -> date:
@@ -79,6 +80,35 @@ def a_speaker(organization_id: UUID, text: str) -> UUID:
     except ValueError:
         return speaker_id(organization_id, text)
     return given if given.version == 5 else speaker_id(organization_id, text)
+
+
+class Person(NamedTuple):
+    """Somebody who asks to be forgotten."""
+
+    organization_id: UUID
+    subject: UUID
+    """The speaker's id, or that of who asked for syncs."""
+    requested_by: str | None
+    """How they asked for them; None of a speaker."""
+
+    def __str__(self) -> str:
+        """As they are told to people."""
+        return f"speaker {self.subject}" if self.requested_by is None else f"{self.requested_by!r}"
+
+
+def a_person(organization_id: UUID, speaker: str | None, requested_by: str | None) -> Person:
+    """The one that was named, in either way. Raises typer.BadParameter."""
+    if (speaker is None) == (requested_by is None):
+        raise typer.BadParameter("name either --speaker or --requested-by")
+    if speaker is not None:
+        return Person(organization_id, a_speaker(organization_id, speaker), None)
+    try:
+        name = clean(requested_by or "")
+    except ValueError as error:
+        raise typer.BadParameter(f"--requested-by: {error}") from error
+    if not name:
+        raise typer.BadParameter("--requested-by is empty")
+    return Person(organization_id, requester_subject(organization_id, name), name)
 
 
 def now_utc() -> datetime:

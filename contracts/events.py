@@ -269,7 +269,10 @@ class SyncFailed(Fact, frozen=True, kw_only=True):
 class SpeakerErased(Fact, frozen=True, kw_only=True):
     """A person asked to be forgotten; `sync_id` is the erasure's id."""
 
-    speaker_id: UUID
+    speaker_id: Annotated[
+        UUID,
+        Meta(description="Of someone who asked for syncs: UUIDv5(organization_id, requested_by)."),
+    ]
 
 
 ImportEvent = (

@@ -62,14 +62,18 @@ class ErasureRepeatError(Exception):
     """Another run told something new of the person meanwhile: nothing was done, begin again."""
 
 
-async def erase_speaker(
+async def erase_subject(
     connection: AsyncConnection,
     *,
     organization_id: UUID,
-    speaker_id: UUID,
+    subject: UUID,
     erasure_id: UUID,
+    in_documents: bool,
 ) -> Erased:
-    """Forget a speaker, in the caller's transaction, under the log's lock until its end.
+    """Forget a person, in the caller's transaction, under the log's lock until its end.
+
+    `subject` is the id of a speaker, or `identity.requester_subject`; with `in_documents` the
+    documents behind the runs of the streams that know the person are deleted, too.
 
     Safe to repeat: what is gone stays gone, and a stream that knows nothing of the person gets no
     event. From the commit on no append carries personal data of them.
@@ -77,32 +81,34 @@ async def erase_speaker(
     Raises:
         ErasureRepeatError: roll back, and call again.
     """
-    subject = {"subject": speaker_id}
+    of = {"subject": subject}
     await connection.execute(
-        _ENTER, {**subject, "organization_id": organization_id, "erasure_id": erasure_id}
+        _ENTER, {**of, "organization_id": organization_id, "erasure_id": erasure_id}
     )
-    stream_ids = list((await connection.execute(_STREAMS, subject)).scalars())
+    stream_ids = list((await connection.execute(_STREAMS, of)).scalars())
     wanted = {"stream_ids": stream_ids}
     await connection.execute(_LOCK_STREAMS, wanted)
     recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
-    if list((await connection.execute(_STREAMS, subject)).scalars()) != stream_ids:
+    if list((await connection.execute(_STREAMS, of)).scalars()) != stream_ids:
         raise ErasureRepeatError
-    deleted = await connection.execute(_DELETE_PERSONAL_DATA, subject)
-    sources = await connection.execute(_DELETE_SOURCES, wanted)
+    deleted = await connection.execute(_DELETE_PERSONAL_DATA, of)
+    sources = 0
+    if in_documents:
+        sources = (await connection.execute(_DELETE_SOURCES, wanted)).rowcount
     await connection.execute(_DELETE_SNAPSHOTS, wanted)
     for stream_id in stream_ids:
         event = SpeakerErased(
             sync_id=erasure_id,
             organization_id=organization_id,
             spreaview_event_id=stream_id,
-            speaker_id=speaker_id,
+            speaker_id=subject,
         )
-        new = NewEvent(uuid5(erasure_id, f"{stream_id}:{speaker_id}"), event)
+        new = NewEvent(uuid5(erasure_id, f"{stream_id}:{subject}"), event)
         await append_to_head(connection, stream_id, new, recorded_at)
-    return Erased(stream_ids, deleted.rowcount, sources.rowcount)
+    return Erased(stream_ids, deleted.rowcount, sources)
 
 
-async def lift_erasure(connection: AsyncConnection, speaker_id: UUID) -> bool:
-    """Let the next runs import the person again; False if they were not erased."""
-    lifted = await connection.execute(_LIFT, {"subject": speaker_id})
+async def lift_erasure(connection: AsyncConnection, subject: UUID) -> bool:
+    """Let the next runs tell of the person again; False if they were not erased."""
+    lifted = await connection.execute(_LIFT, {"subject": subject})
     return bool(lifted.rowcount)

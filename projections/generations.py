@@ -1,13 +1,13 @@
 """Generations: each is a schema with one copy of the read models; the views show the live one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.resources import files
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from projections import registry, statements
@@ -99,15 +99,26 @@ async def forget_speaker(
     Until the caller's transaction ends nobody is within one that writes a generation: whoever had
     read the fields before has written them by now, and they are cleared with the rest.
     """
+    of = {"organization_id": organization_id, "speaker_id": speaker_id}
+    return await _forget(connection, statements.FORGET_SPEAKER, of)
+
+
+async def forget_requester(
+    connection: AsyncConnection, organization_id: UUID, requested_by: str
+) -> int:
+    """Clear who asked for a run, as `forget_speaker` does it."""
+    of = {"organization_id": organization_id, "requested_by": requested_by}
+    return await _forget(connection, statements.FORGET_REQUESTER, of)
+
+
+async def _forget(
+    connection: AsyncConnection, statement: TextClause, of: Mapping[str, object]
+) -> int:
     rows = 0
     await connection.execute(registry.TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
         await enter(connection, schema)
-        cleared = await connection.execute(
-            statements.FORGET_SPEAKER,
-            {"organization_id": organization_id, "speaker_id": speaker_id},
-        )
-        rows += cleared.rowcount
+        rows += (await connection.execute(statement, of)).rowcount
     return rows
 
 

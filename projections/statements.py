@@ -24,6 +24,11 @@ FORGET_SPEAKER = text("""
 # Differs whenever somebody has been forgotten in between.
 ERASURES = text("SELECT count(*), max(erased_at) FROM event_store.erased_subjects")
 
+FORGET_REQUESTER = text("""
+    UPDATE sync_runs SET requested_by = NULL
+    WHERE organization_id = :organization_id AND requested_by = :requested_by
+""")
+
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 
 # In the order of the streams, so that two projectors never wait for each other in a circle.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,11 +16,13 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase, lift
+from audit.erase import erase, erase_requester, lift
+from audit.verify import verify
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from contracts import identity, samples
 from contracts.codec import PERSONAL_FIELDS
 from contracts.events import RoomImported, SpeakerImported
+from contracts.messages import SyncRequested
 from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
 from eventstore.log import EventLog
 from eventstore.model import KnownErasures, NewEvent, SourceDocument, StreamMovedError
@@ -36,6 +39,8 @@ SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImp
 ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
 MARK = "zqxwv"
 """In every personal field of the one person, and nowhere else."""
+WHO = "vwxqz"
+"""In the name of one who asks for syncs, and nowhere else."""
 
 
 @pytest_asyncio.fixture
@@ -216,6 +221,59 @@ async def test_syncs_that_are_under_way_bring_nothing_back(line: Line) -> None:
     for request in requests:
         assert (await line.ended(request.request_id))["status"] == "completed"
     assert await tables_with(line.engine, MARK) == {}
+
+
+async def test_who_asked_for_syncs_is_forgotten_and_what_they_asked_for_stays(line: Line) -> None:
+    serve(line, "forget006")
+    name = f"{WHO} of the crew"
+    one = a_request("forget006", WINDOW, requested_by=name)
+    other = a_request("forget006", WINDOW, event_id=one.spreaview_event_id, requested_by="Somebody")
+    for request in (one, other):
+        await line.sync(request)
+    number = len(await published(line))
+    assert await who_asked(line, one, other) == [name, "Somebody"]
+
+    erasure = await erase_requester(line.engine, ORGANIZATION, name)
+    assert (erasure.erased.stream_ids, erasure.rows) == ([one.spreaview_event_id], 1)
+    assert await tables_with(line.engine, WHO) == {}
+    assert "sources" in await tables_with(line.engine, MARK), "the speakers of the documents stay"
+    third = replace(one, request_id=uuid4(), requested_at=datetime.now(UTC))
+    assert (await line.sync(third))["status"] == "completed"
+    assert await tables_with(line.engine, WHO) == {}
+    after = (await published(line))[number:]
+    assert not [record for record in after if WHO.encode() in record]
+    assert await who_asked(line, one, other, third) == [None, "Somebody", None]
+    assert (await verify(line.engine)).is_well
+
+    assert await lift(line.engine, identity.requester_subject(ORGANIZATION, name))
+    fourth = replace(one, request_id=uuid4(), requested_at=datetime.now(UTC))
+    await line.sync(fourth)
+    assert await who_asked(line, one, fourth) == [None, name]
+
+
+async def who_asked(line: Line, *requests: SyncRequested) -> list[object]:
+    runs = await line.rows("sync_runs", requests[0].spreaview_event_id)
+    by = {run["sync_id"]: run["requested_by"] for run in runs}
+    return [by[request.request_id] for request in requests]
+
+
+async def test_the_command_forgets_who_asked_for_syncs(line: Line) -> None:
+    serve(line, "forget007")
+    request = a_request("forget007", WINDOW, requested_by=f"{WHO} of the crew")
+    await line.sync(request)
+    env = environment(database_url=line.addresses.database_url)
+    named = ("erase-speaker", "--organization-id", str(ORGANIZATION))
+    for wrong in ((), ("--speaker", "x", "--requested-by", "y"), ("--requested-by", "\u200b ")):
+        refused = await asyncio.to_thread(run, *named, *wrong, "--yes", env=env)
+        assert (refused.returncode, refused.stdout) == (2, "")
+    them = ("--requested-by", f" {WHO} of the crew")
+    done = await asyncio.to_thread(run, *named, *them, "--yes", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "1 events lost their personal fields" in done.stdout
+    assert "dead letters" in done.stdout
+    assert await tables_with(line.engine, WHO) == {}
+    lifted = await asyncio.to_thread(run, *named, *them, "--lift", env=env)
+    assert lifted.returncode == 0
 
 
 async def test_the_command(line: Line) -> None:

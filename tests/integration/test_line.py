@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from audit.erase import erase_requester
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.documents import Answer, Delivery, Ending
 from contracts import identity
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
-from eventstore.erasure import erase_speaker
 from messaging.requests import publish_request
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
@@ -291,11 +291,7 @@ async def test_a_sender_may_compress(line: Line, codec: str) -> None:
 async def test_who_asked_to_be_forgotten_may_ask_for_syncs(line: Line) -> None:
     organization = uuid4()
     by = "Grace Example"
-    subject = identity.requester_subject(organization, by)
-    async with line.engine.begin() as connection:
-        await erase_speaker(
-            connection, organization_id=organization, speaker_id=subject, erasure_id=uuid4()
-        )
+    await erase_requester(line.engine, organization, by)
     run = await line.sync(
         a_request("demo2026", WINDOW, requested_by=by, organization_id=organization)
     )

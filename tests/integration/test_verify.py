@@ -348,6 +348,22 @@ async def test_altered_personal_data(scene: Scene, statement: str) -> None:
     assert named(found, Kind.PERSONAL_DATA, scene.stream) == {version}
 
 
+async def test_who_asked_for_a_run_is_taken_away(scene: Scene) -> None:
+    """An erasure of another person excuses nothing."""
+    async with scene.engine.connect() as connection:
+        found_id = await connection.execute(
+            text("SELECT speaker_id FROM spreaview.event_speakers LIMIT 1")
+        )
+        speaker_id: UUID = found_id.scalar_one()
+    await scene.tamper(
+        """DELETE FROM event_store.personal_data p USING event_store.events e
+           WHERE p.message_id = e.message_id AND e.stream_id = :s AND e.type = 'SyncStarted'"""
+    )
+    await erase(scene.engine, ORGANIZATION, speaker_id)
+    found = await scene.verified()
+    assert await scene.version_of("SyncStarted") in named(found, Kind.PERSONAL_DATA, scene.stream)
+
+
 async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None:
     async with scene.engine.connect() as connection:
         found_id = await connection.execute(
