@@ -9,7 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.identity import requester_subject
-from eventstore.erasure import Erased, ErasureRepeatError, erase_subject, lift_erasure
+from eventstore.erasure import (
+    Erased,
+    ErasureRepeatError,
+    erase_subject,
+    lift_erasure,
+    silence_relay,
+)
 from projections.generations import forget_requester, forget_speaker
 from worker.document import parse_document
 from worker.forgotten import names
@@ -25,8 +31,6 @@ _DOCUMENTS = text("""
 """)
 
 _DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
-
-_DELETE_DOCUMENT = text("DELETE FROM event_store.sources WHERE digest = :digest")
 
 
 class Erasure(NamedTuple):
@@ -52,20 +56,19 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
     while True:
         try:
             async with engine.begin() as connection:
+                known = {digest for digest, tells in telling.items() if tells}
+                await silence_relay(connection)
                 rows = await forget_speaker(connection, organization_id, speaker_id)
                 erased = await erase_subject(
                     connection,
                     organization_id=organization_id,
                     subject=speaker_id,
                     erasure_id=erasure_id,
-                    in_documents=True,
+                    documents=known,
                 )
                 await _look(connection, organization_id, speaker_id, telling)
-                more = 0
-                for digest in (digest for digest, tells in telling.items() if tells):
-                    gone = await connection.execute(_DELETE_DOCUMENT, {"digest": digest})
-                    more += gone.rowcount
-                erased = erased._replace(sources=erased.sources + more)
+                if any(tells and digest not in known for digest, tells in telling.items()):
+                    raise ErasureRepeatError
                 return Erasure(erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
@@ -81,13 +84,14 @@ async def erase_requester(engine: AsyncEngine, organization_id: UUID, requested_
     while True:
         try:
             async with engine.begin() as connection:
+                await silence_relay(connection)
                 rows = await forget_requester(connection, organization_id, requested_by)
                 erased = await erase_subject(
                     connection,
                     organization_id=organization_id,
                     subject=subject,
                     erasure_id=erasure_id,
-                    in_documents=False,
+                    documents=None,
                 )
                 return Erasure(erasure_id, erased, rows)
         except ErasureRepeatError:

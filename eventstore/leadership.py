@@ -19,10 +19,13 @@ from eventstore.wakeup import WakeUp
 logger = logging.getLogger(__name__)
 
 LOCK = 0x5350_5245_4156_0003
+TELLING = 0x5350_5245_4156_0004
+"""Shared while the leader tells what it has read, taken alone by an erasure."""
 
 _HEARTBEAT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
 _STANDBY_SECONDS = 0.5
+_ERASURE_SECONDS = 0.05
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 _LOCK = "SELECT pg_advisory_lock($1)"
@@ -34,6 +37,8 @@ _HOLDER = """
 """
 _WHO_LEADS = f"SELECT a.application_name {_HOLDER}"
 _END_HOLDER = f"SELECT pg_terminate_backend(l.pid) {_HOLDER} AND l.pid <> $2"
+_TRY_TO_TELL = "SELECT pg_try_advisory_lock_shared($1)"
+_HAS_TOLD = "SELECT pg_advisory_unlock_shared($1)"
 _WRITE_CHECKPOINT = """
     INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
     VALUES ($1, $2, $3, $4)
@@ -67,6 +72,18 @@ class Leader:
             await self._execute("SELECT 1")
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """While the block runs nobody is forgotten: what it reads of the log, it may tell.
+
+        Waits for an erasure to end. What the block raises has to end the leadership, and so this.
+        """
+        # Trying, and not waiting in a queue, lets the heartbeat go on.
+        while not await self._fetch(_TRY_TO_TELL, TELLING):  # noqa: ASYNC110
+            await asyncio.sleep(_ERASURE_SECONDS)
+        yield
+        await self._execute(_HAS_TOLD, TELLING)
+
     async def write(self, name: str, checkpoint: Checkpoint) -> None:
         """Move a checkpoint, forwards or backwards."""
         await self._execute(_WRITE_CHECKPOINT, name, *checkpoint)
@@ -89,6 +106,10 @@ class Leader:
     async def _execute(self, statement: str, *arguments: object) -> None:
         async with self._one_at_a_time:
             await self._connection.execute(statement, *arguments, timeout=_ANSWER_SECONDS)
+
+    async def _fetch(self, statement: str, *arguments: object) -> object:
+        async with self._one_at_a_time:
+            return await self._connection.fetchval(statement, *arguments, timeout=_ANSWER_SECONDS)
 
 
 @asynccontextmanager

@@ -130,10 +130,11 @@ class Relay:
         """Publish the next events, if there are any; then the checkpoint is behind them."""
         after = turn.checkpoint.position
         limit = self._cautious.batch if after < self._cautious.until else self._batch
-        events = await self._log.read_all(after, limit=limit)
-        turn.is_at_head = not events
-        if events:
-            await self._publish(turn, events)
+        async with turn.leader.telling():
+            events = await self._log.read_all(after, limit=limit)
+            turn.is_at_head = not events
+            if events:
+                await self._publish(turn, events)
         return bool(events)
 
     async def _publish(self, turn: "_Turn", events: Sequence[Recorded]) -> None:

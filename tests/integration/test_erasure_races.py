@@ -1,12 +1,13 @@
 """An erasure beside those who have read what it deletes: nothing comes back after it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,14 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.erase import erase
 from contracts import samples
 from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
+from eventstore.leadership import TELLING
 from eventstore.log import EventLog, read_outcomes
 from eventstore.model import NewEvent
+from messaging.cloudevents import Record
+from messaging.outlet import Mark, OpenOutlet
 from projections import filling, projector
 from projections.filling import fill
 from projections.generations import create, generations
 from projections.projector import apply_next
 from projections.version import CODE_VERSION
 from projections.write import write
+from tests.support.line import the_line
 
 pytestmark = pytest.mark.asyncio
 
@@ -60,23 +65,38 @@ class Pause:
     def __init__(self, function: Callable[..., Awaitable[Any]]) -> None:
         self._function = function
         self.reached, self._go_on = asyncio.Event(), asyncio.Event()
+        self._error: Exception | None = None
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.reached.set()
         await self._go_on.wait()
+        if self._error is not None:
+            raise self._error
         return await self._function(*args, **kwargs)
 
     def let_go(self) -> None:
         self._go_on.set()
 
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self.let_go()
 
-async def is_done_or_waits(engine: AsyncEngine, task: asyncio.Task[Any]) -> None:
-    """Return when the task is done, or somebody waits for an advisory lock."""
-    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+GENERATIONS = 0x5350_5245_4156_0010
+
+
+async def is_done_or_waits(engine: AsyncEngine, task: asyncio.Task[Any], lock: int) -> None:
+    """Return when the task is done, or somebody waits for an advisory lock alone."""
+    waiting = text("""
+        SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND (classid::bigint << 32) | objid::bigint = :lock
+    """)
     async with asyncio.timeout(PATIENCE), engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
         while not task.done():
-            if (await connection.execute(waiting)).scalar_one():
+            if (await connection.execute(waiting, {"lock": lock})).scalar_one():
                 return
             await asyncio.sleep(0.01)
 
@@ -96,11 +116,50 @@ async def test_what_a_projector_has_read_is_not_written_after_the_erasure(
     projecting = asyncio.create_task(project_once())
     await asyncio.wait_for(pause.reached.wait(), PATIENCE)
     erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
-    await is_done_or_waits(engine, erasing)
+    await is_done_or_waits(engine, erasing, GENERATIONS)
     pause.let_go()
     await asyncio.wait_for(asyncio.gather(erasing, projecting), PATIENCE)
 
     assert await named_in(engine, "spreaview_g1", speaker) == 0
+
+
+async def test_what_the_relay_has_read_is_published_before_the_erasure_or_not_at_all(
+    own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Sequence[Record]] = []
+    send = OpenOutlet.send
+
+    async def noted(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
+        await send(self, records, mark)
+        sent.append(records)
+
+    pause = Pause(noted)
+    monkeypatch.setattr(OpenOutlet, "send", lambda *args: pause(*args))
+    async with the_line(own_kafka, database_url) as line:
+        _, speaker = await append_run(line.log)
+        await asyncio.wait_for(pause.reached.wait(), PATIENCE)
+        erasing = asyncio.create_task(erase(line.engine, ORGANIZATION, speaker))
+        await is_done_or_waits(line.engine, erasing, TELLING)
+        assert not erasing.done(), "what was read is still to be published"
+        assert not sent
+        pause.let_go()
+        await asyncio.wait_for(erasing, PATIENCE)
+        assert sent
+
+
+async def test_no_erasure_waits_for_a_relay_that_cannot_publish(
+    own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is forgotten with the leadership: the next try reads again."""
+    pause = Pause(OpenOutlet.send)
+    monkeypatch.setattr(OpenOutlet, "send", lambda *args: pause(*args))
+    async with the_line(own_kafka, database_url) as line:
+        _, speaker = await append_run(line.log)
+        await asyncio.wait_for(pause.reached.wait(), PATIENCE)
+        erasing = asyncio.create_task(erase(line.engine, ORGANIZATION, speaker))
+        await is_done_or_waits(line.engine, erasing, TELLING)
+        pause.fail(KafkaTimeoutError())
+        await asyncio.wait_for(erasing, PATIENCE)
 
 
 @pytest.mark.parametrize("pages", [1, 2])
@@ -129,7 +188,7 @@ async def test_what_a_rebuild_has_read_is_not_written_after_the_erasure(
     await asyncio.wait_for(asyncio.gather(pause.reached.wait(), all_read.wait()), PATIENCE)
 
     erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
-    await is_done_or_waits(engine, erasing)
+    await is_done_or_waits(engine, erasing, GENERATIONS)
     pause.let_go()
     await asyncio.wait_for(asyncio.gather(erasing, rebuilding), PATIENCE)
 

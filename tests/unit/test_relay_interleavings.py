@@ -9,7 +9,7 @@ not played again; the numbers say how much there is, and change when the relay t
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, cast
 
 import pytest
@@ -88,17 +88,17 @@ def anything(world: World) -> None:
 
 async def test_each_event_is_there_once_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
-    assert found == Explored(states=8767, schedules=22178, ends=8)
+    assert found == Explored(states=7903, schedules=19796, ends=8)
 
 
 async def test_without_transactions_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await explore(lambda: a_world(monkeypatch, **AT_LEAST_ONCE), at_least_once, complete)
-    assert found == Explored(states=14318, schedules=27552, ends=198)
+    assert found == Explored(states=13151, schedules=24752, ends=198)
 
 
 async def test_what_was_rewound_comes_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
-    assert found == Explored(states=6273, schedules=7889, ends=30)
+    assert found == Explored(states=6247, schedules=7853, ends=30)
 
 
 # The same search finds out relays that are not as they should be.
@@ -173,5 +173,6 @@ async def test_one_that_publishes_after_it_was_deposed_is_found_out(
         return await original(self, cast("Leader", Unsure(leader)), outlet, log_id)
 
     monkeypatch.setattr(Relay, "_resume", resume)
+    monkeypatch.setattr(Leader, "telling", lambda _: nullcontext())  # it would find out there, too
     with pytest.raises(AssertionError, match=r"published .*, then"):
         await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
