@@ -86,6 +86,8 @@ def decode_request(body: bytes) -> SyncRequested:
         UnreadableRequestError: not JSON, or one of the three ids is missing or not a UUID.
         InvalidRequestError: another field is missing or wrong; the reason names it.
     """
+    if not body:
+        raise UnreadableRequestError("the message is empty (a tombstone?)")
     try:
         ids = _ids_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

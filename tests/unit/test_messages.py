@@ -125,3 +125,8 @@ def test_an_instant_with_an_offset_is_that_instant() -> None:
 def test_an_instant_that_utc_cannot_say_is_invalid(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="requested_at"):
         decode_request(changed("requested_at", text))
+
+
+def test_of_a_message_without_a_body_it_is_said() -> None:
+    with pytest.raises(UnreadableRequestError, match="empty"):
+        decode_request(b"")
