@@ -219,8 +219,9 @@ async def read_streams(
 ) -> list[Recorded]:
     """Events of many streams, of each those beyond its version: whole outcomes only.
 
-    About `limit` events in the order of the log, more only if a single outcome is larger; what is
-    left out is a later call's. Empty when nothing lies beyond. Runs in the caller's transaction.
+    About `limit` events of some of the streams, in the order of the log, more only if a single
+    outcome is larger; what is left out is a later call's. Empty when nothing lies beyond. Runs in
+    the caller's transaction.
     """
     while True:
         found = await connection.execute(

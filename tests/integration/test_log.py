@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +18,7 @@ from cli.connections import database
 from contracts import samples
 from contracts.codec import PERSONAL_FIELDS
 from contracts.events import ImportEvent, RoomImported, SpeakerImported
-from eventstore.log import EventLog, read_streams
+from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import (
     AlreadyRecordedError,
@@ -222,25 +221,6 @@ async def test_reading_in_pages_misses_and_repeats_nothing(log: EventLog, page: 
         seen += [recorded.version for recorded in events]
         after = events[-1].position
     assert seen == list(range(1, 21))
-
-
-async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
-    streams = [uuid4() for _ in range(5)]
-    for stream in streams:
-        await log.append(stream, 0, new(STARTED))
-        await log.append(stream, 1, new(*[ROOM] * 9, ENDED))
-    for limit in (1, 4, 10, 30, 1000):
-        versions = dict.fromkeys(streams, 0)
-        for _ in count():
-            async with engine.connect() as connection:
-                events = await read_streams(connection, versions, limit=limit)
-            if not events:
-                break
-            for recorded in events:
-                assert recorded.version == versions[recorded.stream_id] + 1
-                versions[recorded.stream_id] = recorded.version
-            assert set(versions.values()) <= {0, 1, 11}, "never between the events of an outcome"
-        assert set(versions.values()) == {11}
 
 
 async def test_migrating_twice_and_at_once_is_harmless(

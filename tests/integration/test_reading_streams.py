@@ -1,0 +1,90 @@
+"""Reading many streams at once: whole outcomes, and nothing but what is asked for."""
+
+from collections.abc import Mapping
+from itertools import count
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts import samples
+from contracts.events import ImportEvent, RoomImported, SpeakerImported
+from eventstore.log import EventLog, read_streams
+from eventstore.model import NewEvent, Recorded
+
+pytestmark = pytest.mark.asyncio
+
+STARTED, ENDED = samples.EVENTS[0], samples.EVENTS[10]
+ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
+RUN = [STARTED, *[ROOM] * 8, SPEAKER, ENDED]
+
+_LOOKED_AT = text("""
+    SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables
+    WHERE schemaname = 'event_store' AND relname IN ('events', 'personal_data')
+""")
+
+
+def new(*events: ImportEvent) -> list[NewEvent]:
+    return [NewEvent(uuid4(), event) for event in events]
+
+
+async def streams_of(log: EventLog, number: int, runs: int = 1) -> list[UUID]:
+    """New streams with some runs of 11 events each."""
+    streams = [uuid4() for _ in range(number)]
+    for stream in streams:
+        await log.append(stream, 0, new(*RUN * runs))
+    return streams
+
+
+async def read_counted(
+    connection: AsyncConnection, versions: Mapping[UUID, int], limit: int
+) -> tuple[list[Recorded], int]:
+    """What is read, and how many events and personal fields were looked at for it."""
+    before = (await connection.execute(_LOOKED_AT)).scalar_one()
+    events = await read_streams(connection, versions, limit=limit)
+    return events, (await connection.execute(_LOOKED_AT)).scalar_one() - before
+
+
+def personal(events: list[Recorded]) -> int:
+    """How many of them have personal fields."""
+    return sum(recorded.personal is not None for recorded in events)
+
+
+async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
+    streams = [uuid4() for _ in range(5)]
+    for stream in streams:
+        await log.append(stream, 0, new(STARTED))
+        await log.append(stream, 1, new(*[ROOM] * 9, ENDED))
+    for limit in (1, 4, 10, 30, 1000):
+        versions = dict.fromkeys(streams, 0)
+        for _ in count():
+            async with engine.connect() as connection:
+                events = await read_streams(connection, versions, limit=limit)
+            if not events:
+                break
+            for recorded in events:
+                assert recorded.version == versions[recorded.stream_id] + 1
+                versions[recorded.stream_id] = recorded.version
+            assert set(versions.values()) <= {0, 1, 11}, "never between the events of an outcome"
+        assert set(versions.values()) == {11}
+
+
+async def test_streams_are_read_without_looking_at_the_rest_of_the_log(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    streams = await streams_of(log, 40, runs=25)
+    async with engine.connect() as connection:
+        versions = dict.fromkeys(streams[:20], 24 * len(RUN))
+        events, looked_at = await read_counted(connection, versions, 1000)
+    assert len(events) == 20 * len(RUN)
+    assert looked_at == len(events) + personal(events)
+
+
+async def test_what_is_left_out_is_not_looked_at(log: EventLog, engine: AsyncEngine) -> None:
+    streams = await streams_of(log, 40)
+    async with engine.connect() as connection:
+        events, looked_at = await read_counted(connection, dict.fromkeys(streams, 0), 33)
+    assert len(events) == 33
+    assert looked_at == len(events) + personal(events)
