@@ -8,17 +8,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts import samples
-from contracts.events import ImportEvent, RoomImported, SpeakerImported
 from eventstore.log import EventLog, read_streams
 from eventstore.model import NewEvent, Recorded
+from tests.support.projected import SAMPLES
 
 pytestmark = pytest.mark.asyncio
 
-STARTED, ENDED = samples.EVENTS[0], samples.EVENTS[10]
-ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
-SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
-RUN = [STARTED, *[ROOM] * 8, SPEAKER, ENDED]
+RUN = [
+    SAMPLES["SyncStarted"],
+    *[SAMPLES["RoomImported"]] * 8,
+    SAMPLES["SpeakerImported"],
+    SAMPLES["SyncCompleted"],
+]
 
 _LOOKED_AT = text("""
     SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables
@@ -26,15 +27,11 @@ _LOOKED_AT = text("""
 """)
 
 
-def new(*events: ImportEvent) -> list[NewEvent]:
-    return [NewEvent(uuid4(), event) for event in events]
-
-
 async def streams_of(log: EventLog, number: int, runs: int = 1) -> list[UUID]:
     """New streams with some runs of 11 events each."""
     streams = [uuid4() for _ in range(number)]
     for stream in streams:
-        await log.append(stream, 0, new(*RUN * runs))
+        await log.append(stream, 0, [NewEvent(uuid4(), event) for event in RUN * runs])
     return streams
 
 
@@ -53,10 +50,7 @@ def personal(events: list[Recorded]) -> int:
 
 
 async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
-    streams = [uuid4() for _ in range(5)]
-    for stream in streams:
-        await log.append(stream, 0, new(STARTED))
-        await log.append(stream, 1, new(*[ROOM] * 9, ENDED))
+    streams = await streams_of(log, 5)
     for limit in (1, 4, 10, 30, 1000):
         versions = dict.fromkeys(streams, 0)
         for _ in count():
