@@ -17,7 +17,8 @@ from cli.sandbox.guardian import guarded
 from cli.sandbox.ports import LOOPBACK, listening
 
 _READY_SECONDS = 30.0
-_ANSWER_SECONDS = 5.0
+_ANSWER_MS = 5_000
+"""For each thing that is asked."""
 
 
 @asynccontextmanager
@@ -48,30 +49,40 @@ async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None
     argv += ["--listener-url", url, "--advertised-listener-url", url]
     argv += ["--storage-engine", "memory://tansu/"]
     async with guarded("the Kafka broker", argv, log_path=log_path) as server:
-        await server.ready(partial(answers, port, cluster), seconds=_READY_SECONDS)
+        check = partial(answers, f"{LOOPBACK}:{port}", cluster)
+        await server.ready(check, seconds=_READY_SECONDS)
         yield
 
 
-async def answers(port: int, cluster: str | None = None) -> bool:
-    """Whether a broker on this port of 127.0.0.1 tells its metadata; one of `cluster`, if given.
+async def answers(address: str, cluster: str | None = None) -> bool:
+    """Whether a broker at `HOST:PORT` tells its metadata; one of `cluster`, if given.
 
-    The cluster tells our broker from one that was first on the port.
+    The cluster tells our broker from one that was first on the port. If cancelled, it ends when the
+    broker has answered, or some times 5 seconds have passed: aiokafka, cut off while it connects,
+    would leave the connection open.
     """
+    asking = asyncio.create_task(_cluster_at(address))
     try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
+        found = await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        await asyncio.wait({asking})
+        raise
+    return found is not None and cluster in (None, found)
+
+
+async def _cluster_at(address: str) -> str | None:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
     except OSError:
-        return False  # asked here first, because aiokafka logs an error for it
+        return None  # asked here first, because aiokafka logs an error for it
     writer.close()
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=f"{LOOPBACK}:{port}", request_timeout_ms=int(_ANSWER_SECONDS * 1000)
-    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_ANSWER_MS)
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await admin.start()
-            described = await admin.describe_cluster()
-        return cluster is None or bool(described["cluster_id"] == cluster)
+        await admin.start()
+        return str((await admin.describe_cluster())["cluster_id"])
     except (KafkaError, OSError, TimeoutError):
-        return False  # not yet
+        return None  # not yet
     finally:
         await admin.close()
 

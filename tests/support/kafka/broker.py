@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import uuid4
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from cli.sandbox.kafka import answers
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 
-_ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _BELOW_CLIENT_PORTS = range(20_000, 32_000)
 
@@ -75,28 +73,6 @@ async def until_it_answers(address: str, cluster_id: str, look: Callable[[], Non
         TimeoutError: it does not answer within START_SECONDS.
     """
     async with asyncio.timeout(START_SECONDS):
-        while not await _answers(address, cluster_id):
+        while not await answers(address, cluster_id):
             look()
             await asyncio.sleep(_LOOK_SECONDS)
-
-
-async def _answers(address: str, cluster_id: str) -> bool:
-    """Whether this very broker answers: another process may have been first on the port."""
-    host, _, port = address.rpartition(":")
-    try:
-        _, writer = await asyncio.open_connection(host, int(port))
-    except OSError:
-        return False  # asked here first, because aiokafka logs an error for it
-    writer.close()
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=address, request_timeout_ms=int(_ANSWER_SECONDS * 1000)
-    )
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await admin.start()
-            described = await admin.describe_cluster()
-        return bool(described["cluster_id"] == cluster_id)
-    except (KafkaError, OSError, TimeoutError):
-        return False  # not yet
-    finally:
-        await admin.close()

@@ -1,0 +1,39 @@
+"""Asking the sandbox's broker whether it is there."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
+
+from cli.sandbox.kafka import answers
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_it_is_told_from_one_that_was_first_on_its_port(module_kafka: str) -> None:
+    assert await answers(module_kafka)
+    assert not await answers(module_kafka, "another cluster")
+
+
+async def test_who_asks_and_is_cut_off_leaves_no_connection(
+    module_kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking: set[AIOKafkaConnection] = set()
+    has_asked = asyncio.Event()
+    send = AIOKafkaConnection.send
+
+    def watched(connection: AIOKafkaConnection, request: Any, **options: Any) -> Any:
+        if isinstance(request, MetadataRequest):
+            asking.add(connection)
+            has_asked.set()
+        return send(connection, request, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", watched)
+    task = asyncio.create_task(answers(module_kafka))
+    await has_asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not any(connection.connected() for connection in asking)
