@@ -45,6 +45,7 @@ async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 
     async for one in heads(engine, log_id, after=after):
         key = str(one.stream_id).encode()
         confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
+        head = max(head, one.position)  # it may have moved meanwhile
     await asyncio.gather(*confirmations)
     return head
 
