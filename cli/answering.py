@@ -8,7 +8,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database, without_password
-from eventstore.outage import is_database_outage
+from eventstore.errors import is_database_outage
 from projections.generations import NoGenerationError
 from projections.stopping import in_words
 

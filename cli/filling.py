@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from projections.filling import Filled
+from projections.rebuild.fill import Filled
 
 _BETWEEN_LINES = 2.0
 """Seconds."""

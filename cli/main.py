@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import typer
 from msgspec.structs import replace
 
-from audit.replay import Part
+from audit.transfer.replay import Part
 from cli.commands import demo as demo_command
 from cli.commands import erase as erase_command
 from cli.commands import migrate as migrate_command

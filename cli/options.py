@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from contracts.identity import requester_subject, speaker_id
-from worker.text import clean
+from worker.rules.text import clean
 
 
 def _date(text: str) -> date:

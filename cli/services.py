@@ -29,24 +29,24 @@ from cli.health.server import serving_health
 from cli.settings import Settings
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
+from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
-from eventstore.outage import is_database_outage
-from messaging.intake import ConsumerLog
+from messaging.backoff import persist
+from messaging.batch_consumer import ConsumerLog
+from messaging.errors import is_kafka_outage
 from messaging.lag import watching
-from messaging.outage import is_kafka_outage
-from messaging.outlet import Outlet
+from messaging.publisher import Outlet
 from messaging.requests import producing
 from messaging.topics import declare_topics
-from messaging.waiting import persist
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
-from worker.chores import prune_from_time_to_time, seal_from_time_to_time
-from worker.handle import Handler
-from worker.intake import GROUP as WORKERS
-from worker.intake import request_intake
-from worker.relay import GROUP as RELAY
-from worker.relay import Relay
-from worker.sessionize import FetchLimits, Sessionize
+from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
+from worker.relay.relay import GROUP as RELAY
+from worker.relay.relay import Relay
+from worker.source.sessionize import FetchLimits, Sessionize
+from worker.sync.consumer import GROUP as WORKERS
+from worker.sync.consumer import request_intake
+from worker.sync.handle import Handler
 
 logger = logging.getLogger(__name__)
 

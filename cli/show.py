@@ -10,7 +10,7 @@ from rich.table import Table
 
 from contracts.events import SyncCompleted, SyncFailed
 from projections.queries import JsonRow
-from worker.plan import Plan, planned_changes
+from worker.sync.plan import Plan, planned_changes
 
 _EVENT_WORDS = {
     "sync-started": "the run began",

@@ -8,12 +8,12 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from audit.difference import Difference
-from audit.explain import Explanation
-from audit.history import Run, Told
-from audit.readmodels import ReadModels
-from audit.reimport import Redecided
-from audit.shape import Shape
+from audit.as_of.diff import Difference
+from audit.as_of.document_shape import Shape
+from audit.as_of.read_models import ReadModels
+from audit.explain.explain import Explanation
+from audit.past.history import Run, Told
+from audit.verify.reimport import Redecided
 
 _LONGEST = 120
 _CHANGES = {
@@ -179,7 +179,7 @@ def explanation(console: Console, told: Explanation) -> None:
 
 
 def names_of(*shapes: Shape) -> dict[str, str]:
-    """Names of the rooms and speakers of `audit.shape`, by Sessionize id; later shapes count."""
+    """Names of rooms and speakers by Sessionize id; later shapes win."""
     return {
         key: str(row.get("name") or row.get("full_name") or key)
         for shape in shapes

@@ -13,10 +13,10 @@ from faststream.kafka import KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import IMPORT_EVENTS
+from eventstore.errors import is_database_outage
 from eventstore.log import PAGE, read_streams
-from eventstore.outage import is_database_outage
-from messaging.intake import Membership, RawRecord, subscribe
-from messaging.waiting import persist
+from messaging.backoff import persist
+from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements, upkeep
 from projections.changes import project
 from projections.generations import NoGenerationError, enter_live

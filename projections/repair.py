@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.outage import is_database_outage
+from eventstore.errors import is_database_outage
 from projections import statements, upkeep
 from projections.generations import NoGenerationError, enter_live
 from projections.projector import apply_next

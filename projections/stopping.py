@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.errors import is_database_outage
 from eventstore.log import read_streams
 from eventstore.model import Recorded
-from eventstore.outage import is_database_outage
 from projections import statements, upkeep
 from projections.changes import project
 from projections.status import Ahead

@@ -11,11 +11,11 @@ from rich.console import Console
 from cli import letters as show
 from cli.runfile import resolve_kafka
 from cli.settings import Settings
-from messaging import retrying
-from messaging.letters import Letter, LetterName, Letters
-from messaging.reading import Reader, reading
+from messaging.dead_letters import resolution as retrying
+from messaging.dead_letters.fold import Letter, LetterName, Letters
+from messaging.dead_letters.resolution import NotRetriableError, letter_record, read_letters
 from messaging.requests import producing
-from messaging.retrying import NotRetriableError, letter_record, read_letters
+from messaging.topic_reader import Reader, reading
 
 
 class _RefusedError(Exception):

@@ -2,7 +2,7 @@
 
 import json
 
-from audit.erase import erase, erase_requester, lift
+from audit.erasure.erase import erase, erase_requester, lift
 from cli.answering import answering_database
 from cli.options import Person
 from cli.runfile import resolve_database

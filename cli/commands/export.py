@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.export import What, export
-from audit.importing import ImportRefusedError, import_log
+from audit.transfer.export import What, export
+from audit.transfer.import_log import ImportRefusedError, import_log
 from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings

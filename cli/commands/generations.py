@@ -12,8 +12,8 @@ from cli.filling import Told, telling
 from cli.runfile import resolve_database
 from cli.settings import Settings
 from projections.generations import GenerationsError
-from projections.parity import Parity
-from projections.rebuild import (
+from projections.rebuild.parity import Parity
+from projections.rebuild.rebuild import (
     Rebuilt,
     Shown,
     drop_generations,

@@ -13,13 +13,13 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
-from audit import explain as explaining
-from audit import history
-from audit.difference import Difference, differences, json_patch
-from audit.entities import Step, Wanted
-from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
-from audit.readmodels import ReadModels, read_models_at
-from audit.shape import shape_of
+from audit.as_of.diff import Difference, differences, json_patch
+from audit.as_of.document_shape import shape_of
+from audit.as_of.read_models import ReadModels, read_models_at
+from audit.explain import explain as explaining
+from audit.past import history
+from audit.past.entities import Step, Wanted
+from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
 from cli import show_past
 from cli.answering import answering_database
 from cli.runfile import resolve_database

@@ -15,7 +15,7 @@ from cli.settings import Settings
 from contracts.events import SyncFailed
 from contracts.messages import SyncRequested
 from eventstore.log import EventLog
-from worker.plan import Plan, plan, planned_changes
+from worker.sync.plan import Plan, plan, planned_changes
 
 
 async def plan_sync(settings: Settings, request: SyncRequested, *, as_json: bool) -> int:

@@ -14,9 +14,9 @@ from cli.services import relay_outlet
 from cli.settings import Settings
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
-from messaging.waiting import in_words
-from worker.rewind import RelayStatus, RewindError, relay_status
-from worker.rewind import rewind as rewind_relay
+from messaging.backoff import in_words
+from worker.relay.rewind import RelayStatus, RewindError, relay_status
+from worker.relay.rewind import rewind as rewind_relay
 
 
 async def status(settings: Settings, *, as_json: bool) -> int:

@@ -11,14 +11,14 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.replay import Part, Told, last_position, replay, to_kafka, to_lines
+from audit.transfer.replay import Part, Told, last_position, replay, to_kafka, to_lines
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
 from eventstore.log import EventLog
-from messaging.outlet import Outlet
+from messaging.backoff import in_words
+from messaging.publisher import Outlet
 from messaging.topics import declare_replay
-from messaging.waiting import in_words
 
 
 class Wanted(NamedTuple):

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from audit.moments import NotInThePastError
-from audit.reimport import Redecided
-from audit.reimport import reimport as redecided
-from audit.sources import source_of
+from audit.past.moments import NotInThePastError
+from audit.past.sources import source_of
+from audit.verify.reimport import Redecided
+from audit.verify.reimport import reimport as redecided
 from cli import show_past
 from cli.commands.past import answered, people, say_json
 from cli.settings import Settings

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.findings import Finding, Verification
-from audit.seals import add_seals, published_seals, read_seals
-from audit.verify import verify
+from audit.transfer.seal_files import add_seals, published_seals, read_seals
+from audit.verify.report import Finding, Verification
+from audit.verify.verify import verify
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
 from eventstore.seals import Seal
-from messaging.waiting import in_words
+from messaging.backoff import in_words
 
 
 async def verify_log(

@@ -7,7 +7,7 @@ import typer
 from cli.commands import dlq as command
 from cli.options import Json
 from cli.starting import finish, quiet_settings
-from messaging.letters import LetterName
+from messaging.dead_letters.fold import LetterName
 
 dlq_app = typer.Typer(
     help="Requests that could not be read: look at them, retry or discard them.",

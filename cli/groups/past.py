@@ -7,9 +7,9 @@ from uuid import UUID
 
 import typer
 
-from audit.entities import Wanted
-from audit.history import Span
-from audit.moments import parse_time
+from audit.past.entities import Wanted
+from audit.past.history import Span
+from audit.past.moments import parse_time
 from cli.commands import past as command
 from cli.commands import source as source_command
 from cli.options import Json, a_uuid

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from audit.export import What
+from audit.transfer.export import What
 from cli.commands import export as export_command
 from cli.commands import verify as command
 from cli.options import Json, a_uuid

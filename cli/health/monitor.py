@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cli.health.findings import Finding, Progress
 from cli.health.probes import Probe, Work
-from messaging.waiting import in_words, say_failing, say_working
+from messaging.backoff import in_words, say_failing, say_working
 
 logger = logging.getLogger(__name__)
 

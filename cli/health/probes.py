@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
-from messaging.concurrent_intake import ConcurrentIntake
+from messaging.keyed_consumer import ConcurrentIntake
 from messaging.lag import GroupLag
 from projections.lag import oldest_lag
-from worker.relay import CHECKPOINT, Relay
+from worker.relay.relay import CHECKPOINT, Relay
 
 
 class Work(NamedTuple):

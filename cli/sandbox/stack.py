@@ -13,7 +13,7 @@ from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
 from projections.generations import prepare
-from worker.relay import CHECKPOINT
+from worker.relay.relay import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 

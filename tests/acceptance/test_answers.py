@@ -27,10 +27,10 @@ from contracts.codec import JsonObject
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncFailed
 from tests.support.documents import BROKEN, WINDOW, document, room, speaker, talk, unscheduled
 from tests.support.line import VIEWS, Line, a_request, the_line
-from worker.judge import judge
-from worker.order import check_request
-from worker.sessionize import FetchLimits, Sessionize
-from worker.state import State
+from worker.rules.command import check_request
+from worker.rules.state import State
+from worker.source.sessionize import FetchLimits, Sessionize
+from worker.sync.run import judge
 
 logger = logging.getLogger(__name__)
 

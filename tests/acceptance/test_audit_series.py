@@ -12,14 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from audit.difference import differences
-from audit.explain import explain
-from audit.moments import after_sync
-from audit.readmodels import COLUMNS, ReadModels, read_models_at
-from audit.reimport import reimport
-from audit.shape import shape_of
-from audit.survey import survey
-from audit.verdicts import session_verdict
+from audit.as_of.diff import differences
+from audit.as_of.document_shape import shape_of
+from audit.as_of.read_models import COLUMNS, ReadModels, read_models_at
+from audit.explain.explain import explain
+from audit.explain.survey import survey
+from audit.explain.verdicts import session_verdict
+from audit.past.moments import after_sync
+from audit.verify.reimport import reimport
 from contracts.messages import Window
 from tests.acceptance.test_real_series import KINDS, SERIES, Told, difference
 from tests.support.corpus import CORPUS, expected, in_window, instant, load, needs_corpus

@@ -18,7 +18,7 @@ from cli.waiting import run_ended
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import SYNC_REQUESTS
 from eventstore.log import EventLog
-from messaging.dead_letters import dead_letter
+from messaging.dead_letters.records import dead_letter
 from messaging.requests import producing, publish_request
 from projections.queries import Queries
 from tests.support.letters import a_record

@@ -27,8 +27,8 @@ from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from tests.support.line import a_request
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
-from worker.intake import GROUP
-from worker.relay import CHECKPOINT
+from worker.relay.relay import CHECKPOINT
+from worker.sync.consumer import GROUP
 
 pytestmark = pytest.mark.asyncio
 

@@ -23,8 +23,8 @@ from contracts.events import SessionImported
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import NewEvent
-from worker.snapshots import load_state, snapshot_of
-from worker.state import fold
+from worker.rules.state import fold
+from worker.sync.state_snapshots import load_state, snapshot_of
 
 SESSIONS, TIMES, ROUNDS = 300, (1, 10, 100), 5
 

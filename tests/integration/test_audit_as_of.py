@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
-from audit.moments import Moment, NotInThePastError, after_sync, parse_moment
-from audit.readmodels import COLUMNS, read_models_at
+from audit.as_of.read_models import COLUMNS, read_models_at
+from audit.erasure.erase import erase
+from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import evolve, life
 from contracts import identity

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.entities import Wanted
-from audit.erase import erase
-from audit.explain import Explanation, explain
-from audit.moments import NotInThePastError
+from audit.erasure.erase import erase
+from audit.explain.explain import Explanation, explain
+from audit.past.entities import Wanted
+from audit.past.moments import NotInThePastError
 from cli.commands import past as command
 from cli.settings import Settings
 from contracts import identity, samples

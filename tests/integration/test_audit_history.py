@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.entities import Wanted
-from audit.history import ALWAYS, Span, runs, story
+from audit.past.entities import Wanted
+from audit.past.history import ALWAYS, Span, runs, story
 from cli.commands import past as command
 from cli.settings import Settings
 from contracts import identity

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.entities import Wanted
-from audit.explain import explain
-from audit.history import runs, story
-from audit.moments import Moment
-from audit.readmodels import read_models_at
-from audit.reimport import reimport
+from audit.as_of.read_models import read_models_at
+from audit.explain.explain import explain
+from audit.past.entities import Wanted
+from audit.past.history import runs, story
+from audit.past.moments import Moment
+from audit.verify.reimport import reimport
 from contracts import identity, samples
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncStarted
 from eventstore.log import PAGE, EventLog

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.moments import NotInThePastError
-from audit.reimport import Redecided, reimport
+from audit.past.moments import NotInThePastError
+from audit.verify.reimport import Redecided, reimport
 from cli.commands import source as command
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import evolve, life
 from cli.settings import Settings
 from tests.support.documents import days, document, talk
 from tests.support.past import Past
-from worker.text import clean
+from worker.rules.text import clean
 
 pytestmark = pytest.mark.asyncio
 
@@ -93,7 +93,7 @@ async def test_other_rules_show_what_they_would_change(
             raise ValueError("too long")
         return clean(words).replace("Talk 1", "Talk one")
 
-    monkeypatch.setattr("worker.normalise.clean", stricter)
+    monkeypatch.setattr("worker.rules.normalise.clean", stricter)
     first, second = await again(past)
     assert [(d.what, d.type, d.entity) for d in first.deviations] == [
         ("differs", "SessionImported", "1")

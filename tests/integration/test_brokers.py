@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from messaging.outlet import Mark, Outlet
+from messaging.publisher import Mark, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 

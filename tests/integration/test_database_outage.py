@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
-from eventstore.outage import is_database_outage
+from eventstore.errors import is_database_outage
 
 pytestmark = pytest.mark.asyncio
 

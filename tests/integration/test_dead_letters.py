@@ -14,11 +14,16 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from cli.sandbox.kafka import kafka
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
-from messaging import reading as reading_module
-from messaging.dead_letters import dead_letter
-from messaging.reading import partitions_of, reading, record_at, to_the_end
+from messaging import topic_reader as reading_module
+from messaging.dead_letters.records import dead_letter
+from messaging.dead_letters.resolution import (
+    NotRetriableError,
+    discard,
+    letter_record,
+    read_letters,
+)
 from messaging.requests import producing
-from messaging.retrying import NotRetriableError, discard, letter_record, read_letters
+from messaging.topic_reader import partitions_of, reading, record_at, to_the_end
 from messaging.topics import declare_topics
 from tests.support.letters import PARTITIONS, PATIENCE, Kafka, small_producer, topics
 

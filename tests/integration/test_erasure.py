@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase, erase_requester, lift
-from audit.verify import verify
+from audit.erasure.erase import erase, erase_requester, lift
+from audit.verify.verify import verify
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from contracts import identity, samples
 from contracts.codec import PERSONAL_FIELDS

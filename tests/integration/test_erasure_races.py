@@ -12,18 +12,19 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
+from audit.erasure.erase import erase
 from contracts import samples
 from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
 from eventstore.leadership import TELLING
 from eventstore.log import EventLog, read_outcomes
 from eventstore.model import NewEvent
 from messaging.cloudevents import Record
-from messaging.outlet import Mark, OpenOutlet
-from projections import filling, projector
-from projections.filling import fill
+from messaging.publisher import Mark, OpenOutlet
+from projections import projector
 from projections.generations import create, generations
 from projections.projector import apply_next
+from projections.rebuild import fill as filling
+from projections.rebuild.fill import fill
 from projections.version import CODE_VERSION
 from projections.write import write
 from tests.support.line import the_line

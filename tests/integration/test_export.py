@@ -10,10 +10,10 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
-from audit.export import What, export
-from audit.importing import ImportRefusedError, import_log
-from audit.verify import verify
+from audit.erasure.erase import erase
+from audit.transfer.export import What, export
+from audit.transfer.import_log import ImportRefusedError, import_log
+from audit.verify.verify import verify
 from cli.connections import database
 from eventstore.log import EventLog
 from projections.projector import Projector

@@ -11,8 +11,8 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from contracts.topics import DEFAULT_PARTITIONS
-from messaging import fetching
-from messaging.reading import reading, to_the_end
+from messaging import aiokafka_patches as fetching
+from messaging.topic_reader import reading, to_the_end
 from tests.support.brokers import KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.intake_group import Group, until, until_committed
@@ -70,7 +70,7 @@ async def test_beside_a_batch_that_cannot_be_read_nothing_is_passed_over(
         await group.publish(value, partition=int(value.partition(":")[0]))
     await group.publish(MARK.decode(), "late:0", partition=BROKEN_PARTITION)
 
-    with caplog.at_level(logging.INFO, "messaging.waiting"):
+    with caplog.at_level(logging.INFO, "messaging.backoff"):
         async with group.member() as member:
             await until(lambda: len(member.done) >= len(others))
             assert sorted(member.done) == sorted(others)
@@ -100,7 +100,7 @@ async def test_that_nothing_may_be_fetched_is_said_once(
         return await fetched_records(self, *args, **kwargs)
 
     monkeypatch.setattr(Fetcher, "fetched_records", refusing)
-    with caplog.at_level(logging.INFO, "messaging.waiting"):
+    with caplog.at_level(logging.INFO, "messaging.backoff"):
         async with group.member() as member:
             await until(lambda: member.done == ["a:0"])
     assert states(caplog, "fetching from Kafka") == ["failing", "works again"]

@@ -23,10 +23,10 @@ from cli.settings import Settings
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from messaging.cloudevents import Record
-from messaging.outlet import Mark, OpenOutlet
+from messaging.publisher import Mark, OpenOutlet
 from messaging.requests import publish_request
 from tests.support.line import Line, a_request, the_line
-from worker.relay import Relay
+from worker.relay.relay import Relay
 
 pytestmark = pytest.mark.asyncio
 

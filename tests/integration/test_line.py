@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from audit.erase import erase_requester
+from audit.erasure.erase import erase_requester
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.documents import Answer, Delivery, Ending
 from contracts import identity

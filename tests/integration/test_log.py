@@ -18,6 +18,7 @@ from cli.connections import database
 from contracts import samples
 from contracts.codec import PERSONAL_FIELDS
 from contracts.events import ImportEvent, RoomImported, SpeakerImported
+from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import (
@@ -27,7 +28,6 @@ from eventstore.model import (
     SourceDocument,
     StreamMovedError,
 )
-from eventstore.outage import is_database_outage
 from eventstore.statements import LOG_LOCK
 from eventstore.wakeup import WakeUp
 

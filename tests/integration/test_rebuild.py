@@ -27,11 +27,19 @@ from contracts.events import (
 from contracts.identity import session_code
 from eventstore.log import EventLog, read_outcomes
 from eventstore.model import NewEvent
-from projections import filling, generations, parity
+from projections import generations
 from projections.generations import GenerationsError, prepare
 from projections.projector import Projector
-from projections.rebuild import Rebuilt, drop_generations, rebuild, rollback, shown_generations
-from projections.switch import StoppedStreamsError
+from projections.rebuild import fill as filling
+from projections.rebuild import parity
+from projections.rebuild.rebuild import (
+    Rebuilt,
+    drop_generations,
+    rebuild,
+    rollback,
+    shown_generations,
+)
+from projections.rebuild.switch import StoppedStreamsError
 from projections.version import CODE_VERSION
 from tests.benchmarks.rebuild import load
 from tests.integration.test_projections_upkeep import SPOIL, change_the_past, restore_to, sweeping

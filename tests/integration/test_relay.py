@@ -29,12 +29,12 @@ from eventstore.log import EventLog
 from eventstore.model import NewEvent
 from eventstore.wakeup import WakeUp
 from messaging.cloudevents import CloudEvent, Record, decode, log_source
-from messaging.outlet import Mark, OpenOutlet, Outlet
+from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
-from worker.relay import CHECKPOINT, Relay
-from worker.rewind import RelayStatus, RewindError, relay_status, rewind
+from worker.relay.relay import CHECKPOINT, Relay
+from worker.relay.rewind import RelayStatus, RewindError, relay_status, rewind
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,15 +11,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
-from audit.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
+from audit.erasure.erase import erase
+from audit.transfer.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
 from contracts import samples
 from contracts.events import RoomImported, SpeakerImported
 from contracts.topics import DEFAULT_PARTITIONS, TOPICS
 from eventstore.log import EventLog
 from eventstore.model import NewEvent, Recorded
 from messaging.cloudevents import decode
-from messaging.outlet import Outlet
+from messaging.publisher import Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.processes import environment, run

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.seals import add_seals, published_seals, read_seals
-from audit.verify import verify
+from audit.transfer.seal_files import add_seals, published_seals, read_seals
+from audit.verify.verify import verify
 from cli.sandbox.conference import conference_window
 from eventstore.log import EventLog
 from eventstore.model import NewEvent
@@ -21,7 +21,7 @@ from tests.support.brokers import broker as broker
 from tests.support.line import Line, a_request, the_line
 from tests.support.processes import environment, run
 from tests.support.projected import SAMPLES
-from worker.chores import seal
+from worker.relay.chores import seal
 
 pytestmark = pytest.mark.asyncio
 

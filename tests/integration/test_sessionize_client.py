@@ -10,8 +10,8 @@ import pytest_asyncio
 from cli.connections import http_client
 from cli.sandbox.documents import Documents
 from cli.sandbox.sessionize import Double, sessionize_double
-from worker.refusal import Refusal
-from worker.sessionize import Fetched, FetchLimits, Sessionize
+from worker.rules.sync_failures import Refusal
+from worker.source.sessionize import Fetched, FetchLimits, Sessionize
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
+from audit.erasure.erase import erase
 from cli.connections import http_client
 from cli.sandbox.documents import Documents
 from cli.sandbox.sessionize import Double, sessionize_double
@@ -25,9 +25,9 @@ from eventstore.model import KnownErasures, NewEvent, Snapshot, StreamMovedError
 from tests.support.documents import WINDOW, document, talk, unscheduled
 from tests.support.given import given
 from tests.support.line import ORGANIZATION, a_request
-from worker.handle import Envelope, Handler
-from worker.snapshots import FOLD_VERSION, encode_state, load_state
-from worker.state import State, fold
+from worker.rules.state import State, fold
+from worker.sync.handle import Envelope, Handler
+from worker.sync.state_snapshots import FOLD_VERSION, encode_state, load_state
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,10 +14,10 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erase import erase
-from audit.findings import Kind, Verification
-from audit.seals import add_seals
-from audit.verify import verify
+from audit.erasure.erase import erase
+from audit.transfer.seal_files import add_seals
+from audit.verify.report import Kind, Verification
+from audit.verify.verify import verify
 from cli.connections import database
 from contracts.canonical import canonical
 from eventstore import chain
@@ -31,8 +31,8 @@ from tests.support.documents import document, talk
 from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 from tests.support.processes import environment, run
-from worker.snapshots import load_state, snapshot_of
-from worker.state import State
+from worker.rules.state import State
+from worker.sync.state_snapshots import load_state, snapshot_of
 
 pytestmark = pytest.mark.asyncio
 

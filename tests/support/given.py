@@ -18,13 +18,13 @@ from contracts.codec import JsonObject, join, take_apart, to_event
 from contracts.events import ImportEvent, Source, SyncCompleted, SyncStarted
 from contracts.messages import Window, mask_api_id
 from tests.support.documents import WINDOW
-from worker.decide import decide
-from worker.document import parse_document
-from worker.normalise import normalise
-from worker.placing import Order
-from worker.schedule import Schedule
-from worker.state import State, fold
-from worker.window import bounds_of, zone_of
+from worker.rules.decide import decide
+from worker.rules.document import parse_document
+from worker.rules.normalise import normalise
+from worker.rules.placement import Order
+from worker.rules.schedule import Schedule
+from worker.rules.state import State, fold
+from worker.rules.window import bounds_of, zone_of
 
 ORGANIZATION = UUID("00000000-0000-4000-8000-00000000aaaa")
 EVENT = UUID("00000000-0000-4000-8000-00000000bbbb")

@@ -11,8 +11,8 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
 from contracts.topics import DEFAULT_PARTITIONS
-from messaging.concurrent_intake import ConcurrentIntake, Job
-from messaging.intake import ConsumerLog, Membership, RawRecord
+from messaging.batch_consumer import ConsumerLog, Membership, RawRecord
+from messaging.keyed_consumer import ConcurrentIntake, Job
 from messaging.requests import producing
 
 PATIENCE = 40.0

@@ -9,12 +9,12 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from messaging.dead_letters import dead_letter
-from messaging.intake import RawRecord
-from messaging.letters import Letter
-from messaging.reading import Reader, partitions_of, reading, record_at
+from messaging.batch_consumer import RawRecord
+from messaging.dead_letters.fold import Letter
+from messaging.dead_letters.records import dead_letter
+from messaging.dead_letters.resolution import read_letters, retry
 from messaging.requests import producing
-from messaging.retrying import read_letters, retry
+from messaging.topic_reader import Reader, partitions_of, reading, record_at
 
 PARTITIONS = 6
 PATIENCE = 30.0

@@ -21,17 +21,17 @@ from projections.generations import enter_live
 from projections.projector import apply_next
 from tests.support.documents import WINDOW
 from tests.support.line import ORGANIZATION
-from worker.decide import decide
-from worker.document import parse_document
-from worker.forgotten import forget
-from worker.judge import failed
-from worker.normalise import normalise
-from worker.placing import Order
-from worker.refusal import Refusal
-from worker.sessionize import Fetched
-from worker.snapshots import load_state, snapshot_of
-from worker.state import fold
-from worker.window import bounds_of, zone_of
+from worker.rules.decide import decide
+from worker.rules.document import parse_document
+from worker.rules.forgotten import forget
+from worker.rules.normalise import normalise
+from worker.rules.placement import Order
+from worker.rules.state import fold
+from worker.rules.sync_failures import Refusal
+from worker.rules.window import bounds_of, zone_of
+from worker.source.sessionize import Fetched
+from worker.sync.run import failed
+from worker.sync.state_snapshots import load_state, snapshot_of
 
 BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -7,17 +7,17 @@ from typing import Any, cast
 import pytest
 from aiokafka.errors import KafkaTimeoutError, ProducerFenced
 
-import messaging.outlet
-import worker.relay
-import worker.rewind
+import messaging.publisher
+import worker.relay.relay
+import worker.relay.rewind
 from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Connect
 from eventstore.log import EventLog
 from messaging.cloudevents import Record
-from messaging.outlet import Mark, OpenOutlet, Outlet
+from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.relay_world import World
-from worker.relay import Relay
-from worker.rewind import rewind
+from worker.relay.relay import Relay
+from worker.relay.rewind import rewind
 
 
 @dataclass
@@ -107,15 +107,15 @@ async def send(self: OpenOutlet, records: Sequence[Record]) -> None:
 
 
 def installed(patch: pytest.MonkeyPatch) -> None:
-    """Put the world in the place of what `worker.relay`, `.rewind` and `messaging.outlet` use."""
-    patch.setattr(worker.relay, "leading", lambda *a: current().leading(*a))
-    patch.setattr(worker.rewind, "deposing", lambda *a: current().deposing(*a))
-    patch.setattr(worker.relay, "WakeUp", lambda _: current())
-    patch.setattr(worker.relay, "persist", lambda *a, **k: current().persist(*a, **k))
-    patch.setattr(worker.relay, "say_working", lambda _: None)
+    """Replace the collaborators of the relay, the rewind and the publisher by the world."""
+    patch.setattr(worker.relay.relay, "leading", lambda *a: current().leading(*a))
+    patch.setattr(worker.relay.rewind, "deposing", lambda *a: current().deposing(*a))
+    patch.setattr(worker.relay.relay, "WakeUp", lambda _: current())
+    patch.setattr(worker.relay.relay, "persist", lambda *a, **k: current().persist(*a, **k))
+    patch.setattr(worker.relay.relay, "say_working", lambda _: None)
     patch.setattr(OpenOutlet, "_send", send)
     patch.setattr(
-        messaging.outlet,
+        messaging.publisher,
         "AIOKafkaProducer",
         lambda transactional_id, **_: Producer(current(), transactional_id is not None),
     )
@@ -136,7 +136,7 @@ def a_world(
     """Relays, someone who appends, and perhaps an operator."""
     world = World(transactions=transactions, events=events, faults=faults, fencing=fencing)
     _worlds[:] = [world]
-    patch.setattr(worker.relay, "logger", world)
+    patch.setattr(worker.relay.relay, "logger", world)
     log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)
     connect = cast("Connect", None)
     outlet = outlet_type("", "topic", "group", transactions)

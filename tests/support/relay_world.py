@@ -1,6 +1,6 @@
 """A world for the relay in which every order of events can be played: no clock, no sockets.
 
-The coroutines of `worker.relay` and `worker.rewind` are driven by hand: whatever they await ends in
+The coroutines of the relay and the rewind are driven by hand: whatever they await ends in
 `World.step`, which hands control to the schedule before it has an effect. What is not real is
 what they talk to: the log, its checkpoints, the session that is the leadership, and the broker.
 """
@@ -17,8 +17,8 @@ import asyncpg
 import msgspec
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-import worker.relay
-import worker.rewind
+import worker.relay.relay
+import worker.relay.rewind
 from contracts import samples
 from contracts.codec import take_apart
 from contracts.events import RoomImported
@@ -27,9 +27,9 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Connect, Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
-from messaging.outlet import Mark
+from messaging.publisher import Mark
 from tests.support.schedules import LOST, UNCONFIRMED, DeadError, Move, Pending
-from worker.rewind import RewindError
+from worker.relay.rewind import RewindError
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ class World:
         try:
             await work()
         except Exception as error:
-            if not worker.relay._passes(error):
+            if not worker.relay.relay._passes(error):
                 self.met.append(repr(error))
 
     # What the relay says.

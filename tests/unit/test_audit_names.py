@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from audit.entities import Wanted
+from audit.past.entities import Wanted
 from contracts import identity
 
 EVENT = UUID("00000000-0000-4000-8000-00000000bbbb")

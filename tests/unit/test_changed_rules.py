@@ -18,7 +18,7 @@ DOCUMENT = document(
 @pytest.fixture
 def _stricter_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the tilde is dropped, too."""
-    monkeypatch.setattr("worker.text._DROPPED", re.compile("[\x00-\x08~]+"))
+    monkeypatch.setattr("worker.rules.text._DROPPED", re.compile("[\x00-\x08~]+"))
 
 
 def test_the_document_shows_what_the_rule_is_about() -> None:

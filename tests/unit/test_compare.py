@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from contracts.events import Counts, Link, Room, Session, Speaker
-from worker.compare import changed_fields
-from worker.difference import difference
-from worker.text import MAX_FIELD_BYTES
+from worker.rules.compare import changed_fields
+from worker.rules.reconcile import difference
+from worker.rules.text import MAX_FIELD_BYTES
 
 A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
 AT = datetime(2026, 5, 28, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ from contracts.failures import FailureCode
 from tests.support.documents import document, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, Asked, Outcome, given
 from tests.support.program import FORTY, HELD_21, numbered, program
-from worker.refusal import Refusal
+from worker.rules.sync_failures import Refusal
 
 
 def gone(outcome: Outcome) -> int:

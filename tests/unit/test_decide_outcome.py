@@ -9,9 +9,9 @@ from contracts.events import AllCounts, Counts, SyncCompleted
 from contracts.failures import FailureCode
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, SOURCE, Asked, given, schedule_of
-from worker.decide import decide
-from worker.refusal import Refusal
-from worker.warnings import MOST_OF_A_CODE
+from worker.rules.decide import decide
+from worker.rules.sync_failures import Refusal
+from worker.rules.warnings import MOST_OF_A_CODE
 
 # One of everything: what it was, and what it became.
 PAST = document(

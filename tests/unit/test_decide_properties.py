@@ -9,7 +9,7 @@ from contracts.messages import Window
 from tests.support.documents import days, document, room, speaker, talk, unscheduled
 from tests.support.given import Asked, History
 from tests.support.properties import for_all
-from worker.state import State
+from worker.rules.state import State
 
 moderately = settings(max_examples=60)
 

@@ -7,8 +7,8 @@ import pytest
 from contracts.codec import JsonObject
 from contracts.failures import FailureCode
 from tests.support.documents import document, speaker, talk
-from worker.document import Broken, Document, SourceSession, parse_document
-from worker.refusal import Refusal
+from worker.rules.document import Broken, Document, SourceSession, parse_document
+from worker.rules.sync_failures import Refusal
 
 WHOLE = document(talk("1"), talk("2"))
 BODY = json.dumps(WHOLE).encode()

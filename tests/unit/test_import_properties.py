@@ -33,9 +33,9 @@ from tests.support.given import EVENT, ORGANIZATION, SOURCE, Asked, History, sch
 from tests.support.mutate import EDITS, Edit, Rows, break_one, new_talk
 from tests.support.projected import AT, Recorded, sample
 from tests.support.properties import for_all
-from worker.decide import decide
-from worker.refusal import Refusal
-from worker.state import State, fold
+from worker.rules.decide import decide
+from worker.rules.state import State, fold
+from worker.rules.sync_failures import Refusal
 
 ZONES = ("Europe/Vienna", "Europe/Vienna", "UTC", "America/New_York")
 

@@ -8,7 +8,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
-from messaging.dead_letters import (
+from messaging.batch_consumer import RawRecord
+from messaging.dead_letters.fold import LetterName, Letters, read_letter
+from messaging.dead_letters.records import (
     DISCARDED,
     OURS,
     RETRIED,
@@ -16,8 +18,6 @@ from messaging.dead_letters import (
     fate_headers,
     original_headers,
 )
-from messaging.intake import RawRecord
-from messaging.letters import LetterName, Letters, read_letter
 from tests.support.letters import a_record
 
 

@@ -21,10 +21,10 @@ from contracts.events import ImportEvent, SessionWithdrawn, SyncCompleted
 from tests.support import oracle
 from tests.support.given import EVENT, ORGANIZATION, SOURCE, History, schedule_of
 from tests.support.mutate import mutated_bytes, mutated_structure
-from worker.decide import decide
-from worker.guard import FEW
-from worker.refusal import Refusal
-from worker.state import Skip
+from worker.rules.decide import decide
+from worker.rules.removal_guard import FEW
+from worker.rules.state import Skip
+from worker.rules.sync_failures import Refusal
 
 MUTATIONS = int(os.environ.get("SPREAVIEW_TEST_MUTATIONS", "20000"))
 """Half of them damaged in their bytes, half in their structure."""

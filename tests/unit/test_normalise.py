@@ -9,8 +9,8 @@ from contracts.codec import JsonObject
 from contracts.events import Room, Speaker
 from tests.support.documents import days, document, room, speaker, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, schedule_of
-from worker.schedule import PlannedSession, Schedule
-from worker.text import MAX_FIELD_BYTES
+from worker.rules.schedule import PlannedSession, Schedule
+from worker.rules.text import MAX_FIELD_BYTES
 
 UNTIDY, TIDY = " \ufeffa\u200bb\r\nZu\u0308rich\x00 ", "ab\nZ\u00fcrich"
 TOO_LONG = "x" * (MAX_FIELD_BYTES + 1)

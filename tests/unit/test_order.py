@@ -11,10 +11,10 @@ from contracts.failures import FailureCode
 from contracts.messages import Window
 from tests.support.documents import document, talk
 from tests.support.given import given
-from worker.order import check_request, check_turn
-from worker.refusal import Refusal
-from worker.state import State
-from worker.window import bounds_of, zone_of
+from worker.rules.command import check_request, check_turn
+from worker.rules.state import State
+from worker.rules.sync_failures import Refusal
+from worker.rules.window import bounds_of, zone_of
 
 KEY, OTHER_KEY = b"k" * 32, b"K" * 32
 REQUEST = samples.REQUEST

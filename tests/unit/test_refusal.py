@@ -3,24 +3,24 @@
 import pytest
 
 from contracts.failures import FailureCode
-from worker import refusal
-from worker.refusal import Refusal
+from worker.rules import sync_failures
+from worker.rules.sync_failures import Refusal
 
 REFUSALS = (
-    refusal.invalid_request("window.ends_on 2026-05-27 is before window.starts_on 2026-05-28"),
-    refusal.wrong_organization(),
-    refusal.invalid_api_id(),
-    refusal.api_id_not_found(404),
-    refusal.endpoint_not_json(200),
-    refusal.endpoint_rejected(400),
-    refusal.unexpected_document("Expected `object`"),
-    refusal.schedule_empty(),
-    refusal.schedule_not_announced(23),
-    refusal.schedule_replaced(40),
-    refusal.response_too_large(64 * 1024 * 1024),
-    refusal.upstream_unavailable("it answered HTTP 503", 503),
-    refusal.superseded(),
-    refusal.internal_error(),
+    sync_failures.invalid_request("window.ends_on is before window.starts_on 2026-05-28"),
+    sync_failures.wrong_organization(),
+    sync_failures.invalid_api_id(),
+    sync_failures.api_id_not_found(404),
+    sync_failures.endpoint_not_json(200),
+    sync_failures.endpoint_rejected(400),
+    sync_failures.unexpected_document("Expected `object`"),
+    sync_failures.schedule_empty(),
+    sync_failures.schedule_not_announced(23),
+    sync_failures.schedule_replaced(40),
+    sync_failures.response_too_large(64 * 1024 * 1024),
+    sync_failures.upstream_unavailable("it answered HTTP 503", 503),
+    sync_failures.superseded(),
+    sync_failures.internal_error(),
 )
 every_refusal = pytest.mark.parametrize("refused", REFUSALS, ids=lambda r: r.code.value)
 
@@ -61,13 +61,13 @@ def test_what_may_pass_by_itself_is_retryable() -> None:
 @pytest.mark.parametrize(
     ("refused", "status"),
     [
-        (refusal.api_id_not_found(410), 410),
-        (refusal.endpoint_not_json(200), 200),
-        (refusal.endpoint_rejected(302), 302),
-        (refusal.unexpected_document("?", 201), 201),
-        (refusal.upstream_unavailable("?", 429), 429),
-        (refusal.upstream_unavailable("?"), None),
-        (refusal.schedule_empty(), None),
+        (sync_failures.api_id_not_found(410), 410),
+        (sync_failures.endpoint_not_json(200), 200),
+        (sync_failures.endpoint_rejected(302), 302),
+        (sync_failures.unexpected_document("?", 201), 201),
+        (sync_failures.upstream_unavailable("?", 429), 429),
+        (sync_failures.upstream_unavailable("?"), None),
+        (sync_failures.schedule_empty(), None),
     ],
     ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
 )
@@ -78,14 +78,14 @@ def test_the_http_status_is_kept_if_there_was_one(refused: Refusal, status: int 
 @pytest.mark.parametrize(
     ("refused", "detail"),
     [
-        (refusal.invalid_request("window is missing"), "window is missing"),
-        (refusal.wrong_organization(), "organization_id"),
-        (refusal.endpoint_rejected(403), "HTTP 403"),
-        (refusal.unexpected_document("`rooms` is missing"), "`rooms` is missing"),
-        (refusal.schedule_not_announced(23), "23 sessions"),
-        (refusal.schedule_replaced(40), "None of the 40 imported sessions"),
-        (refusal.response_too_large(64 * 1024 * 1024), "64 MiB"),
-        (refusal.upstream_unavailable("it took too long"), "it took too long"),
+        (sync_failures.invalid_request("window is missing"), "window is missing"),
+        (sync_failures.wrong_organization(), "organization_id"),
+        (sync_failures.endpoint_rejected(403), "HTTP 403"),
+        (sync_failures.unexpected_document("`rooms` is missing"), "`rooms` is missing"),
+        (sync_failures.schedule_not_announced(23), "23 sessions"),
+        (sync_failures.schedule_replaced(40), "None of the 40 imported sessions"),
+        (sync_failures.response_too_large(64 * 1024 * 1024), "64 MiB"),
+        (sync_failures.upstream_unavailable("it took too long"), "it took too long"),
     ],
     ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
 )
@@ -96,9 +96,9 @@ def test_the_message_says_precisely_what_is_wrong(refused: Refusal, detail: str)
 @pytest.mark.parametrize(
     "refused",
     [
-        refusal.schedule_empty(),
-        refusal.schedule_not_announced(3),
-        refusal.upstream_unavailable("?"),
+        sync_failures.schedule_empty(),
+        sync_failures.schedule_not_announced(3),
+        sync_failures.upstream_unavailable("?"),
     ],
     ids=lambda r: r.code.value,
 )

@@ -17,11 +17,11 @@ import pytest
 from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Leader
 from eventstore.model import Recorded
-from messaging.outlet import Mark, OpenOutlet
+from messaging.publisher import Mark, OpenOutlet
 from tests.support.relay_broker import KnownOutlet, a_world, current, installed
 from tests.support.relay_world import KEY_OF, World
 from tests.support.schedules import Explored, explore
-from worker.relay import CHECKPOINT, Relay, _Turn
+from worker.relay.relay import CHECKPOINT, Relay, _Turn
 
 pytestmark = pytest.mark.asyncio
 

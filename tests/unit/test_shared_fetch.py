@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from worker.shared_fetch import SharedFetch
+from worker.source.shared_fetch import SharedFetch
 
 pytestmark = pytest.mark.asyncio
 

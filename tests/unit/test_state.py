@@ -9,7 +9,7 @@ from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import Window
 from tests.support.documents import WINDOW, days, document, talk, unscheduled
 from tests.support.given import ORGANIZATION, History, given
-from worker.state import State, fold
+from worker.rules.state import State, fold
 
 BY_TYPE = {type(event).__name__: event for event in samples.EVENTS}
 STARTED = BY_TYPE["SyncStarted"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.support.properties import for_all
-from worker.text import MAX_FIELD_BYTES, FieldTooLongError, clean, clean_optional
+from worker.rules.text import MAX_FIELD_BYTES, FieldTooLongError, clean, clean_optional
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 DROPPED = "\x00\x01\x08\x0b\x0c\x0e\x1f\x7f\x80\x85\x9f\u200b\u2060\ufeff\u202d\u202e"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.support.properties import for_all
-from worker.window import parse_instant
+from worker.rules.window import parse_instant
 
 VIENNA = "Europe/Vienna"
 MOMENTS = st.integers(631_152_000, 7_258_118_400).map(lambda s: datetime.fromtimestamp(s, UTC))

@@ -5,7 +5,7 @@ import pytest
 from contracts.events import SyncWarning
 from tests.support.documents import document, room, talk
 from tests.support.given import given
-from worker.warnings import MOST_OF_A_CODE, capped, double_bookings
+from worker.rules.warnings import MOST_OF_A_CODE, capped, double_bookings
 
 
 def warning(code: str, number: int) -> SyncWarning:

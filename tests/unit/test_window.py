@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.messages import Window
 from tests.support.properties import for_all
-from worker.window import EARLIEST_DAY, LATEST_DAY, InvalidWindowError, bounds_of, zone_of
+from worker.rules.window import EARLIEST_DAY, LATEST_DAY, InvalidWindowError, bounds_of, zone_of
 
 ZONES = (files("tzdata") / "zones").read_text("utf-8").split()
 

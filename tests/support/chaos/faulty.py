@@ -25,7 +25,7 @@ from eventstore.log import EventLog
 from projections.changes import Changes
 from projections.generations import enter_live
 from projections.projector import Projector
-from worker.relay import CHECKPOINT, Relay
+from worker.relay.relay import CHECKPOINT, Relay
 
 _PAUSE_SECONDS = 1.0
 

@@ -1,0 +1,59 @@
+"""The documented JSON shape of an event's read models, on which `diff` works.
+
+    {"sessions": {id: {session_id, session_code, title, abstract, room, starts_at, ends_at,
+                       is_service_session, is_plenum_session, live_url, recording_url, status,
+                       speakers}},
+     "rooms":    {id: {room_id, name, sort, status}},
+     "speakers": {id: {speaker_id, first_name, last_name, full_name, tag_line, bio,
+                       profile_picture, links, is_top_speaker, status}},
+     "skipped":  {id: {title, starts_at, ends_at, reason, missing, window_starts_at,
+                       window_ends_at}}}
+
+Every id that is a key, a `room` or among `speakers` is Sessionize's. What was withdrawn stays, with
+that status, as in the views. Instants are UTC.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from audit.as_of.read_models import ReadModels
+from projections.changes import Row
+
+Shape: TypeAlias = dict[str, dict[str, Row]]
+
+_NEVER_SHOWN = frozenset({"spreaview_event_id", "organization_id", "sessionize_id", "position"})
+
+
+def shape_of(models: ReadModels) -> Shape:
+    """The read models in that shape, sorted by id."""
+    rooms = {key: str(row["sessionize_id"]) for key, row in models.rooms.items()}
+    speakers = {key: str(row["sessionize_id"]) for key, row in models.speakers.items()}
+    sessions = []
+    for key, row in models.sessions.items():
+        lineup = [str(link["speaker_id"]) for link in models.lineup.get(key, ())]
+        room_id = str(row["room_id"])
+        sessions.append(
+            {name: value for name, value in row.items() if name != "room_id"}
+            | {
+                "room": rooms.get(room_id, room_id),
+                "speakers": [speakers.get(speaker, speaker) for speaker in lineup],
+            }
+        )
+    skips = [
+        {name: value for name, value in row.items() if name != "sync_id"}
+        for row in models.skips.values()
+    ]
+    return {
+        "sessions": _keyed(sessions),
+        "rooms": _keyed(models.rooms.values()),
+        "speakers": _keyed(models.speakers.values()),
+        "skipped": _keyed(skips),
+    }
+
+
+def _keyed(rows: Iterable[Row]) -> dict[str, Row]:
+    told = {
+        str(row["sessionize_id"]): {k: v for k, v in row.items() if k not in _NEVER_SHOWN}
+        for row in rows
+    }
+    return dict(sorted(told.items()))

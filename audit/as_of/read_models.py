@@ -1,0 +1,169 @@
+"""The read models of one SpreaView event at any moment, in memory.
+
+The events are projected by the code that fills the tables (`projections.changes`); what its
+statements do to the tables is done to dicts here. The live read models are neither read nor
+touched. As much is held as the event has rows at that moment.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+from audit.past.moments import Moment, outcomes
+from eventstore.log import EventLog
+from projections.changes import Changes, Key, Row, TableChanges, project
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    view: tuple(columns.split())
+    for view, columns in {
+        "sync_runs": """
+            sync_id spreaview_event_id organization_id status requested_at requested_by started_at
+            finished_at window_starts_on window_ends_on time_zone api_id_masked counts warnings
+            withheld failure_code failure_message failure_remedy retryable position""",
+        "rooms": "spreaview_event_id room_id sessionize_id name sort status position",
+        "event_speakers": """
+            spreaview_event_id organization_id speaker_id sessionize_id first_name last_name
+            full_name tag_line bio profile_picture links is_top_speaker status position""",
+        "sessions": """
+            spreaview_event_id session_id session_code sessionize_id title abstract room_id
+            starts_at ends_at is_service_session is_plenum_session live_url recording_url status
+            position""",
+        "session_speakers": "spreaview_event_id session_id speaker_id ordinal",
+        "skipped_sessions": """
+            spreaview_event_id sessionize_id title starts_at ends_at reason missing
+            window_starts_at window_ends_at sync_id position""",
+        "stream_progress": "spreaview_event_id version position",
+    }.items()
+}
+"""The public columns of each view, in their order."""
+
+_INSTANTS = frozenset(
+    {
+        *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
+        *("window_starts_at", "window_ends_at"),
+    }
+)
+_PERSONAL = (
+    *("first_name", "last_name", "full_name", "tag_line", "bio", "profile_picture", "links"),
+)
+_SET_BY_A_START = frozenset(
+    {
+        *("sync_id", "spreaview_event_id", "organization_id", "status", "requested_at"),
+        *("requested_by", "started_at", "window_starts_on", "window_ends_on", "time_zone"),
+        *("api_id_masked", "position"),
+    }
+)
+_SET_BY_AN_END = frozenset(
+    {
+        *("status", "finished_at", "counts", "warnings", "withheld", "failure_code"),
+        *("failure_message", "failure_remedy", "retryable", "position"),
+    }
+)
+_NEVER_CHANGE = frozenset({"organization_id", "sessionize_id", "session_code"})
+"""Columns that a row keeps from its first writing."""
+
+
+class ReadModels:
+    """The rows of one SpreaView event. Ids are text, instants ISO 8601 in UTC."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Row] = {}
+        self.rooms: dict[str, Row] = {}
+        """By room id."""
+        self.speakers: dict[str, Row] = {}
+        """By speaker id."""
+        self.sessions: dict[str, Row] = {}
+        """By session id."""
+        self.lineup: dict[str, list[Row]] = {}
+        """Rows of `session_speakers`, by session id."""
+        self.skips: dict[str, Row] = {}
+        """By Sessionize id."""
+        self.progress: Row | None = None
+
+    def apply(self, changes: Changes) -> None:
+        """Do what `projections.write` does, in the order in which it does it."""
+        for row in changes.started_runs.values():
+            started = {k: v for k, v in row.items() if k in _SET_BY_A_START}
+            self.runs.setdefault(str(row["sync_id"]), _columns("sync_runs", started))
+        for row in changes.ended_runs.values():
+            shown = _columns("sync_runs", row)
+            if (run := self.runs.get(str(row["sync_id"]))) is None:
+                self.runs[str(row["sync_id"])] = shown
+            else:
+                run.update({name: shown[name] for name in _SET_BY_AN_END})
+        _change_table("rooms", self.rooms, "room_id", changes.rooms)
+        for forgotten in changes.forgotten.values():
+            if (speaker := self.speakers.get(str(forgotten["speaker_id"]))) is not None:
+                speaker.update(dict.fromkeys(_PERSONAL))
+        _change_table("event_speakers", self.speakers, "speaker_id", changes.speakers)
+        _change_table("sessions", self.sessions, "session_id", changes.sessions)
+        for key, links in changes.session_speakers.items():
+            self.lineup[str(key)] = [_columns("session_speakers", link) for link in links]
+        for (_, sessionize_id), skip in changes.skips.items():
+            if skip is None:
+                self.skips.pop(str(sessionize_id), None)
+            else:
+                self.skips[str(sessionize_id)] = _columns("skipped_sessions", skip)
+        for row in changes.progress.values():
+            self.progress = _columns("stream_progress", row)
+
+    def views(self) -> dict[str, list[Row]]:
+        """All rows by public view, in a stable order, with the public columns."""
+        lineup = [link for key in sorted(self.lineup) for link in self.lineup[key]]
+        return {
+            "sync_runs": sorted(self.runs.values(), key=_position),
+            "rooms": sorted(self.rooms.values(), key=_sessionize_id),
+            "event_speakers": sorted(self.speakers.values(), key=_sessionize_id),
+            "sessions": sorted(self.sessions.values(), key=_sessionize_id),
+            "session_speakers": lineup,
+            "skipped_sessions": sorted(self.skips.values(), key=_sessionize_id),
+            "stream_progress": [self.progress] if self.progress else [],
+        }
+
+
+async def read_models_at(log: EventLog, event_id: UUID, moment: Moment) -> ReadModels:
+    """What the public views showed, or would have shown, at a moment.
+
+    Personal data that was erased since is null, whatever the moment.
+
+    Raises:
+        NotInThePastError: the event is unknown to the log.
+        contracts.codec.UnknownEventError: an event of a newer version of this program.
+    """
+    models = ReadModels()
+    async for outcome in outcomes(log, event_id, moment):
+        models.apply(project(outcome))
+    return models
+
+
+def _change_table(
+    view: str, table: dict[str, Row], id_column: str, changes: TableChanges[Key]
+) -> None:
+    for row in changes.rows.values():
+        key = str(row[id_column])
+        kept = {k: v for k, v in table.get(key, {}).items() if k in _NEVER_CHANGE}
+        table[key] = _columns(view, row) | kept
+    for mark in changes.marks.values():
+        if (marked := table.get(str(mark[id_column]))) is not None:
+            marked.update({name: mark[name] for name in ("status", "position")})
+
+
+def _columns(view: str, row: Row) -> Row:
+    return {name: _shown(name, row.get(name)) for name in COLUMNS[view]}
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, UUID):
+        return str(value)
+    if value is not None and name in _INSTANTS:
+        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return instant.astimezone(UTC).isoformat()
+    return value
+
+
+def _position(row: Row) -> int:
+    return int(str(row["position"]))
+
+
+def _sessionize_id(row: Row) -> str:
+    return str(row["sessionize_id"])

@@ -1,0 +1,1 @@
+"""Why a session, room or speaker is or is not in the schedule."""

@@ -1,0 +1,138 @@
+"""Why a session, a room or a speaker is or is not there: the rule, its values, who decided."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from audit.explain.lookup import find, our_id
+from audit.explain.rules import rule_of
+from audit.explain.survey import Decision, Ended, Survey, survey
+from audit.explain.verdicts import Verdict, entity_verdict, session_verdict
+from audit.past.entities import kind_of
+from audit.past.moments import NotInThePastError, outcome_of
+from contracts import identity
+from contracts.events import SyncCompleted, SyncFailed
+from eventstore.log import EventLog
+
+
+class DecidedBy(NamedTuple):
+    """The run behind a verdict."""
+
+    sync_id: UUID
+    position: int
+    recorded_at: datetime
+    source_digest: str | None
+    """SHA-256 of the document it rested on."""
+
+
+class Explanation(NamedTuple):
+    """Why something is or is not there."""
+
+    kind: str
+    """session, room or speaker."""
+    sessionize_id: str | None
+    id: UUID | None
+    session_code: str | None
+    name: str
+    there: bool
+    """Whether SpreaView shows it."""
+    rule: str
+    """Stable: a name of `audit.explain.rules`."""
+    words: str
+    remedy: str
+    values: Mapping[str, object]
+    """What the rule compared."""
+    decided_by: DecidedBy | None
+    notes: tuple[str, ...]
+    """Warnings that name it, and what became of later runs."""
+
+
+async def explain(log: EventLog, event_id: UUID, kind: str, text: str) -> Explanation:
+    """Explain a session, room or speaker by its Sessionize id, our id, code, or part of its name.
+
+    Raises:
+        NotInThePastError: the log does not know the event, or several entities have that in their
+            names.
+    """
+    found = await survey(log, event_id)
+    key = find(found, kind, text)
+    asked = text if key is None else key
+    verdict = (
+        session_verdict(found, asked) if kind == "session" else entity_verdict(found, kind, asked)
+    )
+    by = await _decided(log, found, verdict)
+    return _explanation(kind, key, verdict.name or text, verdict, found, by)
+
+
+async def _decided(log: EventLog, found: Survey, verdict: Verdict) -> DecidedBy | None:
+    decision: Decision | Ended | None = verdict.decision or found.completed or found.failed
+    if decision is None:
+        return None
+    if isinstance(decision, Ended):
+        run = decision.run
+        if run.finished_at is None or run.last_position is None:
+            return None
+        return DecidedBy(run.sync_id, run.last_position, run.finished_at, run.source_digest)
+    digest = None
+    try:
+        outcome = (await outcome_of(log, decision.sync_id)).event
+        if isinstance(outcome, SyncCompleted | SyncFailed) and outcome.source:
+            digest = outcome.source.digest
+    except NotInThePastError:
+        pass  # an erasure is no run
+    return DecidedBy(decision.sync_id, decision.position, decision.recorded_at, digest)
+
+
+def _explanation(
+    kind: str,
+    key: str | None,
+    name: str,
+    verdict: Verdict,
+    found: Survey,
+    by: DecidedBy | None,
+) -> Explanation:
+    rule = rule_of(kind, verdict.rule)
+    id_ = our_id(found, kind, key) if key else None
+    return Explanation(
+        kind=kind,
+        sessionize_id=key,
+        id=id_,
+        session_code=identity.session_code(id_) if id_ and kind == "session" else None,
+        name=name,
+        there=rule.there,
+        rule=verdict.rule,
+        words=rule.words,
+        remedy=rule.remedy,
+        values=verdict.values,
+        decided_by=by,
+        notes=(*_warnings(found, kind, key), *_later(found)),
+    )
+
+
+def _warnings(found: Survey, kind: str, key: str | None) -> Iterable[str]:
+    """The warnings of the last completed run that name the entity."""
+    if key is None or found.completed is None:
+        return
+    outcome = found.completed.outcome
+    for warning in outcome.warnings if isinstance(outcome, SyncCompleted) else ():
+        named = key in warning.sessionize_ids or (
+            warning.code == "removals_withheld" and key in found.withheld  # it names some of many
+        )
+        if kind_of(warning) == kind and named:
+            yield f"Warning {warning.code}: {warning.message}"
+
+
+def _later(found: Survey) -> Iterable[str]:
+    """What became of runs after the last completed one."""
+    if found.failed is not None and isinstance(found.failed.outcome, SyncFailed):
+        failure = found.failed.outcome
+        yield (
+            f"The last sync, {failure.sync_id}, failed ({failure.code}) and changed nothing: "
+            f"{failure.message} {failure.remedy}"
+        )
+    if found.superseded is not None:
+        sync_id = found.superseded.run.sync_id
+        yield f"Sync {sync_id} was superseded: a later one had completed already."
+    for started in found.state.open_runs.values():
+        yield f"Sync {started.sync_id} has begun and has no outcome yet."

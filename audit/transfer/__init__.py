@@ -1,0 +1,1 @@
+"""The log in and out: export, import, replay, seals."""

@@ -1,0 +1,169 @@
+"""Export and import: a log as JSON Lines of CloudEvents, in its stored form, hashes included.
+
+The first line names the log; then comes every event in the order of positions, every erasure, every
+document; the last line counts them and has the SHA-256 of all bytes before it. It is canonical, so
+that two exports of one log are equal byte for byte. Personal data are in an event's `personal`,
+with the salt: what was erased is not in an export.
+"""
+
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from audit.verify import statements
+from audit.verify.chains import Stored
+from contracts.canonical import canonical
+from contracts.codec import kebab
+from messaging.cloudevents import CONTENT_TYPE, log_source
+
+FORMAT = "spreaview-log"
+FORMAT_VERSION = 1
+
+_PAGE = 1000
+_DOCUMENTS_PAGE = 20
+
+_EVENTS = text("""
+    SELECT e.stream_id, e.version, e.position, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash,
+           p.subject, p.salt, p.body::text
+    FROM event_store.events e
+    LEFT JOIN event_store.personal_data p USING (message_id)
+    WHERE e.position > :after AND (CAST(:only AS uuid) IS NULL OR e.stream_id = :only)
+    ORDER BY e.position
+    LIMIT :limit
+""")
+
+_LOG = text("SELECT log_id, fingerprint_key FROM event_store.log")
+
+_ERASED = text("""
+    SELECT subject, organization_id, erasure_id, erased_at
+    FROM event_store.erased_subjects ORDER BY subject
+""")
+
+
+class What(NamedTuple):
+    """What an export holds."""
+
+    only: UUID | None = None
+    """One SpreaView event; None is all."""
+    documents: bool = True
+    """The documents behind the runs, of a whole export."""
+    key: bool = False
+    """The secret key of the fingerprints of API IDs: without it an import has another, and takes
+    every API ID for a changed one once."""
+
+
+async def export(
+    engine: AsyncEngine, what: What, told: Callable[[int, int], None] = lambda _done, _of: None
+) -> AsyncIterator[bytes]:
+    """The lines of an export, from one snapshot. A role that can only read is enough.
+
+    `told` is told how many events of how many are in it.
+    """
+    digest = hashlib.sha256()
+    counts = {"events": 0, "erasures": 0, "documents": 0}
+    async with engine.connect() as connection, connection.begin():
+        await connection.execute(statements.READ_ONLY)
+        only = {"only": what.only}
+        total = (await connection.execute(statements.COUNT_EVENTS, only)).scalar_one()
+        async for kind, line in _lines(connection, what):
+            encoded = canonical(line) + b"\n"
+            digest.update(encoded)
+            if kind:
+                counts[kind] += 1
+            if kind == "events":
+                told(counts["events"], total)
+            yield encoded
+    yield canonical({"end": counts, "sha256": digest.hexdigest()}) + b"\n"
+
+
+async def _lines(
+    connection: AsyncConnection, what: What
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    log = (await connection.execute(_LOG)).one()
+    first = {"format": FORMAT, "version": FORMAT_VERSION, "log_id": str(log.log_id)}
+    if what.key:
+        first["fingerprint_key"] = log.fingerprint_key.hex()
+    yield "", first
+    after = 0
+    while True:
+        found = await connection.execute(
+            _EVENTS, {"after": after, "only": what.only, "limit": _PAGE}
+        )
+        page = [Stored(*row) for row in found]
+        for event in page:
+            yield "events", _event(event, log.log_id)
+        if len(page) < _PAGE:
+            break
+        after = page[-1].position
+    if what.only is None:
+        for row in await connection.execute(_ERASED):
+            yield "erasures", {"erased": {k: _plain(v) for k, v in row._mapping.items()}}  # noqa: SLF001
+        if what.documents:
+            async for line in _documents(connection):
+                yield "documents", line
+
+
+async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any]]:
+    digest = b""
+    while True:
+        rows = (
+            await connection.execute(
+                statements.SOURCES, {"after": digest, "limit": _DOCUMENTS_PAGE}
+            )
+        ).all()
+        for row in rows:
+            yield {
+                "document": {
+                    "sha256": row.digest.hex(),
+                    "size_bytes": row.size_bytes,
+                    "zlib": b64encode(row.body).decode(),
+                }
+            }
+        if len(rows) < _DOCUMENTS_PAGE:
+            return
+        digest = rows[-1].digest
+
+
+def _event(event: Stored, log_id: UUID) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": str(event.message_id),
+        "source": log_source(log_id),
+        "type": f"com.spreaview.import.{kebab(event.type)}.v{event.schema_version}",
+        "time": _plain(event.recorded_at),
+        "datacontenttype": CONTENT_TYPE,
+        "partitionkey": str(event.stream_id),
+        "position": event.position,
+        "streamversion": event.version,
+        "eventtype": event.type,
+        "schemaversion": event.schema_version,
+        "hash": event.hash.hex(),
+        "metadata": msgspec.json.decode(event.metadata),
+        "data": msgspec.json.decode(event.data),
+    }
+    if event.personal is not None and event.salt is not None:
+        told["personal"] = {
+            "subject": str(event.subject),
+            "salt": event.salt.hex(),
+            "body": msgspec.json.decode(event.personal),
+        }
+    return told
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return str(value)
+
+
+def document_bytes(line: dict[str, Any]) -> bytes:
+    """The compressed document of a line."""
+    return b64decode(line["zlib"], validate=True)

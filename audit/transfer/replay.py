@@ -1,0 +1,180 @@
+"""Replay: the log, or a part of it, told again, in order, and marked: nobody takes it for news.
+
+A replayed event is the CloudEvent that subscribers got, as the log would tell it today (upcast, and
+without the personal data of whoever was erased since), with the attribute `replay`: what the replay
+was named.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from eventstore.log import EventLog
+from eventstore.model import Recorded
+from messaging.cloudevents import Record, structured
+from messaging.publisher import Mark, OpenOutlet
+from worker.relay.relay import record_of
+
+REPLAY = "ce_replay"
+"""Header of a replayed record: the name of the replay."""
+
+_PAGE = 500
+_LINES_BEGIN = b'{"specversion": "1.0", "id": "'
+"""So begins a line that was broken off; a file that begins otherwise is somebody else's."""
+
+
+class Part(NamedTuple):
+    """Which part of the log."""
+
+    after: int = 0
+    """Beyond this position."""
+    until: int | None = None
+    """Up to this position, which counts in; None is the head at the beginning of the replay."""
+    spreaview_event_id: UUID | None = None
+    """Of one SpreaView event only."""
+
+
+class Told(NamedTuple):
+    """What a replay came to."""
+
+    events: int
+    position: int
+    """Of the last event that was looked at: a later replay may go on after it."""
+
+
+Send = Callable[[Sequence[Recorded], int], Awaitable[None]]
+"""Takes events, and the position up to which they go: beyond it nothing was looked at."""
+
+
+async def replay(
+    log: EventLog,
+    part: Part,
+    send: Send,
+    *,
+    pace: float | None = None,
+    told: Callable[[int], None] = lambda _: None,
+) -> Told:
+    """Tell a part of the log again, page by page, in the order of positions.
+
+    Args:
+        log: whose events.
+        part: which of them.
+        send: returns when it has them for good.
+        pace: how many times as fast as it happened; None is full speed.
+        told: is told the position that was reached, for a progress bar.
+    """
+    until = await log.head() if part.until is None else part.until
+    clock = _Clock(pace)
+    number, after = 0, part.after
+    while page := [e for e in await log.read_all(after, limit=_PAGE) if e.position <= until]:
+        wanted = [e for e in page if part.spreaview_event_id in (None, e.stream_id)]
+        due = [e for e in wanted if clock.seconds_until(e) <= 0]
+        if wanted and not due:
+            # What is read is told at once: whoever is erased meanwhile must not be in it.
+            await asyncio.sleep(clock.seconds_until(wanted[0]))
+            continue
+        after = (page if len(due) == len(wanted) else due)[-1].position
+        await send(due, after)
+        told(after)
+        number += len(due)
+    return Told(number, after)
+
+
+class _Clock:
+    """Says when the time of an event has come: the first one's at once."""
+
+    def __init__(self, pace: float | None) -> None:
+        self._pace = pace
+        self._first: datetime | None = None
+        self._began = 0.0
+
+    def seconds_until(self, event: Recorded) -> float:
+        """0 or less if its time has come."""
+        if self._pace is None:
+            return 0.0
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began = event.recorded_at, now
+        due = (event.recorded_at - self._first).total_seconds() / self._pace
+        return self._began + due - now
+
+
+def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Send:
+    """Send to a topic: on a broker with transactions each event once, also after a crash.
+
+    The mark of the outlet says where to go on.
+    """
+
+    async def send(events: Sequence[Recorded], position: int) -> None:
+        records = [_marked(record_of(event, log_id), name) for event in events]
+        await outlet.send(records, Mark(position, f"{log_id}/{name}"))
+
+    return send
+
+
+def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Send:
+    """Write one CloudEvent, as JSON, per line."""
+
+    async def send(events: Sequence[Recorded], _: int) -> None:
+        write("".join(f"{line}\n" for line in _lines(events, log_id, name)))
+
+    return send
+
+
+def last_position(path: Path, name: str) -> int:
+    """Where a replay that wrote to a file was broken off; an unfinished line is cut off it.
+
+    Raises:
+        ValueError: the file holds something else, or another replay; it is left as it is.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return 0
+    whole, found = 0, 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            told = _read(line)
+            if (
+                told is None
+                and not line.endswith(b"\n")
+                and _LINES_BEGIN.startswith(line[: len(_LINES_BEGIN)])
+            ):
+                break
+            if told is None:
+                raise ValueError(f"{path}, line {number}, is of no replay: name another file")
+            if told.name != name:
+                raise ValueError(f"{path} holds another replay than {name!r}")
+            if not line.endswith(b"\n"):
+                break
+            whole, found = whole + len(line), told.position
+    with path.open("r+b") as file:
+        file.truncate(whole)
+    return found
+
+
+class _Line(msgspec.Struct):
+    name: str = msgspec.field(name="replay")
+    position: int
+
+
+def _read(line: bytes) -> _Line | None:
+    try:
+        return msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError:
+        return None
+
+
+def _lines(events: Iterable[Recorded], log_id: UUID, name: str) -> Iterable[str]:
+    for event in events:
+        record = record_of(event, log_id)
+        yield json.dumps(structured(record) | {"replay": name}, ensure_ascii=False)
+
+
+def _marked(record: Record, name: str) -> Record:
+    return record._replace(headers=[*record.headers, (REPLAY, name.encode())])

@@ -1,0 +1,1 @@
+"""Verifying the log and everything derived from it."""

@@ -1,0 +1,58 @@
+"""Verifying the documents behind the runs, each against its digest."""
+
+import hashlib
+import zlib
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from audit.verify import statements
+from audit.verify.report import Kind, Verification
+
+_PAGE = 20
+
+
+async def check_documents(
+    connection: AsyncConnection, into: Verification, named: set[bytes]
+) -> None:
+    """Look at every document; `named` are the digests that runs rest on."""
+    after, kept = b"", set[bytes]()
+    while True:
+        found = await connection.execute(statements.SOURCES, {"after": after, "limit": _PAGE})
+        rows = found.all()
+        for row in rows:
+            if (wrong := _wrong_with(row, is_named=row.digest in named)) is not None:
+                into.add(Kind.SOURCE, f"document {row.digest.hex()}{wrong}")
+            into.checked["documents"] += 1
+            kept.add(row.digest)
+        if len(rows) < _PAGE:
+            break
+        after = rows[-1].digest
+    if missing := len(named - kept):
+        into.unchecked["documents that are not kept (any more)"] += missing
+
+
+def _wrong_with(row: Any, *, is_named: bool) -> str | None:
+    try:
+        document = unpacked(row.body)
+    except ValueError as error:
+        return f" cannot be unpacked: {error}"
+    if (found := hashlib.sha256(document).digest()) != row.digest:
+        return f" has the digest {found.hex()}"
+    if len(document) != row.size_bytes:
+        return f" has {len(document)} bytes, and is said to have {row.size_bytes}"
+    return None if is_named else ": no run names it"
+
+
+def unpacked(body: bytes) -> bytes:
+    """What was compressed, and nothing beside it. Raises ValueError for anything else."""
+    unpacking = zlib.decompressobj()
+    try:
+        document = unpacking.decompress(body)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpacking.eof:
+        raise ValueError("it was cut off")
+    if unpacking.unused_data:
+        raise ValueError(f"{len(unpacking.unused_data)} bytes follow it")
+    return document

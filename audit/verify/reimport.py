@@ -1,0 +1,183 @@
+"""Deciding old documents again by today's rules, and comparing with what was recorded then.
+
+Nothing is appended. Of each run the request's facts are those of its `SyncStarted`, the state is
+that of the stream right before its outcome, and the document is the one it received.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from audit.past.entities import Fields
+from audit.past.moments import NotInThePastError, outcomes
+from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
+from contracts.messages import SyncRequested
+from eventstore.log import EventLog
+from worker.rules import sync_failures
+from worker.rules.command import check_turn
+from worker.rules.decide import decide
+from worker.rules.document import parse_document
+from worker.rules.forgotten import forget
+from worker.rules.normalise import normalise
+from worker.rules.placement import Order
+from worker.rules.state import State, fold
+from worker.rules.sync_failures import Refusal
+from worker.rules.window import InvalidWindowError, bounds_of, zone_of
+from worker.source.sessionize import Fetched
+from worker.sync.run import failed
+
+
+class Deviation(NamedTuple):
+    """An event that today's rules would have made differently."""
+
+    what: str
+    """recorded_only, decided_only or differs."""
+    type: str
+    entity: str
+    """Its Sessionize id; empty for events about the run."""
+    fields: Fields
+    """Recorded and decided, by field, where both are there."""
+
+
+class Redecided(NamedTuple):
+    """One run, decided again."""
+
+    sync_id: UUID
+    recorded_at: datetime
+    not_decided: str | None
+    """Why it could not be decided again; None: it was."""
+    deviations: tuple[Deviation, ...]
+
+
+async def reimport(
+    log: EventLog, event_id: UUID, sync_id: UUID | None = None
+) -> AsyncIterator[Redecided]:
+    """Decide the runs of an event again, in order, or one of them.
+
+    In memory are the event's state, a page of the log, one outcome and one document.
+
+    Raises:
+        NotInThePastError: the log does not know the event, or the event no such run with an
+            outcome.
+    """
+    state = State()
+    met = False
+    async for outcome in outcomes(log, event_id):
+        events = [recorded.event for recorded in outcome]
+        terminal = events[-1]
+        if isinstance(terminal, SyncCompleted | SyncFailed) and sync_id in (None, terminal.sync_id):
+            met = True
+            why, deviations = await _again(log, state, events, terminal)
+            yield Redecided(terminal.sync_id, outcome[-1].recorded_at, why, deviations)
+        fold(events, state)
+    if sync_id is not None and not met:
+        raise NotInThePastError(
+            f"The SpreaView event {event_id} has no sync {sync_id} with an outcome."
+        )
+
+
+async def _again(
+    log: EventLog,
+    state: State,
+    recorded: Sequence[ImportEvent],
+    terminal: SyncCompleted | SyncFailed,
+) -> tuple[str | None, tuple[Deviation, ...]]:
+    started = state.open_runs.get(terminal.sync_id)
+    if terminal.source is None:
+        return "it received no document", ()
+    if started is None:
+        return "it never began", ()
+    body = await log.source(terminal.source.digest)
+    if body is None:
+        return "its document is not kept any more", ()
+    erased = await log.erased_speakers(started.organization_id)
+    decided = await asyncio.to_thread(_decide, state, started, terminal, body, erased)
+    return None, tuple(_deviations(recorded, decided))
+
+
+def _decide(
+    state: State,
+    started: SyncStarted,
+    terminal: SyncCompleted | SyncFailed,
+    body: bytes,
+    erased: Set[UUID],
+) -> Sequence[ImportEvent]:
+    """What a worker of today would append, up to the durations."""
+    if terminal.source is None:
+        raise ValueError("a run without a document cannot be decided")
+    duration_ms = terminal.duration_ms if isinstance(terminal, SyncCompleted) else 0
+    request = _request(started)
+    try:
+        check_turn(state, request, started.ordered_at)
+        order = Order(
+            **_ids(started),
+            bounds=bounds_of(started.window),
+            ordered_at=started.ordered_at,
+            force=started.force,
+            allow_removals=started.allow_removals,
+            api_id_fingerprint=started.api_id_fingerprint,
+        )
+        schedule = normalise(
+            parse_document(body),
+            organization_id=started.organization_id,
+            spreaview_event_id=started.spreaview_event_id,
+            zone=zone_of(started.window),
+        )
+        schedule = forget(schedule, started.organization_id, erased).schedule
+        return decide(state, schedule, order, terminal.source, duration_ms)
+    except InvalidWindowError as error:
+        refused = sync_failures.invalid_request(str(error))
+    except Refusal as error:
+        refused = error
+    return [failed(request, started.ordered_at, refused, Fetched(body, terminal.source))]
+
+
+def _ids(started: SyncStarted) -> dict[str, UUID]:
+    return {
+        "sync_id": started.sync_id,
+        "organization_id": started.organization_id,
+        "spreaview_event_id": started.spreaview_event_id,
+    }
+
+
+def _request(started: SyncStarted) -> SyncRequested:
+    """The request as far as its facts were recorded: the API ID is not among them."""
+    return SyncRequested(
+        request_id=started.sync_id,
+        organization_id=started.organization_id,
+        spreaview_event_id=started.spreaview_event_id,
+        sessionize_api_id=started.api_id_masked,
+        window=started.window,
+        requested_at=started.requested_at,
+        requested_by=started.requested_by,
+        force=started.force,
+        allow_removals=started.allow_removals,
+    )
+
+
+def _deviations(
+    recorded: Iterable[ImportEvent], decided: Iterable[ImportEvent]
+) -> Iterable[Deviation]:
+    then = {_key(event): event for event in recorded}
+    now = {_key(event): event for event in decided}
+    for key in [*then, *(key for key in now if key not in then)]:
+        old, new = then.get(key), now.get(key)
+        if old is None or new is None:
+            yield Deviation("decided_only" if old is None else "recorded_only", *key, {})
+        elif old != new:
+            yield Deviation("differs", *key, _differing(old, new))
+
+
+def _key(event: ImportEvent) -> tuple[str, str]:
+    return type(event).__name__, str(getattr(event, "sessionize_id", ""))
+
+
+def _differing(old: ImportEvent, new: ImportEvent) -> Fields:
+    before, after = msgspec.structs.asdict(old), msgspec.structs.asdict(new)
+    return {
+        name: (value, after.get(name)) for name, value in before.items() if value != after.get(name)
+    }

@@ -1,0 +1,117 @@
+"""Verifying the read models: row by row against what the events make them."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from audit.as_of.read_models import COLUMNS, ReadModels
+from audit.verify import statements
+from audit.verify.report import Kind, Verification
+from contracts.events import CUT_TYPES
+from eventstore.model import Recorded
+from projections.changes import Row, project
+
+
+class RowCheck:
+    """Compares the live read models of a stream with what its events make them."""
+
+    def __init__(self, stream_id: UUID, version: int, into: Verification) -> None:
+        self._stream_id = stream_id
+        self._version = version
+        self._into = into
+        self._models = ReadModels()
+        self._pending: list[Recorded] = []
+        self._trouble: str | None = None
+
+    @classmethod
+    async def begin(
+        cls, connection: AsyncConnection, stream_id: UUID, into: Verification
+    ) -> "RowCheck":
+        """Up to the version that is applied."""
+        found = await connection.execute(statements.PROGRESS, {"stream_id": stream_id})
+        return cls(stream_id, found.scalar_one_or_none() or 0, into)
+
+    def take(self, recorded: Recorded) -> None:
+        """Project the next event, if it is applied."""
+        if recorded.version > self._version or self._trouble:
+            return
+        self._pending.append(recorded)
+        if recorded.type in CUT_TYPES:
+            try:
+                self._models.apply(project(self._pending))
+            except Exception as error:  # a tampered event is a finding, not the end
+                self._trouble = f"version {recorded.version} cannot be projected: {error!r}"[:300]
+            self._pending = []
+
+    async def end(self, connection: AsyncConnection) -> None:
+        """Compare with the tables."""
+        if self._trouble:
+            self._into.unchecked[f"read models of a stream: {self._trouble}"] += 1
+            return
+        if self._version == 0:
+            self._into.unchecked["read models of a stream of which nothing is applied"] += 1
+        for view, expected in self._models.views().items():
+            if self._version == 0 and view == "stream_progress":
+                continue  # it may say that nothing is applied
+            found = await connection.execute(statements.VIEW_ROWS[view], {"s": self._stream_id})
+            self._compare(view, expected, [_decoded(view, row) for row in found.scalars()])
+
+    def _compare(self, view: str, expected: list[Row], found: list[Row]) -> None:
+        wanted = {_key(view, row): row for row in expected}
+        there = {_key(view, row): row for row in found}
+        for key in wanted.keys() | there.keys():
+            want, have = wanted.get(key), there.get(key)
+            if want is None or have is None:
+                self._add(view, key, "is not there" if have is None else "no event makes it")
+                continue
+            for name in COLUMNS[view]:
+                if want[name] != have[name]:
+                    what = f"{name} is {have[name]!r}, the events make it {want[name]!r}"
+                    self._add(view, key, what[:300])
+        self._into.checked["rows of read models"] += len(there)
+
+    def _add(self, view: str, key: tuple[str, ...], what: str) -> None:
+        row = f"{view} {' '.join(key)}: {what}"
+        self._into.add(Kind.READ_MODEL, row, stream_id=self._stream_id, version=self._version)
+
+
+_KEYS = {
+    "sync_runs": ("sync_id",),
+    "rooms": ("room_id",),
+    "event_speakers": ("speaker_id",),
+    "sessions": ("session_id",),
+    "session_speakers": ("session_id", "speaker_id"),
+    "skipped_sessions": ("sessionize_id",),
+    "stream_progress": ("spreaview_event_id",),
+}
+_INSTANTS = frozenset(
+    {
+        *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
+        *("window_starts_at", "window_ends_at"),
+    }
+)
+
+
+def _key(view: str, row: Row) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in _KEYS[view])
+
+
+def _decoded(view: str, row: str) -> Row:
+    """A row as `ReadModels` shows it: instants in UTC, whatever the connection's zone."""
+    found: Row = msgspec.json.decode(row, type=dict[str, object])
+    shown: Row = {}
+    for name in COLUMNS[view]:
+        value = found[name]
+        if value is not None and name in _INSTANTS:
+            value = datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
+        shown[name] = str(value) if isinstance(value, UUID) else value
+    return shown
+
+
+async def strangers(connection: AsyncConnection, into: Verification, only: UUID | None) -> None:
+    """Rows of read models that no event can have made."""
+    for row in await connection.execute(statements.ROWS_OF_STRANGERS, {"only": only}):
+        what = f"{row.view} has {row.rows} rows of it, and the log has no event of it"
+        into.add(Kind.READ_MODEL, what, stream_id=row.spreaview_event_id)

@@ -1,0 +1,68 @@
+"""Verifying the snapshots: each against the fold of the events that it stands for."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from audit.verify import statements
+from audit.verify.documents import unpacked
+from audit.verify.report import Kind, Verification
+from eventstore.model import Recorded, Snapshot
+from worker.rules.state import State, fold
+from worker.sync.state_snapshots import FOLD_VERSION, encode_state
+
+
+class SnapshotCheck:
+    """Folds the events of one stream up to its snapshot, where there is one to be compared."""
+
+    def __init__(self, stream_id: UUID, snapshot: Snapshot | None, into: Verification) -> None:
+        self._stream_id = stream_id
+        self._snapshot = snapshot
+        self._into = into
+        self._state = State()
+        if snapshot is not None and snapshot.fold_version != FOLD_VERSION:
+            self._pass_over("snapshots that other code has folded: it passes over them, too")
+
+    @classmethod
+    async def begin(
+        cls, connection: AsyncConnection, stream_id: UUID, into: Verification
+    ) -> "SnapshotCheck":
+        """Before the first event of the stream."""
+        found = await connection.execute(statements.SNAPSHOT, {"stream_id": stream_id})
+        row = found.one_or_none()
+        return cls(stream_id, Snapshot(*row) if row is not None else None, into)
+
+    def take(self, recorded: Recorded) -> None:
+        """Fold the next event, if the snapshot stands for it."""
+        if self._snapshot is None or recorded.version > self._snapshot.version:
+            return
+        try:
+            fold([recorded.event], self._state)
+        except Exception as error:  # a tampered event is a finding, not the end
+            what = f"version {recorded.version} cannot be folded: {error!r}"[:300]
+            self._pass_over(f"the snapshot of a stream: {what}")
+
+    def end(self) -> None:
+        """Compare, after the last event."""
+        if self._snapshot is None:
+            return
+        self._into.checked["snapshots"] += 1
+        if self._state.version != self._snapshot.version:
+            what = f"the events end at version {self._state.version}"
+        else:
+            try:
+                is_right = unpacked(self._snapshot.body) == unpacked(encode_state(self._state))
+                what = "" if is_right else "the events are folded to another state"
+            except ValueError as error:
+                what = f"it cannot be unpacked: {error}"
+        if what:
+            self._into.add(
+                Kind.SNAPSHOT,
+                f"the snapshot is wrong: {what}. Remedy: delete it, it is made anew",
+                stream_id=self._stream_id,
+                version=self._snapshot.version,
+            )
+
+    def _pass_over(self, why: str) -> None:
+        self._into.unchecked[why] += 1
+        self._snapshot = None

@@ -1,0 +1,135 @@
+"""Intake in batches: only what has been dealt with is acknowledged.
+
+FastStream's own acknowledgement would lose a message whose handler fails (its position moves on),
+so acknowledgement is manual, a failing batch is tried again in place, and the handler gets the
+records as they are: bytes, undecoded, headers included, since a header that is not UTF-8 would
+otherwise be skipped before any of our code runs.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaMessage as PlainKafkaMessage
+from faststream.kafka import KafkaRouter
+from faststream.kafka.annotations import KafkaMessage
+
+from messaging import aiokafka_patches as fetching
+from messaging.backoff import persist, say_failing, say_working
+
+logger = logging.getLogger(__name__)
+
+RawRecord: TypeAlias = "ConsumerRecord[bytes, bytes]"
+BatchHandler: TypeAlias = Callable[[Sequence[RawRecord]], Awaitable[None]]
+RawHandler: TypeAlias = Callable[[AIOKafkaConsumer, Sequence[RawRecord]], Awaitable[None]]
+
+
+_FETCHING = "fetching from Kafka"
+
+
+class ConsumerLog:
+    """A logger for FastStream: of all that it says, that nothing can be fetched, once per state."""
+
+    def log(
+        self,
+        level: int,
+        msg: object,
+        /,
+        *,
+        exc_info: object = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Say an error, unless that is known."""
+        if isinstance(exc_info, Exception):
+            say_failing(_FETCHING, exc_info)
+
+
+class Membership(NamedTuple):
+    """Of a consumer group."""
+
+    group_id: str
+    session_seconds: float = 10.0
+    """A member that is silent for so long has lost its partitions to the others."""
+
+
+def subscribe(
+    router: KafkaRouter,
+    topic: str,
+    handle: BatchHandler,
+    *,
+    membership: Membership,
+    max_records: int,
+) -> None:
+    """Have `handle` called with every batch of `topic`, at least once, in order per partition.
+
+    The offsets of a batch are committed after `handle` has returned. While it raises, the batch
+    is handed to it again, with backoff, and nothing is committed.
+    """
+
+    async def on_batch(consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
+        await persist(f"batch of {topic}", lambda: handle(records), on=lambda _: True)
+        try:
+            await consumer.commit()
+        except KafkaError as error:
+            # The partitions went to another member, or the broker is away: they come again.
+            logger.warning("offsets of %s were not committed, it will repeat: %s", topic, error)
+
+    subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
+
+
+def subscribe_raw(
+    router: KafkaRouter,
+    topic: str,
+    handle: RawHandler,
+    *,
+    membership: Membership,
+    max_records: int,
+    listener: ConsumerRebalanceListener | None = None,
+    committed: bool = False,
+) -> None:
+    """Have `handle` called with every batch of `topic` and the consumer, whose commits are its.
+
+    With `committed`, records of a transaction that was aborted are none. No batch is read while it
+    works. It must not raise: the batch would be passed over.
+    """
+
+    async def on_batch(message: KafkaMessage) -> None:
+        say_working(_FETCHING)
+        await handle(message.consumer, message.raw_message)
+
+    fetching.mend()
+    subscriber = router.subscriber(
+        topic,
+        batch=True,
+        group_id=membership.group_id,
+        session_timeout_ms=int(membership.session_seconds * 1000),
+        heartbeat_interval_ms=min(3000, int(membership.session_seconds * 1000 / 3)),
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.MANUAL,
+        max_records=max_records,
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        batch_timeout_ms=100,
+        parser=_parse,
+        decoder=_decode,
+        listener=listener,
+        no_reply=True,
+    )
+    subscriber(on_batch)
+
+
+async def _parse(
+    records: tuple[RawRecord, ...],
+    original: Callable[[tuple[RawRecord, ...]], Awaitable[PlainKafkaMessage]],
+) -> PlainKafkaMessage:
+    """Let FastStream see records without headers, hand on the records with them."""
+    message = await original(tuple(dataclasses.replace(r, headers=()) for r in records))
+    message.raw_message = records
+    return message
+
+
+async def _decode(message: PlainKafkaMessage) -> object:
+    return message.raw_message

@@ -1,0 +1,1 @@
+"""Dead letters: writing them, folding their topic, resolving them."""

@@ -1,0 +1,245 @@
+"""Concurrent intake: records are worked on at once, those of one lane in order.
+
+A partition's offset is committed only below its oldest record in hand, so a slow record holds back
+the commits of its partition and nothing else. What a crash or a rebalance takes out of our hands
+comes again; records are handled at least once.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaRouter
+
+from messaging.backoff import persist
+from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
+from messaging.offsets import OpenOffsets
+
+logger = logging.getLogger(__name__)
+
+_COMMIT_PAUSE_SECONDS = 0.05
+"""Between two commits: what ends meanwhile is committed together."""
+_FAILED_COMMIT_SECONDS = 1.0
+_LAST_COMMIT_SECONDS = 3.0
+"""What a commit may take while others wait for us to let go of our partitions."""
+
+
+class Job(NamedTuple):
+    """What a record asks for."""
+
+    lane: Hashable
+    """Jobs of one lane are done one after the other, in the order in which they were taken."""
+    run: Callable[[], Awaitable[None]]
+    """Ends when the record has been dealt with; while it raises it is called again, in a while."""
+
+
+class _InHand(NamedTuple):
+    record: RawRecord
+    job: Job
+    offsets: OpenOffsets
+
+
+class ConcurrentIntake:
+    """A member of a consumer group that works on many records of a topic at once.
+
+    Args:
+        job_of: reads a record. If it raises, the record stays in hand, and so uncommitted.
+        at_once: jobs that run at the same time.
+        in_hand: records beyond which no more are taken until half of them have ended; the consumer
+            stays in its group meanwhile, since its partitions are only paused.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        job_of: Callable[[RawRecord], Job],
+        *,
+        membership: Membership,
+        at_once: int,
+        in_hand: int,
+    ) -> None:
+        self._topic = topic
+        self._membership = membership
+        self._job_of = job_of
+        self._slots = asyncio.Semaphore(at_once)
+        self._most = in_hand
+        self._in_hand = 0
+        self._consumer: AIOKafkaConsumer | None = None
+        self._assigned: set[TopicPartition] = set()
+        self._partitions: dict[TopicPartition, OpenOffsets] = {}
+        self._lanes: dict[Hashable, deque[_InHand]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._draining = False
+
+    def router(self) -> KafkaRouter:
+        """The FastStream router to be included in the application's broker."""
+        router = KafkaRouter()
+        subscribe_raw(
+            router,
+            self._topic,
+            self._take,
+            membership=self._membership,
+            max_records=max(1, self._most // 2),
+            listener=_Rebalances(self._assigned, self._revoked),
+            committed=True,
+        )
+        return router
+
+    @property
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Those assigned to this member."""
+        return frozenset(self._assigned)
+
+    async def is_through(self, partition: TopicPartition, end: int) -> bool:
+        """Whether nothing of a partition is in hand, and nothing is left up to an offset.
+
+        A partition may end in what is no record, such as the end of a transaction: nobody takes
+        it, and so it is not committed.
+        """
+        known = self._partitions.get(partition)
+        if self._consumer is None or (known is not None and known.are_open):
+            return False
+        try:
+            return bool(await self._consumer.position(partition) >= end)
+        except KafkaError:  # it is not ours any more
+            return False
+
+    async def commit(self) -> None:
+        """Commit as records end, for ever."""
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            if await self._commit(self._partitions):
+                await asyncio.sleep(_COMMIT_PAUSE_SECONDS)
+            else:
+                self._ended.set()
+                await asyncio.sleep(_FAILED_COMMIT_SECONDS)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more; let running jobs end within the time, hand back the rest; commit.
+
+        To be called before the consumer leaves its group. What is handed back comes again, here
+        or to another member.
+        """
+        self._draining = True
+        self._pause()
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+            if unfinished:
+                logger.warning("%s: %d records are handed back", self._topic, len(unfinished))
+        await self._commit_in_time(self._partitions)
+
+    async def _take(self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
+        self._consumer = consumer
+        for record in records:
+            if self._draining:
+                return
+            partition = TopicPartition(record.topic, record.partition)
+            offsets = self._partitions.setdefault(partition, OpenOffsets())
+            offsets.take(record.offset)
+            self._in_hand += 1
+            self._enqueue(_InHand(record, self._read(record), offsets))
+        if self._in_hand >= self._most:
+            self._pause()
+
+    def _read(self, record: RawRecord) -> Job:
+        try:
+            return self._job_of(record)
+        except Exception as error:
+            return Job(object(), partial(_fail, error))
+
+    def _enqueue(self, item: _InHand) -> None:
+        lane = item.job.lane
+        if lane in self._lanes:
+            self._lanes[lane].append(item)
+            return
+        self._lanes[lane] = deque([item])
+        task = asyncio.create_task(self._work_through(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work_through(self, lane: Hashable) -> None:
+        waiting = self._lanes[lane]
+        try:
+            while waiting and not self._draining:
+                async with self._slots:
+                    await self._do(waiting[0])
+                waiting.popleft()
+        finally:
+            del self._lanes[lane]
+
+    async def _do(self, item: _InHand) -> None:
+        record = item.record
+        what = f"{record.topic}/{record.partition}@{record.offset}"
+        await persist(what, item.job.run, on=lambda _: True)
+        item.offsets.end(record.offset)
+        self._in_hand -= 1
+        self._ended.set()
+        if self._in_hand <= self._most // 2:
+            self._resume()
+
+    def _pause(self) -> None:
+        if self._consumer is not None:
+            self._consumer.pause(*self._consumer.assignment())
+
+    def _resume(self) -> None:
+        if self._consumer is not None and not self._draining and self._consumer.paused():
+            self._consumer.resume(*self._consumer.paused())
+
+    async def _revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Let go of partitions: what has ended is committed, the rest ends without us."""
+        gone = {tp: self._partitions.pop(tp) for tp in revoked if tp in self._partitions}
+        await self._commit_in_time(gone)
+
+    async def _commit_in_time(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> None:
+        try:
+            async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                await self._commit(partitions)
+        except TimeoutError:
+            logger.warning("%s: offsets were not committed in time, some repeat", self._topic)
+
+    async def _commit(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> bool:
+        """Commit what is due; False if the broker did not take it."""
+        due = {tp: known.due for tp, known in partitions.items() if known.due is not None}
+        if not due or self._consumer is None:
+            return True
+        known = {tp: partitions[tp] for tp in due}  # others may come and go meanwhile
+        try:
+            await self._consumer.commit(due)
+        except KafkaError as error:
+            # A rebalance is under way or the broker is away: what is not committed comes again.
+            logger.info("%s: offsets were not committed: %s", self._topic, error)
+            return False
+        for tp, offset in due.items():
+            known[tp].committed(offset)
+        return True
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    def __init__(
+        self,
+        assigned: set[TopicPartition],
+        revoked: Callable[[Iterable[TopicPartition]], Awaitable[None]],
+    ) -> None:
+        self._assigned = assigned
+        self._revoked = revoked
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._assigned.difference_update(revoked)
+        await self._revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._assigned.update(assigned)

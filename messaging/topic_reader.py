@@ -1,0 +1,140 @@
+"""Reading topics from their beginning to their end, without a consumer group."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
+
+from messaging import aiokafka_patches as fetching
+from messaging.batch_consumer import RawRecord
+
+PATIENCE_SECONDS = 15.0
+"""Without any progress for this long, a broker counts as not answering."""
+
+_POLL_MS = 100
+
+
+class Reader(NamedTuple):
+    """What the functions of this module read with; one at a time."""
+
+    consumer: AIOKafkaConsumer
+    """Of no group; it has the partitions that it was asked for last."""
+    admin: AIOKafkaAdminClient
+    """Knows the partitions there are; a consumer knows those of its own topics only."""
+
+
+@asynccontextmanager
+async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
+    """A reader, closed at the end of the block.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    fetching.mend()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=_POLL_MS,  # else every empty partition costs half a second
+    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await consumer.start()
+        await admin.start()
+        yield Reader(consumer, admin)
+    finally:
+        await _stop(consumer)
+        await admin.close()
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer; one whose broker is gone too.
+
+    `stop` cancels a fetch that waits for another try, and is ended by that itself.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await consumer._client.close()  # noqa: SLF001  # what was left to do
+
+
+async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:
+    """Every partition of a topic, in order; none if there is no such topic.
+
+    All topics are asked for, since a broker may make one that is asked for by its name.
+    """
+    described = await reader.admin.describe_topics()
+    return sorted(
+        TopicPartition(topic, partition["partition"])
+        for found in described
+        if found["topic"] == topic
+        for partition in found["partitions"]
+    )
+
+
+async def to_the_end(reader: Reader, partitions: list[TopicPartition]) -> AsyncIterator[RawRecord]:
+    """Every record there is, in order per partition, then an end.
+
+    Where a partition ends is what the broker says with the first answer to a fetch from it (its
+    high water mark): what was there when the reading began is read. No more is held than what the
+    broker gives at once, at most about 1 MiB per partition.
+
+    Raises:
+        aiokafka.errors.KafkaError: also when the broker falls silent on the way.
+    """
+    consumer = reader.consumer
+    consumer.assign(partitions)
+    ends: dict[TopicPartition, int] = {}
+    places: dict[TopicPartition, int] = {}
+    unfinished = set(partitions)
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + PATIENCE_SECONDS
+    while unfinished:
+        for records in (await consumer.getmany(*unfinished, timeout_ms=_POLL_MS)).values():
+            for record in records:
+                yield record
+        for partition in list(unfinished):
+            end = consumer.highwater(partition)
+            if end is None:
+                continue  # no answer yet
+            place = await consumer.position(partition)
+            if places.get(partition) != place:
+                places[partition] = place
+                give_up = loop.time() + PATIENCE_SECONDS
+            if place >= ends.setdefault(partition, end):
+                unfinished.remove(partition)
+        if loop.time() > give_up:
+            raise _silent(unfinished)
+
+
+async def record_at(reader: Reader, partition: TopicPartition, offset: int) -> "RawRecord | None":
+    """The record with this offset, or None: not there yet, or not any more.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    consumer = reader.consumer
+    consumer.assign([partition])
+    consumer.seek(partition, offset)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                found = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=1)
+                for record in found.get(partition, ()):
+                    return record if record.offset == offset else None
+                end = consumer.highwater(partition)
+                if end is not None and await consumer.position(partition) >= end:
+                    return None
+    except TimeoutError as error:
+        raise _silent({partition}) from error
+
+
+def _silent(partitions: set[TopicPartition]) -> KafkaTimeoutError:
+    named = ", ".join(sorted(f"{p.topic}/{p.partition}" for p in partitions))
+    return KafkaTimeoutError(f"nothing came from {named} for {PATIENCE_SECONDS:.0f} s")

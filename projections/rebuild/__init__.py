@@ -1,0 +1,1 @@
+"""Rebuilding the read models: fill a new generation, compare it, switch to it."""

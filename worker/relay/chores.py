@@ -1,0 +1,60 @@
+"""What the leader does from time to time: sealing the log, deleting documents past their time."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from functools import partial
+
+from aiokafka import AIOKafkaProducer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import LOG_SEALS
+from eventstore.log import EventLog
+from eventstore.seals import encode_seal, heads
+from messaging.backoff import persist
+from worker.relay.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+_PRUNE_SECONDS = 600.0
+
+
+async def seal_from_time_to_time(
+    engine: AsyncEngine, producer: AIOKafkaProducer, relay: Relay, *, seconds: float
+) -> None:
+    """Publish a seal of every stream that has moved since the last time, for ever.
+
+    Only while this process leads; a new leader begins with all streams. The topic keeps the newest
+    seal of each stream, so that to repeat one does no harm.
+    """
+    sealed = 0
+    while True:
+        await asyncio.sleep(seconds)
+        if relay.is_leading:
+            again = partial(seal, engine, producer, after=sealed)
+            sealed = await persist("seals", again, on=lambda _: True)
+        else:
+            sealed = 0
+
+
+async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 0) -> int:
+    """Publish seals of the streams that have events beyond a position; the position reached."""
+    log = EventLog(engine)
+    head, log_id = await log.head(), (await log.identity()).log_id
+    confirmations = []
+    async for one in heads(engine, log_id, after=after):
+        key = str(one.stream_id).encode()
+        confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
+        head = max(head, one.position)  # it may have moved meanwhile
+    await asyncio.gather(*confirmations)
+    return head
+
+
+async def prune_from_time_to_time(log: EventLog, relay: Relay, age: timedelta) -> None:
+    """Delete the documents that no run has rested on for so long, for ever; only while leading."""
+    while True:
+        if relay.is_leading:
+            deleted = await persist("sources", lambda: log.prune_sources(age), on=lambda _: True)
+            if deleted:
+                logger.info("%d documents are past their time, and deleted", deleted)
+        await asyncio.sleep(_PRUNE_SECONDS)

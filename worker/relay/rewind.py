@@ -1,0 +1,138 @@
+"""Looking at the relay from outside, and setting it back on command."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.leadership import Connect, deposing, who_leads
+from eventstore.log import Behind, EventLog, Unpublished
+from messaging.publisher import Mark, Outlet
+from worker.relay.relay import (
+    BEGINNING,
+    CHECKPOINT,
+    ForeignMarkError,
+    LogMismatchError,
+    checkpoint_of,
+    confirms,
+    mark_of,
+)
+
+
+class RewindError(Exception):
+    """The relay cannot be set there; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class RelayStatus:
+    """How the relay is."""
+
+    leader: str | None
+    """Name of the connection of the process that leads."""
+    head: int
+    """Position of the newest event in the log."""
+    checkpoint: Checkpoint | None
+    """The copy in the database."""
+    mark: Mark | None
+    """The copy in Kafka, on a broker with transactions."""
+    behind: Behind
+    mismatch: str | None
+    """Why it stands still: a checkpoint is not in the log."""
+    unpublished: list[Unpublished]
+    """Events that were too large for the topic."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody has to do anything."""
+        stands_still = self.leader is None and self.behind.events > 0
+        return not (self.mismatch or self.unpublished or stands_still)
+
+
+async def relay_status(
+    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, connect: Connect
+) -> RelayStatus:
+    """Ask the database and the broker. Raises their errors where one is not there."""
+    log_id = (await log.identity()).log_id
+    checkpoint = await checkpoints.read(CHECKPOINT)
+    mark = await _mark(outlet)
+    theirs, mismatch = None, None
+    try:
+        theirs = None if mark is None else checkpoint_of(mark)
+    except ForeignMarkError as error:
+        mismatch = str(error)
+    for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
+        if copy is not None and not await confirms(log, log_id, copy):
+            mismatch = str(LogMismatchError(copy.position, kept_by))
+    published = max((copy.position for copy in (checkpoint, theirs) if copy is not None), default=0)
+    return RelayStatus(
+        leader=await who_leads(connect),
+        head=await log.head(),
+        checkpoint=checkpoint,
+        mark=mark,
+        behind=await log.behind(published),
+        mismatch=mismatch,
+        unpublished=await log.unpublished(),
+    )
+
+
+async def rewind(
+    log: EventLog,
+    checkpoints: Checkpoints,
+    outlet: Outlet,
+    connect: Connect,
+    *,
+    to: int | None,
+    restored: bool,
+) -> Checkpoint:
+    """Set the relay to a position: what lies beyond it is published, again if it was before.
+
+    Takes the leadership, writes both copies of the checkpoint, and gives the leadership back.
+    `to` is the position; None is where the restored log's own checkpoint stands. `restored` says
+    that the database was restored or replaced: the log gets a new id, so that subscribers see
+    another source, and `to` may pass over events that were never published.
+
+    Raises:
+        RewindError: without `to`, and the log has no checkpoint of its own; or `to` is beyond what
+            was published, and the database was not restored.
+    """
+    async with deposing(connect) as leader:
+        log_id = (await log.identity()).log_id
+        if to is None:
+            own = await checkpoints.read(CHECKPOINT)
+            if own is None or not await confirms(log, log_id, own):
+                raise RewindError(
+                    "the database has no checkpoint that its own log confirms. Remedy: say from "
+                    "where to publish, with --to POSITION; 0 is the beginning"
+                )
+            to = own.position
+        if not restored:
+            await _refuse_to_pass_over(log, checkpoints, outlet, to)
+        position, message_id = await log.last_event(to) or (0, BEGINNING)
+        checkpoint = Checkpoint(uuid4() if restored else log_id, position, message_id)
+        async with outlet.opened() as opened:
+            if restored:
+                # First: cut off here, the log still confirms its own checkpoint, and not Kafka's.
+                await leader.rename_log(CHECKPOINT, checkpoint)
+            await opened.send([], mark_of(checkpoint))
+        await leader.forget_unpublished(position)
+        await leader.write(CHECKPOINT, checkpoint)
+    return checkpoint
+
+
+async def _refuse_to_pass_over(
+    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, to: int
+) -> None:
+    ours = await checkpoints.read(CHECKPOINT)
+    mark, theirs = await _mark(outlet), None
+    with suppress(ForeignMarkError):
+        theirs = None if mark is None else checkpoint_of(mark)
+    published = max(0 if copy is None else copy.position for copy in (ours, theirs))
+    if to > published:
+        raise RewindError(
+            f"position {to} is beyond {published}, where the relay stands: what lies between would "
+            f"never be published. Remedy: say a position from 0 to {published}"
+        )
+
+
+async def _mark(outlet: Outlet) -> Mark | None:
+    return await outlet.mark() if outlet.transactions else None

@@ -1,0 +1,191 @@
+"""Placing: every session of a document goes into the schedule or is skipped with the reason."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts import identity
+from contracts.events import (
+    Session,
+    SessionSkippedOutOfWindow,
+    SessionSkippedUnscheduled,
+    SyncWarning,
+)
+from worker.rules.schedule import PlannedSession, Schedule
+from worker.rules.state import Skip, State
+from worker.rules.warnings import double_bookings, short
+from worker.rules.window import Bounds
+
+
+class Order(NamedTuple):
+    """What the decision needs to know of the request."""
+
+    sync_id: UUID
+    organization_id: UUID
+    spreaview_event_id: UUID
+    bounds: Bounds
+    ordered_at: datetime
+    force: bool
+    allow_removals: int | None
+    api_id_fingerprint: str
+
+    def facts(self) -> dict[str, UUID]:
+        """The ids that every event of the run carries."""
+        return {
+            "sync_id": self.sync_id,
+            "organization_id": self.organization_id,
+            "spreaview_event_id": self.spreaview_event_id,
+        }
+
+
+class Placed(NamedTuple):
+    """The sessions of a document, sorted; keyed by Sessionize id."""
+
+    sessions: dict[str, Session]
+    skips: dict[str, Skip]
+    warnings: list[SyncWarning]
+
+
+def place_sessions(state: State, schedule: Schedule, order: Order) -> Placed:
+    """Sort the sessions of a document.
+
+    Outside the window: skipped as that, whatever else is missing. No time or no (known) room:
+    skipped as unscheduled. A speaker that the document does not contain is left out. What cannot
+    be read stays as it was imported last, unless that lies outside the window.
+    """
+    placed = Placed({}, {}, list(schedule.warnings))
+    known_rooms = schedule.rooms.keys() | (schedule.invalid_rooms & state.rooms.keys())
+    known_speakers = schedule.speakers.keys() | (schedule.invalid_speakers & state.speakers.keys())
+    for key, planned in schedule.sessions.items():
+        was_imported = key in state.sessions
+        if planned.starts_at is not None:
+            place = order.bounds.place(planned.starts_at)
+            if place != "in_window":
+                placed.skips[key] = _outside(planned, order, was_imported=was_imported)
+                continue
+        if missing := _missing(planned, known_rooms):
+            if planned.room is not None and "room" in missing:
+                placed.warnings.append(_unknown("room", planned, (planned.room,)))
+            placed.skips[key] = _unscheduled(planned, order, missing, was_imported=was_imported)
+            continue
+        unknown = tuple(s for s in planned.speakers if s not in known_speakers)
+        if unknown:
+            placed.warnings.append(_unknown("speaker", planned, unknown))
+        placed.sessions[key] = _session(planned, order, known_speakers)
+    _keep_unreadable(state, schedule, order, placed)
+    _warn(schedule, placed)
+    return placed
+
+
+def _keep_unreadable(state: State, schedule: Schedule, order: Order, placed: Placed) -> None:
+    for key in sorted(schedule.invalid_sessions & state.sessions.keys()):
+        last = state.sessions[key]
+        if order.bounds.place(last.starts_at) == "in_window":
+            placed.sessions[key] = last
+        else:
+            placed.skips[key] = _outside(last, order, was_imported=True)
+    for key in sorted(schedule.invalid_sessions & state.skipped.keys()):
+        placed.skips[key] = state.skipped[key]
+
+
+def _warn(schedule: Schedule, placed: Placed) -> None:
+    placed.warnings.extend(
+        SyncWarning(
+            code="session_ends_before_it_starts",
+            message=f"“{short(session.title)}” ends before it starts. Correct its time in "
+            "Sessionize.",
+            sessionize_ids=(key,),
+        )
+        for key, session in placed.sessions.items()
+        if session.ends_at < session.starts_at
+    )
+    placed.warnings.extend(double_bookings(placed.sessions.values(), schedule.rooms))
+    if not placed.sessions:
+        placed.warnings.append(
+            SyncWarning(
+                code="no_session_in_window",
+                message=f"None of the {schedule.listed} sessions starts within the event's dates. "
+                "Compare the dates of the event in SpreaView with the schedule in Sessionize.",
+            )
+        )
+
+
+def _outside(
+    session: PlannedSession | Session, order: Order, *, was_imported: bool
+) -> SessionSkippedOutOfWindow:
+    if session.starts_at is None:
+        raise ValueError(f"session {session.sessionize_id} has no start")
+    place = order.bounds.place(session.starts_at)
+    return SessionSkippedOutOfWindow(
+        **order.facts(),
+        session_id=identity.session_id(order.spreaview_event_id, session.sessionize_id),
+        sessionize_id=session.sessionize_id,
+        title=session.title,
+        starts_at=session.starts_at,
+        ends_at=session.ends_at,
+        reason="before_window" if place == "before_window" else "after_window",
+        window_starts_at=order.bounds.starts_at,
+        window_ends_at=order.bounds.ends_at,
+        was_imported=was_imported,
+    )
+
+
+def _unscheduled(
+    planned: PlannedSession, order: Order, missing: tuple[str, ...], *, was_imported: bool
+) -> SessionSkippedUnscheduled:
+    return SessionSkippedUnscheduled(
+        **order.facts(),
+        session_id=identity.session_id(order.spreaview_event_id, planned.sessionize_id),
+        sessionize_id=planned.sessionize_id,
+        title=planned.title,
+        starts_at=planned.starts_at,
+        ends_at=planned.ends_at,
+        missing=missing,
+        was_imported=was_imported,
+    )
+
+
+def _session(planned: PlannedSession, order: Order, known_speakers: Collection[str]) -> Session:
+    if planned.starts_at is None or planned.ends_at is None or planned.room is None:
+        raise ValueError(f"session {planned.sessionize_id} is not scheduled")
+    session_id = identity.session_id(order.spreaview_event_id, planned.sessionize_id)
+    return Session(
+        session_id=session_id,
+        session_code=identity.session_code(session_id),
+        sessionize_id=planned.sessionize_id,
+        title=planned.title,
+        abstract=planned.abstract,
+        room_id=identity.room_id(order.spreaview_event_id, planned.room),
+        starts_at=planned.starts_at,
+        ends_at=planned.ends_at,
+        is_service_session=planned.is_service_session,
+        is_plenum_session=planned.is_plenum_session,
+        live_url=planned.live_url,
+        recording_url=planned.recording_url,
+        speaker_ids=tuple(
+            identity.speaker_id(order.organization_id, speaker)
+            for speaker in planned.speakers
+            if speaker in known_speakers
+        ),
+    )
+
+
+def _missing(planned: PlannedSession, known_rooms: Collection[str]) -> tuple[str, ...]:
+    missing = []
+    if planned.starts_at is None:
+        missing.append("starts_at")
+    if planned.ends_at is None:
+        missing.append("ends_at")
+    if planned.room is None or planned.room not in known_rooms:
+        missing.append("room")
+    return tuple(missing)
+
+
+def _unknown(kind: str, planned: PlannedSession, ids: Sequence[str]) -> SyncWarning:
+    return SyncWarning(
+        code=f"unknown_{kind}",
+        message=f"“{short(planned.title)}” refers to a {kind} that the schedule does not contain: "
+        f"{', '.join(ids)}.",
+        sessionize_ids=(planned.sessionize_id,),
+    )

@@ -1,0 +1,1 @@
+"""Fetching the schedule from Sessionize over HTTP."""

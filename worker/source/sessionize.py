@@ -1,0 +1,194 @@
+"""Fetching `view/All` from Sessionize: one read, one snapshot, judged by its status and body.
+
+Polite and bounded: a limit in bytes and in time, a few retries with jitter for what may pass,
+Retry-After honoured, redirects not followed, a User-Agent that says who asks.
+"""
+
+import asyncio
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import httpx
+import stamina
+
+from contracts.events import Source
+from eventstore.model import SourceDocument
+from worker.rules import sync_failures
+from worker.source.shared_fetch import SharedFetch
+from worker.source.validators import HeldBodies
+
+_PASSING = frozenset({408, 429})
+
+
+class Fetched(NamedTuple):
+    """An answer with status 200."""
+
+    body: bytes
+    source: Source
+
+    @property
+    def document(self) -> SourceDocument:
+        """What the log keeps of it."""
+        return SourceDocument(self.source.digest, self.body)
+
+
+class FetchLimits(NamedTuple):
+    """How much and how long."""
+
+    max_bytes: int = 32 * 1024 * 1024
+    attempt_seconds: float = 30.0
+    """For one attempt, from connecting to the last byte."""
+    attempts: int = 3
+    longest_wait_seconds: float = 30.0
+    """A Retry-After beyond this ends the run instead: the organiser should not wait."""
+    at_once: int = 16
+    """Fetches under way at the same time."""
+
+
+class Sessionize:
+    """A client of one Sessionize API. Safe for concurrent use."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        base_url: str,
+        limits: FetchLimits,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/")
+        self._limits = limits
+        self._clock = clock
+        self._held = HeldBodies()
+        self._shared = SharedFetch(self._fetch, limits.at_once)
+
+    async def fetch(self, api_id: str, received: float) -> Fetched:
+        """The document behind an API ID of letters and digits, as the bytes that were received.
+
+        It may be shared with others who ask for it, but its fetch began no earlier than
+        `received`, a moment of the monotonic clock.
+
+        Raises:
+            Refusal: with the code of what Sessionize answered; `upstream_unavailable` after the
+                last attempt, `response_too_large` beyond the limit.
+        """
+        if not (api_id.isascii() and api_id.isalnum()):
+            raise sync_failures.invalid_api_id()
+        return await self._shared.get(api_id, received)
+
+    async def _fetch(self, api_id: str) -> Fetched:
+        url = f"{self._base_url}/{api_id}/view/All"
+        async for attempt in stamina.retry_context(
+            on=self._may_pass,
+            attempts=self._limits.attempts,
+            timeout=None,
+            wait_initial=0.5,
+            wait_max=5.0,
+            wait_jitter=0.5,
+        ):
+            with attempt:
+                return await self._attempt(url)
+        raise AssertionError("the last attempt raises")
+
+    def _may_pass(self, error: Exception) -> bool | float:
+        """Whether to try again, and if Sessionize says when, after how many seconds."""
+        if not isinstance(error, _PassingRefusal):
+            return False
+        if error.retry_after is None:
+            return True
+        return error.retry_after <= self._limits.longest_wait_seconds and error.retry_after
+
+    async def _attempt(self, url: str) -> Fetched:
+        held = self._held.get(url)
+        fetched_at = self._clock()
+        began = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._limits.attempt_seconds),
+                self._client.stream("GET", url, headers=held.headers if held else {}) as response,
+            ):
+                if held and response.status_code == httpx.codes.NOT_MODIFIED:
+                    body = held.body
+                else:
+                    self._judge_status(response)
+                    body = await self._read(response)
+                    self._held.keep(url, response, body)
+        except TimeoutError as error:
+            raise _PassingRefusal(
+                f"no complete answer within {self._limits.attempt_seconds:g} seconds"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise _PassingRefusal("it did not answer in time") from error
+        except httpx.TransportError as error:
+            raise _PassingRefusal(_said(error)) from error
+        except (httpx.DecodingError, httpx.InvalidURL) as error:
+            raise sync_failures.unexpected_document(f"it cannot be decoded ({error})") from error
+        return Fetched(
+            body,
+            Source(
+                digest=hashlib.sha256(body).hexdigest(),
+                size_bytes=len(body),
+                fetched_at=fetched_at,
+                fetch_ms=round((time.monotonic() - began) * 1000),
+            ),
+        )
+
+    def _judge_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in _PASSING or status >= 500:
+            raise _PassingRefusal(
+                f"it answered HTTP {status}", status, _retry_after(response, self._clock())
+            )
+        if status in (404, 410):
+            raise sync_failures.api_id_not_found(status)
+        if status != 200:
+            raise sync_failures.endpoint_rejected(status)
+        if "," in response.headers.get("content-encoding", ""):
+            # Each layer may hide a thousand times its size, and only the last is read in pieces.
+            raise sync_failures.unexpected_document("it is compressed more than once", status)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._limits.max_bytes:
+                raise sync_failures.response_too_large(self._limits.max_bytes)
+        return bytes(body)
+
+
+class _PassingRefusal(sync_failures.Refusal):
+    """`upstream_unavailable`, and whether Sessionize said when to come back."""
+
+    def __init__(
+        self, what: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        like = sync_failures.upstream_unavailable(what, status)
+        super().__init__(like.code, like.message, like.remedy, retryable=True, http_status=status)
+        self.retry_after = retry_after
+
+
+def _retry_after(response: httpx.Response, now: datetime) -> float | None:
+    """Seconds to wait by the Retry-After header: a number, or a date."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value) if len(value) < 10 else math.inf
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
+
+
+def _said(error: httpx.TransportError) -> str:
+    """What went wrong on the way, without the URL: it holds the API ID."""
+    kinds = {
+        httpx.ConnectError: "no connection could be made",
+        httpx.ReadError: "the connection broke off",
+        httpx.RemoteProtocolError: "the connection broke off or it does not speak HTTP",
+    }
+    return kinds.get(type(error), "the connection failed")

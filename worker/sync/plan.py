@@ -1,0 +1,126 @@
+"""Planning: what a sync would do now, by the same code, changing nothing."""
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from contracts.events import (
+    ImportEvent,
+    Room,
+    RoomImported,
+    RoomWithdrawn,
+    Session,
+    SessionImported,
+    SessionSkippedOutOfWindow,
+    SessionSkippedUnscheduled,
+    SessionWithdrawn,
+    Speaker,
+    SpeakerImported,
+    SpeakerWithdrawn,
+    SyncCompleted,
+)
+from contracts.messages import SyncRequested
+from eventstore.log import EventLog
+from worker.rules.command import check_request
+from worker.rules.state import State
+from worker.rules.sync_failures import Refusal
+from worker.source.sessionize import Sessionize
+from worker.sync.run import failed, judge
+from worker.sync.state_snapshots import load_state
+
+
+class Plan(NamedTuple):
+    """What is shown now, and the outcome that a sync would have."""
+
+    state: State
+    outcome: list[ImportEvent]
+
+
+class PlannedChange(NamedTuple):
+    """What would happen to one session, speaker or room."""
+
+    kind: str
+    """session, speaker or room."""
+    change: str
+    """added, updated, restored, repeated, withdrawn, withheld or skipped."""
+    sessionize_id: str
+    name: str
+    reason: str | None
+    """Why it would be withdrawn or skipped."""
+    fields: Mapping[str, tuple[object, object]]
+    """What would differ: old and new, by field."""
+
+
+def planned_changes(plan: Plan) -> Iterator[PlannedChange]:
+    """The plan, entity by entity, in the order of its events."""
+    state = plan.state
+    for event in plan.outcome:
+        match event:
+            case SessionImported():
+                yield _imported("session", event, event.title, state.sessions, state.past_sessions)
+            case SpeakerImported():
+                name = event.full_name or ""
+                yield _imported("speaker", event, name, state.speakers, state.past_speakers)
+            case RoomImported():
+                yield _imported("room", event, event.name, state.rooms, state.past_rooms)
+            case SessionSkippedOutOfWindow():
+                yield _gone("session", "skipped", event.sessionize_id, event.title, event.reason)
+            case SessionSkippedUnscheduled():
+                reason = f"missing: {', '.join(event.missing)}"
+                yield _gone("session", "skipped", event.sessionize_id, event.title, reason)
+            case SessionWithdrawn():
+                yield _gone("session", "withdrawn", event.sessionize_id, event.title, event.reason)
+            case SpeakerWithdrawn():
+                was = state.speakers.get(event.sessionize_id)
+                name = (was.full_name if was else None) or ""
+                yield _gone("speaker", "withdrawn", event.sessionize_id, name, event.reason)
+            case RoomWithdrawn():
+                yield _gone("room", "withdrawn", event.sessionize_id, event.name, event.reason)
+            case SyncCompleted():
+                for held in event.withheld:
+                    yield _gone("session", "withheld", held.sessionize_id, held.title, None)
+            case _:
+                pass
+
+
+def _gone(
+    kind: str, change: str, sessionize_id: str, name: str, reason: str | None
+) -> PlannedChange:
+    return PlannedChange(kind, change, sessionize_id, name, reason, {})
+
+
+def _imported(
+    kind: str,
+    event: SessionImported | SpeakerImported | RoomImported,
+    name: str,
+    present: Mapping[str, Session] | Mapping[str, Speaker] | Mapping[str, Room],
+    past: Mapping[str, Session] | Mapping[str, Speaker] | Mapping[str, Room],
+) -> PlannedChange:
+    before = present.get(event.sessionize_id) or past.get(event.sessionize_id)
+    fields = {
+        field: (getattr(before, field), getattr(event, field)) for field in event.changed_fields
+    }
+    return PlannedChange(kind, event.change, event.sessionize_id, name, None, fields)
+
+
+async def plan(
+    log: EventLog, sessionize: Sessionize, request: SyncRequested, now: datetime
+) -> Plan:
+    """Fetch and decide as a sync does, and append nothing."""
+    state = await load_state(log, request.spreaview_event_id)
+    began = time.monotonic()
+    try:
+        checked = check_request(request, (await log.identity()).fingerprint_key)
+    except Refusal as refused:
+        return Plan(state, [failed(request, now, refused)])
+    judgement = await judge(
+        sessionize,
+        state,
+        checked,
+        ordered_at=now,
+        began=began,
+        received=began,
+        erased=await log.erased_speakers(request.organization_id),
+    )
+    return Plan(state, list(judgement.outcome))
