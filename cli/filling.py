@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from projections.rebuild.fill import Filled
+from projections.rebuild.fill import FillProgress
 
 _BETWEEN_LINES = 2.0
 """Seconds."""
@@ -37,7 +37,7 @@ class Told:
         else:
             print(what, file=sys.stderr, flush=True)
 
-    def report(self, filled: Filled) -> None:
+    def report(self, filled: FillProgress) -> None:
         """How far it is."""
         pace = filled.events / filled.seconds if filled.seconds else 0.0
         if self._bar is not None and self._task is not None:

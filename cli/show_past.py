@@ -8,11 +8,11 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from audit.as_of.diff import Difference
+from audit.as_of.diff import EntityDifference
 from audit.as_of.document_shape import Shape
 from audit.as_of.read_models import ReadModels
 from audit.explain.explain import Explanation
-from audit.past.history import Run, Told
+from audit.past.history import RunSummary, TimelineEntry
 from audit.verify.reimport import Redecided
 
 _LONGEST = 120
@@ -34,7 +34,7 @@ def moment(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else "–"
 
 
-def runs(console: Console, told: Iterable[Run]) -> None:
+def runs(console: Console, told: Iterable[RunSummary]) -> None:
     """The runs of a SpreaView event: each an id that can be copied, and some lines below it."""
     for run in told:
         failure = f" ({run.failure_code})" if run.failure_code else ""
@@ -58,7 +58,7 @@ def runs(console: Console, told: Iterable[Run]) -> None:
             console.print(Padding(line, (0, 0, 0, 4), expand=False))
 
 
-def counted(run: Run) -> list[str]:
+def counted(run: RunSummary) -> list[str]:
     """The counts of a run, without those that are 0, a line each."""
     if run.counts is None:
         return []
@@ -80,7 +80,7 @@ def counts_of(counts: object, name: str) -> int:
     return int(getattr(counts, name))
 
 
-def story(console: Console, told: Iterable[Told]) -> int:
+def story(console: Console, told: Iterable[TimelineEntry]) -> int:
     """What happened, line by line; how many things."""
     number = 0
     for step, names in told:
@@ -188,7 +188,9 @@ def names_of(*shapes: Shape) -> dict[str, str]:
     }
 
 
-def differences(console: Console, found: Sequence[Difference], names: Mapping[str, str]) -> None:
+def differences(
+    console: Console, found: Sequence[EntityDifference], names: Mapping[str, str]
+) -> None:
     """What changed, line by line."""
     for told in found:
         console.print(

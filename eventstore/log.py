@@ -36,7 +36,7 @@ class LogIdentity(NamedTuple):
     """Keys the fingerprints of API IDs. Never leaves the process, is never logged."""
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
     """What the log has of a run."""
 
     now: datetime
@@ -76,12 +76,12 @@ class EventLog:
             row = (await connection.execute(statements.IDENTITY)).one()
         return LogIdentity(row.log_id, row.fingerprint_key)
 
-    async def clock_and_run(self, sync_id: UUID) -> "Run":
+    async def clock_and_run(self, sync_id: UUID) -> "RunRecord":
         """The database's clock, and what the log has of a run."""
         ids = {"started_id": message_id(sync_id, 0), "outcome_id": message_id(sync_id, OUTCOME)}
         async with self._engine.connect() as connection:
             row = (await connection.execute(statements.CLOCK_AND_RUN, ids)).one()
-        return Run(row.now, row.begun_in, row.ended_in)
+        return RunRecord(row.now, row.begun_in, row.ended_in)
 
     async def append(
         self,

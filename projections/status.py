@@ -14,7 +14,7 @@ from projections.lag import Lag, oldest_lag
 from projections.version import CODE_VERSION
 
 
-class Stopped(NamedTuple):
+class StoppedStream(NamedTuple):
     """A stream that does not go on by itself."""
 
     stream_id: UUID
@@ -31,7 +31,7 @@ class Stopped(NamedTuple):
     """Events that wait for it."""
 
 
-class Ahead(NamedTuple):
+class AheadStream(NamedTuple):
     """A stream of which more is applied, or something else, than the log has."""
 
     stream_id: UUID
@@ -58,8 +58,8 @@ class ProjectionsStatus:
     lag: Lag
     events_behind: int
     """Events to be applied, but for those of stopped streams."""
-    stopped: list[Stopped]
-    ahead: list[Ahead]
+    stopped: list[StoppedStream]
+    ahead: list[AheadStream]
     stuck_seconds: float
     """A lag that is older is not that of a projector at work."""
 
@@ -93,14 +93,14 @@ async def projections_status(
             head=totals.head,
             lag=lag,
             events_behind=totals.behind,
-            stopped=[Stopped(*row) for row in stopped],
+            stopped=[StoppedStream(*row) for row in stopped],
             ahead=ahead,
             stuck_seconds=stuck_seconds,
         )
 
 
-async def ahead_streams(engine: AsyncEngine) -> list[Ahead]:
+async def ahead_streams(engine: AsyncEngine) -> list[AheadStream]:
     """Streams whose last applied event is not in the log: it was restored, or replaced."""
     async with engine.begin() as connection:
         await enter_live(connection)
-        return [Ahead(*row) for row in await connection.execute(upkeep.AHEAD_STREAMS)]
+        return [AheadStream(*row) for row in await connection.execute(upkeep.AHEAD_STREAMS)]

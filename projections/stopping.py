@@ -11,7 +11,7 @@ from eventstore.log import read_streams
 from eventstore.model import Recorded
 from projections import statements, upkeep
 from projections.changes import project
-from projections.status import Ahead
+from projections.status import AheadStream
 from projections.write import write
 
 _LONGEST_ERROR = 1000
@@ -21,7 +21,7 @@ _DATA_EXCEPTIONS = "22"
 class AheadOfTheLogError(Exception):
     """More of a stream, or something else, was applied than the log has."""
 
-    def __init__(self, stream: Ahead) -> None:
+    def __init__(self, stream: AheadStream) -> None:
         super().__init__(
             f"version {stream.version} is applied, but is not what the log has (it has up to "
             f"{stream.log_version}): the log was restored to an earlier time, or replaced. Remedy: "
@@ -56,7 +56,7 @@ async def stop_ahead(
     if not stream_ids:
         return {}
     found = await connection.execute(upkeep.AHEAD_AMONG, {"stream_ids": list(stream_ids)})
-    ahead = {row.spreaview_event_id: AheadOfTheLogError(Ahead(*row)) for row in found}
+    ahead = {row.spreaview_event_id: AheadOfTheLogError(AheadStream(*row)) for row in found}
     for stream_id, error in ahead.items():
         await _record(connection, stream_id, error, code_version, None)
     return ahead

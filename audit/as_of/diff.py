@@ -13,7 +13,7 @@ _AS_SETS = frozenset({"speakers"})
 """Compared without their order in words; the patch has their order."""
 
 
-class Difference(NamedTuple):
+class EntityDifference(NamedTuple):
     """What is different about one entity."""
 
     kind: str
@@ -26,7 +26,7 @@ class Difference(NamedTuple):
     """Of what is in both: old and new, without the status."""
 
 
-def differences(before: Shape, after: Shape) -> Iterator[Difference]:
+def differences(before: Shape, after: Shape) -> Iterator[EntityDifference]:
     """What is different, kind by kind, by id."""
     for kind in _KINDS:
         for key in sorted(before[kind].keys() | after[kind].keys()):
@@ -36,7 +36,7 @@ def differences(before: Shape, after: Shape) -> Iterator[Difference]:
                 yield told
 
 
-def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Difference | None:
+def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> EntityDifference | None:
     row = new if new is not None else old
     if row is None or old == new:
         return None
@@ -45,7 +45,7 @@ def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Differ
         change = "removed" if new is None else "added"
         if new is not None and new.get("status") == "withdrawn":
             return None  # it came and went between
-        return Difference(kind, change, key, name, {})
+        return EntityDifference(kind, change, key, name, {})
     fields = {
         field: (old.get(field), new.get(field))
         for field in sorted(old.keys() | new.keys())
@@ -54,7 +54,7 @@ def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Differ
     change = _change(str(old.get("status")), str(new.get("status")))
     if change == "updated" and not fields:
         return None
-    return Difference(kind, change, key, name, fields)
+    return EntityDifference(kind, change, key, name, fields)
 
 
 def _change(old: str, new: str) -> str:

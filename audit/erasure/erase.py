@@ -20,7 +20,7 @@ from projections.generations import forget_requester, forget_speaker
 from worker.rules.document import parse_document
 from worker.rules.forgotten import names
 from worker.rules.normalise import normalise
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 _DOCUMENTS = text("""
     SELECT s.digest FROM event_store.sources s
@@ -33,7 +33,7 @@ _DOCUMENTS = text("""
 _DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
 
 
-class Erasure(NamedTuple):
+class ErasureReport(NamedTuple):
     """What was done."""
 
     erasure_id: UUID
@@ -43,7 +43,7 @@ class Erasure(NamedTuple):
     """Rows of read models, of all generations, that lost their personal fields."""
 
 
-async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> Erasure:
+async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> ErasureReport:
     """Forget a speaker of an organization, in one transaction; safe to repeat.
 
     Afterwards they stay linked to their sessions without a personal field, whatever Sessionize
@@ -69,12 +69,14 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
                 await _look(connection, organization_id, speaker_id, telling)
                 if any(tells and digest not in known for digest, tells in telling.items()):
                     raise ErasureRepeatError
-                return Erasure(erasure_id, erased, rows)
+                return ErasureReport(erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
 
 
-async def erase_requester(engine: AsyncEngine, organization_id: UUID, requested_by: str) -> Erasure:
+async def erase_requester(
+    engine: AsyncEngine, organization_id: UUID, requested_by: str
+) -> ErasureReport:
     """Forget who asked for syncs of an organization, in one transaction; safe to repeat.
 
     Afterwards nothing says who asked for those runs, nor for those that they ask for from now on,
@@ -93,7 +95,7 @@ async def erase_requester(engine: AsyncEngine, organization_id: UUID, requested_
                     erasure_id=erasure_id,
                     documents=None,
                 )
-                return Erasure(erasure_id, erased, rows)
+                return ErasureReport(erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
 
@@ -119,7 +121,7 @@ def _tells(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
             spreaview_event_id=organization_id,  # of no matter for who is named
             zone=ZoneInfo("UTC"),
         )
-    except Refusal:
+    except SyncFailure:
         return True  # as a run keeps no document that it cannot read, once somebody is erased
     except zlib.error:
         return False

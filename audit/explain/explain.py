@@ -7,7 +7,7 @@ from uuid import UUID
 
 from audit.explain.lookup import find, our_id
 from audit.explain.rules import rule_of
-from audit.explain.survey import Decision, Ended, Survey, survey
+from audit.explain.survey import Decision, EndedRun, Survey, survey
 from audit.explain.verdicts import Verdict, entity_verdict, session_verdict
 from audit.past.entities import kind_of
 from audit.past.moments import NotInThePastError, outcome_of
@@ -66,10 +66,10 @@ async def explain(log: EventLog, event_id: UUID, kind: str, text: str) -> Explan
 
 
 async def _decided(log: EventLog, found: Survey, verdict: Verdict) -> DecidedBy | None:
-    decision: Decision | Ended | None = verdict.decision or found.completed or found.failed
+    decision: Decision | EndedRun | None = verdict.decision or found.completed or found.failed
     if decision is None:
         return None
-    if isinstance(decision, Ended):
+    if isinstance(decision, EndedRun):
         run = decision.run
         if run.finished_at is None or run.last_position is None:
             return None

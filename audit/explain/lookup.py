@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from audit.explain.survey import Survey
-from audit.past.entities import Wanted, entity_id
+from audit.past.entities import EntityQuery, entity_id
 from audit.past.moments import NotInThePastError
 
 _NAMED = 5
@@ -23,7 +23,7 @@ def find(found: Survey, kind: str, text: str) -> str | None:
     if text in names:
         return text
     if found.organization_id is not None:
-        wanted = Wanted(kind, text)
+        wanted = EntityQuery(kind, text)
         for key in names:
             id_ = entity_id(kind, found.event_id, found.organization_id, key)
             if wanted.means(kind, id_, key):

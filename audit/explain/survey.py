@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from audit.past.history import Run, run_of
+from audit.past.history import RunSummary, run_of
 from audit.past.moments import outcomes
 from contracts.events import (
     ImportEvent,
@@ -29,7 +29,7 @@ from worker.rules.document import parse_document
 from worker.rules.normalise import normalise
 from worker.rules.schedule import Schedule
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import InvalidWindowError, zone_of
 
 
@@ -42,10 +42,10 @@ class Decision(NamedTuple):
     event: ImportEvent
 
 
-class Ended(NamedTuple):
+class EndedRun(NamedTuple):
     """A run with an outcome."""
 
-    run: Run
+    run: RunSummary
     started: SyncStarted | None
     outcome: SyncCompleted | SyncFailed
     schedule: Schedule | None = None
@@ -65,11 +65,11 @@ class Survey:
     """By Sessionize id: the run that began to hold the removal back."""
     erased: dict[UUID, Decision] = field(default_factory=dict)
     """By our id: the newest erasure of a speaker."""
-    completed: Ended | None = None
+    completed: EndedRun | None = None
     """The last completed run."""
-    failed: Ended | None = None
+    failed: EndedRun | None = None
     """The last run that failed after that."""
-    superseded: Ended | None = None
+    superseded: EndedRun | None = None
     """The last run after that which a later one had overtaken."""
 
     @property
@@ -133,7 +133,9 @@ def _end(
     found: Survey, started: Recorded | None, ended: Recorded, outcome: SyncCompleted | SyncFailed
 ) -> None:
     start = started.event if started else None
-    run = Ended(run_of(started, ended), start if isinstance(start, SyncStarted) else None, outcome)
+    run = EndedRun(
+        run_of(started, ended), start if isinstance(start, SyncStarted) else None, outcome
+    )
     if isinstance(outcome, SyncCompleted):
         found.completed, found.failed, found.superseded = run, None, None
     elif outcome.code == FailureCode.SUPERSEDED:
@@ -142,7 +144,7 @@ def _end(
         found.failed = run
 
 
-async def _with_schedule(log: EventLog, found: Survey, ended: Ended) -> Ended:
+async def _with_schedule(log: EventLog, found: Survey, ended: EndedRun) -> EndedRun:
     source = ended.outcome.source
     body = await log.source(source.digest) if source else None
     if body is None or ended.started is None:
@@ -154,6 +156,6 @@ async def _with_schedule(log: EventLog, found: Survey, ended: Ended) -> Ended:
             spreaview_event_id=found.event_id,
             zone=zone_of(ended.started.window),
         )
-    except (Refusal, InvalidWindowError):
+    except (SyncFailure, InvalidWindowError):
         return ended
     return ended._replace(schedule=schedule)

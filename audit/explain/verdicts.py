@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from audit.explain.lookup import name_of, our_id
-from audit.explain.survey import Decision, Ended, Survey
+from audit.explain.survey import Decision, EndedRun, Survey
 from contracts.events import (
     RoomWithdrawn,
     SessionSkippedOutOfWindow,
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     """A name of `audit.explain.rules`."""
     name: str
     values: Mapping[str, object]
-    decision: Decision | Ended | None
+    decision: Decision | EndedRun | None
     """Who decided; None: nobody, the newest run is what can be told."""
 
 

@@ -12,7 +12,7 @@ Fields: TypeAlias = Mapping[str, tuple[object, object]]
 """Old and new, by field."""
 
 
-class Wanted(NamedTuple):
+class EntityQuery(NamedTuple):
     """Whose life is told. `text` is a Sessionize id, our UUID, or a session code."""
 
     kind: str | None = None
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
         return kind == "session" and self.text.upper() == identity.session_code(id_)
 
 
-class Step(NamedTuple):
+class TimelineStep(NamedTuple):
     """One thing that happened to one entity."""
 
     position: int

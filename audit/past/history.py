@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from audit.past.entities import Step, Wanted
+from audit.past.entities import EntityQuery, TimelineStep
 from audit.past.moments import require_stream
-from audit.past.timeline import Storyteller
+from audit.past.timeline import TimelineBuilder
 from contracts.events import AllCounts, SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import Window
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 
 
-class Run(NamedTuple):
+class RunSummary(NamedTuple):
     """One sync. What its events do not say is None."""
 
     sync_id: UUID
@@ -56,7 +56,7 @@ class Span(NamedTuple):
 ALWAYS = Span()
 
 
-async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncIterator[Run]:
+async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncIterator[RunSummary]:
     """The runs in the order in which they ended, last those that have not; by when they ended.
 
     Raises:
@@ -76,7 +76,7 @@ async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncItera
             yield run_of(started, None)
 
 
-def run_of(started: Recorded | None, ended: Recorded | None) -> Run:
+def run_of(started: Recorded | None, ended: Recorded | None) -> RunSummary:
     """A run from its first and its last event, one of which may be missing."""
     first = started or ended
     if first is None:
@@ -90,7 +90,7 @@ def run_of(started: Recorded | None, ended: Recorded | None) -> Run:
     failure = end if isinstance(end, SyncFailed) else None
     completed = end if isinstance(end, SyncCompleted) else None
     source = failure.source if failure else completed.source if completed else None
-    return Run(
+    return RunSummary(
         sync_id=fact.sync_id,
         status=_status(completed, failure),
         requested_by=start.requested_by if start else None,
@@ -117,21 +117,21 @@ def _status(completed: SyncCompleted | None, failure: SyncFailed | None) -> str:
     return "completed" if completed else "running"
 
 
-class Told(NamedTuple):
+class TimelineEntry(NamedTuple):
     """One thing that happened, with what the ids in it are called by then."""
 
-    step: Step
+    step: TimelineStep
     names: Mapping[str, str]
     """Names of rooms and speakers by our ids, as they were last."""
 
 
-async def story(
+async def timeline(
     log: EventLog,
     event_id: UUID,
-    wanted: Wanted,
+    wanted: EntityQuery,
     span: Span = ALWAYS,
     event_type: str | None = None,
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[TimelineEntry]:
     """What happened to the wanted entities, in order: all entities if none is named.
 
     In memory are a page of the log and the entities as they were last, whatever the length of the
@@ -141,8 +141,8 @@ async def story(
         NotInThePastError: the log does not know the event.
     """
     await require_stream(log, event_id)
-    teller = Storyteller(event_id, wanted)
+    teller = TimelineBuilder(event_id, wanted)
     async for recorded in log.read_stream(event_id):
         for step in teller.tell(recorded):
             if span.includes(step.recorded_at) and event_type in (None, step.type):
-                yield Told(step, teller.names)
+                yield TimelineEntry(step, teller.names)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from audit.past.entities import Fields, Step, Wanted, entity_id, kind_of
+from audit.past.entities import EntityQuery, Fields, TimelineStep, entity_id, kind_of
 from contracts.events import (
     RemovalsWithheld,
     Room,
@@ -35,10 +35,10 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
 _OF_A_SKIP = ("title", "starts_at", "ends_at", "missing", "window_starts_at", "window_ends_at")
 
 
-class Storyteller:
+class TimelineBuilder:
     """Tells the events of one stream, in order. Holds the entities as they were last."""
 
-    def __init__(self, event_id: UUID, wanted: Wanted) -> None:
+    def __init__(self, event_id: UUID, wanted: EntityQuery) -> None:
         self._event_id = event_id
         self._wanted = wanted
         self._last: dict[tuple[str, UUID], Entity] = {}
@@ -48,7 +48,7 @@ class Storyteller:
         self.names: dict[str, str] = {}
         """Names of rooms and speakers by our ids, as they were last."""
 
-    def tell(self, recorded: Recorded) -> Iterator[Step]:
+    def tell(self, recorded: Recorded) -> Iterator[TimelineStep]:
         """What an event means for the wanted entities."""
         event = recorded.event
         match event:
@@ -88,7 +88,7 @@ class Storyteller:
         kind: str,
         id_: UUID,
         name: str,
-    ) -> Iterator[Step]:
+    ) -> Iterator[TimelineStep]:
         if not self._wanted.means(kind, id_, event.sessionize_id):
             return
         data = msgspec.structs.asdict(event)
@@ -110,7 +110,7 @@ class Storyteller:
 
     def _skipped(
         self, recorded: Recorded, event: SessionSkippedOutOfWindow | SessionSkippedUnscheduled
-    ) -> Iterator[Step]:
+    ) -> Iterator[TimelineStep]:
         if not self._wanted.means("session", event.session_id, event.sessionize_id):
             return
         self._withheld.pop(event.session_id, None)
@@ -136,7 +136,7 @@ class Storyteller:
 
     def _gone(
         self, recorded: Recorded, kind: str, id_: UUID, change: str, reason: str | None
-    ) -> Iterator[Step]:
+    ) -> Iterator[TimelineStep]:
         last = self._last.get((kind, id_), {})
         data = recorded.data
         sessionize_id = str(data.get("sessionize_id") or last.get("sessionize_id") or "")
@@ -149,7 +149,7 @@ class Storyteller:
         name = data.get("title") or data.get("name") or self.names.get(str(id_)) or ""
         yield self._step(recorded, kind, id_, sessionize_id, str(name), change, reason)
 
-    def _withhold(self, recorded: Recorded, event: RemovalsWithheld) -> Iterator[Step]:
+    def _withhold(self, recorded: Recorded, event: RemovalsWithheld) -> Iterator[TimelineStep]:
         for held in event.sessions:
             new = held.session_id not in self._withheld
             self._withheld[held.session_id] = held.title
@@ -163,7 +163,7 @@ class Storyteller:
                     "withheld",
                 )
 
-    def _ended(self, recorded: Recorded, event: SyncCompleted) -> Iterator[Step]:
+    def _ended(self, recorded: Recorded, event: SyncCompleted) -> Iterator[TimelineStep]:
         held = {h.session_id: h for h in event.withheld}
         for id_ in [id_ for id_ in self._withheld if id_ not in held]:
             key = str(self._last.get(("session", id_), {}).get("sessionize_id", ""))
@@ -179,7 +179,7 @@ class Storyteller:
 
     def _warned(
         self, recorded: Recorded, kind: str, id_: UUID, key: str, warning: SyncWarning
-    ) -> Iterator[Step]:
+    ) -> Iterator[TimelineStep]:
         if self._wanted.kind is None or warning.code == "removals_withheld":
             return  # runs count their warnings; the withheld are told as such
         if self._wanted.means(kind, id_, key):
@@ -198,8 +198,8 @@ class Storyteller:
         change: str,
         reason: str | None = None,
         fields: Fields | None = None,
-    ) -> Step:
-        return Step(
+    ) -> TimelineStep:
+        return TimelineStep(
             position=recorded.position,
             version=recorded.version,
             recorded_at=recorded.recorded_at,

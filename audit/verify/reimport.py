@@ -23,9 +23,9 @@ from worker.rules.decide import decide
 from worker.rules.document import parse_document
 from worker.rules.forgotten import forget
 from worker.rules.normalise import normalise
-from worker.rules.placement import Order
+from worker.rules.placement import ImportCommand
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import InvalidWindowError, bounds_of, zone_of
 from worker.source.sessionize import Fetched
 from worker.sync.run import failed
@@ -113,7 +113,7 @@ def _decide(
     request = _request(started)
     try:
         check_turn(state, request, started.ordered_at)
-        order = Order(
+        order = ImportCommand(
             **_ids(started),
             bounds=bounds_of(started.window),
             ordered_at=started.ordered_at,
@@ -131,7 +131,7 @@ def _decide(
         return decide(state, schedule, order, terminal.source, duration_ms)
     except InvalidWindowError as error:
         refused = sync_failures.invalid_request(str(error))
-    except Refusal as error:
+    except SyncFailure as error:
         refused = error
     return [failed(request, started.ordered_at, refused, Fetched(body, terminal.source))]
 

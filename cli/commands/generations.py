@@ -14,8 +14,8 @@ from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.rebuild.parity import Parity
 from projections.rebuild.rebuild import (
-    Rebuilt,
-    Shown,
+    GenerationSummary,
+    RebuildResult,
     drop_generations,
     rebuild,
     rollback,
@@ -105,7 +105,7 @@ def _when(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time else "never"
 
 
-def _row(shown: Shown) -> dict[str, object]:
+def _row(shown: GenerationSummary) -> dict[str, object]:
     generation = shown.generation
     return {
         **generation._asdict(),
@@ -115,7 +115,7 @@ def _row(shown: Shown) -> dict[str, object]:
     }
 
 
-def _tell(done: Rebuilt, told: Told) -> None:
+def _tell(done: RebuildResult, told: Told) -> None:
     if told.as_json:
         told.line(
             done="switched",
@@ -147,7 +147,7 @@ def _tell(done: Rebuilt, told: Told) -> None:
         print("back to the one before: spreaview-sync projections rollback")
 
 
-def _show_parity(done: Rebuilt, parity: Parity) -> None:
+def _show_parity(done: RebuildResult, parity: Parity) -> None:
     rows = sum(table.rows[1] for table in parity.tables)
     same_code = done.before.code_version == done.live.code_version
     code = "by the same code" if same_code else f"by other code ({done.before.code_version})"

@@ -13,12 +13,12 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
-from audit.as_of.diff import Difference, differences, json_patch
+from audit.as_of.diff import EntityDifference, differences, json_patch
 from audit.as_of.document_shape import shape_of
 from audit.as_of.read_models import ReadModels, read_models_at
 from audit.explain import explain as explaining
 from audit.past import history
-from audit.past.entities import Step, Wanted
+from audit.past.entities import EntityQuery, TimelineStep
 from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
 from cli import show_past
 from cli.answering import answering_database
@@ -95,7 +95,7 @@ class Asked(NamedTuple):
     """Which lives are to be told."""
 
     event: UUID
-    wanted: Wanted
+    wanted: EntityQuery
     span: history.Span
     event_type: str | None
 
@@ -104,14 +104,14 @@ async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
     """The life of an entity, or the events of one type."""
 
     async def work(log: EventLog) -> int:
-        told = history.story(log, *asked)
+        told = history.timeline(log, *asked)
         console, number = people(), 0
         async for step, names in told:
             if as_json:
                 print("," if number else "[", end="")
                 say_json(step_as_json(step))
             else:
-                show_past.story(console, [history.Told(step, names)])
+                show_past.story(console, [history.TimelineEntry(step, names)])
             number += 1
         if number == 0 and asked.wanted.kind is not None:
             await _known(log, asked)
@@ -126,7 +126,7 @@ async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
 
 async def _known(log: EventLog, asked: Asked) -> None:
     """Raises `NotInThePastError` unless the entity has a past outside the span."""
-    async for _ in history.story(log, asked.event, asked.wanted):
+    async for _ in history.timeline(log, asked.event, asked.wanted):
         return
     option = "" if asked.wanted.kind == "session" else f"--{asked.wanted.kind} "
     named = option + shlex.quote(asked.wanted.text)
@@ -137,7 +137,7 @@ async def _known(log: EventLog, asked: Asked) -> None:
     )
 
 
-def step_as_json(step: Step) -> dict[str, object]:
+def step_as_json(step: TimelineStep) -> dict[str, object]:
     """A step for machines: fields as {name: {old, new}}."""
     fields = {name: {"old": old, "new": new} for name, (old, new) in step.fields.items()}
     told: dict[str, object] = msgspec.to_builtins(step._asdict() | {"fields": fields})
@@ -171,7 +171,7 @@ def _show_models(models: ReadModels) -> None:
     show_past.models(people(), models)
 
 
-async def explain(settings: Settings, event: UUID, wanted: Wanted, *, as_json: bool) -> int:
+async def explain(settings: Settings, event: UUID, wanted: EntityQuery, *, as_json: bool) -> int:
     """Why something is or is not there; 1 if nothing of that name was ever seen."""
 
     async def work(log: EventLog) -> int:
@@ -205,6 +205,6 @@ async def diff(settings: Settings, event: UUID, before: str, after: str, *, as_j
     return await answered(settings, work)
 
 
-def _difference_as_json(difference: Difference) -> dict[str, object]:
+def _difference_as_json(difference: EntityDifference) -> dict[str, object]:
     fields = {name: {"old": old, "new": new} for name, (old, new) in difference.fields.items()}
     return difference._asdict() | {"fields": fields}

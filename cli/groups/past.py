@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from audit.past.entities import Wanted
+from audit.past.entities import EntityQuery
 from audit.past.history import Span
 from audit.past.moments import parse_time
 from cli.commands import past as command
@@ -45,12 +45,12 @@ SpeakerOption = Annotated[
 _NO_OFFSET = "ISO 8601; without an offset it is UTC."
 
 
-def _wanted(session: str | None, room: str | None, speaker: str | None) -> Wanted:
+def _wanted(session: str | None, room: str | None, speaker: str | None) -> EntityQuery:
     named = {"session": session, "room": room, "speaker": speaker}
-    chosen = [Wanted(kind, text.strip()) for kind, text in named.items() if text is not None]
+    chosen = [EntityQuery(kind, text.strip()) for kind, text in named.items() if text is not None]
     if len(chosen) > 1:
         raise typer.BadParameter("name one session, one room or one speaker")
-    return chosen[0] if chosen else Wanted()
+    return chosen[0] if chosen else EntityQuery()
 
 
 @past_app.command()

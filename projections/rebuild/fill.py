@@ -32,7 +32,7 @@ FILL_BYTES = 8 * 1024 * 1024
 UNBOUNDED = 2**62
 
 
-class Filled(NamedTuple):
+class FillProgress(NamedTuple):
     """How far the filling of a generation is."""
 
     position: int
@@ -48,7 +48,7 @@ class Filled(NamedTuple):
     """Seconds, as the pace so far would have it."""
 
 
-Report = Callable[[Filled], None]
+Report = Callable[[FillProgress], None]
 
 
 class TakenOverError(GenerationsError):
@@ -82,7 +82,7 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
             events += len(fresh)
             seconds = time.monotonic() - began
             left = max(0, head - after) * seconds / max(1, after - start)
-            report(Filled(after, max(head, after), len(fresh), events, seconds, left))
+            report(FillProgress(after, max(head, after), len(fresh), events, seconds, left))
     finally:
         if not reading.done():
             reading.cancel()

@@ -64,7 +64,7 @@ _DIFFERENT = """
 """
 
 
-class Difference(NamedTuple):
+class RowDifference(NamedTuple):
     """One row that differs; personal values are not told."""
 
     key: Mapping[str, object]
@@ -85,7 +85,7 @@ class TableParity:
     added: int = 0
     removed: int = 0
     changed: int = 0
-    first: Sequence[Difference] = ()
+    first: Sequence[RowDifference] = ()
     """At most as many as were asked for."""
 
 
@@ -185,15 +185,15 @@ async def _compare_table(
     )
 
 
-def _difference(keys: Sequence[str], old: str | None, new: str | None) -> Difference:
+def _difference(keys: Sequence[str], old: str | None, new: str | None) -> RowDifference:
     before = msgspec.json.decode(old, type=dict[str, object]) if old else {}
     after = msgspec.json.decode(new, type=dict[str, object]) if new else {}
     key = {name: (before or after)[name] for name in keys}
     if not (before and after):
-        return Difference(key, "removed" if before else "added", {})
+        return RowDifference(key, "removed" if before else "added", {})
     fields = {
         name: (_HIDDEN, _HIDDEN) if name in _PERSONAL else (before.get(name), after.get(name))
         for name in [*before, *(name for name in after if name not in before)]
         if name not in before or name not in after or before[name] != after[name]
     }
-    return Difference(key, "changed", fields)
+    return RowDifference(key, "changed", fields)

@@ -22,7 +22,7 @@ from projections.generations import (
     run_script,
     upkeep_lock,
 )
-from projections.rebuild.fill import Filled, Report, fill
+from projections.rebuild.fill import FillProgress, Report, fill
 from projections.rebuild.parity import Parity, compare
 from projections.rebuild.switch import StoppedInNew, switch
 from projections.version import CODE_VERSION
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildResult:
     """What a rebuild or a rollback came to."""
 
     live: Generation
@@ -49,7 +49,7 @@ class Rebuilt:
     dropped: Sequence[int]
 
 
-class Shown(NamedTuple):
+class GenerationSummary(NamedTuple):
     """A generation with what it takes."""
 
     generation: Generation
@@ -66,7 +66,7 @@ async def rebuild(
     keep: int | None = None,
     accept_stopped: bool = False,
     code_version: str = CODE_VERSION,
-) -> Rebuilt:
+) -> RebuildResult:
     """Fill a generation from the log and make it live; one that was begun by this code goes on.
 
     Readers and projectors go on with the live one meanwhile. Killed at any moment, it is repeated.
@@ -99,12 +99,12 @@ async def rebuild(
         async with engine.connect() as connection:
             live = await live_generation(connection)
     seconds = time.monotonic() - began
-    return Rebuilt(live, before, counted.events, seconds, parity, stopped, dropped)
+    return RebuildResult(live, before, counted.events, seconds, parity, stopped, dropped)
 
 
 async def rollback(
     engine: AsyncEngine, *, report: Report, say: Say, accept_stopped: bool = False
-) -> Rebuilt:
+) -> RebuildResult:
     """Catch the generation that was live before up with the log, and make it live again.
 
     Raises:
@@ -136,7 +136,7 @@ async def rollback(
         stopped = await switch(engine, target.number, accept_stopped=accept_stopped, report=counted)
         async with engine.connect() as connection:
             now = await live_generation(connection)
-    return Rebuilt(now, live, counted.events, time.monotonic() - began, None, stopped, [])
+    return RebuildResult(now, live, counted.events, time.monotonic() - began, None, stopped, [])
 
 
 async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]:
@@ -158,7 +158,7 @@ async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]
     )
 
 
-async def shown_generations(engine: AsyncEngine) -> list[Shown]:
+async def shown_generations(engine: AsyncEngine) -> list[GenerationSummary]:
     """Every generation, by number, with its rows counted."""
     shown = []
     async with engine.connect() as connection:
@@ -170,7 +170,7 @@ async def shown_generations(engine: AsyncEngine) -> list[Shown]:
                     text(f'SELECT count(*) FROM {generation.schema}."{table.relname}"')  # noqa: S608
                 )
                 rows, size = rows + counted.scalar_one(), size + table.size
-            shown.append(Shown(generation, rows, size))
+            shown.append(GenerationSummary(generation, rows, size))
     return shown
 
 
@@ -181,7 +181,7 @@ class _Counting:
         self._report = report
         self.events = 0
 
-    def __call__(self, filled: Filled) -> None:
+    def __call__(self, filled: FillProgress) -> None:
         self.events += filled.page
         self._report(filled)
 

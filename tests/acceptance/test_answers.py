@@ -30,7 +30,7 @@ from tests.support.line import VIEWS, Line, a_request, the_line
 from worker.rules.command import check_request
 from worker.rules.state import State
 from worker.source.sessionize import FetchLimits, Sessionize
-from worker.sync.run import judge
+from worker.sync.run import decide_run
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ async def judged(base_url: str, limits: FetchLimits = LIMITS) -> Run:
 
 async def judged_by(sessionize: Sessionize) -> Run:
     began = time.monotonic()
-    judgement = await judge(
+    judgement = await decide_run(
         sessionize,
         State(),
         check_request(a_request(API_ID, WINDOW), b"k" * 32),

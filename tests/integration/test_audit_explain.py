@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
 from audit.explain.explain import Explanation, explain
-from audit.past.entities import Wanted
+from audit.past.entities import EntityQuery
 from audit.past.moments import NotInThePastError
 from cli.commands import past as command
 from cli.settings import Settings
@@ -200,7 +200,7 @@ async def test_the_command_tells_it(
 ) -> None:
     await past.imports(everything())
     settings = Settings(database_url=database_url)
-    asked = Wanted("session", "early")
+    asked = EntityQuery("session", "early")
     assert await command.explain(settings, past.event_id, asked, as_json=False) == 0
     printed = capsys.readouterr().out
     for words in ("is not there", "before 00:00", "2026-05-27 21:59:00Z", str(past.runs[0])):
@@ -209,7 +209,7 @@ async def test_the_command_tells_it(
     found = json.loads(capsys.readouterr().out)
     assert found["values"]["window_starts_at"] == "2026-05-27T22:00:00Z"
     assert found["decided_by"]["sync_id"] == str(past.runs[0])
-    unknown = Wanted("session", "nothing like it")
+    unknown = EntityQuery("session", "nothing like it")
     assert await command.explain(settings, past.event_id, unknown, as_json=False) == 1
     assert "is not there" in capsys.readouterr().out
 

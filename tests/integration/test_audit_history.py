@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.past.entities import Wanted
-from audit.past.history import ALWAYS, Span, runs, story
+from audit.past.entities import EntityQuery
+from audit.past.history import ALWAYS, Span, runs, timeline
 from cli.commands import past as command
 from cli.settings import Settings
 from contracts import identity
@@ -29,7 +29,7 @@ def past(engine: AsyncEngine) -> Past:
 
 
 async def lives(past: Past, kind: str, name: str) -> list[tuple[str, str | None, dict[str, Any]]]:
-    told = story(past.log, past.event_id, Wanted(kind, name))
+    told = timeline(past.log, past.event_id, EntityQuery(kind, name))
     return [(step.change, step.reason, dict(step.fields)) async for step, _ in told]
 
 
@@ -120,13 +120,13 @@ async def test_the_lives_of_rooms_and_speakers(past: Past) -> None:
 async def test_by_type_all_events_are_told(past: Past) -> None:
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(talk("1")))
-    found = story(past.log, past.event_id, Wanted(), ALWAYS, "SessionWithdrawn")
+    found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "SessionWithdrawn")
     assert [step.sessionize_id async for step, _ in found] == ["2"]
     many = [talk(str(n)) for n in range(10, 30)]
     await past.imports(document(*many))
     await past.imports(document(*many[:8]))
     await past.imports(document(*many[:8]))
-    found = story(past.log, past.event_id, Wanted(), ALWAYS, "RemovalsWithheld")
+    found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "RemovalsWithheld")
     assert {step.sessionize_id async for step, _ in found} == {str(n) for n in range(18, 30)}
 
 
@@ -154,10 +154,10 @@ async def test_the_commands_tell_people_and_machines(
         done = await command.runs(settings, past.event_id, ALWAYS, event_type, as_json=True)
         assert (done, len(json.loads(capsys.readouterr().out))) == (0, number)
 
-    later = command.Asked(past.event_id, Wanted("session", "1"), Span(LONG_AFTER), None)
+    later = command.Asked(past.event_id, EntityQuery("session", "1"), Span(LONG_AFTER), None)
     assert await command.life(settings, later, as_json=False) == 0
     assert "Nothing of this" in capsys.readouterr().out
-    asked = command.Asked(past.event_id, Wanted("session", "1"), ALWAYS, None)
+    asked = command.Asked(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 0
     assert "title: Talk 1 → [red]New" in capsys.readouterr().out
     assert await command.life(settings, asked, as_json=True) == 0
@@ -180,12 +180,12 @@ async def test_what_is_not_known_ends_with_1_and_a_sentence(
     assert await command.runs(settings, past.event_id, ALWAYS, as_json=True) == 1
     assert "knows no SpreaView event" in capsys.readouterr().err
     await past.imports(document(talk("1")))
-    asked = command.Asked(past.event_id, Wanted("session", "none"), ALWAYS, None)
+    asked = command.Asked(past.event_id, EntityQuery("session", "none"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 1
     said = capsys.readouterr().err
     assert "nothing of a session 'none'" in said
     assert f"spreaview-sync explain {past.event_id} none tells" in said
-    asked = command.Asked(past.event_id, Wanted("room", "no room"), ALWAYS, None)
+    asked = command.Asked(past.event_id, EntityQuery("room", "no room"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 1
     said = capsys.readouterr().err
     assert f"spreaview-sync explain {past.event_id} --room 'no room' tells" in said
@@ -199,9 +199,9 @@ async def test_texts_are_shown_as_they_are(
     settings = Settings(database_url=database_url)
     title = "[bold]Ship it[/] :rocket:"
     await past.imports(document(talk("1", title=title)))
-    asked = command.Asked(past.event_id, Wanted("session", "1"), ALWAYS, None)
+    asked = command.Asked(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
     assert await command.life(settings, asked, as_json=False) == 0
     assert f"title: nothing → {title}" in capsys.readouterr().out
-    wanted = Wanted("session", "1")
+    wanted = EntityQuery("session", "1")
     assert await command.explain(settings, past.event_id, wanted, as_json=False) == 0
     assert title in capsys.readouterr().out

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.as_of.read_models import read_models_at
 from audit.explain.explain import explain
-from audit.past.entities import Wanted
-from audit.past.history import runs, story
+from audit.past.entities import EntityQuery
+from audit.past.history import runs, timeline
 from audit.past.moments import Moment
 from audit.verify.reimport import reimport
 from contracts import identity, samples
@@ -69,7 +69,7 @@ async def test_memory_does_not_grow_with_the_history(engine: AsyncEngine) -> Non
     streams = [await lived(log, events) for events in (SHORT, LONG)]
 
     async def told(stream: UUID) -> None:
-        async for _ in story(log, stream, Wanted("session", SESSION.sessionize_id)):
+        async for _ in timeline(log, stream, EntityQuery("session", SESSION.sessionize_id)):
             pass
 
     async def listed(stream: UUID) -> None:

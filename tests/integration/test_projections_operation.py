@@ -16,7 +16,7 @@ from eventstore.log import EventLog
 from eventstore.model import NewEvent
 from projections.projector import Projector, apply_next
 from projections.repair import RepairError, repair
-from projections.status import Stopped, projections_status
+from projections.status import StoppedStream, projections_status
 from tests.integration.test_projections_upkeep import (
     MEND,
     SPOIL,
@@ -49,7 +49,7 @@ async def two_runs(engine: AsyncEngine, log: EventLog) -> UUID:
     return stream
 
 
-async def the_stopped(engine: AsyncEngine) -> Stopped:
+async def the_stopped(engine: AsyncEngine) -> StoppedStream:
     (stopped,) = (await projections_status(engine)).stopped
     return stopped
 

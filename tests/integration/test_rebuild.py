@@ -33,7 +33,7 @@ from projections.projector import Projector
 from projections.rebuild import fill as filling
 from projections.rebuild import parity
 from projections.rebuild.rebuild import (
-    Rebuilt,
+    RebuildResult,
     drop_generations,
     rebuild,
     rollback,
@@ -108,11 +108,11 @@ async def dump(engine: AsyncEngine) -> dict[str, list[str]]:
         }
 
 
-async def rebuilt(engine: AsyncEngine, **options: Any) -> Rebuilt:
+async def rebuilt(engine: AsyncEngine, **options: Any) -> RebuildResult:
     return await rebuild(engine, report=lambda _: None, say=lambda _: None, **options)
 
 
-async def rolled_back(engine: AsyncEngine, **options: Any) -> Rebuilt:
+async def rolled_back(engine: AsyncEngine, **options: Any) -> RebuildResult:
     return await rollback(engine, report=lambda _: None, say=lambda _: None, **options)
 
 

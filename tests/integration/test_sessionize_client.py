@@ -10,7 +10,7 @@ import pytest_asyncio
 from cli.connections import http_client
 from cli.sandbox.documents import Documents
 from cli.sandbox.sessionize import Double, sessionize_double
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.source.sessionize import Fetched, FetchLimits, Sessionize
 
 pytestmark = pytest.mark.asyncio
@@ -31,8 +31,8 @@ async def fetch(base_url: str, api_id: str, limits: FetchLimits = LIMITS) -> Fet
         return await Sessionize(client, base_url, limits, clock).fetch(api_id, 0.0)
 
 
-async def refused(base_url: str, api_id: str) -> Refusal:
-    with pytest.raises(Refusal) as raised:
+async def refused(base_url: str, api_id: str) -> SyncFailure:
+    with pytest.raises(SyncFailure) as raised:
         await fetch(base_url, api_id)
     return raised.value
 

@@ -26,7 +26,7 @@ from tests.support.documents import WINDOW, document, talk, unscheduled
 from tests.support.given import given
 from tests.support.line import ORGANIZATION, a_request
 from worker.rules.state import State, fold
-from worker.sync.handle import Envelope, Handler
+from worker.sync.handle import Handler, RequestContext
 from worker.sync.state_snapshots import FOLD_VERSION, encode_state, load_state
 
 pytestmark = pytest.mark.asyncio
@@ -52,7 +52,9 @@ class Syncs:
     async def sync(self, source: JsonObject) -> None:
         self.double.serve(API_ID, json.dumps(source).encode())
         request = a_request(API_ID, WINDOW, event_id=self.event_id)
-        await self.handler.handle(request, Envelope(datetime.now(UTC), time.monotonic(), None))
+        await self.handler.handle(
+            request, RequestContext(datetime.now(UTC), time.monotonic(), None)
+        )
 
     async def kept(self) -> Snapshot | None:
         return await self.log.snapshot(self.event_id, FOLD_VERSION)

@@ -21,7 +21,7 @@ from tests.support.documents import WINDOW
 from worker.rules.decide import decide
 from worker.rules.document import parse_document
 from worker.rules.normalise import normalise
-from worker.rules.placement import Order
+from worker.rules.placement import ImportCommand
 from worker.rules.schedule import Schedule
 from worker.rules.state import State, fold
 from worker.rules.window import bounds_of, zone_of
@@ -114,9 +114,9 @@ class History:
         """The stream as if its events had been written differently."""
         return History([edit(event) for event in self.events], self.runs)
 
-    def order(self, window: Window = WINDOW, asked: Asked = Asked()) -> Order:
+    def order(self, window: Window = WINDOW, asked: Asked = Asked()) -> ImportCommand:
         """The request of the next run, an hour after the one before."""
-        return Order(
+        return ImportCommand(
             sync_id=UUID(int=self.runs + 1),
             organization_id=ORGANIZATION,
             spreaview_event_id=EVENT,
@@ -127,7 +127,7 @@ class History:
             api_id_fingerprint=f"fingerprint of {asked.api_id}",
         )
 
-    def _started(self, order: Order, window: Window, asked: Asked) -> SyncStarted:
+    def _started(self, order: ImportCommand, window: Window, asked: Asked) -> SyncStarted:
         return SyncStarted(
             sync_id=order.sync_id,
             organization_id=order.organization_id,

@@ -25,9 +25,9 @@ from worker.rules.decide import decide
 from worker.rules.document import parse_document
 from worker.rules.forgotten import forget
 from worker.rules.normalise import normalise
-from worker.rules.placement import Order
+from worker.rules.placement import ImportCommand
 from worker.rules.state import fold
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import bounds_of, zone_of
 from worker.source.sessionize import Fetched
 from worker.sync.run import failed
@@ -66,7 +66,7 @@ class Past:
         ids = RequestIds(
             request_id=sync_id, organization_id=ORGANIZATION, spreaview_event_id=self.event_id
         )
-        order = Order(
+        order = ImportCommand(
             sync_id=sync_id,
             organization_id=ORGANIZATION,
             spreaview_event_id=self.event_id,
@@ -106,7 +106,7 @@ class Past:
             known = forget(schedule, ORGANIZATION, await self.log.erased_speakers(ORGANIZATION))
             may_be_kept = not known.names_somebody
             outcome = decide(state, known.schedule, order, source, 3)
-        except Refusal as refused:
+        except SyncFailure as refused:
             fetched = Fetched(body, source)
             outcome = [failed(ids, ordered_at, refused, fetched)]
         last = len(outcome)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.events import Counts, Link, Room, Session, Speaker
 from worker.rules.compare import changed_fields
-from worker.rules.reconcile import difference
+from worker.rules.reconcile import reconcile
 from worker.rules.text import MAX_FIELD_BYTES
 
 A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -117,7 +117,7 @@ WANTED = {"new": named("a"), "back": named("b"), "other": named("b"), "same": na
 
 @pytest.mark.parametrize("force", [False, True])
 def test_the_difference(*, force: bool) -> None:
-    result = difference(PRESENT, PAST, WANTED, force=force, leaving={"leaves", "absent"})
+    result = reconcile(PRESENT, PAST, WANTED, force=force, leaving={"leaves", "absent"})
 
     repeated = [(WANTED["same"], "repeated", ())] if force else []
     assert result.imported == [
@@ -139,7 +139,7 @@ def test_the_difference(*, force: bool) -> None:
 
 
 def test_nothing_wanted_withdraws_everything_that_does_not_leave_otherwise() -> None:
-    result = difference(PRESENT, PAST, {}, force=True, leaving={"leaves"})
+    result = reconcile(PRESENT, PAST, {}, force=True, leaving={"leaves"})
 
     assert result.imported == []
     assert len(result.withdrawn) == 3

@@ -11,7 +11,7 @@ from contracts.failures import FailureCode
 from tests.support.documents import document, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, Asked, Outcome, given
 from tests.support.program import FORTY, HELD_21, numbered, program
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 
 def gone(outcome: Outcome) -> int:
@@ -176,7 +176,7 @@ def test_a_schedule_that_replaces_everything_is_refused_until_it_is_confirmed(
     replaced = document(talk("far", "2026-06-07T09:00:00"), *(numbered(n) for n in present))
 
     for allowed in (None, number - 1):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(SyncFailure) as refused:
             history.when(replaced, asked=Asked(allow_removals=allowed))
         assert refused.value.code == FailureCode.SCHEDULE_REPLACED
         assert f"{number} imported sessions" in refused.value.message
@@ -200,6 +200,6 @@ def test_up_to_five_sessions_may_be_replaced() -> None:
 def test_nothing_overrides_an_empty_or_unannounced_schedule(
     source: JsonObject, code: FailureCode
 ) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         given(FORTY).when(source, asked=Asked(allow_removals=1000, force=True, api_id="efgh5678"))
     assert refused.value.code == code

@@ -10,7 +10,7 @@ from contracts.failures import FailureCode
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, SOURCE, Asked, given, schedule_of
 from worker.rules.decide import decide
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.warnings import MOST_OF_A_CODE
 
 # One of everything: what it was, and what it became.
@@ -55,7 +55,7 @@ PRESENT = document(
 def test_what_is_no_schedule_is_refused_whatever_was_imported(
     past: list[JsonObject], source: JsonObject, code: FailureCode
 ) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         given(*past).when(source, asked=Asked(force=True))
     assert refused.value.code == code
 

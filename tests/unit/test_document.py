@@ -8,7 +8,7 @@ from contracts.codec import JsonObject
 from contracts.failures import FailureCode
 from tests.support.documents import document, speaker, talk
 from worker.rules.document import Broken, Document, SourceSession, parse_document
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 WHOLE = document(talk("1"), talk("2"))
 BODY = json.dumps(WHOLE).encode()
@@ -87,7 +87,7 @@ def test_an_id_is_a_number_of_any_size_or_a_text(sessionize_id: object) -> None:
 def test_what_is_no_schedule_is_told_apart(
     body: bytes, code: FailureCode, *, retryable: bool
 ) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         parse_document(body, 203)
 
     assert (refused.value.code, refused.value.retryable) == (code, retryable)
@@ -98,14 +98,14 @@ def test_what_is_no_schedule_is_told_apart(
 @pytest.mark.parametrize("value", [None, {}, "many"], ids=["null", "object", "text"])
 def test_a_schedule_has_three_arrays(key: str, value: object) -> None:
     for source in (WHOLE | {key: value}, {k: v for k, v in WHOLE.items() if k != key}):
-        with pytest.raises(Refusal, match=key) as refused:
+        with pytest.raises(SyncFailure, match=key) as refused:
             read(source)
         assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
 
 
 @pytest.mark.parametrize("cut", [1, 20, len(BODY) // 2, len(BODY) - 1])
 def test_a_document_that_is_cut_off_is_refused_wherever_the_cut(cut: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         parse_document(BODY[:cut])
     assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
 

@@ -35,7 +35,7 @@ from tests.support.projected import AT, Recorded, sample
 from tests.support.properties import for_all
 from worker.rules.decide import decide
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 ZONES = ("Europe/Vienna", "Europe/Vienna", "UTC", "America/New_York")
 
@@ -251,7 +251,7 @@ class Conference(RuleBasedStateMachine):
         code = None
         try:
             events = decide(self.state, schedule_of(body, self.window), order, SOURCE, 3)
-        except Refusal as refused:
+        except SyncFailure as refused:
             code = refused.code
             events = [sample("SyncFailed", **facts, code=code, message=refused.message)]
         assert before == self.state

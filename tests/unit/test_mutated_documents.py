@@ -24,7 +24,7 @@ from tests.support.mutate import mutated_bytes, mutated_structure
 from worker.rules.decide import decide
 from worker.rules.removal_guard import FEW
 from worker.rules.state import Skip
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 MUTATIONS = int(os.environ.get("SPREAVIEW_TEST_MUTATIONS", "20000"))
 """Half of them damaged in their bytes, half in their structure."""
@@ -72,7 +72,7 @@ def judge(body: bytes) -> Judged:
     """Raises whatever is no refusal."""
     try:
         return Judged(None, decide(STATE, schedule_of(body, WINDOW), ORDER, SOURCE, 3))
-    except Refusal as refused:
+    except SyncFailure as refused:
         return Judged(refused.code, [])
 
 

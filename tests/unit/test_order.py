@@ -13,7 +13,7 @@ from tests.support.documents import document, talk
 from tests.support.given import given
 from worker.rules.command import check_request, check_turn
 from worker.rules.state import State
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import bounds_of, zone_of
 
 KEY, OTHER_KEY = b"k" * 32, b"K" * 32
@@ -53,7 +53,7 @@ def test_a_fingerprint_tells_api_ids_apart_and_no_more() -> None:
 
 @pytest.mark.parametrize("api_id", ["", "abcd", "https://evil.example/api/v2/abcd1234"])
 def test_what_is_no_api_id_is_refused_without_repeating_it(api_id: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         fingerprint(api_id)
     assert refused.value.code == FailureCode.INVALID_API_ID
     assert not api_id or api_id not in str(refused.value)
@@ -68,13 +68,13 @@ def test_what_is_no_api_id_is_refused_without_repeating_it(api_id: str) -> None:
     ],
 )
 def test_a_window_that_cannot_be_meant_is_refused_by_field(window: Window, name: str) -> None:
-    with pytest.raises(Refusal, match=f"window.{name}") as refused:
+    with pytest.raises(SyncFailure, match=f"window.{name}") as refused:
         check_request(msgspec.structs.replace(REQUEST, window=window), KEY)
     assert refused.value.code == FailureCode.INVALID_REQUEST
 
 
 def turn(state: State, organization_id: UUID, seconds: int) -> None:
-    """A request that many seconds after the last completed one. Raises `Refusal`."""
+    """A request that many seconds after the last completed one. Raises `SyncFailure`."""
     request = msgspec.structs.replace(REQUEST, organization_id=organization_id)
     last = state.last_completed_ordered_at or REQUEST.requested_at
     check_turn(state, request, last + timedelta(seconds=seconds))
@@ -99,12 +99,12 @@ def test_a_strictly_older_request_is_superseded() -> None:
     state = given(SOURCE, SOURCE).state
     assert state.organization_id is not None
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SyncFailure) as refused:
         turn(state, state.organization_id, -1)
     assert refused.value.code == FailureCode.SUPERSEDED
 
 
 def test_an_event_belongs_to_the_organization_that_first_synced_it() -> None:
-    with pytest.raises(Refusal, match="organization_id") as refused:
+    with pytest.raises(SyncFailure, match="organization_id") as refused:
         turn(given(SOURCE).state, UUID(int=1), 1)
     assert refused.value.code == FailureCode.INVALID_REQUEST

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.failures import FailureCode
 from worker.rules import sync_failures
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 
 REFUSALS = (
     sync_failures.invalid_request("window.ends_on is before window.starts_on 2026-05-28"),
@@ -30,7 +30,7 @@ def test_every_code_has_its_words() -> None:
 
 
 @every_refusal
-def test_the_reason_and_the_remedy_are_sentences(refused: Refusal) -> None:
+def test_the_reason_and_the_remedy_are_sentences(refused: SyncFailure) -> None:
     for text in (refused.message, refused.remedy):
         assert text[0].isupper()
         assert text.endswith(".")
@@ -40,13 +40,13 @@ def test_the_reason_and_the_remedy_are_sentences(refused: Refusal) -> None:
 
 
 @every_refusal
-def test_the_words_are_for_people(refused: Refusal) -> None:
+def test_the_words_are_for_people(refused: SyncFailure) -> None:
     for word in (" None", "Error", "Exception", "Traceback", refused.code.value):
         assert word not in refused.message + refused.remedy
 
 
 @every_refusal
-def test_the_log_line_names_the_code(refused: Refusal) -> None:
+def test_the_log_line_names_the_code(refused: SyncFailure) -> None:
     assert str(refused) == f"{refused.code}: {refused.message}"
 
 
@@ -69,9 +69,9 @@ def test_what_may_pass_by_itself_is_retryable() -> None:
         (sync_failures.upstream_unavailable("?"), None),
         (sync_failures.schedule_empty(), None),
     ],
-    ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
+    ids=lambda value: value.code.value if isinstance(value, SyncFailure) else "",
 )
-def test_the_http_status_is_kept_if_there_was_one(refused: Refusal, status: int | None) -> None:
+def test_the_http_status_is_kept_if_there_was_one(refused: SyncFailure, status: int | None) -> None:
     assert refused.http_status == status
 
 
@@ -87,9 +87,9 @@ def test_the_http_status_is_kept_if_there_was_one(refused: Refusal, status: int 
         (sync_failures.response_too_large(64 * 1024 * 1024), "64 MiB"),
         (sync_failures.upstream_unavailable("it took too long"), "it took too long"),
     ],
-    ids=lambda value: value.code.value if isinstance(value, Refusal) else "",
+    ids=lambda value: value.code.value if isinstance(value, SyncFailure) else "",
 )
-def test_the_message_says_precisely_what_is_wrong(refused: Refusal, detail: str) -> None:
+def test_the_message_says_precisely_what_is_wrong(refused: SyncFailure, detail: str) -> None:
     assert detail in refused.message
 
 
@@ -102,5 +102,5 @@ def test_the_message_says_precisely_what_is_wrong(refused: Refusal, detail: str)
     ],
     ids=lambda r: r.code.value,
 )
-def test_who_fears_for_the_schedule_is_told_that_it_is_kept(refused: Refusal) -> None:
+def test_who_fears_for_the_schedule_is_told_that_it_is_kept(refused: SyncFailure) -> None:
     assert "What was imported before is kept." in refused.remedy

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.messages import SyncRequested, parse_api_id
 from worker.rules import sync_failures
-from worker.rules.placement import Order
+from worker.rules.placement import ImportCommand
 from worker.rules.state import State
 from worker.rules.window import Bounds, InvalidWindowError, bounds_of, zone_of
 
@@ -23,9 +23,9 @@ class CheckedRequest(NamedTuple):
     bounds: Bounds
     zone: ZoneInfo
 
-    def order(self, ordered_at: datetime) -> Order:
+    def order(self, ordered_at: datetime) -> ImportCommand:
         """What the decision needs to know of it."""
-        return Order(
+        return ImportCommand(
             sync_id=self.request.request_id,
             organization_id=self.request.organization_id,
             spreaview_event_id=self.request.spreaview_event_id,

@@ -32,12 +32,12 @@ from contracts.events import (
 )
 from worker.rules import sync_failures
 from worker.rules.compare import by_todays_rule
-from worker.rules.placement import Order, place_sessions
-from worker.rules.reconcile import Difference, difference
+from worker.rules.placement import ImportCommand, place_sessions
+from worker.rules.reconcile import Reconciliation, reconcile
 from worker.rules.removal_guard import (
+    decide_removals,
     guard_warnings,
     held_sessions,
-    judge_removals,
     news_of_withholding,
 )
 from worker.rules.schedule import Schedule
@@ -49,7 +49,7 @@ MOST_LEFT_OUT = 1000
 
 
 def decide(
-    state: State, schedule: Schedule, order: Order, source: Source, duration_ms: int
+    state: State, schedule: Schedule, order: ImportCommand, source: Source, duration_ms: int
 ) -> list[ImportEvent]:
     """The outcome of a run, `SyncCompleted` last: nothing but that if nothing changed.
 
@@ -59,7 +59,7 @@ def decide(
     """
     _refuse_what_is_no_schedule(schedule)
     placed = place_sessions(state, schedule, order)
-    verdict = judge_removals(state, schedule, placed, order)
+    verdict = decide_removals(state, schedule, placed, order)
     skips = {key: skip for key, skip in placed.skips.items() if key not in verdict.held}
     shown = [*placed.sessions.values(), *(state.sessions[key] for key in verdict.held)]
     used_rooms = {session.room_id for session in shown}
@@ -74,9 +74,9 @@ def decide(
         for key, speaker in (state.speakers | schedule.speakers).items()
         if speaker.speaker_id in used_speakers
     }
-    rooms = difference(state.rooms, state.past_rooms, wanted_rooms, force=order.force)
-    speakers = difference(state.speakers, state.past_speakers, wanted_speakers, force=order.force)
-    sessions = difference(
+    rooms = reconcile(state.rooms, state.past_rooms, wanted_rooms, force=order.force)
+    speakers = reconcile(state.speakers, state.past_speakers, wanted_speakers, force=order.force)
+    sessions = reconcile(
         state.sessions,
         state.past_sessions,
         placed.sessions,
@@ -122,10 +122,10 @@ def _refuse_what_is_no_schedule(schedule: Schedule) -> None:
 
 
 def _imported(
-    rooms: Difference[Room],
-    speakers: Difference[Speaker],
-    sessions: Difference[Session],
-    order: Order,
+    rooms: Reconciliation[Room],
+    speakers: Reconciliation[Speaker],
+    sessions: Reconciliation[Session],
+    order: ImportCommand,
 ) -> Iterator[ImportEvent]:
     """Rooms and speakers before the sessions that refer to them."""
     facts = order.facts()
@@ -160,7 +160,7 @@ def _same_facts(skip: Skip, before: Skip) -> bool:
 
 
 def _withdrawn_sessions(
-    sessions: Difference[Session], state: State, schedule: Schedule, order: Order
+    sessions: Reconciliation[Session], state: State, schedule: Schedule, order: ImportCommand
 ) -> Iterator[SessionWithdrawn]:
     """Imported sessions and skipped ones that the document does not contain any more."""
     listed = schedule.sessions.keys() | schedule.invalid_sessions
@@ -177,7 +177,7 @@ def _withdrawn_sessions(
 
 
 def _withdrawn_speakers(
-    speakers: Difference[Speaker], schedule: Schedule, order: Order
+    speakers: Reconciliation[Speaker], schedule: Schedule, order: ImportCommand
 ) -> Iterator[SpeakerWithdrawn]:
     for speaker in speakers.withdrawn:
         yield SpeakerWithdrawn(
@@ -192,7 +192,7 @@ def _withdrawn_speakers(
 
 
 def _withdrawn_rooms(
-    rooms: Difference[Room], schedule: Schedule, order: Order
+    rooms: Reconciliation[Room], schedule: Schedule, order: ImportCommand
 ) -> Iterator[RoomWithdrawn]:
     for room in rooms.withdrawn:
         yield RoomWithdrawn(

@@ -173,7 +173,7 @@ def _list(lists: dict[str, object], name: str) -> list[bytes]:
     return found
 
 
-def _not_an_object(body: bytes, status: int) -> sync_failures.Refusal:
+def _not_an_object(body: bytes, status: int) -> sync_failures.SyncFailure:
     """A bare JSON value is JSON of the wrong kind; everything else is no JSON."""
     if len(body) <= 1024:
         try:

@@ -18,7 +18,7 @@ from worker.rules.warnings import double_bookings, short
 from worker.rules.window import Bounds
 
 
-class Order(NamedTuple):
+class ImportCommand(NamedTuple):
     """What the decision needs to know of the request."""
 
     sync_id: UUID
@@ -39,7 +39,7 @@ class Order(NamedTuple):
         }
 
 
-class Placed(NamedTuple):
+class Placement(NamedTuple):
     """The sessions of a document, sorted; keyed by Sessionize id."""
 
     sessions: dict[str, Session]
@@ -47,14 +47,14 @@ class Placed(NamedTuple):
     warnings: list[SyncWarning]
 
 
-def place_sessions(state: State, schedule: Schedule, order: Order) -> Placed:
+def place_sessions(state: State, schedule: Schedule, order: ImportCommand) -> Placement:
     """Sort the sessions of a document.
 
     Outside the window: skipped as that, whatever else is missing. No time or no (known) room:
     skipped as unscheduled. A speaker that the document does not contain is left out. What cannot
     be read stays as it was imported last, unless that lies outside the window.
     """
-    placed = Placed({}, {}, list(schedule.warnings))
+    placed = Placement({}, {}, list(schedule.warnings))
     known_rooms = schedule.rooms.keys() | (schedule.invalid_rooms & state.rooms.keys())
     known_speakers = schedule.speakers.keys() | (schedule.invalid_speakers & state.speakers.keys())
     for key, planned in schedule.sessions.items():
@@ -78,7 +78,9 @@ def place_sessions(state: State, schedule: Schedule, order: Order) -> Placed:
     return placed
 
 
-def _keep_unreadable(state: State, schedule: Schedule, order: Order, placed: Placed) -> None:
+def _keep_unreadable(
+    state: State, schedule: Schedule, order: ImportCommand, placed: Placement
+) -> None:
     for key in sorted(schedule.invalid_sessions & state.sessions.keys()):
         last = state.sessions[key]
         if order.bounds.place(last.starts_at) == "in_window":
@@ -89,7 +91,7 @@ def _keep_unreadable(state: State, schedule: Schedule, order: Order, placed: Pla
         placed.skips[key] = state.skipped[key]
 
 
-def _warn(schedule: Schedule, placed: Placed) -> None:
+def _warn(schedule: Schedule, placed: Placement) -> None:
     placed.warnings.extend(
         SyncWarning(
             code="session_ends_before_it_starts",
@@ -112,7 +114,7 @@ def _warn(schedule: Schedule, placed: Placed) -> None:
 
 
 def _outside(
-    session: PlannedSession | Session, order: Order, *, was_imported: bool
+    session: PlannedSession | Session, order: ImportCommand, *, was_imported: bool
 ) -> SessionSkippedOutOfWindow:
     if session.starts_at is None:
         raise ValueError(f"session {session.sessionize_id} has no start")
@@ -132,7 +134,7 @@ def _outside(
 
 
 def _unscheduled(
-    planned: PlannedSession, order: Order, missing: tuple[str, ...], *, was_imported: bool
+    planned: PlannedSession, order: ImportCommand, missing: tuple[str, ...], *, was_imported: bool
 ) -> SessionSkippedUnscheduled:
     return SessionSkippedUnscheduled(
         **order.facts(),
@@ -146,7 +148,9 @@ def _unscheduled(
     )
 
 
-def _session(planned: PlannedSession, order: Order, known_speakers: Collection[str]) -> Session:
+def _session(
+    planned: PlannedSession, order: ImportCommand, known_speakers: Collection[str]
+) -> Session:
     if planned.starts_at is None or planned.ends_at is None or planned.room is None:
         raise ValueError(f"session {planned.sessionize_id} is not scheduled")
     session_id = identity.session_id(order.spreaview_event_id, planned.sessionize_id)

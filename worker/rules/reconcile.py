@@ -11,7 +11,7 @@ Entity = TypeVar("Entity", Room, Speaker, Session)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference(Generic[Entity]):
+class Reconciliation(Generic[Entity]):
     """What happens to one kind of entity."""
 
     imported: list[tuple[Entity, Change, tuple[str, ...]]]
@@ -34,14 +34,14 @@ class Difference(Generic[Entity]):
         )
 
 
-def difference(
+def reconcile(
     present: Mapping[str, Entity],
     past: Mapping[str, Entity],
     wanted: Mapping[str, Entity],
     *,
     force: bool,
     leaving: Collection[str] = (),
-) -> Difference[Entity]:
+) -> Reconciliation[Entity]:
     """Compare by key. `past` was shown once; `leaving` go by an event of their own."""
     imported: list[tuple[Entity, Change, tuple[str, ...]]] = []
     unchanged = 0
@@ -59,4 +59,4 @@ def difference(
         else:
             imported.append((entity, "added", ()))
     withdrawn = [e for key, e in present.items() if key not in wanted and key not in leaving]
-    return Difference(imported, withdrawn, unchanged)
+    return Reconciliation(imported, withdrawn, unchanged)

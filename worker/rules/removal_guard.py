@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from contracts.events import HeldSession, RemovalsWithheld, SyncWarning
 from worker.rules import sync_failures
-from worker.rules.placement import Order, Placed
+from worker.rules.placement import ImportCommand, Placement
 from worker.rules.schedule import Schedule
 from worker.rules.state import State
 from worker.rules.warnings import MOST_OF_A_CODE, short
@@ -18,7 +18,7 @@ FEW = 5
 """So many removals at once are never held back."""
 
 
-class Verdict(NamedTuple):
+class GuardDecision(NamedTuple):
     """What the guard makes of the removals of a run; by Sessionize id."""
 
     guarded: frozenset[str]
@@ -26,7 +26,9 @@ class Verdict(NamedTuple):
     held: frozenset[str]
 
 
-def judge_removals(state: State, schedule: Schedule, placed: Placed, order: Order) -> Verdict:
+def decide_removals(
+    state: State, schedule: Schedule, placed: Placement, order: ImportCommand
+) -> GuardDecision:
     """Which of the sessions that would leave the schedule are held back.
 
     Raises:
@@ -46,10 +48,10 @@ def judge_removals(state: State, schedule: Schedule, placed: Placed, order: Orde
         raise sync_failures.schedule_replaced(len(removed))
     elif len(new) > FEW and 2 * len(new) > len(guarded - held):
         held = removed
-    return Verdict(guarded, removed, held)
+    return GuardDecision(guarded, removed, held)
 
 
-def _guarded(state: State, order: Order) -> frozenset[str]:
+def _guarded(state: State, order: ImportCommand) -> frozenset[str]:
     """Imported sessions that start in the window, unless they came by another API ID."""
     if source_changed(state, order):
         return frozenset()
@@ -60,13 +62,13 @@ def _guarded(state: State, order: Order) -> frozenset[str]:
     )
 
 
-def source_changed(state: State, order: Order) -> bool:
+def source_changed(state: State, order: ImportCommand) -> bool:
     """Whether the last completed run had another API ID."""
     last = state.last_completed_fingerprint
     return last is not None and last != order.api_id_fingerprint
 
 
-def held_sessions(state: State, verdict: Verdict) -> tuple[HeldSession, ...]:
+def held_sessions(state: State, verdict: GuardDecision) -> tuple[HeldSession, ...]:
     """The sessions held back, as they are shown, in a stable order."""
     return tuple(
         HeldSession(
@@ -79,7 +81,7 @@ def held_sessions(state: State, verdict: Verdict) -> tuple[HeldSession, ...]:
 
 
 def news_of_withholding(
-    state: State, verdict: Verdict, order: Order
+    state: State, verdict: GuardDecision, order: ImportCommand
 ) -> tuple[RemovalsWithheld, ...]:
     """The event, if what is held back is not what was held back before."""
     if not verdict.held or verdict.held == state.withheld:
@@ -94,7 +96,7 @@ def news_of_withholding(
     )
 
 
-def guard_warnings(state: State, verdict: Verdict, order: Order) -> list[SyncWarning]:
+def guard_warnings(state: State, verdict: GuardDecision, order: ImportCommand) -> list[SyncWarning]:
     """What the organiser is told: what is held back and how to apply it; another API ID."""
     warnings = []
     if source_changed(state, order):

@@ -3,7 +3,7 @@
 from contracts.failures import FailureCode
 
 
-class Refusal(Exception):  # noqa: N818 (a refusal is an outcome of the import, not a defect)
+class SyncFailure(Exception):  # noqa: N818 (a refusal is an outcome of the import, not a defect)
     """The run ends as `SyncFailed`; nothing that was imported earlier is touched."""
 
     def __init__(
@@ -23,23 +23,23 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an outcome of the import, 
         self.http_status = http_status
 
 
-def invalid_request(reason: str) -> Refusal:
+def invalid_request(reason: str) -> SyncFailure:
     """A field of the request is wrong; `reason` names it."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.INVALID_REQUEST,
         f"The sync request is not valid: {reason}.",
         "Correct the named field and request the sync again.",
     )
 
 
-def wrong_organization() -> Refusal:
+def wrong_organization() -> SyncFailure:
     """The SpreaView event belongs to another organization."""
     return invalid_request("organization_id is not the organization that this event belongs to")
 
 
-def invalid_api_id() -> Refusal:
+def invalid_api_id() -> SyncFailure:
     """Neither an API ID nor a Sessionize URL. It is not repeated: it may be a secret."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.INVALID_API_ID,
         "What was entered is not a Sessionize API ID.",
         "In Sessionize open API / Embed, choose the endpoint, and copy its API ID: 8 to 12 "
@@ -47,9 +47,9 @@ def invalid_api_id() -> Refusal:
     )
 
 
-def api_id_not_found(status: int) -> Refusal:
+def api_id_not_found(status: int) -> SyncFailure:
     """HTTP 404 or 410."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.API_ID_NOT_FOUND,
         "Sessionize does not know this API ID.",
         "In Sessionize open API / Embed and compare the API ID; if the endpoint was deleted, "
@@ -58,9 +58,9 @@ def api_id_not_found(status: int) -> Refusal:
     )
 
 
-def endpoint_not_json(status: int) -> Refusal:
+def endpoint_not_json(status: int) -> SyncFailure:
     """HTML, JavaScript or nothing at all."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.ENDPOINT_NOT_JSON,
         "The Sessionize endpoint does not answer with JSON.",
         "In Sessionize open API / Embed, edit the endpoint and set its format to JSON, then "
@@ -69,9 +69,9 @@ def endpoint_not_json(status: int) -> Refusal:
     )
 
 
-def endpoint_rejected(status: int) -> Refusal:
+def endpoint_rejected(status: int) -> SyncFailure:
     """Any other refusal, and redirects: the import follows none."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.ENDPOINT_REJECTED,
         f"Sessionize refused to give the schedule (HTTP {status}).",
         "In Sessionize open API / Embed, edit the endpoint: it must be enabled and offer the "
@@ -80,9 +80,9 @@ def endpoint_rejected(status: int) -> Refusal:
     )
 
 
-def unexpected_document(what: str, status: int = 200) -> Refusal:
+def unexpected_document(what: str, status: int = 200) -> SyncFailure:
     """JSON, or nearly, but not a schedule; `what` says what is wrong with it."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.UNEXPECTED_DOCUMENT,
         f"Sessionize's answer is not a schedule: {what}.",
         "Check that the API ID belongs to an endpoint of the event with the format JSON, then "
@@ -92,9 +92,9 @@ def unexpected_document(what: str, status: int = 200) -> Refusal:
     )
 
 
-def schedule_empty() -> Refusal:
+def schedule_empty() -> SyncFailure:
     """Not a single session."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.SCHEDULE_EMPTY,
         "The Sessionize schedule contains no session at all.",
         "In Sessionize check that sessions are accepted and that the endpoint's filter includes "
@@ -102,9 +102,9 @@ def schedule_empty() -> Refusal:
     )
 
 
-def schedule_not_announced(sessions: int) -> Refusal:
+def schedule_not_announced(sessions: int) -> SyncFailure:
     """Sessions, but no times."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.SCHEDULE_NOT_ANNOUNCED,
         f"Sessionize lists {sessions} sessions, but none of them has a time: the schedule is not "
         "announced.",
@@ -112,9 +112,9 @@ def schedule_not_announced(sessions: int) -> Refusal:
     )
 
 
-def schedule_replaced(sessions: int) -> Refusal:
+def schedule_replaced(sessions: int) -> SyncFailure:
     """All that was imported is gone."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.SCHEDULE_REPLACED,
         f"None of the {sessions} imported sessions is left in the schedule: it looks like that of "
         "another event.",
@@ -124,9 +124,9 @@ def schedule_replaced(sessions: int) -> Refusal:
     )
 
 
-def response_too_large(limit: int) -> Refusal:
+def response_too_large(limit: int) -> SyncFailure:
     """More bytes than any schedule has."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.RESPONSE_TOO_LARGE,
         f"Sessionize's answer is larger than {limit // (1024 * 1024)} MiB.",
         "Check that the API ID is that of a schedule; an operator can raise "
@@ -134,9 +134,9 @@ def response_too_large(limit: int) -> Refusal:
     )
 
 
-def upstream_unavailable(what: str, status: int | None = None) -> Refusal:
+def upstream_unavailable(what: str, status: int | None = None) -> SyncFailure:
     """Not reached, too slow, or asked to come back later."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.UPSTREAM_UNAVAILABLE,
         f"Sessionize could not be reached: {what}.",
         "Sync again in a few minutes. What was imported before is kept.",
@@ -145,18 +145,18 @@ def upstream_unavailable(what: str, status: int | None = None) -> Refusal:
     )
 
 
-def superseded() -> Refusal:
+def superseded() -> SyncFailure:
     """A later request has completed."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.SUPERSEDED,
         "A later sync of this event has completed already.",
         "Nothing needs to be done: the later one imported the newer schedule.",
     )
 
 
-def internal_error() -> Refusal:
+def internal_error() -> SyncFailure:
     """A fault of ours. The details are in the worker's log, under the sync's id."""
-    return Refusal(
+    return SyncFailure(
         FailureCode.INTERNAL_ERROR,
         "The import met a fault of its own.",
         "Sync again; if it happens once more, give the operators the id of this sync.",

@@ -161,7 +161,7 @@ class Sessionize:
         return bytes(body)
 
 
-class _PassingRefusal(sync_failures.Refusal):
+class _PassingRefusal(sync_failures.SyncFailure):
     """`upstream_unavailable`, and whether Sessionize said when to come back."""
 
     def __init__(

@@ -25,7 +25,7 @@ from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import ConcurrentIntake, Job
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
-from worker.sync.handle import Envelope, Handler, RequestIdTakenError
+from worker.sync.handle import Handler, RequestContext, RequestIdTakenError
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class _Requests:
         return Job(request.spreaview_event_id, carry_out)
 
     async def _carry_out(
-        self, request: SyncRequested, envelope: Envelope, record: RawRecord
+        self, request: SyncRequested, envelope: RequestContext, record: RawRecord
     ) -> None:
         """Bring one request to its end, waiting for a database that is down."""
         try:
@@ -97,7 +97,11 @@ class _Requests:
             await self._refuse(request, sync_failures.internal_error(), envelope, record)
 
     async def _refuse(
-        self, ids: RequestIds, refused: sync_failures.Refusal, envelope: Envelope, record: RawRecord
+        self,
+        ids: RequestIds,
+        refused: sync_failures.SyncFailure,
+        envelope: RequestContext,
+        record: RawRecord,
     ) -> None:
         try:
             await persist(
@@ -127,7 +131,7 @@ def _is_waited_for(error: BaseException) -> bool:
     return is_database_outage(error) or is_not_migrated_yet(error)
 
 
-def _envelope(record: RawRecord, received: float) -> Envelope:
+def _envelope(record: RawRecord, received: float) -> RequestContext:
     """What the record says besides its body; of headers, what is not as it should be is nothing."""
     headers = dict(record.headers)
     times = [record.timestamp]
@@ -137,7 +141,7 @@ def _envelope(record: RawRecord, received: float) -> Envelope:
     # A topic that takes its senders' times has any; one that is not known, or to come, is now.
     ordered_at_ms = min((ms for ms in times if 0 <= ms <= _LATEST_MS), default=_LATEST_MS)
     traceparent = (headers.get(TRACEPARENT) or b"")[:55]
-    return Envelope(
+    return RequestContext(
         datetime.fromtimestamp(ordered_at_ms / 1000, UTC),
         received,
         traceparent.decode() if _TRACEPARENT.fullmatch(traceparent) else None,

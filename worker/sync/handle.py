@@ -22,16 +22,16 @@ from eventstore.model import (
 from messaging.cloudevents import TRACEPARENT
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.text import clean
 from worker.source.sessionize import Sessionize
-from worker.sync.run import Judgement, failed, judge
+from worker.sync.run import RunOutcome, decide_run, failed
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 logger = logging.getLogger(__name__)
 
 
-class Envelope(NamedTuple):
+class RequestContext(NamedTuple):
     """What the transport says about a request."""
 
     ordered_at: datetime
@@ -83,7 +83,7 @@ class Handler:
         self._worker_version = worker_version
         self._snapshot_events = snapshot_events
 
-    async def handle(self, request: SyncRequested, envelope: Envelope) -> None:
+    async def handle(self, request: SyncRequested, envelope: RequestContext) -> None:
         """Run one sync to its end.
 
         Raises:
@@ -95,20 +95,20 @@ class Handler:
         try:
             checked = check_request(request, self._fingerprint_key)
             state = await self._start(checked, run)
-        except Refusal as refused:
+        except SyncFailure as refused:
             await self._fail(run, refused)
         except AlreadyRecordedError as error:
             await self._ended_elsewhere(run, error)
         else:
             await self._finish(checked, run, state, envelope.received)
 
-    async def refuse(self, ids: RequestIds, refused: Refusal, envelope: Envelope) -> None:
+    async def refuse(self, ids: RequestIds, refused: SyncFailure, envelope: RequestContext) -> None:
         """End a request that cannot be carried out, from its ids alone. Raises as `handle`."""
         run = await self._open(ids, envelope)
         if run is not None:
             await self._fail(run, refused)
 
-    async def _open(self, ids: RequestIds, envelope: Envelope) -> _Run | None:
+    async def _open(self, ids: RequestIds, envelope: RequestContext) -> _Run | None:
         """The run to work on, or None if it is over.
 
         Raises:
@@ -195,11 +195,11 @@ class Handler:
     ) -> None:
         """Judge and append, again if another run of the event was first."""
         began = time.monotonic()
-        judgement = Judgement([], None)
+        judgement = RunOutcome([], None)
         organization_id = run.ids.organization_id
         while True:
             erased = await self._log.erased_speakers(organization_id)
-            judgement = await judge(
+            judgement = await decide_run(
                 self._sessionize,
                 state,
                 checked,
@@ -223,13 +223,13 @@ class Handler:
                 state = await load_state(self._log, run.ids.spreaview_event_id)
                 if state.completed_runs != completed_before:
                     # What was fetched before may be older than what is imported now.
-                    judgement, received = Judgement([], None), time.monotonic()
+                    judgement, received = RunOutcome([], None), time.monotonic()
                 continue
             except AlreadyRecordedError as error:
                 await self._ended_elsewhere(run, error)
             return
 
-    async def _snapshot_after(self, state: State, judgement: Judgement) -> Snapshot | None:
+    async def _snapshot_after(self, state: State, judgement: RunOutcome) -> Snapshot | None:
         """What the outcome makes of the state, if so much has happened that it is worth keeping.
 
         The state is the outcome's afterwards: whoever decides again loads it again.
@@ -240,9 +240,9 @@ class Handler:
         fold(judgement.outcome, state)
         return await asyncio.to_thread(snapshot_of, state)
 
-    async def _fail(self, run: _Run, refused: Refusal) -> None:
+    async def _fail(self, run: _Run, refused: SyncFailure) -> None:
         """Append `SyncFailed` at whatever version the stream is."""
-        judgement = Judgement([failed(run.ids, run.ordered_at, refused)], None)
+        judgement = RunOutcome([failed(run.ids, run.ordered_at, refused)], None)
         while True:
             version = await self._log.stream_version(run.ids.spreaview_event_id)
             try:
@@ -257,7 +257,7 @@ class Handler:
         self,
         run: _Run,
         expected_version: int,
-        judgement: Judgement,
+        judgement: RunOutcome,
         *,
         snapshot: Snapshot | None = None,
         erasures: KnownErasures | None = None,

@@ -24,9 +24,9 @@ from contracts.messages import SyncRequested
 from eventstore.log import EventLog
 from worker.rules.command import check_request
 from worker.rules.state import State
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.source.sessionize import Sessionize
-from worker.sync.run import failed, judge
+from worker.sync.run import decide_run, failed
 from worker.sync.state_snapshots import load_state
 
 
@@ -112,9 +112,9 @@ async def plan(
     began = time.monotonic()
     try:
         checked = check_request(request, (await log.identity()).fingerprint_key)
-    except Refusal as refused:
+    except SyncFailure as refused:
         return Plan(state, [failed(request, now, refused)])
-    judgement = await judge(
+    judgement = await decide_run(
         sessionize,
         state,
         checked,

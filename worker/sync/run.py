@@ -16,13 +16,13 @@ from worker.rules.document import parse_document
 from worker.rules.forgotten import forget
 from worker.rules.normalise import normalise
 from worker.rules.state import State
-from worker.rules.sync_failures import Refusal
+from worker.rules.sync_failures import SyncFailure
 from worker.source.sessionize import Fetched, Sessionize
 
 logger = logging.getLogger(__name__)
 
 
-class Judgement(NamedTuple):
+class RunOutcome(NamedTuple):
     """What a run comes to, as long as its stream does not move."""
 
     outcome: Sequence[ImportEvent]
@@ -33,7 +33,7 @@ class Judgement(NamedTuple):
     """Whether the document may: not if it tells, or may tell, of somebody who was erased."""
 
 
-async def judge(
+async def decide_run(
     sessionize: Sessionize,
     state: State,
     checked: CheckedRequest,
@@ -43,7 +43,7 @@ async def judge(
     received: float,
     erased: Set[UUID] = frozenset(),
     fetched: Fetched | None = None,
-) -> Judgement:
+) -> RunOutcome:
     """Fetch the schedule, unless it is `fetched`, and decide. A refusal is an outcome, too.
 
     `began` and `received` are moments of the monotonic clock: when the work on the request began,
@@ -57,9 +57,9 @@ async def judge(
             fetched = await sessionize.fetch(checked.api_id, received)
         # In a thread, so that a long schedule does not stop the heartbeats of this process.
         return await asyncio.to_thread(_decide, state, checked, ordered_at, began, erased, fetched)
-    except Refusal as refused:
+    except SyncFailure as refused:
         outcome = [failed(request, ordered_at, refused, fetched)]
-        return Judgement(outcome, fetched, may_be_kept=not erased)
+        return RunOutcome(outcome, fetched, may_be_kept=not erased)
 
 
 def _decide(
@@ -69,7 +69,7 @@ def _decide(
     began: float,
     erased: Set[UUID],
     fetched: Fetched,
-) -> Judgement:
+) -> RunOutcome:
     schedule = normalise(
         parse_document(fetched.body),
         organization_id=checked.request.organization_id,
@@ -79,11 +79,11 @@ def _decide(
     known = forget(schedule, checked.request.organization_id, erased)
     duration_ms = round((time.monotonic() - began) * 1000)
     outcome = decide(state, known.schedule, checked.order(ordered_at), fetched.source, duration_ms)
-    return Judgement(outcome, fetched, may_be_kept=not known.names_somebody)
+    return RunOutcome(outcome, fetched, may_be_kept=not known.names_somebody)
 
 
 def failed(
-    ids: RequestIds, ordered_at: datetime, refused: Refusal, fetched: Fetched | None = None
+    ids: RequestIds, ordered_at: datetime, refused: SyncFailure, fetched: Fetched | None = None
 ) -> SyncFailed:
     """The event of a refusal."""
     return SyncFailed(
