@@ -26,7 +26,7 @@ class Told:
 
     def line(self, **fields: object) -> None:
         """A JSON line on standard output."""
-        print(json.dumps(fields, default=str), flush=True)
+        print(json.dumps(fields), flush=True)
 
     def say(self, what: str) -> None:
         """What is done now."""
@@ -39,26 +39,24 @@ class Told:
 
     def report(self, filled: FillProgress) -> None:
         """How far it is."""
-        pace = filled.events / filled.seconds if filled.seconds else 0.0
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
                 total=filled.head,
                 completed=filled.position,
-                pace=f"{pace:,.0f} events/s",
+                pace=f"{filled.events_per_second:,.0f} events/s",
             )
             return
         now = time.monotonic()
         if now < self._next_line and filled.position < filled.head:
             return
         self._next_line = now + _BETWEEN_LINES
-        percent = 100 * filled.position / filled.head
         if self.as_json:
-            self.line(**filled._asdict(), percent=round(percent, 1), events_per_second=round(pace))
+            self.line(**filled.to_json())
         else:
             print(
-                f"{percent:5.1f} %  position {filled.position} of {filled.head}, "
-                f"{pace:,.0f} events/s, {filled.remaining:.0f} s left",
+                f"{filled.percent:5.1f} %  position {filled.position} of {filled.head}, "
+                f"{filled.events_per_second:,.0f} events/s, {filled.remaining:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

@@ -48,6 +48,16 @@ class Generation(NamedTuple):
             return "filling"
         return "filled" if self.switched_at is None else "old"
 
+    def to_json(self) -> dict[str, object]:
+        """The fields by name, times as text, and the state."""
+        return {
+            **self._asdict(),
+            "created_at": str(self.created_at),
+            "filled_at": None if self.filled_at is None else str(self.filled_at),
+            "switched_at": None if self.switched_at is None else str(self.switched_at),
+            "state": self.state,
+        }
+
 
 async def prepare(engine: AsyncEngine) -> None:
     """Make the first generation and the views if there are none. Safe to call at once twice."""

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import count
+from typing import NamedTuple
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
@@ -31,6 +32,18 @@ GROUP = "spreaview-projector"
 
 _SWEEP_LIMIT = 1000
 _SWEEPS_TO_A_LOOK_AHEAD = 60
+
+
+class ResumedStream(NamedTuple):
+    """The result of resuming a stopped stream."""
+
+    stream_id: UUID
+    error: str | None
+    """Why the stream is stopped again; None if it continues."""
+
+    def to_json(self) -> dict[str, object]:
+        """An element of the answer of `projections retry --json`."""
+        return {"spreaview_event_id": str(self.stream_id), "error": self.error}
 
 
 class Projector:
@@ -102,19 +115,25 @@ class Projector:
             found = await connection.execute(statements.LAGGING_STREAMS, {"limit": _SWEEP_LIMIT})
             return sorted(found.scalars())
 
-    async def go_on(self, stream_ids: Sequence[UUID] | None) -> list[UUID]:
-        """Try again with streams that have stopped, with all if none is named; those tried.
+    async def resume(self, stream_ids: Sequence[UUID] | None) -> list[ResumedStream]:
+        """Resume stopped streams, or all of them if `stream_ids` is None; return those tried.
 
-        What cannot be applied stops its stream again. One that is ahead of the log stays stopped.
+        A stream stops again at an event that still cannot be applied. A stream that is ahead of
+        the log stays stopped.
         """
+        stopped = await self._stopped()
+        tried = sorted(stopped if stream_ids is None else stopped.keys() & set(stream_ids))
+        for stream_id in tried:
+            await self._try_again(stream_id)
+        still_stopped = await self._stopped()
+        return [ResumedStream(stream_id, still_stopped.get(stream_id)) for stream_id in tried]
+
+    async def _stopped(self) -> dict[UUID, str]:
+        """The error of each stopped stream."""
         async with self._engine.begin() as connection:
             await enter_live(connection)
             found = await connection.execute(upkeep.STOPPED_STREAMS)
-            stopped = {row.spreaview_event_id for row in found}
-        tried = sorted(stopped if stream_ids is None else stopped & set(stream_ids))
-        for stream_id in tried:
-            await self._try_again(stream_id)
-        return tried
+            return {row.spreaview_event_id: row.error for row in found}
 
     async def _go_on_with_what_others_stopped(self) -> None:
         """Try again with the streams that other code stopped, each once at one version.

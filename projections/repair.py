@@ -23,6 +23,10 @@ class RepairError(Exception):
         super().__init__(in_words(error))
         self.stream_id = stream_id
 
+    def to_json(self) -> dict[str, object]:
+        """An element of the answer of `projections repair --json`."""
+        return {"spreaview_event_id": str(self.stream_id), "error": str(self)}
+
 
 class Repaired(NamedTuple):
     """What a repair came to."""
@@ -33,6 +37,14 @@ class Repaired(NamedTuple):
     after: Mapping[str, int]
     version: int
     """What is applied now; 0 where the log does not know the stream, and nothing is left of it."""
+
+    def to_json(self) -> dict[str, object]:
+        """An element of the answer of `projections repair --json`."""
+        return {
+            "spreaview_event_id": str(self.stream_id),
+            "version": self.version,
+            "rows": {"before": dict(self.before), "after": dict(self.after)},
+        }
 
 
 async def repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:

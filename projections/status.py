@@ -30,6 +30,14 @@ class StoppedStream(NamedTuple):
     behind: int
     """Events that wait for it."""
 
+    def to_json(self) -> dict[str, object]:
+        """The fields by name; the time and the id as text."""
+        return {
+            **self._asdict(),
+            "stream_id": str(self.stream_id),
+            "stopped_at": str(self.stopped_at),
+        }
+
 
 class AheadStream(NamedTuple):
     """A stream of which more is applied, or something else, than the log has."""
@@ -41,6 +49,10 @@ class AheadStream(NamedTuple):
     """What the log has; 0 if it does not know the stream."""
     stopped: bool
     """Whether it is marked as stopped already, for this or another reason."""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name; the id as text."""
+        return {**self._asdict(), "stream_id": str(self.stream_id)}
 
 
 @dataclass(frozen=True)
@@ -64,14 +76,31 @@ class ProjectionsStatus:
     """A lag that is older is not that of a projector at work."""
 
     @property
-    def stands_still(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether what waits has waited for too long."""
         return self.lag.seconds > self.stuck_seconds
 
     @property
     def is_well(self) -> bool:
         """Whether nobody has to do anything."""
-        return not (self.stopped or self.ahead or self.stands_still)
+        return not (self.stopped or self.ahead or self.is_stuck)
+
+    def to_json(self) -> dict[str, object]:
+        """The answer of `projections status --json`."""
+        return {
+            "well": self.is_well,
+            "generation": self.generation,
+            "filled_by": self.filled_by,
+            "code_version": self.code_version,
+            "head": self.head,
+            "streams": self.streams,
+            "lagging_streams": self.lag.streams,
+            "behind_events": self.events_behind,
+            "behind_seconds": round(self.lag.seconds, 3),
+            "stands_still": self.is_stuck,
+            "stopped": [stream.to_json() for stream in self.stopped],
+            "ahead": [stream.to_json() for stream in self.ahead],
+        }
 
 
 async def projections_status(

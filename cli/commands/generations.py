@@ -14,12 +14,11 @@ from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.rebuild.parity import Parity
 from projections.rebuild.rebuild import (
-    GenerationSummary,
     RebuildResult,
     drop_generations,
+    generation_summaries,
     rebuild,
     rollback,
-    shown_generations,
 )
 
 _AGAIN = "run the same command again when it does; a rebuild goes on where it was."
@@ -57,9 +56,9 @@ async def list_generations(settings: Settings, *, as_json: bool) -> int:
     """Print every generation; 0."""
 
     async def work(engine: AsyncEngine) -> None:
-        shown = await shown_generations(engine)
+        shown = await generation_summaries(engine)
         if as_json:
-            print(json.dumps([_row(each) for each in shown], default=str))
+            print(json.dumps([each.to_json() for each in shown]))
             return
         print(
             "number  state    code          created              switched at        "
@@ -105,28 +104,9 @@ def _when(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time else "never"
 
 
-def _row(shown: GenerationSummary) -> dict[str, object]:
-    generation = shown.generation
-    return {
-        **generation._asdict(),
-        "state": generation.state,
-        "rows": shown.rows,
-        "size_bytes": shown.size,
-    }
-
-
 def _tell(done: RebuildResult, told: Told) -> None:
     if told.as_json:
-        told.line(
-            done="switched",
-            live=done.live.number,
-            before=done.before.number,
-            events=done.events,
-            seconds=round(done.seconds, 3),
-            parity=_parity(done.parity) if done.parity else None,
-            stopped=[stream._asdict() for stream in done.stopped],
-            dropped=list(done.dropped),
-        )
+        told.line(**done.to_json())
         return
     print(
         f"generation {done.live.number} is live ({done.live.schema}, by code "
@@ -172,24 +152,3 @@ def _show_parity(done: RebuildResult, parity: Parity) -> None:
                 f"{name}: {old!r} → {new!r}" for name, (old, new) in row.fields.items()
             )
             print(f"    {row.kind} {key}{': ' if fields else ''}{fields}")
-
-
-def _parity(parity: Parity) -> dict[str, object]:
-    return {
-        "equal": parity.equal,
-        "streams": parity.streams,
-        "streams_not_compared": parity.not_compared,
-        "tables_not_compared": list(parity.tables_not_compared),
-        "tables": [
-            {
-                "table": table.table,
-                "rows": {"old": table.rows[0], "new": table.rows[1]},
-                "equal": table.equal,
-                "added": table.added,
-                "removed": table.removed,
-                "changed": table.changed,
-                "first": [row._asdict() for row in table.first],
-            }
-            for table in parity.tables
-        ],
-    }

@@ -21,7 +21,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     async with answering_database(resolve_database(settings), pool_size=2) as engine:
         found = await projections_status(engine, stuck_seconds=settings.stuck_seconds)
     if as_json:
-        print(json.dumps(_told(found), default=str))
+        print(json.dumps(found.to_json()))
     else:
         _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
     return 0 if found.is_well else 1
@@ -30,19 +30,15 @@ async def status(settings: Settings, *, as_json: bool) -> int:
 async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: bool) -> int:
     """Let stopped streams go on, all if none is named; 1 if one of them stops again."""
     async with answering_database(resolve_database(settings), pool_size=2) as engine:
-        projector = Projector(engine, sweep_seconds=60)
-        gone_on = await projector.go_on(events)
-        stopped = {row.stream_id: row.error for row in (await projections_status(engine)).stopped}
-    again = {stream_id: stopped[stream_id] for stream_id in gone_on if stream_id in stopped}
+        resumed = await Projector(engine, sweep_seconds=60).resume(events)
     if as_json:
-        told = [{"spreaview_event_id": str(s), "error": again.get(s)} for s in gone_on]
-        print(json.dumps(told))
+        print(json.dumps([stream.to_json() for stream in resumed]))
     else:
-        for stream_id in gone_on:
-            print(f"{stream_id}  {again.get(stream_id, 'goes on')}")
-        if not gone_on:
+        for stream in resumed:
+            print(f"{stream.stream_id}  {'goes on' if stream.error is None else stream.error}")
+        if not resumed:
             print("Nothing of this has stopped.")
-    return 1 if again else 0
+    return 1 if any(stream.error is not None for stream in resumed) else 0
 
 
 async def repair_streams(
@@ -63,7 +59,7 @@ async def repair_streams(
             except RepairError as error:
                 failed.append(error)
     if as_json:
-        print(json.dumps([*(_repaired(r) for r in repaired), *(_failed(f) for f in failed)]))
+        print(json.dumps([*(r.to_json() for r in repaired), *(f.to_json() for f in failed)]))
     else:
         for r in repaired:
             print(_line(r))
@@ -86,32 +82,6 @@ def _line(r: Repaired) -> str:
     return f"{r.stream_id}  version {r.version}: {changes}"
 
 
-def _failed(error: RepairError) -> dict[str, object]:
-    return {"spreaview_event_id": str(error.stream_id), "error": str(error)}
-
-
-def _repaired(r: Repaired) -> dict[str, object]:
-    rows = {"before": dict(r.before), "after": dict(r.after)}
-    return {"spreaview_event_id": str(r.stream_id), "version": r.version, "rows": rows}
-
-
-def _told(found: ProjectionsStatus) -> dict[str, object]:
-    return {
-        "well": found.is_well,
-        "generation": found.generation,
-        "filled_by": found.filled_by,
-        "code_version": found.code_version,
-        "head": found.head,
-        "streams": found.streams,
-        "lagging_streams": found.lag.streams,
-        "behind_events": found.events_behind,
-        "behind_seconds": round(found.lag.seconds, 3),
-        "stands_still": found.stands_still,
-        "stopped": [row._asdict() for row in found.stopped],
-        "ahead": [row._asdict() for row in found.ahead],
-    }
-
-
 def _show(console: Console, found: ProjectionsStatus) -> None:
     console.print(f"generation   {found.generation}, by code {found.filled_by}")
     if found.filled_by != found.code_version:
@@ -124,7 +94,7 @@ def _show(console: Console, found: ProjectionsStatus) -> None:
         f"behind       {found.lag.streams} streams, {found.events_behind} events, "
         f"{found.lag.seconds:.1f} s"
     )
-    if found.stands_still:
+    if found.is_stuck:
         console.print(
             f"[red]stands still[/] {found.lag.stream_id} has waited for longest: is a projector "
             "running?\n             next: spreaview-sync projector, or see what its log says"

@@ -45,7 +45,25 @@ class FillProgress(NamedTuple):
     seconds: float
     """Since this filling began."""
     remaining: float
-    """Seconds, as the pace so far would have it."""
+    """Seconds left at the pace so far."""
+
+    @property
+    def percent(self) -> float:
+        """The part of the log that is read."""
+        return 100 * self.position / self.head
+
+    @property
+    def events_per_second(self) -> float:
+        """The pace so far."""
+        return self.events / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """A line of progress of `projections rebuild --json`."""
+        return {
+            **self._asdict(),
+            "percent": round(self.percent, 1),
+            "events_per_second": round(self.events_per_second),
+        }
 
 
 Report = Callable[[FillProgress], None]

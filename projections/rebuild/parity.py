@@ -73,6 +73,10 @@ class RowDifference(NamedTuple):
     fields: Mapping[str, tuple[object, object]]
     """Of a changed row: old and new value by column; a column that one side lacks is null."""
 
+    def to_json(self) -> dict[str, object]:
+        """The fields by name; the values are JSON already, as PostgreSQL wrote them."""
+        return self._asdict()
+
 
 @dataclass(frozen=True)
 class TableParity:
@@ -87,6 +91,18 @@ class TableParity:
     changed: int = 0
     first: Sequence[RowDifference] = ()
     """At most as many as were asked for."""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name, the row counts as `old` and `new`."""
+        return {
+            "table": self.table,
+            "rows": {"old": self.rows[0], "new": self.rows[1]},
+            "equal": self.equal,
+            "added": self.added,
+            "removed": self.removed,
+            "changed": self.changed,
+            "first": [row.to_json() for row in self.first],
+        }
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,16 @@ class Parity:
     def equal(self) -> bool:
         """Whether every row compared is equal in every column."""
         return all(table.equal for table in self.tables) and not self.tables_not_compared
+
+    def to_json(self) -> dict[str, object]:
+        """The comparison as part of `RebuildResult.to_json`."""
+        return {
+            "equal": self.equal,
+            "streams": self.streams,
+            "streams_not_compared": self.not_compared,
+            "tables_not_compared": list(self.tables_not_compared),
+            "tables": [table.to_json() for table in self.tables],
+        }
 
 
 async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, first: int) -> Parity:

@@ -48,6 +48,19 @@ class RebuildResult:
     stopped: Sequence[StoppedInNew]
     dropped: Sequence[int]
 
+    def to_json(self) -> dict[str, object]:
+        """The last line of `projections rebuild --json` and `projections rollback --json`."""
+        return {
+            "done": "switched",
+            "live": self.live.number,
+            "before": self.before.number,
+            "events": self.events,
+            "seconds": round(self.seconds, 3),
+            "parity": self.parity.to_json() if self.parity else None,
+            "stopped": [stream.to_json() for stream in self.stopped],
+            "dropped": list(self.dropped),
+        }
+
 
 class GenerationSummary(NamedTuple):
     """A generation with what it takes."""
@@ -56,6 +69,10 @@ class GenerationSummary(NamedTuple):
     rows: int
     size: int
     """Bytes, with the indexes."""
+
+    def to_json(self) -> dict[str, object]:
+        """An element of the answer of `projections generations --json`."""
+        return {**self.generation.to_json(), "rows": self.rows, "size_bytes": self.size}
 
 
 async def rebuild(
@@ -158,7 +175,7 @@ async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]
     )
 
 
-async def shown_generations(engine: AsyncEngine) -> list[GenerationSummary]:
+async def generation_summaries(engine: AsyncEngine) -> list[GenerationSummary]:
     """Every generation, by number, with its rows counted."""
     shown = []
     async with engine.connect() as connection:

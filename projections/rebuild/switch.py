@@ -43,6 +43,10 @@ class StoppedInNew(NamedTuple):
     live_stopped: bool
     error: str
 
+    def to_json(self) -> dict[str, object]:
+        """The fields by name; the id as text."""
+        return {**self._asdict(), "stream_id": str(self.stream_id)}
+
     @property
     def is_worse(self) -> bool:
         """Whether readers would see less of it than now, or it goes on only where it is live."""

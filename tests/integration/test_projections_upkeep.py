@@ -76,10 +76,10 @@ async def test_retrying_goes_on_where_the_cause_is_gone_and_stops_again_where_no
 ) -> None:
     mended, spoilt = await a_stopped_stream(engine, log), await a_stopped_stream(engine, log)
     await change_the_past(engine, MEND, stream=mended)
-    tried = await Projector(engine, sweep_seconds=60).go_on(None)
-    assert tried == sorted([mended, spoilt])
+    resumed = await Projector(engine, sweep_seconds=60).resume(None)
     (stopped,) = (await projections_status(engine)).stopped
     assert stopped.stream_id == spoilt
+    assert resumed == sorted([(mended, None), (spoilt, stopped.error)])
     assert (await rows(engine, "rooms", mended))[0]["name"] == "run 1"
 
 
@@ -216,7 +216,8 @@ async def test_a_stream_that_is_ahead_of_a_restored_log_is_noticed_and_mended(
     status = await projections_status(engine)
     (stopped,), (ahead,) = status.stopped, status.ahead
     assert stopped.stream_id == ahead.stream_id == stream
-    assert await Projector(engine, sweep_seconds=60).go_on([stream]) == [stream]
+    (resumed,) = await Projector(engine, sweep_seconds=60).resume([stream])
+    assert (resumed.stream_id, resumed.error is None) == (stream, False)
     assert (await projections_status(engine)).stopped, "a retry cannot mend it"
 
     await repair(engine, stream)

@@ -35,9 +35,9 @@ from projections.rebuild import parity
 from projections.rebuild.rebuild import (
     RebuildResult,
     drop_generations,
+    generation_summaries,
     rebuild,
     rollback,
-    shown_generations,
 )
 from projections.rebuild.switch import StoppedStreamsError
 from projections.version import CODE_VERSION
@@ -130,7 +130,9 @@ async def test_a_rebuild_has_the_rows_that_projecting_made(
         assert {table.table for table in done.parity.tables} == set(parity.KEYS)
         assert sum(table.rows[1] for table in done.parity.tables) > 6 * 10
         assert await dump(engine) == expected
-    assert [g.generation.state for g in await shown_generations(engine)] == ["old"] * 5 + ["live"]
+    assert [g.generation.state for g in await generation_summaries(engine)] == ["old"] * 5 + [
+        "live"
+    ]
     await prepare(engine)
 
 
@@ -255,7 +257,7 @@ async def test_switches_under_load_show_no_error_and_nothing_older(
     assert (again.parity.equal, again.parity.streams) == (True, 4)
     assert await dump(engine) == live
     assert len(again.dropped) == 4
-    assert [each.generation.number for each in await shown_generations(engine)] == [5]
+    assert [each.generation.number for each in await generation_summaries(engine)] == [5]
 
 
 async def shown(engine: AsyncEngine, versions: dict[UUID, int]) -> None:
@@ -349,7 +351,7 @@ async def test_a_stream_that_stops_refuses_the_switch_unless_that_is_accepted(
     (stopped,) = refused.value.stopped
     assert (stopped.version, stopped.live_version, stopped.live_stopped) == (10, 18, False)
     assert "name" in stopped.error
-    assert [g.generation.state for g in await shown_generations(engine)] == ["live", "filled"]
+    assert [g.generation.state for g in await generation_summaries(engine)] == ["live", "filled"]
     done = await rebuilt(engine, accept_stopped=True)
     assert (done.live.number, [s.stream_id for s in done.stopped]) == (2, [spoilt])
     async with engine.connect() as connection:
