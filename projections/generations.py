@@ -3,15 +3,88 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from importlib.resources import files
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from projections import registry, statements
+from projections import statements
+from projections.tables import TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
+
+PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
+
+# Held by a session for as long as it rebuilds, rolls back or drops.
+TRY_UPKEEP_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=0x5350_5245_4156_0012)
+
+# The other side of SHARE_GENERATION: waits until nobody is within a transaction that writes one.
+TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)
+
+CREATE_REGISTRY = (
+    text("CREATE SCHEMA IF NOT EXISTS projections"),
+    text("""
+        CREATE TABLE IF NOT EXISTS projections.generations (
+            number       integer PRIMARY KEY,
+            schema       text NOT NULL UNIQUE,
+            live         boolean NOT NULL,
+            created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+            code_version text,                        -- of the projections that filled it
+            position     bigint NOT NULL DEFAULT 0,   -- how far a rebuild has read the log
+            filled_at    timestamptz,
+            switched_at  timestamptz                  -- when it last became live
+        )
+    """),
+    text("""
+        CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live
+        ON projections.generations (live) WHERE live
+    """),
+    text("CREATE SCHEMA IF NOT EXISTS spreaview"),
+)
+
+NEXT_NUMBER = text("SELECT coalesce(max(number), 0) + 1 FROM projections.generations")
+
+INSERT_GENERATION = text("""
+    INSERT INTO projections.generations (
+        number, schema, live, code_version, filled_at, switched_at)
+    VALUES (:number, :schema, CAST(:live AS boolean), :code_version,
+            CASE WHEN :live THEN clock_timestamp() END, CASE WHEN :live THEN clock_timestamp() END)
+""")
+
+GENERATIONS = text("""
+    SELECT number, schema, live, code_version, created_at, position, filled_at, switched_at
+    FROM projections.generations ORDER BY number
+""")
+
+# Waits for the transaction of a rebuild that was killed a moment ago.
+HOLD_GENERATION = text("""
+    SELECT number, schema, live, code_version, created_at, position, filled_at, switched_at
+    FROM projections.generations WHERE number = :number FOR UPDATE
+""")
+
+# Nothing is moved if somebody else has moved it: a rebuild that lost its lock stops here.
+ADVANCE = text("""
+    UPDATE projections.generations SET position = :position
+    WHERE number = :number AND position = :before AND NOT live
+""")
+
+SET_POSITION = text("""
+    UPDATE projections.generations SET position = :position WHERE number = :number AND NOT live
+""")
+
+SET_FILLED = text("""
+    UPDATE projections.generations SET filled_at = clock_timestamp()
+    WHERE number = :number AND filled_at IS NULL
+""")
+
+LEAVE_LIVE = text("UPDATE projections.generations SET live = false WHERE live")
+
+BECOME_LIVE = text("""
+    UPDATE projections.generations SET live = true, switched_at = clock_timestamp()
+    WHERE number = :number
+""")
+
+FORGET_GENERATION = text("DELETE FROM projections.generations WHERE number = :number AND NOT live")
 
 
 class NoGenerationError(Exception):
@@ -26,7 +99,7 @@ class GenerationsError(Exception):
 
 
 class Generation(NamedTuple):
-    """A row of the registry."""
+    """A row of `projections.generations`."""
 
     number: int
     schema: str
@@ -62,8 +135,8 @@ class Generation(NamedTuple):
 async def prepare(engine: AsyncEngine) -> None:
     """Make the first generation and the views if there are none. Safe to call at once twice."""
     async with engine.begin() as connection:
-        await connection.execute(registry.PREPARE_LOCK)
-        for statement in registry.CREATE_REGISTRY:
+        await connection.execute(PREPARE_LOCK)
+        for statement in CREATE_REGISTRY:
             await connection.execute(statement)
         if (await connection.execute(statements.LIVE_SCHEMA)).one_or_none() is None:
             await create(connection, number=1, live=True, code_version=CODE_VERSION)
@@ -76,7 +149,7 @@ async def create(
     schema = f"spreaview_g{number}"
     await connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     await connection.execute(
-        registry.INSERT_GENERATION,
+        INSERT_GENERATION,
         {"number": number, "schema": schema, "live": live, "code_version": code_version},
     )
     await enter(connection, schema)
@@ -85,15 +158,6 @@ async def create(
         await run_script(connection, "indexes.sql")
         await run_script(connection, "views.sql")
     return await hold(connection, number)
-
-
-async def run_script(connection: AsyncConnection, script: str) -> None:
-    """Run a script of several statements, which only the driver itself takes."""
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    if driver is None:
-        raise RuntimeError("the connection is closed")
-    await driver.execute(files("projections").joinpath("sql", script).read_text("utf-8"))
 
 
 async def enter(connection: AsyncConnection, schema: str) -> None:
@@ -125,7 +189,7 @@ async def _forget(
     connection: AsyncConnection, statement: TextClause, of: Mapping[str, object]
 ) -> int:
     rows = 0
-    await connection.execute(registry.TAKE_GENERATION)
+    await connection.execute(TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
         await enter(connection, schema)
         rows += (await connection.execute(statement, of)).rowcount
@@ -149,7 +213,7 @@ async def enter_live(connection: AsyncConnection) -> None:
 
 async def generations(connection: AsyncConnection) -> list[Generation]:
     """All, by number."""
-    return [Generation(*row) for row in await connection.execute(registry.GENERATIONS)]
+    return [Generation(*row) for row in await connection.execute(GENERATIONS)]
 
 
 async def live_generation(connection: AsyncConnection) -> Generation:
@@ -162,7 +226,7 @@ async def live_generation(connection: AsyncConnection) -> Generation:
 
 async def hold(connection: AsyncConnection, number: int) -> Generation:
     """A generation as it is until this transaction ends."""
-    row = (await connection.execute(registry.HOLD_GENERATION, {"number": number})).one()
+    row = (await connection.execute(HOLD_GENERATION, {"number": number})).one()
     return Generation(*row)
 
 
@@ -174,12 +238,12 @@ async def drop(connection: AsyncConnection, generation: Generation) -> None:
     Raises:
         GenerationsError: it is the live one.
     """
-    await connection.execute(registry.TAKE_GENERATION)
-    forgotten = await connection.execute(registry.FORGET_GENERATION, {"number": generation.number})
+    await connection.execute(TAKE_GENERATION)
+    forgotten = await connection.execute(FORGET_GENERATION, {"number": generation.number})
     if forgotten.rowcount != 1:
         raise GenerationsError(f"generation {generation.number} is live and is not dropped")
     # Not by CASCADE: were a public view to show one of the tables, that must fail.
-    found = await connection.execute(registry.TABLES, {"schema": generation.schema})
+    found = await connection.execute(TABLE_SIZES, {"schema": generation.schema})
     tables = [f'{generation.schema}."{row.relname}"' for row in found]
     if tables:
         await connection.execute(text(f"DROP TABLE {', '.join(tables)}"))
@@ -195,7 +259,7 @@ async def upkeep_lock(engine: AsyncEngine) -> AsyncIterator[None]:
     """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not (await connection.execute(registry.TRY_UPKEEP_LOCK)).scalar_one():
+        if not (await connection.execute(TRY_UPKEEP_LOCK)).scalar_one():
             raise GenerationsError(
                 "another rebuild, rollback or drop is running. Wait until it has ended, then run "
                 "this again; spreaview-sync projections generations shows how far it is."

@@ -18,11 +18,11 @@ from eventstore.errors import is_database_outage
 from eventstore.log import PAGE, read_streams
 from messaging.backoff import persist
 from messaging.batch_consumer import Membership, RawRecord, subscribe
-from projections import statements, upkeep
+from projections import statements
 from projections.changes import project
 from projections.generations import NoGenerationError, enter_live
-from projections.status import ahead_streams
-from projections.stopping import in_words, stop, stop_ahead
+from projections.status import STOPPED_STREAMS, ahead_streams
+from projections.stopping import RESUME_STREAM, STOPPED_BY_OTHERS, in_words, stop, stop_ahead
 from projections.version import CODE_VERSION
 from projections.write import write
 
@@ -132,7 +132,7 @@ class Projector:
         """The error of each stopped stream."""
         async with self._engine.begin() as connection:
             await enter_live(connection)
-            found = await connection.execute(upkeep.STOPPED_STREAMS)
+            found = await connection.execute(STOPPED_STREAMS)
             return {row.spreaview_event_id: row.error for row in found}
 
     async def _go_on_with_what_others_stopped(self) -> None:
@@ -149,7 +149,7 @@ class Projector:
         async with self._engine.begin() as connection:
             await enter_live(connection)
             found = await connection.execute(
-                upkeep.STOPPED_BY_OTHERS, {"code_version": self._code_version}
+                STOPPED_BY_OTHERS, {"code_version": self._code_version}
             )
             return [
                 (row.spreaview_event_id, row.version) for row in found if row not in self._tried
@@ -161,7 +161,7 @@ class Projector:
         async def apply_first() -> None:
             async with self._engine.begin() as connection:
                 await enter_live(connection)
-                await connection.execute(upkeep.GO_ON, {"stream_id": stream_id})
+                await connection.execute(RESUME_STREAM, {"stream_id": stream_id})
                 await apply_next(connection, [stream_id], code_version=self._code_version)
 
         try:

@@ -4,13 +4,51 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.errors import is_database_outage
-from projections import statements, upkeep
+from projections import statements
 from projections.generations import NoGenerationError, enter_live
 from projections.projector import apply_next
-from projections.stopping import in_words
+from projections.stopping import HOLD_PROGRESS, in_words
+
+COUNT_ROWS = text("""
+    SELECT (SELECT count(*) FROM sync_runs WHERE spreaview_event_id = :stream_id) AS sync_runs,
+           (SELECT count(*) FROM rooms WHERE spreaview_event_id = :stream_id) AS rooms,
+           (SELECT count(*) FROM event_speakers WHERE spreaview_event_id = :stream_id)
+               AS event_speakers,
+           (SELECT count(*) FROM sessions WHERE spreaview_event_id = :stream_id) AS sessions,
+           (SELECT count(*) FROM session_speakers WHERE spreaview_event_id = :stream_id)
+               AS session_speakers,
+           (SELECT count(*) FROM skipped_sessions WHERE spreaview_event_id = :stream_id)
+               AS skipped_sessions
+""")
+
+CLEAR_STREAM = text("""
+    WITH runs AS (DELETE FROM sync_runs WHERE spreaview_event_id = :stream_id),
+         rooms AS (DELETE FROM rooms WHERE spreaview_event_id = :stream_id),
+         speakers AS (DELETE FROM event_speakers WHERE spreaview_event_id = :stream_id),
+         sessions AS (DELETE FROM sessions WHERE spreaview_event_id = :stream_id),
+         links AS (DELETE FROM session_speakers WHERE spreaview_event_id = :stream_id)
+    DELETE FROM skipped_sessions WHERE spreaview_event_id = :stream_id
+""")
+
+RESET_PROGRESS = text("""
+    UPDATE stream_progress
+    SET version = 0, position = 0, error = NULL, stopped_at = NULL, code_version = NULL,
+        stopped_by = NULL
+    WHERE spreaview_event_id = :stream_id
+""")
+
+FORGET_UNKNOWN = text("""
+    WITH gone AS (
+        DELETE FROM stream_progress p
+        WHERE p.spreaview_event_id = :stream_id AND p.version = 0
+          AND NOT EXISTS (SELECT FROM event_store.streams s WHERE s.stream_id = :stream_id)
+    )
+    SELECT version FROM stream_progress WHERE spreaview_event_id = :stream_id
+""")
 
 
 class RepairError(Exception):
@@ -72,18 +110,18 @@ async def _repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
     async with engine.begin() as connection:
         await enter_live(connection)
         await connection.execute(statements.CREATE_PROGRESS, wanted)
-        await connection.execute(upkeep.HOLD_PROGRESS, {"stream_id": stream_id})
+        await connection.execute(HOLD_PROGRESS, {"stream_id": stream_id})
         before = await _count(connection, stream_id)
-        await connection.execute(upkeep.CLEAR_STREAM, {"stream_id": stream_id})
-        await connection.execute(upkeep.BEGIN_ANEW, {"stream_id": stream_id})
+        await connection.execute(CLEAR_STREAM, {"stream_id": stream_id})
+        await connection.execute(RESET_PROGRESS, {"stream_id": stream_id})
         while await apply_next(connection, [stream_id]):
             pass
         after = await _count(connection, stream_id)
-        found = await connection.execute(upkeep.FORGET_UNKNOWN, {"stream_id": stream_id})
+        found = await connection.execute(FORGET_UNKNOWN, {"stream_id": stream_id})
         version = found.scalar_one()
     return Repaired(stream_id, before, after, version)
 
 
 async def _count(connection: AsyncConnection, stream_id: UUID) -> Mapping[str, int]:
-    row = (await connection.execute(upkeep.COUNT_ROWS, {"stream_id": stream_id})).one()
+    row = (await connection.execute(COUNT_ROWS, {"stream_id": stream_id})).one()
     return dict(row._mapping)  # noqa: SLF001 (that is its public name)

@@ -1,7 +1,9 @@
-"""Every SQL statement of the read side, whole and named.
+"""The SQL statements that apply events, and those that choose the generation to apply them to.
 
-Unqualified tables are those of the generation that search_path names; `:rows` is a JSON array of
-objects, one per row, whose keys are the columns (other keys are ignored).
+The other statements stand beside the functions that run them: `generations` has every statement
+that writes the table of generations, `stopping` those that stop and resume a stream, `repair`
+those that clear one. An unqualified table is that of the generation in `search_path`. `:rows` is a
+JSON array with an object per row, whose keys are the columns; other keys are ignored.
 """
 
 from sqlalchemy import text

@@ -6,12 +6,75 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from projections import upkeep
 from projections.generations import enter_live, live_generation
-from projections.lag import Lag, oldest_lag
 from projections.version import CODE_VERSION
+
+OLDEST_LAG = text("""
+    SELECT count(*) OVER () AS streams, s.stream_id, coalesce(p.version, 0) AS version,
+           clock_timestamp() - e.recorded_at AS age
+    FROM event_store.streams s
+    LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+    JOIN event_store.events e
+      ON e.stream_id = s.stream_id AND e.version = coalesce(p.version, 0) + 1
+    WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version
+    ORDER BY e.position
+    LIMIT 1
+""")
+
+# A stream is ahead if its last applied event is not the one that the log has there. Nothing can be
+# applied then: it would be applied to rows that the log knows nothing of.
+IS_AHEAD = """
+    p.version > 0 AND NOT EXISTS (
+        SELECT FROM event_store.events e
+        WHERE e.stream_id = p.spreaview_event_id AND e.version = p.version
+          AND e.position = p.position)
+"""
+
+_AHEAD = f"""
+    SELECT p.spreaview_event_id, p.version, coalesce(s.version, 0) AS log_version,
+           p.error IS NOT NULL AS stopped
+    FROM stream_progress p
+    LEFT JOIN event_store.streams s ON s.stream_id = p.spreaview_event_id
+    WHERE {IS_AHEAD}
+"""  # noqa: S608 (of constants)
+
+AHEAD_STREAMS = text(f"{_AHEAD} ORDER BY p.spreaview_event_id")
+
+AHEAD_AMONG = text(f"{_AHEAD} AND p.spreaview_event_id = ANY(CAST(:stream_ids AS uuid[]))")
+
+STOPPED_STREAMS = text("""
+    SELECT p.spreaview_event_id, p.version, p.error, p.stopped_at, p.code_version,
+           e.position, e.type, greatest(coalesce(s.version, 0) - p.version, 0) AS behind
+    FROM stream_progress p
+    LEFT JOIN event_store.streams s ON s.stream_id = p.spreaview_event_id
+    LEFT JOIN event_store.events e ON e.position = p.stopped_by
+    WHERE p.error IS NOT NULL
+    ORDER BY p.stopped_at
+""")
+
+TOTALS = text("""
+    SELECT (SELECT count(*) FROM event_store.streams) AS streams,
+           (SELECT coalesce(max(position), 0) FROM event_store.events) AS head,
+           (SELECT coalesce(sum(greatest(s.version - coalesce(p.version, 0), 0)), 0)::bigint
+            FROM event_store.streams s
+            LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+            WHERE p.error IS NULL) AS behind
+""")
+
+
+class Lag(NamedTuple):
+    """The streams that have events beyond their applied version, but for those that stopped."""
+
+    streams: int
+    stream_id: UUID | None
+    """The one that has waited for longest."""
+    version: int
+    """What is applied of it."""
+    seconds: float
+    """Age of its first event that is not applied."""
 
 
 class StoppedStream(NamedTuple):
@@ -103,6 +166,16 @@ class ProjectionsStatus:
         }
 
 
+async def oldest_lag(engine: AsyncEngine) -> Lag:
+    """How many streams lag, and the oldest lag of all. Raises as `enter_live`."""
+    async with engine.begin() as connection:
+        await enter_live(connection)
+        row = (await connection.execute(OLDEST_LAG)).one_or_none()
+    if row is None:
+        return Lag(0, None, 0, 0.0)
+    return Lag(row.streams, row.stream_id, row.version, row.age.total_seconds())
+
+
 async def projections_status(
     engine: AsyncEngine, *, stuck_seconds: float = math.inf
 ) -> ProjectionsStatus:
@@ -112,8 +185,8 @@ async def projections_status(
     async with engine.begin() as connection:
         await enter_live(connection)
         generation = await live_generation(connection)
-        totals = (await connection.execute(upkeep.TOTALS)).one()
-        stopped = await connection.execute(upkeep.STOPPED_STREAMS)
+        totals = (await connection.execute(TOTALS)).one()
+        stopped = await connection.execute(STOPPED_STREAMS)
         return ProjectionsStatus(
             generation=generation.schema,
             filled_by=generation.code_version,
@@ -132,4 +205,4 @@ async def ahead_streams(engine: AsyncEngine) -> list[AheadStream]:
     """Streams whose last applied event is not in the log: it was restored, or replaced."""
     async with engine.begin() as connection:
         await enter_live(connection)
-        return [AheadStream(*row) for row in await connection.execute(upkeep.AHEAD_STREAMS)]
+        return [AheadStream(*row) for row in await connection.execute(AHEAD_STREAMS)]

@@ -3,19 +3,47 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore.errors import is_database_outage
 from eventstore.log import read_streams
 from eventstore.model import Recorded
-from projections import statements, upkeep
+from projections import statements
 from projections.changes import project
-from projections.status import AheadStream
+from projections.status import AHEAD_AMONG, IS_AHEAD, AheadStream
 from projections.write import write
 
 _LONGEST_ERROR = 1000
 _DATA_EXCEPTIONS = "22"
+
+
+HOLD_PROGRESS = text("""
+    SELECT version FROM stream_progress WHERE spreaview_event_id = :stream_id FOR UPDATE
+""")
+
+# The row is there and locked.
+STOP_STREAM = text("""
+    UPDATE stream_progress
+    SET error = :error, stopped_at = clock_timestamp(), code_version = :code_version,
+        stopped_by = :stopped_by
+    WHERE spreaview_event_id = :stream_id
+""")
+
+# Stopped by other code than ours, which may be able to go on.
+STOPPED_BY_OTHERS = text(f"""
+    SELECT p.spreaview_event_id, p.version FROM stream_progress p
+    WHERE p.error IS NOT NULL AND p.code_version IS DISTINCT FROM :code_version
+      AND NOT ({IS_AHEAD})
+    ORDER BY p.spreaview_event_id
+""")  # noqa: S608 (of constants)
+
+RESUME_STREAM = text(f"""
+    UPDATE stream_progress p
+    SET error = NULL, stopped_at = NULL, code_version = NULL, stopped_by = NULL
+    WHERE p.spreaview_event_id = :stream_id AND p.error IS NOT NULL AND NOT ({IS_AHEAD})
+""")  # noqa: S608 (of constants)
 
 
 class AheadOfTheLogError(Exception):
@@ -38,7 +66,7 @@ async def stop(
     transaction has entered a generation.
     """
     await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [stream_id]})
-    held = await connection.execute(upkeep.HOLD_PROGRESS, {"stream_id": stream_id})
+    held = await connection.execute(HOLD_PROGRESS, {"stream_id": stream_id})
     version: int = held.scalar_one()
     if events := await read_streams(connection, {stream_id: version}):
         culprit = await _first_that_fails(connection, events)
@@ -55,7 +83,7 @@ async def stop_ahead(
     """
     if not stream_ids:
         return {}
-    found = await connection.execute(upkeep.AHEAD_AMONG, {"stream_ids": list(stream_ids)})
+    found = await connection.execute(AHEAD_AMONG, {"stream_ids": list(stream_ids)})
     ahead = {row.spreaview_event_id: AheadOfTheLogError(AheadStream(*row)) for row in found}
     for stream_id, error in ahead.items():
         await _record(connection, stream_id, error, code_version, None)
@@ -70,7 +98,7 @@ async def _record(
     culprit: Recorded | None,
 ) -> None:
     await connection.execute(
-        upkeep.STOP_STREAM,
+        STOP_STREAM,
         {
             "stream_id": stream_id,
             "error": in_words(error),

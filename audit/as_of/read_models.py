@@ -5,37 +5,13 @@ statements do to the tables is done to dicts here. The live read models are neit
 touched. As much is held as the event has rows at that moment.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
 from audit.past.moments import Moment, outcomes
 from eventstore.log import EventLog
 from projections.changes import Changes, Key, Row, TableChanges, project
-
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    view: tuple(columns.split())
-    for view, columns in {
-        "sync_runs": """
-            sync_id spreaview_event_id organization_id status requested_at requested_by started_at
-            finished_at window_starts_on window_ends_on time_zone api_id_masked counts warnings
-            withheld failure_code failure_message failure_remedy retryable position""",
-        "rooms": "spreaview_event_id room_id sessionize_id name sort status position",
-        "event_speakers": """
-            spreaview_event_id organization_id speaker_id sessionize_id first_name last_name
-            full_name tag_line bio profile_picture links is_top_speaker status position""",
-        "sessions": """
-            spreaview_event_id session_id session_code sessionize_id title abstract room_id
-            starts_at ends_at is_service_session is_plenum_session live_url recording_url status
-            position""",
-        "session_speakers": "spreaview_event_id session_id speaker_id ordinal",
-        "skipped_sessions": """
-            spreaview_event_id sessionize_id title starts_at ends_at reason missing
-            window_starts_at window_ends_at sync_id position""",
-        "stream_progress": "spreaview_event_id version position",
-    }.items()
-}
-"""The public columns of each view, in their order."""
+from projections.tables import COLUMNS
 
 _INSTANTS = frozenset(
     {

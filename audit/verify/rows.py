@@ -6,12 +6,13 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.as_of.read_models import COLUMNS, ReadModels
+from audit.as_of.read_models import ReadModels
 from audit.verify import statements
 from audit.verify.report import Kind, Verification
 from contracts.events import CUT_TYPES
 from eventstore.model import Recorded
 from projections.changes import Row, project
+from projections.tables import COLUMNS
 
 
 class RowCheck:

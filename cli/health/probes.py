@@ -11,7 +11,7 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from messaging.keyed_consumer import ConcurrentIntake
 from messaging.lag import GroupLag
-from projections.lag import oldest_lag
+from projections.status import oldest_lag
 from worker.relay.relay import CHECKPOINT, Relay
 
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import CUT_TYPES
 from eventstore.errors import is_database_outage
 from eventstore.log import read_outcomes
 from eventstore.model import Recorded
-from projections import registry, statements
+from projections import statements
 from projections.changes import project
-from projections.generations import Generation, GenerationsError, enter
+from projections.generations import ADVANCE, Generation, GenerationsError, enter
 from projections.stopping import stop
 from projections.version import CODE_VERSION
 from projections.write import write
@@ -30,6 +31,15 @@ FILL_BYTES = 8 * 1024 * 1024
 """As stored: bounds the memory where events are long."""
 
 UNBOUNDED = 2**62
+
+
+# Positions are kept as they were, so a session that dies loses its last pages and their position.
+COMMIT_EARLY = text("SELECT set_config('synchronous_commit', 'off', true)")
+
+PROGRESS_OF = text("""
+    SELECT spreaview_event_id, version, error IS NOT NULL AS stopped FROM stream_progress
+    WHERE spreaview_event_id = ANY(CAST(:stream_ids AS uuid[]))
+""")
 
 
 class FillProgress(NamedTuple):
@@ -94,7 +104,7 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
             if page.events[-1].position < head:
                 reading = asyncio.create_task(_read(engine, page.events[-1].position))
             async with engine.begin() as connection:
-                await connection.execute(registry.COMMIT_EARLY)
+                await connection.execute(COMMIT_EARLY)
                 fresh = await _as_of_now(connection, after, page)
                 after = await apply_page(connection, generation, after, fresh)
             events += len(fresh)
@@ -150,7 +160,7 @@ async def apply_page(
     """
     position = page[-1].position
     moved = await connection.execute(
-        registry.ADVANCE,
+        ADVANCE,
         {"number": generation.number, "before": after, "position": position},
     )
     if moved.rowcount != 1:
@@ -158,7 +168,7 @@ async def apply_page(
     await enter(connection, generation.schema)
     streams = {"stream_ids": sorted({event.stream_id for event in page})}
     await connection.execute(statements.CREATE_PROGRESS, streams)
-    found = await connection.execute(registry.PROGRESS_OF, streams)
+    found = await connection.execute(PROGRESS_OF, streams)
     goes_on = {row.spreaview_event_id: row.version for row in found if not row.stopped}
     fresh = [
         event

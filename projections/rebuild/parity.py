@@ -12,8 +12,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from projections import registry
 from projections.generations import Generation
+from projections.tables import TABLE_COLUMNS
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "event_speakers": ("spreaview_event_id", "speaker_id"),
@@ -164,7 +164,7 @@ async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, firs
 
 async def _columns(connection: AsyncConnection, schema: str) -> dict[str, list[tuple[str, str]]]:
     columns: dict[str, list[tuple[str, str]]] = {}
-    for row in await connection.execute(registry.COLUMNS, {"schema": schema}):
+    for row in await connection.execute(TABLE_COLUMNS, {"schema": schema}):
         columns.setdefault(row.relname, []).append((row.attname, row.type))
     return columns
 

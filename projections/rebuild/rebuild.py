@@ -9,8 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog
-from projections import registry, upkeep
 from projections.generations import (
+    NEXT_NUMBER,
+    SET_FILLED,
+    SET_POSITION,
     Generation,
     GenerationsError,
     create,
@@ -19,16 +21,29 @@ from projections.generations import (
     generations,
     hold,
     live_generation,
-    run_script,
     upkeep_lock,
 )
 from projections.rebuild.fill import FillProgress, Report, fill
 from projections.rebuild.parity import Parity, compare
 from projections.rebuild.switch import StoppedInNew, switch
+from projections.status import AHEAD_STREAMS
+from projections.tables import TABLE_COLUMNS, TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
 
 FIRST_DIFFERENCES = 5
 """Told of each table."""
+
+# What lies before it is applied, but for streams that have stopped.
+APPLIED_UP_TO = text("""
+    SELECT coalesce(
+        (SELECT min(e.position) - 1
+         FROM event_store.streams s
+         LEFT JOIN stream_progress p ON p.spreaview_event_id = s.stream_id
+         JOIN event_store.events e
+           ON e.stream_id = s.stream_id AND e.version = coalesce(p.version, 0) + 1
+         WHERE p.error IS NULL AND coalesce(p.version, 0) < s.version),
+        (SELECT max(position) FROM event_store.events), 0)
+""")
 
 Say = Callable[[str], None]
 
@@ -103,7 +118,7 @@ async def rebuild(
         async with engine.begin() as connection:
             await enter(connection, target.schema)
             await run_script(connection, "indexes.sql")
-            await connection.execute(registry.SET_FILLED, {"number": target.number})
+            await connection.execute(SET_FILLED, {"number": target.number})
             before = await live_generation(connection)
         await _analyze(engine, target)
         async with engine.begin() as connection:
@@ -143,10 +158,8 @@ async def rollback(
                     "Remedy: spreaview-sync projections rebuild"
                 )
             await enter(connection, target.schema)
-            position = (await connection.execute(registry.APPLIED_UP_TO)).scalar_one()
-            await connection.execute(
-                registry.SET_POSITION, {"number": target.number, "position": position}
-            )
+            position = (await connection.execute(APPLIED_UP_TO)).scalar_one()
+            await connection.execute(SET_POSITION, {"number": target.number, "position": position})
             target = await hold(connection, target.number)
         say(f"catches generation {target.number} up from position {position}")
         counted = _Counting(report)
@@ -181,7 +194,7 @@ async def generation_summaries(engine: AsyncEngine) -> list[GenerationSummary]:
     async with engine.connect() as connection:
         for generation in await generations(connection):
             rows = size = 0
-            tables = await connection.execute(registry.TABLES, {"schema": generation.schema})
+            tables = await connection.execute(TABLE_SIZES, {"schema": generation.schema})
             for table in tables.all():
                 counted = await connection.execute(
                     text(f'SELECT count(*) FROM {generation.schema}."{table.relname}"')  # noqa: S608
@@ -227,20 +240,20 @@ async def _target(engine: AsyncEngine, code_version: str, say: Say) -> Generatio
                 "begun, and begins anew"
             )
             await drop(connection, begun)
-        number = (await connection.execute(registry.NEXT_NUMBER)).scalar_one()
+        number = (await connection.execute(NEXT_NUMBER)).scalar_one()
         return await create(connection, number=number, live=False, code_version=code_version)
 
 
 async def _is_ahead(connection: AsyncConnection, generation: Generation) -> bool:
     """Whether there are rows in it that the log knows nothing of: it was restored meanwhile."""
     await enter(connection, generation.schema)
-    return (await connection.execute(upkeep.AHEAD_STREAMS)).first() is not None
+    return (await connection.execute(AHEAD_STREAMS)).first() is not None
 
 
 async def _analyze(engine: AsyncEngine, generation: Generation) -> None:
     """Let PostgreSQL know what is in the tables, before queries come."""
     async with engine.begin() as connection:
-        for row in (await connection.execute(registry.TABLES, {"schema": generation.schema})).all():
+        for row in (await connection.execute(TABLE_SIZES, {"schema": generation.schema})).all():
             await connection.execute(text(f'ANALYZE {generation.schema}."{row.relname}"'))
 
 
@@ -248,7 +261,7 @@ async def _check_same_tables(
     connection: AsyncConnection, target: Generation, live: Generation
 ) -> None:
     shapes = [
-        [tuple(row) for row in await connection.execute(registry.COLUMNS, {"schema": g.schema})]
+        [tuple(row) for row in await connection.execute(TABLE_COLUMNS, {"schema": g.schema})]
         for g in (target, live)
     ]
     if shapes[0] != shapes[1]:

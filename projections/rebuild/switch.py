@@ -7,20 +7,23 @@ from typing import NamedTuple
 from uuid import UUID
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, PostgresError
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog, read_outcomes
-from projections import registry
 from projections.generations import (
+    BECOME_LIVE,
+    LEAVE_LIVE,
+    TAKE_GENERATION,
     Generation,
     GenerationsError,
     enter,
     hold,
     live_generation,
-    run_script,
 )
-from projections.rebuild.fill import Report, apply_page, fill
+from projections.rebuild.fill import PROGRESS_OF, Report, apply_page, fill
+from projections.tables import run_script
 
 LAST_EVENTS = 2_000
 """What is caught up at most while projectors stand still."""
@@ -30,6 +33,14 @@ _PROJECTORS_WAIT = "500ms"
 _READERS_WAIT = "100ms"
 """Per view, of which there are eight: so we give up before PostgreSQL looks for deadlocks (1 s),
 and no reader is ever its victim."""
+
+
+LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
+
+STOPPED = text("""
+    SELECT spreaview_event_id, version, error FROM stream_progress
+    WHERE error IS NOT NULL ORDER BY spreaview_event_id
+""")
 
 
 class StoppedInNew(NamedTuple):
@@ -117,8 +128,8 @@ async def _try_switch(
     engine: AsyncEngine, number: int, *, accept_stopped: bool
 ) -> Sequence[StoppedInNew]:
     async with engine.begin() as connection:
-        await connection.execute(registry.LOCK_TIMEOUT, {"timeout": _PROJECTORS_WAIT})
-        await connection.execute(registry.TAKE_GENERATION)
+        await connection.execute(LOCK_TIMEOUT, {"timeout": _PROJECTORS_WAIT})
+        await connection.execute(TAKE_GENERATION)
         generation = await hold(connection, number)
         await _catch_up(connection, generation)
         live = await live_generation(connection)
@@ -126,9 +137,9 @@ async def _try_switch(
         worse = [stream for stream in stopped if stream.is_worse]
         if worse and not accept_stopped:
             raise StoppedStreamsError(number, worse)
-        await connection.execute(registry.LEAVE_LIVE)
-        await connection.execute(registry.BECOME_LIVE, {"number": number})
-        await connection.execute(registry.LOCK_TIMEOUT, {"timeout": _READERS_WAIT})
+        await connection.execute(LEAVE_LIVE)
+        await connection.execute(BECOME_LIVE, {"number": number})
+        await connection.execute(LOCK_TIMEOUT, {"timeout": _READERS_WAIT})
         await enter(connection, generation.schema)
         await run_script(connection, "views.sql")
     return stopped
@@ -149,12 +160,12 @@ async def stopped_in(
 ) -> list[StoppedInNew]:
     """The streams that stopped in a generation, and how they are in the live one."""
     await enter(connection, generation.schema)
-    found = (await connection.execute(registry.STOPPED)).all()
+    found = (await connection.execute(STOPPED)).all()
     await enter(connection, live.schema)
     ids = {"stream_ids": [row.spreaview_event_id for row in found]}
     now: Mapping[UUID, tuple[int, bool]] = {
         row.spreaview_event_id: (row.version, row.stopped)
-        for row in await connection.execute(registry.PROGRESS_OF, ids)
+        for row in await connection.execute(PROGRESS_OF, ids)
     }
     return [
         StoppedInNew(

@@ -14,13 +14,14 @@ import pytest_asyncio
 
 from audit.as_of.diff import differences
 from audit.as_of.document_shape import shape_of
-from audit.as_of.read_models import COLUMNS, ReadModels, read_models_at
+from audit.as_of.read_models import ReadModels, read_models_at
 from audit.explain.explain import explain
 from audit.explain.survey import survey
 from audit.explain.verdicts import session_verdict
 from audit.past.moments import after_sync
 from audit.verify.reimport import reimport
 from contracts.messages import Window
+from projections.tables import COLUMNS
 from tests.acceptance.test_real_series import KINDS, SERIES, Told, difference
 from tests.support.corpus import CORPUS, expected, in_window, instant, load, needs_corpus
 from tests.support.line import Line, a_request, the_line

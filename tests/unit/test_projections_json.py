@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from projections.generations import Generation
-from projections.lag import Lag
 from projections.projector import ResumedStream
 from projections.rebuild.fill import FillProgress
 from projections.rebuild.parity import Parity, RowDifference, TableParity
 from projections.rebuild.rebuild import GenerationSummary, RebuildResult
 from projections.rebuild.switch import StoppedInNew
 from projections.repair import Repaired, RepairError
-from projections.status import AheadStream, ProjectionsStatus, StoppedStream
+from projections.status import AheadStream, Lag, ProjectionsStatus, StoppedStream
 
 STREAM = UUID("0198c0de-0000-7000-8000-000000000001")
 TIME = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
