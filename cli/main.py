@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import typer
 from msgspec.structs import replace
 
-from audit.transfer.replay import Part
+from audit.transfer.replay import ReplaySelection
 from cli.commands import demo as demo_command
 from cli.commands import erase as erase_command
 from cli.commands import migrate as migrate_command
@@ -262,7 +262,9 @@ def replay(
             "what is on this topic is taken for news; name a topic of your own",
             param_hint="'--to-topic'",
         )
-    wanted = replay_command.Wanted(name, Part(after, until, event_id), to_topic, output, pace)
+    wanted = replay_command.Wanted(
+        name, ReplaySelection(after, until, event_id), to_topic, output, pace
+    )
     finish(replay_command.replay_log(quiet_settings(), wanted, as_json=as_json))
 
 

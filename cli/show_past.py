@@ -12,8 +12,9 @@ from audit.as_of.diff import EntityDifference
 from audit.as_of.document_shape import Shape
 from audit.as_of.read_models import ReadModels
 from audit.explain.explain import Explanation
-from audit.past.history import RunSummary, TimelineEntry
-from audit.verify.reimport import Redecided
+from audit.past.runs import RunSummary
+from audit.past.timeline import TimelineEntry
+from audit.verify.reimport import ReimportedRun
 
 _LONGEST = 120
 _CHANGES = {
@@ -204,7 +205,7 @@ def differences(
         console.print("Nothing changed.")
 
 
-def redecided(console: Console, run: Redecided) -> None:
+def redecided(console: Console, run: ReimportedRun) -> None:
     """One run, decided again."""
     verdict = run.not_decided or (
         f"{len(run.deviations)} events would be different" if run.deviations else "the same"

@@ -4,36 +4,57 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from audit.as_of.document_shape import Shape
-from audit.past.entities import Fields
+from audit.past.field_changes import FieldChanges, changes_to_json
 from projections.changes import Row
 
 _KINDS = {"sessions": "session", "rooms": "room", "speakers": "speaker", "skipped": "skip"}
 _SHOWN = frozenset({"scheduled", "imported"})
-_AS_SETS = frozenset({"speakers"})
-"""Compared without their order in words; the patch has their order."""
+_SET_FIELDS = frozenset({"speakers"})
+"""Fields whose order does not count as a change of the entity; the JSON Patch keeps the order."""
 
 
 class EntityDifference(NamedTuple):
-    """What is different about one entity."""
+    """The difference of one entity."""
 
     kind: str
     """session, room, speaker or skip."""
     change: str
-    """added, removed, withdrawn, restored, erased or updated. A skip is added, updated, removed."""
+    """added, removed, withdrawn, restored, erased or updated; of a skip added, updated, removed."""
     sessionize_id: str
     name: str
-    fields: Fields
-    """Of what is in both: old and new, without the status."""
+    fields: FieldChanges
+    """Without the status; empty for an entity that only one of the moments has."""
+
+    def to_json(self) -> dict[str, object]:
+        """The difference as JSON values; `fields` is `{name: {old, new}}`."""
+        return self._asdict() | {"fields": changes_to_json(self.fields)}
+
+
+class Diff(NamedTuple):
+    """The difference between the read models of two moments."""
+
+    changes: list[EntityDifference]
+    patch: list[dict[str, object]]
+    """RFC 6902 operations that turn the first moment's shape into the second's."""
+
+    def to_json(self) -> dict[str, object]:
+        """The difference as JSON values."""
+        return {"changes": [change.to_json() for change in self.changes], "patch": self.patch}
+
+
+def diff(before: Shape, after: Shape) -> Diff:
+    """Compare two moments."""
+    return Diff(list(differences(before, after)), list(json_patch(before, after)))
 
 
 def differences(before: Shape, after: Shape) -> Iterator[EntityDifference]:
-    """What is different, kind by kind, by id."""
+    """The entities that differ, kind by kind, in the order of their Sessionize ids."""
     for kind in _KINDS:
         for key in sorted(before[kind].keys() | after[kind].keys()):
             old, new = before[kind].get(key), after[kind].get(key)
-            told = _difference(_KINDS[kind], key, old, new)
-            if told is not None:
-                yield told
+            difference = _difference(_KINDS[kind], key, old, new)
+            if difference is not None:
+                yield difference
 
 
 def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> EntityDifference | None:
@@ -44,7 +65,7 @@ def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Entity
     if old is None or new is None:
         change = "removed" if new is None else "added"
         if new is not None and new.get("status") == "withdrawn":
-            return None  # it came and went between
+            return None  # imported and withdrawn between the two moments
         return EntityDifference(kind, change, key, name, {})
     fields = {
         field: (old.get(field), new.get(field))
@@ -64,13 +85,13 @@ def _change(old: str, new: str) -> str:
 
 
 def _same(field: str, old: object, new: object) -> bool:
-    if field in _AS_SETS and isinstance(old, list) and isinstance(new, list):
+    if field in _SET_FIELDS and isinstance(old, list) and isinstance(new, list):
         return set(old) == set(new)
     return old == new
 
 
 def json_patch(before: object, after: object, path: str = "") -> Iterator[dict[str, object]]:
-    """RFC 6902: the operations that make `after` of `before`; lists are replaced whole."""
+    """The RFC 6902 operations that turn `before` into `after`; a changed list is replaced whole."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         if before != after:
             yield {"op": "replace", "path": path, "value": after}

@@ -1,4 +1,4 @@
-"""The documented JSON shape of an event's read models, on which `diff` works.
+"""The documented JSON shape of an event's read models: `diff` and its JSON Patch use it.
 
     {"sessions": {id: {session_id, session_code, title, abstract, room, starts_at, ends_at,
                        is_service_session, is_plenum_session, live_url, recording_url, status,
@@ -9,8 +9,8 @@
      "skipped":  {id: {title, starts_at, ends_at, reason, missing, window_starts_at,
                        window_ends_at}}}
 
-Every id that is a key, a `room` or among `speakers` is Sessionize's. What was withdrawn stays, with
-that status, as in the views. Instants are UTC.
+The keys, the `room` and the `speakers` of a session are Sessionize ids. Withdrawn entities stay,
+with the status `withdrawn`, as in the views. Instants are UTC.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _NEVER_SHOWN = frozenset({"spreaview_event_id", "organization_id", "sessionize_i
 
 
 def shape_of(models: ReadModels) -> Shape:
-    """The read models in that shape, sorted by id."""
+    """The read models in this shape, sorted by id."""
     rooms = {key: str(row["sessionize_id"]) for key, row in models.rooms.items()}
     speakers = {key: str(row["sessionize_id"]) for key, row in models.speakers.items()}
     sessions = []
@@ -52,8 +52,8 @@ def shape_of(models: ReadModels) -> Shape:
 
 
 def _keyed(rows: Iterable[Row]) -> dict[str, Row]:
-    told = {
+    keyed = {
         str(row["sessionize_id"]): {k: v for k, v in row.items() if k not in _NEVER_SHOWN}
         for row in rows
     }
-    return dict(sorted(told.items()))
+    return dict(sorted(keyed.items()))

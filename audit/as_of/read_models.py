@@ -8,6 +8,8 @@ touched. As much is held as the event has rows at that moment.
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
+
 from audit.past.moments import Moment, outcomes
 from eventstore.log import EventLog
 from projections.changes import Changes, Key, Row, TableChanges, project
@@ -82,6 +84,11 @@ class ReadModels:
                 self.skips[str(sessionize_id)] = _columns("skipped_sessions", skip)
         for row in changes.progress.values():
             self.progress = _columns("stream_progress", row)
+
+    def to_json(self) -> dict[str, object]:
+        """All rows by public view, as JSON values."""
+        views: dict[str, object] = msgspec.to_builtins(self.views())
+        return views
 
     def views(self) -> dict[str, list[Row]]:
         """All rows by public view, in a stable order, with the public columns."""

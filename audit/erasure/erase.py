@@ -34,13 +34,26 @@ _DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
 
 
 class ErasureReport(NamedTuple):
-    """What was done."""
+    """The outcome of an erasure."""
 
+    subject: UUID
+    """The id of the person."""
     erasure_id: UUID
-    """`sync_id` of the events that say so."""
+    """The `sync_id` of the `SpeakerErased` events."""
     erased: Erased
     rows: int
-    """Rows of read models, of all generations, that lost their personal fields."""
+    """Rows of read models, in all generations, that lost their personal fields."""
+
+    def to_json(self) -> dict[str, object]:
+        """The report as JSON values; `speaker_id` is the subject."""
+        return {
+            "speaker_id": str(self.subject),
+            "erasure_id": str(self.erasure_id),
+            "spreaview_event_ids": [str(stream_id) for stream_id in self.erased.stream_ids],
+            "personal_data": self.erased.personal_data,
+            "sources": self.erased.sources,
+            "rows": self.rows,
+        }
 
 
 async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> ErasureReport:
@@ -69,7 +82,7 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
                 await _look(connection, organization_id, speaker_id, telling)
                 if any(tells and digest not in known for digest, tells in telling.items()):
                     raise ErasureRepeatError
-                return ErasureReport(erasure_id, erased, rows)
+                return ErasureReport(speaker_id, erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
 
@@ -95,7 +108,7 @@ async def erase_requester(
                     erasure_id=erasure_id,
                     documents=None,
                 )
-                return ErasureReport(erasure_id, erased, rows)
+                return ErasureReport(subject, erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
 

@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from audit.explain.lookup import find, our_id
 from audit.explain.rules import rule_of
 from audit.explain.survey import Decision, EndedRun, Survey, survey
 from audit.explain.verdicts import Verdict, entity_verdict, session_verdict
-from audit.past.entities import kind_of
+from audit.past.entities import warned_kind
 from audit.past.moments import NotInThePastError, outcome_of
 from contracts import identity
 from contracts.events import SyncCompleted, SyncFailed
@@ -17,13 +19,13 @@ from eventstore.log import EventLog
 
 
 class DecidedBy(NamedTuple):
-    """The run behind a verdict."""
+    """The run or erasure that decided."""
 
     sync_id: UUID
     position: int
     recorded_at: datetime
     source_digest: str | None
-    """SHA-256 of the document it rested on."""
+    """SHA-256 of the document that the run decided on."""
 
 
 class Explanation(NamedTuple):
@@ -45,7 +47,13 @@ class Explanation(NamedTuple):
     """What the rule compared."""
     decided_by: DecidedBy | None
     notes: tuple[str, ...]
-    """Warnings that name it, and what became of later runs."""
+    """Warnings that name the entity, and the outcome of later runs."""
+
+    def to_json(self) -> dict[str, object]:
+        """The explanation as JSON values."""
+        by = self.decided_by._asdict() if self.decided_by else None
+        explanation: dict[str, object] = msgspec.to_builtins(self._asdict() | {"decided_by": by})
+        return explanation
 
 
 async def explain(log: EventLog, event_id: UUID, kind: str, text: str) -> Explanation:
@@ -119,7 +127,7 @@ def _warnings(found: Survey, kind: str, key: str | None) -> Iterable[str]:
         named = key in warning.sessionize_ids or (
             warning.code == "removals_withheld" and key in found.withheld  # it names some of many
         )
-        if kind_of(warning) == kind and named:
+        if warned_kind(warning) == kind and named:
             yield f"Warning {warning.code}: {warning.message}"
 
 

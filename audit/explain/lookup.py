@@ -23,10 +23,10 @@ def find(found: Survey, kind: str, text: str) -> str | None:
     if text in names:
         return text
     if found.organization_id is not None:
-        wanted = EntityQuery(kind, text)
+        query = EntityQuery(kind, text)
         for key in names:
             id_ = entity_id(kind, found.event_id, found.organization_id, key)
-            if wanted.means(kind, id_, key):
+            if query.matches(kind, id_, key):
                 return key
     lowered = text.casefold()
     whole = [key for key, name in names.items() if name.casefold() == lowered]

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from audit.past.history import RunSummary, run_of
 from audit.past.moments import outcomes
+from audit.past.runs import RunSummary, run_summary
 from contracts.events import (
     ImportEvent,
     RoomImported,
@@ -134,7 +134,7 @@ def _end(
 ) -> None:
     start = started.event if started else None
     run = EndedRun(
-        run_of(started, ended), start if isinstance(start, SyncStarted) else None, outcome
+        run_summary(started, ended), start if isinstance(start, SyncStarted) else None, outcome
     )
     if isinstance(outcome, SyncCompleted):
         found.completed, found.failed, found.superseded = run, None, None

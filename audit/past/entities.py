@@ -1,26 +1,25 @@
-"""Sessions, rooms and speakers as the audit names them, and what can happen to them."""
+"""Naming sessions, rooms and speakers: queries for them, and their ids."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 from uuid import UUID
 
 from contracts import identity
 from contracts.events import SyncWarning
 
-Fields: TypeAlias = Mapping[str, tuple[object, object]]
-"""Old and new, by field."""
-
 
 class EntityQuery(NamedTuple):
-    """Whose life is told. `text` is a Sessionize id, our UUID, or a session code."""
+    """A query for one entity, or for all of them.
+
+    `EntityQuery("speaker", "…")` is one speaker, `EntityQuery()` is every entity.
+    """
 
     kind: str | None = None
     """session, room or speaker; None: all entities."""
     text: str = ""
+    """A Sessionize id, our UUID, or a session code."""
 
-    def means(self, kind: str, id_: UUID, sessionize_id: str | None) -> bool:
-        """Whether an entity is the one, or one of those, that are wanted."""
+    def matches(self, kind: str, id_: UUID, sessionize_id: str | None) -> bool:
+        """Whether an entity is among those that the query asks for."""
         if self.kind is None:
             return True
         if self.kind != kind:
@@ -28,31 +27,6 @@ class EntityQuery(NamedTuple):
         if self.text == sessionize_id or self.text.lower() == str(id_):
             return True
         return kind == "session" and self.text.upper() == identity.session_code(id_)
-
-
-class TimelineStep(NamedTuple):
-    """One thing that happened to one entity."""
-
-    position: int
-    version: int
-    recorded_at: datetime
-    sync_id: UUID
-    type: str
-    """The event's."""
-    kind: str
-    """session, room or speaker."""
-    id: UUID
-    sessionize_id: str
-    name: str
-    change: str
-    """added, updated, restored, repeated, skipped, withdrawn, withheld, released, warned, erased.
-
-    `released`: its removal is not held back any more, it is in the source again. `warned`: a
-    warning names it that did not before."""
-    reason: str | None
-    """Why it was skipped or withdrawn; of a warning its code and text."""
-    fields: Fields
-    """Old and new by field, of those that differ from what was known last."""
 
 
 def entity_id(kind: str, event_id: UUID, organization_id: UUID, sessionize_id: str) -> UUID:
@@ -66,8 +40,8 @@ def entity_id(kind: str, event_id: UUID, organization_id: UUID, sessionize_id: s
             return identity.speaker_id(organization_id, sessionize_id)
 
 
-def kind_of(warning: SyncWarning) -> str:
-    """Of which kind the ids are that a warning names."""
+def warned_kind(warning: SyncWarning) -> str:
+    """The kind of the entities whose ids a warning lists."""
     for kind in ("room", "speaker"):
         if warning.code in (f"invalid_{kind}", f"duplicate_{kind}"):
             return kind

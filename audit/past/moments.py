@@ -1,4 +1,4 @@
-"""Moments of a SpreaView event's past: after a run, at a time, or at a position of the log."""
+"""Moments and spans of a SpreaView event's past."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -29,6 +29,22 @@ class Moment(NamedTuple):
 
 
 NOW = Moment()
+
+
+class Span(NamedTuple):
+    """The time between two instants, both inclusive; None does not limit."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def includes(self, time: datetime) -> bool:
+        """Whether a time lies in the span."""
+        if self.since is not None and time < self.since:
+            return False
+        return self.until is None or time <= self.until
+
+
+ALWAYS = Span()
 
 
 def parse_time(text: str) -> datetime:

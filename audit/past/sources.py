@@ -1,8 +1,10 @@
-"""The exact document behind a run."""
+"""The exact document that a run decided on."""
 
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from audit.past.moments import NotInThePastError, outcome_of
 from contracts.events import SyncCompleted, SyncFailed
@@ -10,12 +12,12 @@ from eventstore.log import EventLog
 
 
 class SourceOfRun(NamedTuple):
-    """What a run saw, without the document itself."""
+    """The facts about a run's document, without the document itself."""
 
     sync_id: UUID
     spreaview_event_id: UUID
     outcome: str
-    """completed, or the failure code."""
+    """completed, or the failure code of the run."""
     digest: str
     """SHA-256 of the document, in hex."""
     size_bytes: int
@@ -24,25 +26,30 @@ class SourceOfRun(NamedTuple):
     """Milliseconds."""
     recorded_at: datetime
     kept: bool
-    """Whether the document is still there: an erasure deletes it and leaves its digest."""
+    """Whether the document is still stored: an erasure deletes it and keeps its digest."""
+
+    def to_json(self) -> dict[str, object]:
+        """The facts as JSON values."""
+        facts: dict[str, object] = msgspec.to_builtins(self._asdict())
+        return facts
 
 
 async def source_of(log: EventLog, sync_id: UUID) -> tuple[SourceOfRun, bytes | None]:
-    """The document of a run, byte for byte as it was received; None where it is not kept.
+    """The document of a run, byte for byte as it was received; None if it was deleted.
 
     Raises:
-        NotInThePastError: no such run, no outcome yet, or it failed without a document.
+        NotInThePastError: the log has no such run, or the run has no outcome yet or no document.
     """
     recorded = await outcome_of(log, sync_id)
     outcome = recorded.event
     if not isinstance(outcome, SyncCompleted | SyncFailed):
-        raise NotInThePastError(f"{sync_id} is no sync.")
+        raise NotInThePastError(f"{sync_id} is not a sync.")
     code = outcome.code if isinstance(outcome, SyncFailed) else "completed"
     source = outcome.source
     if source is None:
         raise NotInThePastError(f"Sync {sync_id} received no document: it ended as {code}.")
     body = await log.source(source.digest)
-    told = SourceOfRun(
+    facts = SourceOfRun(
         sync_id=sync_id,
         spreaview_event_id=recorded.stream_id,
         outcome=code,
@@ -53,4 +60,4 @@ async def source_of(log: EventLog, sync_id: UUID) -> tuple[SourceOfRun, bytes | 
         recorded_at=recorded.recorded_at,
         kept=body is not None,
     )
-    return told, body
+    return facts, body

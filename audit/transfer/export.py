@@ -48,54 +48,59 @@ _ERASED = text("""
 """)
 
 
-class What(NamedTuple):
-    """What an export holds."""
+class ExportScope(NamedTuple):
+    """The contents of an export."""
 
     only: UUID | None = None
-    """One SpreaView event; None is all."""
+    """One SpreaView event; None exports all of them."""
     documents: bool = True
-    """The documents behind the runs, of a whole export."""
+    """Whether to include the documents behind the runs; an export of one event has none."""
     key: bool = False
-    """The secret key of the fingerprints of API IDs: without it an import has another, and takes
-    every API ID for a changed one once."""
+    """Whether to include the secret key of the API ID fingerprints.
+
+    Without it the imported log has a key of its own, and every API ID counts as changed once."""
 
 
 async def export(
-    engine: AsyncEngine, what: What, told: Callable[[int, int], None] = lambda _done, _of: None
+    engine: AsyncEngine,
+    scope: ExportScope,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> AsyncIterator[bytes]:
-    """The lines of an export, from one snapshot. A role that can only read is enough.
+    """The lines of an export, from one database snapshot. A role that can only read is enough.
 
-    `told` is told how many events of how many are in it.
+        async for line in export(engine, ExportScope()): file.write(line)
+
+    `on_progress` is called with the number of events exported so far, and their total.
     """
     digest = hashlib.sha256()
     counts = {"events": 0, "erasures": 0, "documents": 0}
     async with engine.connect() as connection, connection.begin():
         await connection.execute(statements.READ_ONLY)
-        only = {"only": what.only}
+        only = {"only": scope.only}
         total = (await connection.execute(statements.COUNT_EVENTS, only)).scalar_one()
-        async for kind, line in _lines(connection, what):
+        async for kind, line in _lines(connection, scope):
             encoded = canonical(line) + b"\n"
             digest.update(encoded)
             if kind:
                 counts[kind] += 1
             if kind == "events":
-                told(counts["events"], total)
+                on_progress(counts["events"], total)
             yield encoded
     yield canonical({"end": counts, "sha256": digest.hexdigest()}) + b"\n"
 
 
 async def _lines(
-    connection: AsyncConnection, what: What
+    connection: AsyncConnection, scope: ExportScope
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     log = (await connection.execute(_LOG)).one()
     first = {"format": FORMAT, "version": FORMAT_VERSION, "log_id": str(log.log_id)}
-    if what.key:
+    if scope.key:
         first["fingerprint_key"] = log.fingerprint_key.hex()
     yield "", first
     after = 0
     while True:
         found = await connection.execute(
-            _EVENTS, {"after": after, "only": what.only, "limit": _PAGE}
+            _EVENTS, {"after": after, "only": scope.only, "limit": _PAGE}
         )
         page = [Stored(*row) for row in found]
         for event in page:
@@ -103,10 +108,10 @@ async def _lines(
         if len(page) < _PAGE:
             break
         after = page[-1].position
-    if what.only is None:
+    if scope.only is None:
         for row in await connection.execute(_ERASED):
             yield "erasures", {"erased": {k: _plain(v) for k, v in row._mapping.items()}}  # noqa: SLF001
-        if what.documents:
+        if scope.documents:
             async for line in _documents(connection):
                 yield "documents", line
 

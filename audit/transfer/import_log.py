@@ -74,15 +74,19 @@ class ImportRefusedError(Exception):
     """The export was not imported, and nothing has changed; the text says why."""
 
 
-class Imported(NamedTuple):
-    """What is in the log now."""
+class ImportResult(NamedTuple):
+    """The contents of the log after an import."""
 
     log_id: UUID
     events: int
     documents: int
 
+    def to_json(self) -> dict[str, object]:
+        """The result as JSON values."""
+        return {"log_id": str(self.log_id), "events": self.events, "documents": self.documents}
 
-async def import_log(engine: AsyncEngine, lines: Iterable[bytes]) -> Imported:
+
+async def import_log(engine: AsyncEngine, lines: Iterable[bytes]) -> ImportResult:
     """Make an empty log the one that was exported, in one transaction.
 
     Raises:
@@ -139,7 +143,7 @@ class _Reader:
         else:
             await self._document(told["document"])
 
-    async def end(self) -> Imported:
+    async def end(self) -> ImportResult:
         """After the last line."""
         if not self._is_whole or self._log_id is None:
             raise ImportRefusedError("its end is missing: the file was cut off")
@@ -147,7 +151,7 @@ class _Reader:
         await self._connection.execute(_INSERT_STREAMS)
         await self._connection.execute(_INSERT_INBOX, {"types": sorted(TERMINAL_TYPES)})
         await self._connection.execute(_MOVE_SEQUENCE)
-        return Imported(self._log_id, self._counts["events"], self._counts["documents"])
+        return ImportResult(self._log_id, self._counts["events"], self._counts["documents"])
 
     async def _begin(self, told: dict[str, Any]) -> None:
         if (told.get("format"), told.get("version")) != (FORMAT, FORMAT_VERSION):

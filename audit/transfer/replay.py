@@ -30,61 +30,74 @@ _LINES_BEGIN = b'{"specversion": "1.0", "id": "'
 """So begins a line that was broken off; a file that begins otherwise is somebody else's."""
 
 
-class Part(NamedTuple):
-    """Which part of the log."""
+class ReplaySelection(NamedTuple):
+    """The part of the log to replay."""
 
     after: int = 0
-    """Beyond this position."""
+    """Replay the events beyond this position."""
     until: int | None = None
-    """Up to this position, which counts in; None is the head at the beginning of the replay."""
+    """The last position, inclusive; None is the head of the log when the replay begins."""
     spreaview_event_id: UUID | None = None
-    """Of one SpreaView event only."""
+    """Replay this SpreaView event only; None replays all."""
 
 
-class Told(NamedTuple):
-    """What a replay came to."""
+class ReplayResult(NamedTuple):
+    """The outcome of a replay."""
 
+    name: str
     events: int
+    """The number of events sent."""
     position: int
-    """Of the last event that was looked at: a later replay may go on after it."""
+    """The last position that was read: a later replay may continue after it."""
+
+    def to_json(self) -> dict[str, object]:
+        """The result as JSON values; `replay` is the name."""
+        return {"replay": self.name, "events": self.events, "position": self.position}
 
 
-Send = Callable[[Sequence[Recorded], int], Awaitable[None]]
-"""Takes events, and the position up to which they go: beyond it nothing was looked at."""
+class Sender(NamedTuple):
+    """The target of a replay."""
+
+    name: str
+    """The name of the replay: every event that is sent carries it."""
+    send: Callable[[Sequence[Recorded], int], Awaitable[None]]
+    """Takes events and the position up to which the log was read; returns once they are safe."""
 
 
 async def replay(
     log: EventLog,
-    part: Part,
-    send: Send,
+    selection: ReplaySelection,
+    sender: Sender,
     *,
     pace: float | None = None,
-    told: Callable[[int], None] = lambda _: None,
-) -> Told:
-    """Tell a part of the log again, page by page, in the order of positions.
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> ReplayResult:
+    """Send a part of the log again, page by page, in the order of positions.
+
+        await replay(log, ReplaySelection(), to_lines(file.write, log_id, "audit-2026"))
 
     Args:
-        log: whose events.
-        part: which of them.
-        send: returns when it has them for good.
-        pace: how many times as fast as it happened; None is full speed.
-        told: is told the position that was reached, for a progress bar.
+        log: the log to read.
+        selection: the part of the log to send.
+        sender: where the events go.
+        pace: 2.0 replays twice as fast as the events were recorded; None is full speed.
+        on_progress: called with each position reached.
     """
-    until = await log.head() if part.until is None else part.until
+    until = await log.head() if selection.until is None else selection.until
     clock = _Clock(pace)
-    number, after = 0, part.after
+    number, after = 0, selection.after
     while page := [e for e in await log.read_all(after, limit=_PAGE) if e.position <= until]:
-        wanted = [e for e in page if part.spreaview_event_id in (None, e.stream_id)]
-        due = [e for e in wanted if clock.seconds_until(e) <= 0]
-        if wanted and not due:
-            # What is read is told at once: whoever is erased meanwhile must not be in it.
-            await asyncio.sleep(clock.seconds_until(wanted[0]))
+        chosen = [e for e in page if selection.spreaview_event_id in (None, e.stream_id)]
+        due = [e for e in chosen if clock.seconds_until(e) <= 0]
+        if chosen and not due:
+            # Read the page again after the wait: somebody may be erased meanwhile.
+            await asyncio.sleep(clock.seconds_until(chosen[0]))
             continue
-        after = (page if len(due) == len(wanted) else due)[-1].position
-        await send(due, after)
-        told(after)
+        after = (page if len(due) == len(chosen) else due)[-1].position
+        await sender.send(due, after)
+        on_progress(after)
         number += len(due)
-    return Told(number, after)
+    return ReplayResult(sender.name, number, after)
 
 
 class _Clock:
@@ -106,7 +119,7 @@ class _Clock:
         return self._began + due - now
 
 
-def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Send:
+def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Sender:
     """Send to a topic: on a broker with transactions each event once, also after a crash.
 
     The mark of the outlet says where to go on.
@@ -116,16 +129,16 @@ def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Send:
         records = [_marked(record_of(event, log_id), name) for event in events]
         await outlet.send(records, Mark(position, f"{log_id}/{name}"))
 
-    return send
+    return Sender(name, send)
 
 
-def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Send:
+def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Sender:
     """Write one CloudEvent, as JSON, per line."""
 
     async def send(events: Sequence[Recorded], _: int) -> None:
         write("".join(f"{line}\n" for line in _lines(events, log_id, name)))
 
-    return send
+    return Sender(name, send)
 
 
 def last_position(path: Path, name: str) -> int:

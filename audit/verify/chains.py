@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 from contracts.canonical import canonical
 from contracts.codec import PERSONAL_KEY, JsonObject
 from contracts.events import TERMINAL_TYPES
@@ -57,9 +57,9 @@ class Stored(NamedTuple):
 class StreamCheck:
     """Looks at the events of one stream in the order of their versions."""
 
-    def __init__(self, stream_id: UUID, into: Verification) -> None:
+    def __init__(self, stream_id: UUID, report: VerificationReport) -> None:
         self._stream_id = stream_id
-        self._into = into
+        self._report = report
         self._version = 0
         self._position = 0
         self._head: bytes | None = chain.GENESIS
@@ -73,11 +73,11 @@ class StreamCheck:
         """Look at the next event."""
         if event.version != self._version + 1:
             missing = f"versions {self._version + 1} to {event.version - 1} are not there"
-            self._add(Kind.MISSING, missing, event)
+            self._add(FindingKind.MISSING, missing, event)
             self._head = None
         if event.position <= self._position:
             what = f"position {event.position} comes after {self._position}"
-            self._add(Kind.DISORDERED, what, event)
+            self._add(FindingKind.DISORDERED, what, event)
         data: JsonObject = msgspec.json.decode(event.data, type=dict[str, object])
         self._check_hash(event, data)
         self._check_ids(event, data)
@@ -85,25 +85,25 @@ class StreamCheck:
         if event.type in TERMINAL_TYPES and isinstance(source := data.get("source"), dict):
             self._sources.add(bytes.fromhex(str(source["digest"])))
         self._version, self._position, self._head = event.version, event.position, event.hash
-        self._into.checked["events"] += 1
+        self._report.checked["events"] += 1
 
     def end(self) -> Iterator[bytes]:
         """After the last event; gives the digests of the documents that the runs rest on."""
         for places in self._gone.values():
             for version, position in places:
-                self._into.add(
-                    Kind.PERSONAL_DATA,
+                self._report.add(
+                    FindingKind.PERSONAL_DATA,
                     "its personal data are gone, and no erasure says so",
                     stream_id=self._stream_id,
                     version=version,
                     position=position,
                 )
-        self._into.checked["streams"] += 1
+        self._report.checked["streams"] += 1
         yield from self._sources
 
     def _check_hash(self, event: Stored, data: JsonObject) -> None:
         if self._head is None:
-            self._into.unchecked["links to an event that is missing"] += 1
+            self._report.unchecked["links to an event that is missing"] += 1
             return
         body = chain.body_digest(
             stream_id=event.stream_id,
@@ -116,7 +116,7 @@ class StreamCheck:
         )
         if (expected := chain.link(self._head, body, event.recorded_at)) != event.hash:
             what = f"its hash is {event.hash.hex()[:16]}…, its content gives {expected.hex()[:16]}…"
-            self._add(Kind.CHANGED, what, event)
+            self._add(FindingKind.CHANGED, what, event)
 
     def _check_ids(self, event: Stored, data: JsonObject) -> None:
         ordinal: int | str
@@ -129,7 +129,7 @@ class StreamCheck:
         expected = message_id(UUID(str(data["sync_id"])), ordinal)
         if event.message_id != expected:
             what = f"message id {event.message_id}, for its run it is {expected}"
-            self._add(Kind.MESSAGE_ID, what, event)
+            self._add(FindingKind.MESSAGE_ID, what, event)
 
     def _check_personal(self, event: Stored, data: JsonObject) -> None:
         if event.type == "SpeakerErased":
@@ -145,22 +145,24 @@ class StreamCheck:
                 self._gone.setdefault(speaker or _A_REQUESTER, []).append(
                     (event.version, event.position)
                 )
-                self._into.checked["erased personal data"] += 1
+                self._report.checked["erased personal data"] += 1
             return
         body = canonical(msgspec.json.decode(event.personal))
         if chain.personal_digest(event.salt, body) != digest:
-            self._add(Kind.PERSONAL_DATA, "its personal data are not those it was made with", event)
+            self._add(
+                FindingKind.PERSONAL_DATA, "its personal data are not those it was made with", event
+            )
         elif speaker is not None and event.subject != speaker:
             what = f"its personal data are kept for {event.subject}, it is of {speaker}"
-            self._add(Kind.PERSONAL_DATA, what, event)
-        self._into.checked["personal data"] += 1
+            self._add(FindingKind.PERSONAL_DATA, what, event)
+        self._report.checked["personal data"] += 1
 
     def _erased(self, subject: UUID) -> None:
         """Who is no speaker of the stream has asked for runs; which, only their name would tell."""
         self._gone.pop(subject if subject in self._speakers else _A_REQUESTER, None)
 
-    def _add(self, kind: Kind, what: str, event: Stored) -> None:
-        self._into.add(
+    def _add(self, kind: FindingKind, what: str, event: Stored) -> None:
+        self._report.add(
             kind,
             what,
             stream_id=event.stream_id,

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.verify import statements
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 
 _PAGE = 20
 
 
 async def check_documents(
-    connection: AsyncConnection, into: Verification, named: set[bytes]
+    connection: AsyncConnection, report: VerificationReport, named: set[bytes]
 ) -> None:
     """Look at every document; `named` are the digests that runs rest on."""
     after, kept = b"", set[bytes]()
@@ -22,14 +22,14 @@ async def check_documents(
         rows = found.all()
         for row in rows:
             if (wrong := _wrong_with(row, is_named=row.digest in named)) is not None:
-                into.add(Kind.SOURCE, f"document {row.digest.hex()}{wrong}")
-            into.checked["documents"] += 1
+                report.add(FindingKind.SOURCE, f"document {row.digest.hex()}{wrong}")
+            report.checked["documents"] += 1
             kept.add(row.digest)
         if len(rows) < _PAGE:
             break
         after = rows[-1].digest
     if missing := len(named - kept):
-        into.unchecked["documents that are not kept (any more)"] += missing
+        report.unchecked["documents that are not kept (any more)"] += missing
 
 
 def _wrong_with(row: Any, *, is_named: bool) -> str | None:

@@ -12,10 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from audit.past.entities import Fields
+from audit.past.field_changes import FieldChanges, changed_fields, changes_to_json
 from audit.past.moments import NotInThePastError, outcomes
 from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import SyncRequested
+from contracts.subjects import subject_of
 from eventstore.log import EventLog
 from worker.rules import sync_failures
 from worker.rules.command import check_turn
@@ -39,23 +40,32 @@ class Deviation(NamedTuple):
     type: str
     entity: str
     """Its Sessionize id; empty for events about the run."""
-    fields: Fields
-    """Recorded and decided, by field, where both are there."""
+    fields: FieldChanges
+    """Recorded and decided value by field; empty unless there are both events."""
+
+    def to_json(self) -> dict[str, object]:
+        """The deviation as JSON values; `fields` is `{name: {recorded, decided}}`."""
+        return self._asdict() | {"fields": changes_to_json(self.fields, "recorded", "decided")}
 
 
-class Redecided(NamedTuple):
+class ReimportedRun(NamedTuple):
     """One run, decided again."""
 
     sync_id: UUID
     recorded_at: datetime
     not_decided: str | None
-    """Why it could not be decided again; None: it was."""
+    """Why the run could not be decided again; None: it was."""
     deviations: tuple[Deviation, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The run as JSON values."""
+        run: dict[str, object] = msgspec.to_builtins(self._asdict() | {"deviations": ()})
+        return run | {"deviations": [deviation.to_json() for deviation in self.deviations]}
 
 
 async def reimport(
     log: EventLog, event_id: UUID, sync_id: UUID | None = None
-) -> AsyncIterator[Redecided]:
+) -> AsyncIterator[ReimportedRun]:
     """Decide the runs of an event again, in order, or one of them.
 
     In memory are the event's state, a page of the log, one outcome and one document.
@@ -72,7 +82,7 @@ async def reimport(
         if isinstance(terminal, SyncCompleted | SyncFailed) and sync_id in (None, terminal.sync_id):
             met = True
             why, deviations = await _again(log, state, events, terminal)
-            yield Redecided(terminal.sync_id, outcome[-1].recorded_at, why, deviations)
+            yield ReimportedRun(terminal.sync_id, outcome[-1].recorded_at, why, deviations)
         fold(events, state)
     if sync_id is not None and not met:
         raise NotInThePastError(
@@ -169,15 +179,10 @@ def _deviations(
         if old is None or new is None:
             yield Deviation("decided_only" if old is None else "recorded_only", *key, {})
         elif old != new:
-            yield Deviation("differs", *key, _differing(old, new))
+            fields = changed_fields(msgspec.structs.asdict(old), msgspec.structs.asdict(new))
+            yield Deviation("differs", *key, fields)
 
 
 def _key(event: ImportEvent) -> tuple[str, str]:
-    return type(event).__name__, str(getattr(event, "sessionize_id", ""))
-
-
-def _differing(old: ImportEvent, new: ImportEvent) -> Fields:
-    before, after = msgspec.structs.asdict(old), msgspec.structs.asdict(new)
-    return {
-        name: (value, after.get(name)) for name, value in before.items() if value != after.get(name)
-    }
+    subject = subject_of(event)
+    return type(event).__name__, (subject.sessionize_id if subject else None) or ""

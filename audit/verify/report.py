@@ -1,4 +1,4 @@
-"""What a verification finds, and what it could not look at."""
+"""The report of a verification: findings, what was checked, and what could not be checked."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,83 +6,100 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-MOST_TOLD = 1000
-"""Findings that are told one by one; of the rest the number is told."""
+import msgspec
+
+MAX_FINDINGS = 1000
+"""Findings that a report lists one by one; beyond them it only counts."""
 
 
-class Kind(StrEnum):
-    """What can be wrong."""
+class FindingKind(StrEnum):
+    """The kinds of findings."""
 
     CHANGED = "changed"
-    """An event is not the one that its hash was made of, or does not follow its predecessor."""
+    """An event does not match its hash, or its hash does not follow its predecessor's."""
     MISSING = "missing"
-    """Versions of a stream are not there."""
+    """Versions of a stream are missing."""
     DISORDERED = "disordered"
     """Positions do not rise with the versions."""
     HEAD = "head"
     """A stream's head is not its last event."""
     MESSAGE_ID = "message_id"
-    """An event of a run has not the id that it has to have."""
+    """The message id of an event of a run is not the one derived from its run."""
     PERSONAL_DATA = "personal_data"
-    """Personal data are not those that the event was made with, or gone without an erasure."""
+    """Personal data do not match the event's digest, or are gone without an erasure."""
     SOURCE = "source"
-    """A document is not the one that its digest was made of, or no run names it."""
+    """A document does not match its digest, or no run names it."""
     SNAPSHOT = "snapshot"
-    """A snapshot is not what the events are folded to."""
+    """A snapshot differs from the fold of its events."""
     READ_MODEL = "read_model"
-    """A row is not what the events make it."""
+    """A row differs from the row that the events give."""
     GUARD = "guard"
-    """What keeps the log append-only is off, or appending is impossible."""
+    """The trigger that keeps the log append-only is off, or appending is impossible."""
     CHECKPOINT = "checkpoint"
-    """A checkpoint names an event that is not there."""
+    """A checkpoint names an event that the log does not have."""
     SEAL = "seal"
-    """A sealed event is not there, or is another: a tail was cut, or a chain was made anew."""
+    """A sealed event is missing or differs: the tail was cut, or the chain was rebuilt."""
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong."""
+    """One fault."""
 
-    kind: Kind
+    kind: FindingKind
     stream_id: UUID | None
     version: int | None
     position: int | None
     what: str
-    """In words: what was expected, and what is there."""
+    """A sentence: what was expected, and what was found."""
 
     def __str__(self) -> str:
-        """As a line for people."""
+        """The finding as one line of text."""
         places = (("stream", self.stream_id), ("version", self.version), ("at", self.position))
         where = " ".join(f"{name} {value}" for name, value in places if value is not None)
         return f"{self.kind}: {where}: {self.what}" if where else f"{self.kind}: {self.what}"
 
+    def to_json(self) -> dict[str, object]:
+        """The finding as JSON values."""
+        finding: dict[str, object] = msgspec.to_builtins(self._asdict())
+        return finding
+
 
 @dataclass
-class Verification:
-    """What a verification came to."""
+class VerificationReport:
+    """The outcome of a verification."""
 
     findings: list[Finding] = field(default_factory=list)
-    found: Counter[Kind] = field(default_factory=Counter)
-    """How many of each kind, also those that are not told one by one."""
+    found: Counter[FindingKind] = field(default_factory=Counter)
+    """The number of findings of each kind, including those that are not listed."""
     unchecked: Counter[str] = field(default_factory=Counter)
-    """What could not be looked at, and why; and how often."""
+    """What could not be checked and why, with the number of cases."""
     checked: Counter[str] = field(default_factory=Counter)
-    """What was looked at."""
+    """What was checked, with the number of cases."""
 
     @property
-    def is_well(self) -> bool:
-        """Whether nothing was found."""
+    def is_clean(self) -> bool:
+        """Whether there is no finding."""
         return not self.found
 
     def add(
         self,
-        kind: Kind,
+        kind: FindingKind,
         what: str,
         *,
         stream_id: UUID | None = None,
         version: int | None = None,
         position: int | None = None,
     ) -> None:
-        """Something is wrong."""
+        """Record a finding."""
         self.found[kind] += 1
-        if len(self.findings) < MOST_TOLD:
+        if len(self.findings) < MAX_FINDINGS:
             self.findings.append(Finding(kind, stream_id, version, position, what))
+
+    def to_json(self) -> dict[str, object]:
+        """The report as JSON values; `well` is `is_clean`."""
+        return {
+            "well": self.is_clean,
+            "found": {kind.value: number for kind, number in self.found.items()},
+            "findings": [finding.to_json() for finding in self.findings],
+            "unchecked": dict(self.unchecked),
+            "checked": dict(self.checked),
+        }

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.as_of.read_models import ReadModels
 from audit.verify import statements
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 from contracts.events import CUT_TYPES
 from eventstore.model import Recorded
 from projections.changes import Row, project
@@ -18,21 +18,21 @@ from projections.tables import COLUMNS
 class RowCheck:
     """Compares the live read models of a stream with what its events make them."""
 
-    def __init__(self, stream_id: UUID, version: int, into: Verification) -> None:
+    def __init__(self, stream_id: UUID, version: int, report: VerificationReport) -> None:
         self._stream_id = stream_id
         self._version = version
-        self._into = into
+        self._report = report
         self._models = ReadModels()
         self._pending: list[Recorded] = []
         self._trouble: str | None = None
 
     @classmethod
     async def begin(
-        cls, connection: AsyncConnection, stream_id: UUID, into: Verification
+        cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "RowCheck":
         """Up to the version that is applied."""
         found = await connection.execute(statements.PROGRESS, {"stream_id": stream_id})
-        return cls(stream_id, found.scalar_one_or_none() or 0, into)
+        return cls(stream_id, found.scalar_one_or_none() or 0, report)
 
     def take(self, recorded: Recorded) -> None:
         """Project the next event, if it is applied."""
@@ -49,10 +49,10 @@ class RowCheck:
     async def end(self, connection: AsyncConnection) -> None:
         """Compare with the tables."""
         if self._trouble:
-            self._into.unchecked[f"read models of a stream: {self._trouble}"] += 1
+            self._report.unchecked[f"read models of a stream: {self._trouble}"] += 1
             return
         if self._version == 0:
-            self._into.unchecked["read models of a stream of which nothing is applied"] += 1
+            self._report.unchecked["read models of a stream of which nothing is applied"] += 1
         for view, expected in self._models.views().items():
             if self._version == 0 and view == "stream_progress":
                 continue  # it may say that nothing is applied
@@ -71,11 +71,13 @@ class RowCheck:
                 if want[name] != have[name]:
                     what = f"{name} is {have[name]!r}, the events make it {want[name]!r}"
                     self._add(view, key, what[:300])
-        self._into.checked["rows of read models"] += len(there)
+        self._report.checked["rows of read models"] += len(there)
 
     def _add(self, view: str, key: tuple[str, ...], what: str) -> None:
         row = f"{view} {' '.join(key)}: {what}"
-        self._into.add(Kind.READ_MODEL, row, stream_id=self._stream_id, version=self._version)
+        self._report.add(
+            FindingKind.READ_MODEL, row, stream_id=self._stream_id, version=self._version
+        )
 
 
 _KEYS = {
@@ -111,8 +113,10 @@ def _decoded(view: str, row: str) -> Row:
     return shown
 
 
-async def strangers(connection: AsyncConnection, into: Verification, only: UUID | None) -> None:
+async def strangers(
+    connection: AsyncConnection, report: VerificationReport, only: UUID | None
+) -> None:
     """Rows of read models that no event can have made."""
     for row in await connection.execute(statements.ROWS_OF_STRANGERS, {"only": only}):
         what = f"{row.view} has {row.rows} rows of it, and the log has no event of it"
-        into.add(Kind.READ_MODEL, what, stream_id=row.spreaview_event_id)
+        report.add(FindingKind.READ_MODEL, what, stream_id=row.spreaview_event_id)

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.verify import statements
 from audit.verify.documents import unpacked
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 from eventstore.model import Recorded, Snapshot
 from worker.rules.state import State, fold
 from worker.sync.state_snapshots import FOLD_VERSION, encode_state
@@ -15,22 +15,24 @@ from worker.sync.state_snapshots import FOLD_VERSION, encode_state
 class SnapshotCheck:
     """Folds the events of one stream up to its snapshot, where there is one to be compared."""
 
-    def __init__(self, stream_id: UUID, snapshot: Snapshot | None, into: Verification) -> None:
+    def __init__(
+        self, stream_id: UUID, snapshot: Snapshot | None, report: VerificationReport
+    ) -> None:
         self._stream_id = stream_id
         self._snapshot = snapshot
-        self._into = into
+        self._report = report
         self._state = State()
         if snapshot is not None and snapshot.fold_version != FOLD_VERSION:
             self._pass_over("snapshots that other code has folded: it passes over them, too")
 
     @classmethod
     async def begin(
-        cls, connection: AsyncConnection, stream_id: UUID, into: Verification
+        cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "SnapshotCheck":
         """Before the first event of the stream."""
         found = await connection.execute(statements.SNAPSHOT, {"stream_id": stream_id})
         row = found.one_or_none()
-        return cls(stream_id, Snapshot(*row) if row is not None else None, into)
+        return cls(stream_id, Snapshot(*row) if row is not None else None, report)
 
     def take(self, recorded: Recorded) -> None:
         """Fold the next event, if the snapshot stands for it."""
@@ -46,7 +48,7 @@ class SnapshotCheck:
         """Compare, after the last event."""
         if self._snapshot is None:
             return
-        self._into.checked["snapshots"] += 1
+        self._report.checked["snapshots"] += 1
         if self._state.version != self._snapshot.version:
             what = f"the events end at version {self._state.version}"
         else:
@@ -56,13 +58,13 @@ class SnapshotCheck:
             except ValueError as error:
                 what = f"it cannot be unpacked: {error}"
         if what:
-            self._into.add(
-                Kind.SNAPSHOT,
+            self._report.add(
+                FindingKind.SNAPSHOT,
                 f"the snapshot is wrong: {what}. Remedy: delete it, it is made anew",
                 stream_id=self._stream_id,
                 version=self._snapshot.version,
             )
 
     def _pass_over(self, why: str) -> None:
-        self._into.unchecked[why] += 1
+        self._report.unchecked[why] += 1
         self._snapshot = None

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from audit.verify import statements
 from audit.verify.chains import Stored, StreamCheck
 from audit.verify.documents import check_documents
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 from audit.verify.rows import RowCheck, strangers
 from audit.verify.snapshot_check import SnapshotCheck
 from audit.verify.tamper_guards import check_guards
@@ -33,38 +33,40 @@ async def verify(
     *,
     only: UUID | None = None,
     seals: Iterable[Seal] = (),
-    told: Callable[[int, int], None] = lambda _done, _of: None,
-) -> Verification:
-    """Look at everything, or at one SpreaView event.
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> VerificationReport:
+    """Check everything, or one SpreaView event.
+
+        report = await verify(engine, seals=read_seals(path))
 
     Args:
-        engine: may be of a role that can only read.
-        only: this SpreaView event alone; documents, checkpoints and what guards the log are not
-            looked at then.
-        seals: what was kept elsewhere; a log cannot show by itself that its tail was cut.
-        told: is told how many events of how many were looked at.
+        engine: a role that can only read is enough.
+        only: check this SpreaView event only; documents, the checkpoint and the log's guards are
+            not checked then.
+        seals: seals kept elsewhere; without them a cut tail cannot be noticed.
+        on_progress: called with the number of events checked so far, and their total.
     """
-    into = Verification()
+    report = VerificationReport()
     async with engine.connect() as connection, connection.begin():
         await connection.execute(statements.READ_ONLY)
         total = (await connection.execute(statements.COUNT_EVENTS, {"only": only})).scalar_one()
-        named = await _streams(connection, into, only, lambda done: told(done, total))
-        await _heads(connection, into, only)
-        await strangers(connection, into, only)
+        named = await _streams(connection, report, only, lambda done: on_progress(done, total))
+        await _heads(connection, report, only)
+        await strangers(connection, report, only)
         if only is None:
-            await check_documents(connection, into, named)
-            await _leftovers(connection, into)
-            await _checkpoint(connection, into)
-            await check_guards(connection, into)
-        await _sealed(connection, into, only, seals)
-    return into
+            await check_documents(connection, report, named)
+            await _leftovers(connection, report)
+            await _checkpoint(connection, report)
+            await check_guards(connection, report)
+        await _sealed(connection, report, only, seals)
+    return report
 
 
 async def _streams(
     connection: AsyncConnection,
-    into: Verification,
+    report: VerificationReport,
     only: UUID | None,
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> set[bytes]:
     """Chains, snapshots and read models; the digests of the documents that the runs name."""
     named: set[bytes] = set()
@@ -75,11 +77,11 @@ async def _streams(
             if checks is None or stream_id != checks.stream_id:
                 if checks is not None:
                     named.update(await checks.end(connection))
-                checks = await _Checks.begin(connection, stream_id, into)
+                checks = await _Checks.begin(connection, stream_id, report)
             for event in events:
                 checks.take(event)
         done += len(page)
-        told(done)
+        on_progress(done)
     if checks is not None:
         named.update(await checks.end(connection))
     return named
@@ -95,11 +97,11 @@ class _Checks(NamedTuple):
 
     @classmethod
     async def begin(
-        cls, connection: AsyncConnection, stream_id: UUID, into: Verification
+        cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "_Checks":
-        rows = await RowCheck.begin(connection, stream_id, into)
-        snapshot = await SnapshotCheck.begin(connection, stream_id, into)
-        return cls(stream_id, StreamCheck(stream_id, into), rows, snapshot)
+        rows = await RowCheck.begin(connection, stream_id, report)
+        snapshot = await SnapshotCheck.begin(connection, stream_id, report)
+        return cls(stream_id, StreamCheck(stream_id, report), rows, snapshot)
 
     def take(self, event: Stored) -> None:
         recorded = event.recorded
@@ -128,39 +130,46 @@ async def _pages(connection: AsyncConnection, only: UUID | None) -> AsyncIterato
         place = (page[-1].stream_id, page[-1].version)
 
 
-async def _heads(connection: AsyncConnection, into: Verification, only: UUID | None) -> None:
+async def _heads(
+    connection: AsyncConnection, report: VerificationReport, only: UUID | None
+) -> None:
     for row in await connection.execute(statements.HEADS, {"only": only}):
         what = f"its head is version {row.version}, its last event is version {row.last}"
-        into.add(Kind.HEAD, what, stream_id=row.stream_id, version=row.last)
+        report.add(FindingKind.HEAD, what, stream_id=row.stream_id, version=row.last)
 
 
-async def _leftovers(connection: AsyncConnection, into: Verification) -> None:
+async def _leftovers(connection: AsyncConnection, report: VerificationReport) -> None:
     """What is kept of events or streams that there are not, and what is looked at by nobody."""
     for row in await connection.execute(statements.SNAPSHOTS_OF_NOTHING):
         what = "there is a snapshot of it, and the log has no event of it"
-        into.add(Kind.SNAPSHOT, what, stream_id=row.stream_id, version=row.version)
+        report.add(FindingKind.SNAPSHOT, what, stream_id=row.stream_id, version=row.version)
     spare = (await connection.execute(statements.GENERATIONS_NOT_LIVE)).scalar_one()
     if spare:
-        into.unchecked["rows of generations that are not live: nobody reads them"] += spare
+        report.unchecked["rows of generations that are not live: nobody reads them"] += spare
     for row in await connection.execute(statements.PERSONAL_DATA_OF_NOTHING):
-        into.add(Kind.PERSONAL_DATA, f"personal data of {row.message_id}, which is no event")
+        report.add(
+            FindingKind.PERSONAL_DATA, f"personal data of {row.message_id}, which is no event"
+        )
 
 
-async def _checkpoint(connection: AsyncConnection, into: Verification) -> None:
+async def _checkpoint(connection: AsyncConnection, report: VerificationReport) -> None:
     found = await connection.execute(log_statements.READ_CHECKPOINT, {"name": CHECKPOINT})
     row = found.one_or_none()
     if row is None or (row.position, row.message_id) == (0, BEGINNING):
-        into.unchecked["the relay's checkpoint: there is none"] += 1
+        report.unchecked["the relay's checkpoint: there is none"] += 1
         return
     there = await connection.execute(log_statements.EVENT_AT, {"position": row.position})
-    into.checked["checkpoints"] += 1
+    report.checked["checkpoints"] += 1
     if there.scalar_one_or_none() != row.message_id:
         what = f"the relay's checkpoint names event {row.message_id}, which is not there"
-        into.add(Kind.CHECKPOINT, what, position=row.position)
+        report.add(FindingKind.CHECKPOINT, what, position=row.position)
 
 
 async def _sealed(
-    connection: AsyncConnection, into: Verification, only: UUID | None, seals: Iterable[Seal]
+    connection: AsyncConnection,
+    report: VerificationReport,
+    only: UUID | None,
+    seals: Iterable[Seal],
 ) -> None:
     count = 0
     for seal in seals:
@@ -173,13 +182,13 @@ async def _sealed(
         there: bytes | None = found.scalar_one_or_none()
         if there is None or there.hex() != seal.hash:
             hash_there = "is not there" if there is None else f"has the hash {there.hex()[:16]}…"
-            into.add(
-                Kind.SEAL,
+            report.add(
+                FindingKind.SEAL,
                 f"sealed at {seal.sealed_at} with the hash {seal.hash[:16]}…, it {hash_there}",
                 stream_id=seal.stream_id,
                 version=seal.version,
                 position=seal.position,
             )
-    into.checked["seals"] += count
+    report.checked["seals"] += count
     if not count:
-        into.unchecked["whether a tail was cut or a chain made anew: no seals were given"] += 1
+        report.unchecked["whether a tail was cut or a chain made anew: no seals were given"] += 1

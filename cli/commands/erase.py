@@ -34,15 +34,7 @@ async def erase_person(settings: Settings, person: Person, *, as_json: bool) -> 
             done = await erase_requester(engine, person.organization_id, person.requested_by)
     events = [str(stream_id) for stream_id in done.erased.stream_ids]
     if as_json:
-        told = {
-            "speaker_id": str(person.subject),
-            "erasure_id": str(done.erasure_id),
-            "spreaview_event_ids": events,
-            "personal_data": done.erased.personal_data,
-            "sources": done.erased.sources,
-            "rows": done.rows,
-        }
-        print(json.dumps(told))
+        print(json.dumps(done.to_json()))
         return 0
     print(f"Erased: {person}, whose id is {person.subject}.")
     if not events and not done.erased.sources:

@@ -9,19 +9,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.transfer.export import What, export
+from audit.transfer.export import ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
 from cli.answering import answering_database
 from cli.runfile import resolve_database
 from cli.settings import Settings
 
 
-async def export_log(settings: Settings, what: What, output: Path | None, *, as_json: bool) -> int:
+async def export_log(
+    settings: Settings, scope: ExportScope, output: Path | None, *, as_json: bool
+) -> int:
     """Write an export to a file, or to standard output. A file is there whole or not at all."""
     async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             if output is None:
-                async for line in export(engine, what, told):
+                async for line in export(engine, scope, told):
                     sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
                 return 0
@@ -29,7 +31,7 @@ async def export_log(settings: Settings, what: What, output: Path | None, *, as_
             partial.touch(mode=0o600)  # personal data are in it, and the key if it was asked for
             try:
                 with partial.open("wb") as file:
-                    async for line in export(engine, what, told):
+                    async for line in export(engine, scope, told):
                         file.write(line)
                 partial.replace(output)
             finally:
@@ -50,9 +52,8 @@ async def import_into(settings: Settings, source: Path, *, as_json: bool) -> int
         except ImportRefusedError as error:
             print(f"spreaview-sync: {source} was not imported: {error}", file=sys.stderr)
             return 1
-    told = {"log_id": str(done.log_id), "events": done.events, "documents": done.documents}
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(done.to_json()))
     else:
         print(f"The log is {done.log_id}: {done.events} events, {done.documents} documents.")
         print("A projector builds the read models; a relay publishes all of it to an empty Kafka.")

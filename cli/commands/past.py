@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 from rich.console import Console
 
-from audit.as_of.diff import EntityDifference, differences, json_patch
+from audit.as_of.diff import diff as compare
 from audit.as_of.document_shape import shape_of
 from audit.as_of.read_models import ReadModels, read_models_at
 from audit.explain import explain as explaining
-from audit.past import history
-from audit.past.entities import EntityQuery, TimelineStep
-from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
+from audit.past.entities import EntityQuery
+from audit.past.moments import Moment, NotInThePastError, Span, after_sync, parse_moment
+from audit.past.runs import runs as runs_of
+from audit.past.timeline import TimelineEntry, timeline
 from cli import show_past
 from cli.answering import answering_database
 from cli.runfile import resolve_database
@@ -49,7 +49,7 @@ async def answered(settings: Settings, work: Callable[[EventLog], Awaitable[int]
 
 def say_json(thing: object) -> None:
     """One JSON value on standard output."""
-    print(json.dumps(msgspec.to_builtins(thing), ensure_ascii=False))
+    print(json.dumps(thing, ensure_ascii=False))
 
 
 def people() -> Console:
@@ -70,7 +70,7 @@ OF_RUNS: Mapping[str | None, Collection[str]] = {
 async def runs(
     settings: Settings,
     event: UUID,
-    span: history.Span,
+    span: Span,
     event_type: str | None = None,
     *,
     as_json: bool,
@@ -79,9 +79,9 @@ async def runs(
 
     async def work(log: EventLog) -> int:
         wanted = OF_RUNS[event_type]
-        found = [run async for run in history.runs(log, event, span) if run.status in wanted]
+        found = [run async for run in runs_of(log, event, span) if run.status in wanted]
         if as_json:
-            say_json([run._asdict() for run in found])
+            say_json([run.to_json() for run in found])
         elif found:
             show_past.runs(people(), found)
         else:
@@ -96,7 +96,7 @@ class Asked(NamedTuple):
 
     event: UUID
     wanted: EntityQuery
-    span: history.Span
+    span: Span
     event_type: str | None
 
 
@@ -104,14 +104,14 @@ async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
     """The life of an entity, or the events of one type."""
 
     async def work(log: EventLog) -> int:
-        told = history.timeline(log, *asked)
+        told = timeline(log, *asked)
         console, number = people(), 0
         async for step, names in told:
             if as_json:
                 print("," if number else "[", end="")
-                say_json(step_as_json(step))
+                say_json(step.to_json())
             else:
-                show_past.story(console, [history.TimelineEntry(step, names)])
+                show_past.story(console, [TimelineEntry(step, names)])
             number += 1
         if number == 0 and asked.wanted.kind is not None:
             await _known(log, asked)
@@ -126,7 +126,7 @@ async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
 
 async def _known(log: EventLog, asked: Asked) -> None:
     """Raises `NotInThePastError` unless the entity has a past outside the span."""
-    async for _ in history.timeline(log, asked.event, asked.wanted):
+    async for _ in timeline(log, asked.event, asked.wanted):
         return
     option = "" if asked.wanted.kind == "session" else f"--{asked.wanted.kind} "
     named = option + shlex.quote(asked.wanted.text)
@@ -135,13 +135,6 @@ async def _known(log: EventLog, asked: Asked) -> None:
         f"{asked.wanted.text!r}. Next: spreaview-sync explain {asked.event} {named} tells why, if "
         "the source contains it."
     )
-
-
-def step_as_json(step: TimelineStep) -> dict[str, object]:
-    """A step for machines: fields as {name: {old, new}}."""
-    fields = {name: {"old": old, "new": new} for name, (old, new) in step.fields.items()}
-    told: dict[str, object] = msgspec.to_builtins(step._asdict() | {"fields": fields})
-    return told
 
 
 async def as_of(
@@ -159,7 +152,7 @@ async def as_of(
         at = await after_sync(log, event, sync) if sync else Moment(position, time)
         models = await read_models_at(log, event, at)
         if as_json:
-            say_json(models.views())
+            say_json(models.to_json())
         else:
             _show_models(models)
         return 0
@@ -177,8 +170,7 @@ async def explain(settings: Settings, event: UUID, wanted: EntityQuery, *, as_js
     async def work(log: EventLog) -> int:
         told = await explaining.explain(log, event, wanted.kind or "session", wanted.text)
         if as_json:
-            by = told.decided_by._asdict() if told.decided_by else None
-            say_json(told._asdict() | {"decided_by": by})
+            say_json(told.to_json())
         else:
             show_past.explanation(people(), told)
         return NOT_FOUND if told.rule == "never_seen" else 0
@@ -194,17 +186,11 @@ async def diff(settings: Settings, event: UUID, before: str, after: str, *, as_j
             shape_of(await read_models_at(log, event, await parse_moment(log, event, text)))
             for text in (before, after)
         ]
-        found = list(differences(old, new))
+        found = compare(old, new)
         if as_json:
-            patch = list(json_patch(old, new))
-            say_json({"changes": [_difference_as_json(d) for d in found], "patch": patch})
+            say_json(found.to_json())
         else:
-            show_past.differences(people(), found, show_past.names_of(old, new))
+            show_past.differences(people(), found.changes, show_past.names_of(old, new))
         return 0
 
     return await answered(settings, work)
-
-
-def _difference_as_json(difference: EntityDifference) -> dict[str, object]:
-    fields = {name: {"old": old, "new": new} for name, (old, new) in difference.fields.items()}
-    return difference._asdict() | {"fields": fields}

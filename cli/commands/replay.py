@@ -11,7 +11,14 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.transfer.replay import Part, Told, last_position, replay, to_kafka, to_lines
+from audit.transfer.replay import (
+    ReplayResult,
+    ReplaySelection,
+    last_position,
+    replay,
+    to_kafka,
+    to_lines,
+)
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
@@ -25,7 +32,7 @@ class Wanted(NamedTuple):
     """What to replay, and to where."""
 
     name: str
-    part: Part
+    part: ReplaySelection
     topic: str | None
     output: Path | None
     """None without a topic is standard output."""
@@ -48,16 +55,15 @@ async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> in
         except ValueError as error:
             print(f"spreaview-sync: {error}", file=sys.stderr)
             return 1
-    said = {"replay": wanted.name, "events": done.events, "position": done.position}
     text = f"{done.events} events were told again, up to position {done.position}"
     # On standard output are the events, unless they go elsewhere.
     elsewhere = wanted.output is not None or wanted.topic is not None
     where = sys.stdout if as_json and elsewhere else sys.stderr
-    print(json.dumps(said) if as_json else text, file=where)
+    print(json.dumps(done.to_json()) if as_json else text, file=where)
     return 0
 
 
-async def _to_topic(settings: Settings, wanted: Wanted, topic: str, log: EventLog) -> Told:
+async def _to_topic(settings: Settings, wanted: Wanted, topic: str, log: EventLog) -> ReplayResult:
     addresses = resolve(settings)
     await declare_replay(
         addresses.kafka,
@@ -72,26 +78,26 @@ async def _to_topic(settings: Settings, wanted: Wanted, topic: str, log: EventLo
         after = max(wanted.part.after, opened.mark.position if opened.mark else 0)
         part = wanted.part._replace(after=after)
         with _progress(part, await log.head()) as told:
-            send = to_kafka(opened, log_id, wanted.name)
-            return await replay(log, part, send, pace=wanted.pace, told=told)
+            sender = to_kafka(opened, log_id, wanted.name)
+            return await replay(log, part, sender, pace=wanted.pace, on_progress=told)
 
 
-async def _to_lines(wanted: Wanted, log: EventLog) -> Told:
+async def _to_lines(wanted: Wanted, log: EventLog) -> ReplayResult:
     log_id = (await log.identity()).log_id
     if wanted.output is None:
-        send = to_lines(sys.stdout.write, log_id, wanted.name)
-        return await replay(log, wanted.part, send, pace=wanted.pace)
+        sender = to_lines(sys.stdout.write, log_id, wanted.name)
+        return await replay(log, wanted.part, sender, pace=wanted.pace)
     after = max(wanted.part.after, last_position(wanted.output, wanted.name))
     wanted.output.touch(mode=0o600)  # people's names are in it
     part = wanted.part._replace(after=after)
     head = await log.head()
     with wanted.output.open("a", encoding="utf-8") as file, _progress(part, head) as told:
-        send = to_lines(file.write, log_id, wanted.name)
-        return await replay(log, part, send, pace=wanted.pace, told=told)
+        sender = to_lines(file.write, log_id, wanted.name)
+        return await replay(log, part, sender, pace=wanted.pace, on_progress=told)
 
 
 @contextmanager
-def _progress(part: Part, head: int) -> Iterator[Callable[[int], None]]:
+def _progress(part: ReplaySelection, head: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, with the time that remains; nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("replay"), BarColumn(), TimeRemainingColumn())

@@ -5,11 +5,8 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-import msgspec
-
 from audit.past.moments import NotInThePastError
 from audit.past.sources import source_of
-from audit.verify.reimport import Redecided
 from audit.verify.reimport import reimport as redecided
 from cli import show_past
 from cli.commands.past import answered, people, say_json
@@ -33,7 +30,7 @@ async def show(settings: Settings, sync_id: UUID, output: Path | None, *, as_jso
                 print(f"spreaview-sync: {output} cannot be written: {error}", file=sys.stderr)
                 return 1
         if as_json:
-            say_json(told._asdict())
+            say_json(told.to_json())
         elif output is None and body is not None:
             sys.stdout.buffer.write(body)
             sys.stdout.buffer.flush()
@@ -52,7 +49,7 @@ async def reimport(settings: Settings, event: UUID, sync: UUID | None, *, as_jso
         async for run in redecided(log, event, sync):
             if as_json:
                 print("," if number else "[", end="")
-                say_json(_told(run))
+                say_json(run.to_json())
             else:
                 show_past.redecided(console, run)
             number += 1
@@ -64,16 +61,6 @@ async def reimport(settings: Settings, event: UUID, sync: UUID | None, *, as_jso
         return int(different > 0)
 
     return await answered(settings, work)
-
-
-def _told(run: Redecided) -> dict[str, object]:
-    deviations = [
-        d._asdict()
-        | {"fields": {name: {"recorded": r, "decided": n} for name, (r, n) in d.fields.items()}}
-        for d in run.deviations
-    ]
-    told: dict[str, object] = msgspec.to_builtins(run._asdict() | {"deviations": deviations})
-    return told
 
 
 def _write(output: Path, body: bytes) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.transfer.seal_files import add_seals, published_seals, read_seals
-from audit.verify.report import Finding, Verification
+from audit.verify.report import VerificationReport
 from audit.verify.verify import verify
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
@@ -33,15 +33,15 @@ async def verify_log(
         return 1
     async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
-            found = await verify(engine, only=only, seals=kept, told=told)
-    if only is not None and found.is_well and not found.checked["events"]:
+            found = await verify(engine, only=only, seals=kept, on_progress=told)
+    if only is not None and found.is_clean and not found.checked["events"]:
         print(f"spreaview-sync: The log knows no SpreaView event {only}.", file=sys.stderr)
         return 1
     if as_json:
-        print(json.dumps(_told(found)))
+        print(json.dumps(found.to_json()))
     else:
         _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
-    return 0 if found.is_well else 1
+    return 0 if found.is_clean else 1
 
 
 async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
@@ -72,22 +72,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _told(found: Verification) -> dict[str, object]:
-    return {
-        "well": found.is_well,
-        "found": dict(found.found),
-        "findings": [_finding(finding) for finding in found.findings],
-        "unchecked": dict(found.unchecked),
-        "checked": dict(found.checked),
-    }
-
-
-def _finding(finding: Finding) -> dict[str, object]:
-    stream = None if finding.stream_id is None else str(finding.stream_id)
-    return finding._asdict() | {"stream_id": stream}
-
-
-def _show(console: Console, found: Verification) -> None:
+def _show(console: Console, found: VerificationReport) -> None:
     for finding in found.findings:
         console.print(f"[red]wrong[/]       {escape(str(finding))}")
     told = len(found.findings)
@@ -97,4 +82,6 @@ def _show(console: Console, found: Verification) -> None:
         console.print(f"[yellow]not checked[/] {escape(what)} ({number})")
     looked = ", ".join(f"{number} {what}" for what, number in found.checked.items())
     console.print(f"checked     {looked}")
-    console.print("[green]All is as it was recorded.[/]" if found.is_well else "[red]It is not.[/]")
+    console.print(
+        "[green]All is as it was recorded.[/]" if found.is_clean else "[red]It is not.[/]"
+    )

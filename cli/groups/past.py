@@ -8,8 +8,7 @@ from uuid import UUID
 import typer
 
 from audit.past.entities import EntityQuery
-from audit.past.history import Span
-from audit.past.moments import parse_time
+from audit.past.moments import Span, parse_time
 from cli.commands import past as command
 from cli.commands import source as source_command
 from cli.options import Json, a_uuid

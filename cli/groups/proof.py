@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from audit.transfer.export import What
+from audit.transfer.export import ExportScope
 from cli.commands import export as export_command
 from cli.commands import verify as command
 from cli.options import Json, a_uuid
@@ -65,8 +65,8 @@ def export_log(
     as_json: Json = False,
 ) -> None:
     """Write the log as JSON Lines of CloudEvents, hashes and personal data included."""
-    what = What(only=event_id, documents=not without_sources, key=with_key)
-    finish(export_command.export_log(quiet_settings(), what, output, as_json=as_json))
+    scope = ExportScope(only=event_id, documents=not without_sources, key=with_key)
+    finish(export_command.export_log(quiet_settings(), scope, output, as_json=as_json))
 
 
 def import_log(

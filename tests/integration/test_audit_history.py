@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.past.entities import EntityQuery
-from audit.past.history import ALWAYS, Span, runs, timeline
+from audit.past.moments import ALWAYS, Span
+from audit.past.runs import runs
+from audit.past.timeline import timeline
 from cli.commands import past as command
 from cli.settings import Settings
 from contracts import identity

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.as_of.read_models import read_models_at
 from audit.explain.explain import explain
 from audit.past.entities import EntityQuery
-from audit.past.history import runs, timeline
 from audit.past.moments import Moment
+from audit.past.runs import runs
+from audit.past.timeline import timeline
 from audit.verify.reimport import reimport
 from contracts import identity, samples
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncStarted

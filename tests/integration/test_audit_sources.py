@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.past.moments import NotInThePastError
-from audit.verify.reimport import Redecided, reimport
+from audit.verify.reimport import ReimportedRun, reimport
 from cli.commands import source as command
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import evolve, life
@@ -22,7 +22,7 @@ from worker.rules.text import clean
 pytestmark = pytest.mark.asyncio
 
 
-async def again(past: Past) -> list[Redecided]:
+async def again(past: Past) -> list[ReimportedRun]:
     return [run async for run in reimport(past.log, past.event_id)]
 
 

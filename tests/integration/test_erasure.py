@@ -243,7 +243,7 @@ async def test_who_asked_for_syncs_is_forgotten_and_what_they_asked_for_stays(li
     after = (await published(line))[number:]
     assert not [record for record in after if WHO.encode() in record]
     assert await who_asked(line, one, other, third) == [None, "Somebody", None]
-    assert (await verify(line.engine)).is_well
+    assert (await verify(line.engine)).is_clean
 
     assert await lift(line.engine, identity.requester_subject(ORGANIZATION, name))
     fourth = replace(one, request_id=uuid4(), requested_at=datetime.now(UTC))

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
-from audit.transfer.export import What, export
+from audit.transfer.export import ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
 from audit.verify.verify import verify
 from cli.connections import database
@@ -50,7 +50,7 @@ async def empty(postgres_url: str) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
-async def exported(engine: AsyncEngine, what: What = What(key=True)) -> list[bytes]:  # noqa: B008
+async def exported(engine: AsyncEngine, what: ExportScope = ExportScope(key=True)) -> list[bytes]:  # noqa: B008
     return [line async for line in export(engine, what)]
 
 
@@ -66,7 +66,7 @@ async def test_the_same_log_in_an_empty_database(past: Past, empty: AsyncEngine)
     projector = Projector(empty, sweep_seconds=60)
     await projector.catch_up(sorted({r.stream_id for r in await ours.read_all(0)}))
     found = await verify(empty)
-    assert found.is_well, found.findings
+    assert found.is_clean, found.findings
     for view in VIEWS:
         if view != "speakers":
             assert await rows(empty, view, past.event_id) == await rows(
@@ -92,7 +92,7 @@ async def test_the_imported_log_goes_on(past: Past, empty: AsyncEngine) -> None:
 async def test_what_was_erased_is_not_in_an_export_and_the_key_only_if_asked_for(
     past: Past,
 ) -> None:
-    first = json.loads((await exported(past.engine, What()))[0])
+    first = json.loads((await exported(past.engine, ExportScope()))[0])
     assert "fingerprint_key" not in first
     lines = [json.loads(line) for line in await exported(past.engine)]
     erased = {line["erased"]["subject"] for line in lines if "erased" in line}

@@ -12,7 +12,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
-from audit.transfer.replay import REPLAY, Part, last_position, replay, to_kafka, to_lines
+from audit.transfer.replay import (
+    REPLAY,
+    ReplaySelection,
+    Sender,
+    last_position,
+    replay,
+    to_kafka,
+    to_lines,
+)
 from contracts import samples
 from contracts.events import RoomImported, SpeakerImported
 from contracts.topics import DEFAULT_PARTITIONS, TOPICS
@@ -42,8 +50,8 @@ async def test_lines_are_cloudevents_in_order_and_marked(log: EventLog, tmp_path
     streams = await a_log(log)
     lines: list[str] = []
     log_id = (await log.identity()).log_id
-    send = to_lines(lines.append, log_id, "audit")
-    done = await replay(log, Part(spreaview_event_id=streams[1]), send)
+    sender = to_lines(lines.append, log_id, "audit")
+    done = await replay(log, ReplaySelection(spreaview_event_id=streams[1]), sender)
     told = [json.loads(line) for line in "".join(lines).splitlines()]
     recorded = [r async for r in log.read_stream(streams[1])]
     assert (done.events, done.position) == (12, await log.head())
@@ -62,7 +70,7 @@ async def test_a_part_ends_where_it_is_said_to(log: EventLog) -> None:
     async def send(events: Sequence[Recorded], _: int) -> None:
         seen.extend(event.position for event in events)
 
-    await replay(log, Part(after=positions[4], until=positions[9]), send)
+    await replay(log, ReplaySelection(after=positions[4], until=positions[9]), Sender("test", send))
     assert seen == positions[5:10]
 
 
@@ -76,7 +84,7 @@ async def test_in_proportion_every_event_waits_for_its_time(log: EventLog) -> No
     async def send(events: Sequence[Recorded], _: int) -> None:
         at.extend(loop.time() for _ in events)
 
-    await replay(log, Part(), send, pace=0.5)
+    await replay(log, ReplaySelection(), Sender("test", send), pace=0.5)
     assert len(at) == len(recorded)
     assert at[-1] - at[0] >= 2 * took * 0.9
 
@@ -96,7 +104,9 @@ async def test_who_is_erased_while_a_replay_waits_is_not_told_of(
         if len(names) == 1:
             await erase(engine, SPEAKER.organization_id, SPEAKER.speaker_id)
 
-    await replay(log, Part(until=second.position), send, pace=gap)  # a second between them
+    await replay(
+        log, ReplaySelection(until=second.position), Sender("test", send), pace=gap
+    )  # a second between them
     assert names == [SPEAKER.full_name, None]
 
 
@@ -109,10 +119,12 @@ async def test_a_topic_gets_each_event_once_though_it_is_broken_off(
     outlet = Outlet(broker.address, await broker.a_topic(), f"replay-{uuid4()}", transactions=True)
     positions = [r.position for r in await log.read_all(0)]
     async with outlet.opened() as opened:
-        await replay(log, Part(until=positions[9]), to_kafka(opened, log_id, "again"))
+        await replay(log, ReplaySelection(until=positions[9]), to_kafka(opened, log_id, "again"))
     async with outlet.opened() as opened:
         assert opened.mark is not None
-        await replay(log, Part(after=opened.mark.position), to_kafka(opened, log_id, "again"))
+        await replay(
+            log, ReplaySelection(after=opened.mark.position), to_kafka(opened, log_id, "again")
+        )
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker.address,
         auto_offset_reset="earliest",

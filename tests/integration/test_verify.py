@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
 from audit.transfer.seal_files import add_seals
-from audit.verify.report import Kind, Verification
+from audit.verify.report import FindingKind, VerificationReport
 from audit.verify.verify import verify
 from cli.connections import database
 from contracts.canonical import canonical
@@ -55,7 +55,7 @@ class Scene:
     other: UUID
     seals: list[Seal]
 
-    async def verified(self) -> Verification:
+    async def verified(self) -> VerificationReport:
         return await verify(self.engine, seals=self.seals)
 
     async def tamper(self, *statements: str, **values: object) -> None:
@@ -101,7 +101,7 @@ async def keep_snapshot(engine: AsyncEngine, stream_id: UUID, state: State) -> N
         )
 
 
-def named(found: Verification, kind: Kind, stream: UUID) -> set[int | None]:
+def named(found: VerificationReport, kind: FindingKind, stream: UUID) -> set[int | None]:
     """The versions of a stream at which something of a kind was found; and nowhere else."""
     assert {f.stream_id for f in found.findings if f.kind == kind} == {stream}
     return {f.version for f in found.findings if f.kind == kind}
@@ -109,7 +109,7 @@ def named(found: Verification, kind: Kind, stream: UUID) -> set[int | None]:
 
 async def test_what_nobody_touched_is_well_and_it_is_said_what_was_looked_at(scene: Scene) -> None:
     found = await scene.verified()
-    assert found.is_well, found.findings
+    assert found.is_clean, found.findings
     assert found.checked["streams"] == 2
     assert found.checked["events"] == await scene.head() * 2
     assert found.checked["documents"] == 2
@@ -128,7 +128,7 @@ async def test_a_changed_field(scene: Scene) -> None:
         v=version,
     )
     found = await scene.verified()
-    assert named(found, Kind.CHANGED, scene.stream) == {version}
+    assert named(found, FindingKind.CHANGED, scene.stream) == {version}
 
 
 @pytest.mark.parametrize("with_head", [False, True])
@@ -139,8 +139,8 @@ async def test_a_deleted_last_event(scene: Scene, with_head: bool) -> None:
         statements.append("UPDATE event_store.streams SET version = :v - 1 WHERE stream_id = :s")
     await scene.tamper(*statements, v=head)
     found = await scene.verified()
-    assert named(found, Kind.SEAL, scene.stream) == {head}
-    assert found.found[Kind.HEAD] == (not with_head)
+    assert named(found, FindingKind.SEAL, scene.stream) == {head}
+    assert found.found[FindingKind.HEAD] == (not with_head)
 
 
 async def test_a_deleted_middle_event(scene: Scene) -> None:
@@ -149,7 +149,7 @@ async def test_a_deleted_middle_event(scene: Scene) -> None:
         "DELETE FROM event_store.events WHERE stream_id = :s AND version = :v", v=version
     )
     found = await scene.verified()
-    assert named(found, Kind.MISSING, scene.stream) == {version + 1}
+    assert named(found, FindingKind.MISSING, scene.stream) == {version + 1}
     assert f"versions {version} to {version}" in str(found.findings[0])
 
 
@@ -162,8 +162,8 @@ async def test_two_swapped_events(scene: Scene) -> None:
         v=version,
     )
     found = await scene.verified()
-    assert {version, version + 1} <= named(found, Kind.CHANGED, scene.stream)
-    assert version + 1 in named(found, Kind.DISORDERED, scene.stream)
+    assert {version, version + 1} <= named(found, FindingKind.CHANGED, scene.stream)
+    assert version + 1 in named(found, FindingKind.DISORDERED, scene.stream)
 
 
 async def test_an_inserted_event(scene: Scene) -> None:
@@ -178,8 +178,8 @@ async def test_an_inserted_event(scene: Scene) -> None:
         h=head,
     )
     found = await scene.verified()
-    assert named(found, Kind.CHANGED, scene.stream) == {head + 1}
-    assert named(found, Kind.HEAD, scene.stream) == {head + 1}
+    assert named(found, FindingKind.CHANGED, scene.stream) == {head + 1}
+    assert named(found, FindingKind.HEAD, scene.stream) == {head + 1}
 
 
 async def test_a_whole_chain_made_anew(scene: Scene) -> None:
@@ -190,8 +190,8 @@ async def test_a_whole_chain_made_anew(scene: Scene) -> None:
     )
     await make_the_chain_anew(scene)
     found = await scene.verified()
-    assert found.found[Kind.CHANGED] == 0
-    assert named(found, Kind.SEAL, scene.stream) == {await scene.head()}
+    assert found.found[FindingKind.CHANGED] == 0
+    assert named(found, FindingKind.SEAL, scene.stream) == {await scene.head()}
 
 
 async def make_the_chain_anew(scene: Scene) -> None:
@@ -222,14 +222,14 @@ async def test_a_replaced_document(scene: Scene) -> None:
     )
     found = await scene.verified()
     (finding,) = found.findings
-    assert finding.kind == Kind.SOURCE
+    assert finding.kind == FindingKind.SOURCE
     assert "has the digest" in finding.what
 
 
 async def test_a_document_that_is_not_kept_is_said_and_no_fault(scene: Scene) -> None:
     await scene.tamper("DELETE FROM event_store.sources")
     found = await scene.verified()
-    assert found.is_well
+    assert found.is_clean
     assert found.unchecked["documents that are not kept (any more)"] == 2
 
 
@@ -249,7 +249,7 @@ async def test_a_document_that_is_not_kept_as_it_was(
             WHERE digest = (SELECT digest FROM event_store.sources ORDER BY digest LIMIT 1)"""
     )
     (finding,) = (await scene.verified()).findings
-    assert finding.kind == Kind.SOURCE
+    assert finding.kind == FindingKind.SOURCE
     assert what in finding.what
 
 
@@ -258,7 +258,7 @@ async def test_a_snapshot_of_another_state(scene: Scene) -> None:
     state.rooms["1"] = msgspec.structs.replace(state.rooms["1"], name="Another")
     await keep_snapshot(scene.engine, scene.stream, state)
     found = await scene.verified()
-    assert named(found, Kind.SNAPSHOT, scene.stream) == {await scene.head()}
+    assert named(found, FindingKind.SNAPSHOT, scene.stream) == {await scene.head()}
     assert "another state" in found.findings[0].what
 
 
@@ -283,14 +283,14 @@ async def test_a_snapshot_of_another_state(scene: Scene) -> None:
 async def test_a_snapshot_that_no_events_make(scene: Scene, statement: str, what: str) -> None:
     await scene.tamper(statement)
     (finding,) = (await scene.verified()).findings
-    assert finding.kind == Kind.SNAPSHOT
+    assert finding.kind == FindingKind.SNAPSHOT
     assert what in finding.what
 
 
 async def test_a_snapshot_of_other_code_is_not_checked_and_that_is_said(scene: Scene) -> None:
     await scene.tamper("UPDATE event_store.snapshots SET fold_version = 'other', body = 'x'")
     found = await scene.verified()
-    assert found.is_well
+    assert found.is_clean
     assert any("other code" in what for what in found.unchecked)
 
 
@@ -307,14 +307,14 @@ async def test_a_log_that_is_not_guarded(scene: Scene, statement: str) -> None:
     async with scene.engine.begin() as connection:
         await connection.execute(text(statement))
     (finding,) = (await scene.verified()).findings
-    assert finding.kind == Kind.GUARD
+    assert finding.kind == FindingKind.GUARD
     assert "ENABLE ALWAYS" in finding.what
 
 
 async def test_positions_that_were_given_already(scene: Scene) -> None:
     await scene.tamper("SELECT setval('event_store.events_position_seq', 3)")
     (finding,) = (await scene.verified()).findings
-    assert finding.kind == Kind.GUARD
+    assert finding.kind == FindingKind.GUARD
     assert "at 3" in finding.what
 
 
@@ -322,7 +322,7 @@ async def test_a_generation_that_is_not_live_is_not_checked_and_that_is_said(sce
     async with scene.engine.begin() as connection:
         await create(connection, number=2, live=False, code_version=CODE_VERSION)
     found = await scene.verified()
-    assert found.is_well
+    assert found.is_clean
     assert any("not live" in what for what in found.unchecked)
 
 
@@ -345,7 +345,7 @@ async def test_altered_personal_data(scene: Scene, statement: str) -> None:
         message_id: UUID = found_id.scalar_one()
     await scene.tamper(statement, m=message_id)
     found = await scene.verified()
-    assert named(found, Kind.PERSONAL_DATA, scene.stream) == {version}
+    assert named(found, FindingKind.PERSONAL_DATA, scene.stream) == {version}
 
 
 async def test_who_asked_for_a_run_is_taken_away(scene: Scene) -> None:
@@ -361,7 +361,9 @@ async def test_who_asked_for_a_run_is_taken_away(scene: Scene) -> None:
     )
     await erase(scene.engine, ORGANIZATION, speaker_id)
     found = await scene.verified()
-    assert await scene.version_of("SyncStarted") in named(found, Kind.PERSONAL_DATA, scene.stream)
+    assert await scene.version_of("SyncStarted") in named(
+        found, FindingKind.PERSONAL_DATA, scene.stream
+    )
 
 
 async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None:
@@ -373,7 +375,7 @@ async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None
     await erase(scene.engine, ORGANIZATION, speaker_id)
     await Projector(scene.engine, sweep_seconds=60).catch_up(sorted([scene.stream, scene.other]))
     found = await scene.verified()
-    assert found.is_well, found.findings
+    assert found.is_clean, found.findings
     assert found.checked["erased personal data"] > 0
 
 
@@ -392,7 +394,7 @@ async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None
 async def test_a_changed_row_of_a_read_model(scene: Scene, statement: str, what: str) -> None:
     await scene.tamper(statement)
     found = await scene.verified()
-    assert named(found, Kind.READ_MODEL, scene.stream) == {await scene.head()}
+    assert named(found, FindingKind.READ_MODEL, scene.stream) == {await scene.head()}
     assert what in found.findings[0].what
 
 
@@ -402,7 +404,7 @@ async def test_a_lost_stream(scene: Scene) -> None:
         "DELETE FROM event_store.streams WHERE stream_id = :s",
     )
     found = await scene.verified()
-    assert named(found, Kind.SEAL, scene.stream)
+    assert named(found, FindingKind.SEAL, scene.stream)
     alone = await verify(scene.engine)
     assert "no seals were given" in " ".join(alone.unchecked)
     assert "no event of it" in " ".join(f.what for f in alone.findings)
@@ -437,7 +439,7 @@ async def test_what_goes_on_meanwhile_is_no_fault(scene: Scene) -> None:
     try:
         for _ in range(5):
             found = await scene.verified()
-            assert found.is_well, found.findings
+            assert found.is_clean, found.findings
     finally:
         importing.cancel()
         await asyncio.gather(importing, return_exceptions=True)
@@ -468,7 +470,7 @@ async def test_the_command_needs_no_more_than_to_read(
     scene: Scene, reader_url: str, tmp_path: Path
 ) -> None:
     async with database(reader_url, pool_size=2) as engine:
-        assert (await verify(engine, seals=scene.seals)).is_well
+        assert (await verify(engine, seals=scene.seals)).is_clean
     add_seals(tmp_path / "seals", scene.seals)
     env = environment(database_url=reader_url)
     command = ("verify", "--seals", str(tmp_path / "seals"))

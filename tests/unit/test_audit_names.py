@@ -14,18 +14,18 @@ CODE = identity.session_code(ID)
 
 @pytest.mark.parametrize("text", ["aB1", str(ID), str(ID).upper(), CODE, CODE.lower()])
 def test_a_session_has_three_names(text: str) -> None:
-    assert EntityQuery("session", text).means("session", ID, "aB1")
-    assert not EntityQuery("room", text).means("session", ID, "aB1")
+    assert EntityQuery("session", text).matches("session", ID, "aB1")
+    assert not EntityQuery("room", text).matches("session", ID, "aB1")
 
 
 @pytest.mark.parametrize("text", ["ab1", "AB1", "", CODE[:-1]])
 def test_other_names_are_of_others(text: str) -> None:
-    assert not EntityQuery("session", text).means("session", ID, "aB1")
+    assert not EntityQuery("session", text).matches("session", ID, "aB1")
 
 
 def test_only_sessions_have_a_code() -> None:
-    assert not EntityQuery("room", CODE).means("room", ID, "aB1")
+    assert not EntityQuery("room", CODE).matches("room", ID, "aB1")
 
 
 def test_nobody_named_is_everybody() -> None:
-    assert EntityQuery().means("speaker", ID, "aB1")
+    assert EntityQuery().matches("speaker", ID, "aB1")

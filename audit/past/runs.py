@@ -1,13 +1,13 @@
-"""What happened to a SpreaView event: its runs, and the lives of its entities."""
+"""The runs of a SpreaView event, read from the log."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from audit.past.entities import EntityQuery, TimelineStep
-from audit.past.moments import require_stream
-from audit.past.timeline import TimelineBuilder
+import msgspec
+
+from audit.past.moments import ALWAYS, Span, require_stream
 from contracts.events import AllCounts, SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import Window
 from eventstore.log import EventLog
@@ -15,7 +15,7 @@ from eventstore.model import Recorded
 
 
 class RunSummary(NamedTuple):
-    """One sync. What its events do not say is None."""
+    """One sync. Fields that its events do not carry are None."""
 
     sync_id: UUID
     status: str
@@ -24,7 +24,7 @@ class RunSummary(NamedTuple):
     requested_at: datetime | None
     ordered_at: datetime
     started_at: datetime | None
-    """When `SyncStarted` was recorded; None for a request that was refused before."""
+    """When `SyncStarted` was recorded; None for a request that was refused before it started."""
     finished_at: datetime | None
     window: Window | None
     api_id_masked: str | None
@@ -35,29 +35,20 @@ class RunSummary(NamedTuple):
     warnings: int
     source_digest: str | None
     first_position: int
-    """That of `SyncStarted`, or of the outcome if there is none."""
+    """The position of `SyncStarted`, or of the outcome if the run never started."""
     last_position: int | None
-    """That of the outcome."""
+    """The position of the outcome."""
 
-
-class Span(NamedTuple):
-    """Between which times, both inclusive; None does not limit."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def includes(self, time: datetime) -> bool:
-        """Whether a time lies in it."""
-        if self.since is not None and time < self.since:
-            return False
-        return self.until is None or time <= self.until
-
-
-ALWAYS = Span()
+    def to_json(self) -> dict[str, object]:
+        """The run as JSON values."""
+        run: dict[str, object] = msgspec.to_builtins(self._asdict())
+        return run
 
 
 async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncIterator[RunSummary]:
-    """The runs in the order in which they ended, last those that have not; by when they ended.
+    """The runs in the order in which they ended, then the runs that are still open.
+
+    `span` selects by the time of the outcome, for an open run by the time of its start.
 
     Raises:
         NotInThePastError: the log does not know the event.
@@ -70,14 +61,14 @@ async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncItera
         elif recorded.type in (SyncCompleted.__name__, SyncFailed.__name__):
             started = opened.pop(recorded.event.sync_id, None)
             if span.includes(recorded.recorded_at):
-                yield run_of(started, recorded)
+                yield run_summary(started, recorded)
     for started in opened.values():
         if span.includes(started.recorded_at):
-            yield run_of(started, None)
+            yield run_summary(started, None)
 
 
-def run_of(started: Recorded | None, ended: Recorded | None) -> RunSummary:
-    """A run from its first and its last event, one of which may be missing."""
+def run_summary(started: Recorded | None, ended: Recorded | None) -> RunSummary:
+    """The run of a start and an outcome, one of which may be missing."""
     first = started or ended
     if first is None:
         raise ValueError("a run without events")
@@ -115,34 +106,3 @@ def _status(completed: SyncCompleted | None, failure: SyncFailed | None) -> str:
     if failure:
         return "superseded" if failure.code == "superseded" else "failed"
     return "completed" if completed else "running"
-
-
-class TimelineEntry(NamedTuple):
-    """One thing that happened, with what the ids in it are called by then."""
-
-    step: TimelineStep
-    names: Mapping[str, str]
-    """Names of rooms and speakers by our ids, as they were last."""
-
-
-async def timeline(
-    log: EventLog,
-    event_id: UUID,
-    wanted: EntityQuery,
-    span: Span = ALWAYS,
-    event_type: str | None = None,
-) -> AsyncIterator[TimelineEntry]:
-    """What happened to the wanted entities, in order: all entities if none is named.
-
-    In memory are a page of the log and the entities as they were last, whatever the length of the
-    history.
-
-    Raises:
-        NotInThePastError: the log does not know the event.
-    """
-    await require_stream(log, event_id)
-    teller = TimelineBuilder(event_id, wanted)
-    async for recorded in log.read_stream(event_id):
-        for step in teller.tell(recorded):
-            if span.includes(step.recorded_at) and event_type in (None, step.type):
-                yield TimelineEntry(step, teller.names)
