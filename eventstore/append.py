@@ -2,7 +2,7 @@
 
 import secrets
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -16,6 +16,7 @@ from eventstore import chain, statements
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
+    Commit,
     KnownErasures,
     NewEvent,
     PositionsBehindError,
@@ -47,58 +48,45 @@ class _Forgettable(NamedTuple):
     body: bytes
 
 
-async def append(
-    engine: AsyncEngine,
-    stream_id: UUID,
-    expected_version: int,
-    events: Sequence[NewEvent],
-    *,
-    metadata: Mapping[str, str] | None = None,
-    inbox: UUID | None = None,
-    source: SourceDocument | None = None,
-    snapshot: Snapshot | None = None,
-    erasures: KnownErasures | None = None,
-) -> Appended:
-    """Append `events` to a stream in one transaction, with all that is kept with them.
+async def append(engine: AsyncEngine, commit: Commit) -> Appended:
+    """Append the events of a commit, and everything stored with them, in one transaction.
 
-    That are the inbox entry, the source, and the snapshot, which needs `erasures`: it may hold
-    personal data.
-
-    `expected_version` is 0 for a stream that does not exist yet. A reader of the log sees all of
-    the events or none, and never sees one appear behind a position that it has read.
+    A reader of the log sees all of the events or none, and never sees one appear behind a position
+    that it has read.
 
     Raises:
         StreamMovedError: the stream is not at `expected_version`, or the events carry personal
-            data of somebody who was erased meanwhile, or anybody was who is not in `erasures`.
+            data of a speaker who was erased meanwhile, or a speaker was who is not in `erasures`.
         AlreadyRecordedError: the inbox entry or one of the message ids exists.
         PositionsBehindError: the database was copied without its sequences.
-        sqlalchemy.exc.DBAPIError: the database is not there or refused; nothing was appended,
-            unless the connection was lost during the commit: repeating the append tells.
+        sqlalchemy.exc.DBAPIError: the database is down or refused. Nothing was appended, unless
+            the connection was lost during the commit: repeat the append to find out.
     """
-    new_version = expected_version + len(events)
-    encoded_metadata = canonical(dict(metadata or {}))
-    rows, forgettable = _prepare(stream_id, expected_version, events, encoded_metadata)
+    stream_id, expected_version = commit.stream_id, commit.expected_version
+    new_version = expected_version + len(commit.events)
+    metadata = canonical(dict(commit.metadata))
+    rows, forgettable = _prepare(stream_id, expected_version, commit.events, metadata)
     try:
         async with engine.begin() as connection:
-            if inbox is not None:
-                await _enter_inbox(connection, inbox, stream_id)
+            if commit.inbox is not None:
+                await _enter_inbox(connection, commit.inbox, stream_id)
             head = await _move_stream(connection, stream_id, expected_version, new_version)
             if forgettable:
                 await _keep_personal_data(connection, forgettable)
-            if source is not None:
-                await _keep_source(connection, source)
-            if snapshot is not None:
-                await _keep_snapshot(connection, stream_id, snapshot)
+            if commit.source is not None:
+                await _keep_source(connection, commit.source)
+            if commit.snapshot is not None:
+                await _keep_snapshot(connection, stream_id, commit.snapshot)
             recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
             position = await _insert(
                 connection,
                 stream_id,
                 head,
                 rows,
-                metadata=encoded_metadata,
+                metadata=metadata,
                 recorded_at=recorded_at,
                 subjects={kept.subject for kept in forgettable},
-                erasures=erasures,
+                erasures=commit.erasures,
             )
             if position is None:
                 raise StreamMovedError(stream_id, expected_version)

@@ -13,11 +13,9 @@ from contracts.identity import OUTCOME, message_id
 from eventstore import append, statements
 from eventstore.model import (
     Appended,
-    KnownErasures,
-    NewEvent,
+    Commit,
     Recorded,
     Snapshot,
-    SourceDocument,
 )
 
 PAGE = 1000
@@ -83,30 +81,12 @@ class EventLog:
             row = (await connection.execute(statements.CLOCK_AND_RUN, ids)).one()
         return RunRecord(row.now, row.begun_in, row.ended_in)
 
-    async def append(
-        self,
-        stream_id: UUID,
-        expected_version: int,
-        events: Sequence[NewEvent],
-        *,
-        metadata: Mapping[str, str] | None = None,
-        inbox: UUID | None = None,
-        source: SourceDocument | None = None,
-        snapshot: Snapshot | None = None,
-        erasures: KnownErasures | None = None,
-    ) -> Appended:
-        """Append atomically; guarantees and errors are those of `eventstore.append.append`."""
-        return await append.append(
-            self._engine,
-            stream_id,
-            expected_version,
-            events,
-            metadata=metadata,
-            inbox=inbox,
-            source=source,
-            snapshot=snapshot,
-            erasures=erasures,
-        )
+    async def append(self, commit: Commit) -> Appended:
+        """Append atomically; guarantees and errors are those of `eventstore.append.append`.
+
+        await log.append(Commit(stream_id, version, [NewEvent(message_id, event)]))
+        """
+        return await append.append(self._engine, commit)
 
     async def stream_version(self, stream_id: UUID) -> int:
         """Version of a stream's newest event; 0 for a stream that does not exist."""

@@ -1,6 +1,7 @@
 """What goes into the log, what comes out of it, and how an append can be refused."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, NamedTuple
@@ -43,6 +44,26 @@ class KnownErasures(NamedTuple):
 
     organization_id: UUID
     subjects: Set[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one append writes, in one transaction."""
+
+    stream_id: UUID
+    expected_version: int
+    """Version of the stream before the append; 0 for a stream that does not exist yet."""
+    events: Sequence[NewEvent]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Stored with each of the events."""
+    inbox: UUID | None = None
+    """Id of the message that these events answer: no other append may answer it."""
+    source: SourceDocument | None = None
+    """The document that the events were decided from."""
+    snapshot: Snapshot | None = None
+    """The state after the events. It may hold personal data, so it requires `erasures`."""
+    erasures: KnownErasures | None = None
+    """Refuse the append if a speaker of this organization was erased who is not listed here."""
 
 
 class Appended(NamedTuple):

@@ -26,7 +26,7 @@ from contracts.events import RoomImported
 from eventstore import statements
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 
 
 def event(stream_id: UUID) -> NewEvent:
@@ -49,7 +49,7 @@ async def append(log: EventLog, appends: int, size: int) -> None:
     stream_id = uuid4()
     for number in range(appends):
         events = [event(stream_id) for _ in range(size)]
-        await log.append(stream_id, number * size, events, inbox=uuid4())
+        await log.append(Commit(stream_id, number * size, events, inbox=uuid4()))
 
 
 async def plain(engine: AsyncEngine, appends: int, size: int) -> None:

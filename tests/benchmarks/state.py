@@ -22,7 +22,7 @@ from contracts import samples
 from contracts.events import SessionImported
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from worker.rules.state import fold
 from worker.sync.state_snapshots import load_state, snapshot_of
 
@@ -38,10 +38,12 @@ async def imported(log: EventLog, times: int) -> UUID:
     for time_before in range(times):
         version = time_before * SESSIONS
         new = [NewEvent(uuid4(), event) for event in events]
-        await log.append(stream_id, version, new)
+        await log.append(Commit(stream_id, version, new))
     state = await load_state(log, stream_id)
     new = [NewEvent(uuid4(), event) for event in events]
-    await log.append(stream_id, state.version, new, snapshot=snapshot_of(fold(events, state)))
+    await log.append(
+        Commit(stream_id, state.version, new, snapshot=snapshot_of(fold(events, state)))
+    )
     return stream_id
 
 

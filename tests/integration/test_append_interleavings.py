@@ -16,8 +16,8 @@ from contracts import samples
 from contracts.events import RoomImported
 from eventstore import statements
 from eventstore.log import EventLog
-from eventstore.model import AlreadyRecordedError, Appended, NewEvent, StreamMovedError
-from tests.support.appenders import Outcome, Scene
+from eventstore.model import AlreadyRecordedError, Appended, Commit, NewEvent, StreamMovedError
+from tests.support.appenders import Scene
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,11 +33,11 @@ def some(number: int) -> list[NewEvent]:
 async def test_two_append_to_a_new_or_known_stream_each_or_to_one(
     engine: AsyncEngine, log: EventLog, length: int, one: bool
 ) -> None:
-    async def prepare() -> list[Outcome]:
+    async def prepare() -> list[Commit]:
         streams = [uuid4()] if one else [uuid4(), uuid4()]
         for stream in streams[: 2 * length]:
-            await log.append(stream, 0, some(length))
-        return [Outcome(streams[n % len(streams)], length, some(2)) for n in range(2)]
+            await log.append(Commit(stream, 0, some(length)))
+        return [Commit(streams[n % len(streams)], length, some(2)) for n in range(2)]
 
     expected = [Appended, StreamMovedError] if one else [Appended, Appended]
     number = 0
@@ -50,9 +50,9 @@ async def test_two_append_to_a_new_or_known_stream_each_or_to_one(
 async def test_one_that_is_refused_late_leaves_the_stream_to_the_other(
     engine: AsyncEngine, log: EventLog
 ) -> None:
-    async def prepare() -> list[Outcome]:
+    async def prepare() -> list[Commit]:
         stream, (event,) = uuid4(), some(1)
-        return [Outcome(stream, 0, [event, event]), Outcome(stream, 0, some(2))]
+        return [Commit(stream, 0, [event, event]), Commit(stream, 0, some(2))]
 
     number = 0
     async for played in Scene(engine, log).every_order(prepare):
@@ -65,9 +65,9 @@ async def test_one_that_is_refused_late_leaves_the_stream_to_the_other(
 
 @pytest.mark.parametrize("one", [False, True], ids=["two streams", "one stream"])
 async def test_a_message_is_dealt_with_once(engine: AsyncEngine, log: EventLog, one: bool) -> None:
-    async def prepare() -> list[Outcome]:
+    async def prepare() -> list[Commit]:
         inbox, stream = uuid4(), uuid4()
-        return [Outcome(stream if one else uuid4(), 0, some(1), inbox) for _ in range(2)]
+        return [Commit(stream if one else uuid4(), 0, some(1), inbox=inbox) for _ in range(2)]
 
     number = 0
     async for played in Scene(engine, log).every_order(prepare):
@@ -79,8 +79,8 @@ async def test_a_message_is_dealt_with_once(engine: AsyncEngine, log: EventLog, 
 async def test_the_same_orders_find_out_a_log_without_its_lock(
     engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def prepare() -> list[Outcome]:
-        return [Outcome(uuid4(), 0, some(1)) for _ in range(2)]
+    async def prepare() -> list[Commit]:
+        return [Commit(uuid4(), 0, some(1)) for _ in range(2)]
 
     monkeypatch.setattr(statements, "LOCK_LOG", NO_LOCK)
     with pytest.raises(AssertionError, match="an event behind a cursor"):

@@ -17,7 +17,7 @@ from cli.commands import past as command
 from cli.settings import Settings
 from contracts import identity, samples
 from contracts.events import SyncFailed, SyncStarted
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.line import ORGANIZATION
 from tests.support.past import BEGINNING, Past
@@ -150,7 +150,7 @@ async def test_runs_that_came_to_nothing_are_noted(past: Past) -> None:
     version = await past.log.stream_version(past.event_id)
     new = [NewEvent(identity.message_id(late, identity.OUTCOME), outcome)]
     new.append(NewEvent(identity.message_id(opened, 0), begun))
-    await past.log.append(past.event_id, version, new)
+    await past.log.append(Commit(past.event_id, version, new))
     failed, superseded, running = (await told(past, "1")).notes
     assert f"{past.runs[1]}, failed (schedule_not_announced)" in failed
     assert f"{late} was superseded" in superseded

@@ -19,7 +19,7 @@ from audit.verify.reimport import reimport
 from contracts import identity, samples
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncStarted
 from eventstore.log import PAGE, EventLog
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 
 pytestmark = pytest.mark.asyncio
 
@@ -51,7 +51,7 @@ async def lived(log: EventLog, events: int) -> UUID:
                 NewEvent(identity.message_id(sync_id, name), event)
                 for name, event in zip(names, run, strict=True)
             ]
-        version = (await log.append(stream, version, new)).version
+        version = (await log.append(Commit(stream, version, new))).version
     return stream
 
 

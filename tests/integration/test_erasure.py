@@ -25,7 +25,7 @@ from contracts.events import RoomImported, SpeakerImported
 from contracts.messages import SyncRequested
 from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
 from eventstore.log import EventLog
-from eventstore.model import KnownErasures, NewEvent, SourceDocument, StreamMovedError
+from eventstore.model import Commit, KnownErasures, NewEvent, SourceDocument, StreamMovedError
 from messaging.requests import publish_request
 from tests.support.documents import document, speaker, talk
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
@@ -306,10 +306,10 @@ async def test_an_append_that_was_decided_before_the_erasure_is_refused(
     speaker = replace(SPEAKER, spreaview_event_id=stream)
     await erase(engine, speaker.organization_id, speaker.speaker_id)
     with pytest.raises(StreamMovedError):
-        await log.append(stream, 0, [NewEvent(uuid4(), speaker)])
+        await log.append(Commit(stream, 0, [NewEvent(uuid4(), speaker)]))
     assert await log.head() == 0
     nameless = dict.fromkeys(PERSONAL_FIELDS["SpeakerImported"])
-    await log.append(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))])
+    await log.append(Commit(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))]))
 
 
 async def test_a_document_that_was_judged_before_an_erasure_is_not_kept(
@@ -325,10 +325,10 @@ async def test_a_document_that_was_judged_before_an_erasure_is_not_kept(
     await erase(engine, uuid4(), uuid4())  # somebody else's does not matter
     new = [NewEvent(uuid4(), room)]
     with pytest.raises(StreamMovedError):
-        await log.append(stream, 0, new, source=document, erasures=before)
+        await log.append(Commit(stream, 0, new, source=document, erasures=before))
     assert (await log.head(), await tables_with(engine, MARK)) == (0, {})
     now = KnownErasures(ORGANIZATION, await log.erased_speakers(ORGANIZATION))
-    await log.append(stream, 0, new, source=document, erasures=now)
+    await log.append(Commit(stream, 0, new, source=document, erasures=now))
 
 
 UNPLANNED = {"firstName": MARK, "fullName": MARK}

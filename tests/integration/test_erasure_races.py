@@ -17,7 +17,7 @@ from contracts import samples
 from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
 from eventstore.leadership import TELLING
 from eventstore.log import EventLog, read_outcomes
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from messaging.cloudevents import Record
 from messaging.publisher import Mark, OpenOutlet
 from projections import projector
@@ -42,7 +42,7 @@ async def append_run(log: EventLog) -> tuple[UUID, UUID]:
     facts: dict[str, Any] = {"sync_id": uuid4(), "spreaview_event_id": stream}
     person = replace(SAMPLES[SpeakerImported], **facts, speaker_id=speaker)
     run = [replace(SAMPLES[SyncStarted], **facts), person, replace(SAMPLES[SyncCompleted], **facts)]
-    await log.append(stream, 0, [NewEvent(uuid4(), event) for event in run])
+    await log.append(Commit(stream, 0, [NewEvent(uuid4(), event) for event in run]))
     return stream, speaker
 
 

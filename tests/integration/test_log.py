@@ -23,6 +23,7 @@ from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import (
     AlreadyRecordedError,
+    Commit,
     NewEvent,
     PositionsBehindError,
     SourceDocument,
@@ -54,7 +55,9 @@ async def rows(engine: AsyncEngine, table: str) -> list[dict[str, Any]]:
 
 async def test_every_event_comes_back_as_it_was_appended(log: EventLog) -> None:
     stream = uuid4()
-    appended = await log.append(stream, 0, new(*samples.EVENTS), metadata={"traceparent": "00-1"})
+    appended = await log.append(
+        Commit(stream, 0, new(*samples.EVENTS), metadata={"traceparent": "00-1"})
+    )
     found = [recorded async for recorded in log.read_stream(stream)]
     assert tuple(recorded.event for recorded in found) == samples.EVENTS
     assert [recorded.version for recorded in found] == list(range(1, len(samples.EVENTS) + 1))
@@ -64,7 +67,7 @@ async def test_every_event_comes_back_as_it_was_appended(log: EventLog) -> None:
 
 
 async def test_personal_fields_are_in_no_event_row(log: EventLog, engine: AsyncEngine) -> None:
-    await log.append(uuid4(), 0, new(*samples.EVENTS))
+    await log.append(Commit(uuid4(), 0, new(*samples.EVENTS)))
     by_message = {row["message_id"]: row for row in await rows(engine, "personal_data")}
     for row in await rows(engine, "events"):
         data = json.loads(row["data"]) if isinstance(row["data"], str) else row["data"]
@@ -83,7 +86,7 @@ async def test_personal_fields_are_in_no_event_row(log: EventLog, engine: AsyncE
 
 async def test_forgotten_personal_data_are_null(log: EventLog, engine: AsyncEngine) -> None:
     stream = uuid4()
-    await log.append(stream, 0, new(SPEAKER))
+    await log.append(Commit(stream, 0, new(SPEAKER)))
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM event_store.personal_data"))
     (found,) = [recorded async for recorded in log.read_stream(stream)]
@@ -97,14 +100,14 @@ async def test_another_version_than_expected_appends_nothing(
     log: EventLog, engine: AsyncEngine, expected_version: int
 ) -> None:
     stream, inbox = uuid4(), uuid4()
-    await log.append(stream, 0, new(STARTED, ENDED))
+    await log.append(Commit(stream, 0, new(STARTED, ENDED)))
     before = {t: await rows(engine, t) for t in ("events", "inbox", "sources", "personal_data")}
     with pytest.raises(StreamMovedError):
         await log.append(
-            stream, expected_version, new(SPEAKER), inbox=inbox, source=document(b"new")
+            Commit(stream, expected_version, new(SPEAKER), inbox=inbox, source=document(b"new"))
         )
     assert {t: await rows(engine, t) for t in before} == before
-    await log.append(stream, 2, new(SPEAKER), inbox=inbox)
+    await log.append(Commit(stream, 2, new(SPEAKER), inbox=inbox))
 
 
 @pytest.mark.parametrize("is_taken", [True, False])
@@ -112,13 +115,13 @@ async def test_a_position_behind_the_head_is_not_given(
     log: EventLog, engine: AsyncEngine, is_taken: bool
 ) -> None:
     """A copy without sequences: the next position has an event, or there is a hole there."""
-    await log.append(uuid4(), 0, new(STARTED, ENDED))
+    await log.append(Commit(uuid4(), 0, new(STARTED, ENDED)))
     if not is_taken:
         async with engine.begin() as connection:
             await connection.execute(
                 text("ALTER TABLE event_store.events ALTER position RESTART 9")
             )
-        await log.append(uuid4(), 0, new(ROOM))
+        await log.append(Commit(uuid4(), 0, new(ROOM)))
     head = await log.head()
     async with engine.begin() as connection:
         where = 1 if is_taken else 5
@@ -127,27 +130,27 @@ async def test_a_position_behind_the_head_is_not_given(
         )
     stream, inbox = uuid4(), uuid4()
     with pytest.raises(PositionsBehindError, match="setval") as caught:
-        await log.append(stream, 0, new(ROOM), inbox=inbox)
+        await log.append(Commit(stream, 0, new(ROOM), inbox=inbox))
     assert is_database_outage(caught.value), "waited for, and no request ends by it"
     assert (await log.head(), await log.stream_version(stream)) == (head, 0)
 
     _, _, remedy = str(caught.value).partition("Remedy: ")
     async with engine.begin() as connection:
         await connection.execute(text(remedy))
-    appended = await log.append(stream, 0, new(ROOM), inbox=inbox)
+    appended = await log.append(Commit(stream, 0, new(ROOM), inbox=inbox))
     assert appended.position > head
 
 
 async def test_an_append_repeated_appends_nothing(log: EventLog) -> None:
     stream, inbox = uuid4(), uuid4()
     events = new(STARTED, ENDED)
-    await log.append(stream, 0, events, inbox=inbox)
+    await log.append(Commit(stream, 0, events, inbox=inbox))
     with pytest.raises(AlreadyRecordedError):
-        await log.append(stream, 2, new(ROOM), inbox=inbox)
+        await log.append(Commit(stream, 2, new(ROOM), inbox=inbox))
     with pytest.raises(AlreadyRecordedError):
-        await log.append(stream, 2, [*new(ROOM), events[1]])
+        await log.append(Commit(stream, 2, [*new(ROOM), events[1]]))
     with pytest.raises(AlreadyRecordedError):
-        await log.append(uuid4(), 0, [events[0]])
+        await log.append(Commit(uuid4(), 0, [events[0]]))
     assert await log.stream_version(stream) == 2
     assert await log.head() == (await log.read_all(0))[-1].position
 
@@ -159,7 +162,7 @@ async def test_the_chain_can_be_recomputed_from_what_is_stored(
     streams = [uuid4(), uuid4()]
     for number in range(3):
         for stream in streams:
-            await log.append(stream, 2 * number, new(SPEAKER, ROOM), metadata={"n": "é"})
+            await log.append(Commit(stream, 2 * number, new(SPEAKER, ROOM), metadata={"n": "é"}))
     heads: dict[UUID, bytes] = {}
     for row in sorted(await rows(engine, "events"), key=lambda row: int(row["position"])):
         body = {
@@ -181,7 +184,7 @@ async def test_the_chain_can_be_recomputed_from_what_is_stored(
 async def test_a_source_is_kept_once_and_byte_for_byte(log: EventLog, engine: AsyncEngine) -> None:
     source = document(b"\xef\xbb\xbf{}" * 1000)
     for _ in range(2):
-        await log.append(uuid4(), 0, new(ENDED), source=source)
+        await log.append(Commit(uuid4(), 0, new(ENDED), source=source))
     assert len(await rows(engine, "sources")) == 1
     assert await log.source(source.digest) == source.body
     assert await log.source("00" * 32) is None
@@ -199,7 +202,7 @@ async def test_a_source_is_kept_once_and_byte_for_byte(log: EventLog, engine: As
 async def test_the_database_itself_refuses_to_change_an_event(
     log: EventLog, engine: AsyncEngine, statement: str, role: str
 ) -> None:
-    await log.append(uuid4(), 0, new(STARTED))
+    await log.append(Commit(uuid4(), 0, new(STARTED)))
     before = await rows(engine, "events")
     async with engine.connect() as connection:
         await connection.execute(text(f"SET session_replication_role = {role}"))
@@ -212,7 +215,7 @@ async def test_the_database_itself_refuses_to_change_an_event(
 @pytest.mark.parametrize("page", [1, 3, 7, 100])
 async def test_reading_in_pages_misses_and_repeats_nothing(log: EventLog, page: int) -> None:
     stream = uuid4()
-    await log.append(stream, 0, new(*[ROOM] * 20))
+    await log.append(Commit(stream, 0, new(*[ROOM] * 20)))
     versions = [r.version async for r in log.read_stream(stream, after=3, page=page)]
     assert versions == list(range(4, 21))
     seen: list[int] = []
@@ -227,7 +230,7 @@ async def test_migrating_twice_and_at_once_is_harmless(
     database_url: str, log: EventLog, engine: AsyncEngine
 ) -> None:
     identity = await log.identity()
-    await log.append(uuid4(), 0, new(STARTED))
+    await log.append(Commit(uuid4(), 0, new(STARTED)))
     async with database(database_url, pool_size=2) as other:
         await asyncio.gather(migrate(engine), migrate(other), migrate(engine))
     assert await log.identity() == identity
@@ -241,7 +244,7 @@ async def test_a_notification_wakes_and_so_does_time(log: EventLog, database_url
         await patient.listen(connection)
         async with asyncio.timeout(30):
             waiting = asyncio.create_task(patient.wait())
-            await log.append(uuid4(), 0, new(STARTED))
+            await log.append(Commit(uuid4(), 0, new(STARTED)))
             await waiting
             await WakeUp(poll_seconds=0.01).wait()
     finally:
@@ -256,7 +259,7 @@ async def test_a_writer_that_stands_still_under_the_lock_is_thrown_out(
     )
     await stuck.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK})")
     async with asyncio.timeout(30):
-        await log.append(uuid4(), 0, new(STARTED))
+        await log.append(Commit(uuid4(), 0, new(STARTED)))
     stuck.terminate()
 
 
@@ -267,7 +270,7 @@ async def test_a_page_of_long_events_ends_early(
     monkeypatch.setattr("eventstore.log.PAGE_BYTES", 1000)
     long = "".join(str(uuid4()) for _ in range(100))  # does not compress to less than that
     events = [NewEvent(uuid4(), replace(ROOM, name=long)) for _ in range(5)]
-    await log.append(uuid4(), 0, events)
+    await log.append(Commit(uuid4(), 0, events))
     after, pages = 0, []
     while page := await log.read_all(after):
         pages.append(len(page))
@@ -281,12 +284,12 @@ async def test_documents_are_kept_as_long_as_runs_rest_on_them(
     """One that no run has rested on for so long goes; its digest stays in the events."""
     old, used_again = (SourceDocument(digest_of(body), body) for body in (b"old", b"again"))
     for document in (old, used_again):
-        await log.append(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=document)
+        await log.append(Commit(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=document))
     async with engine.begin() as connection:
         await connection.execute(
             text("UPDATE event_store.sources SET kept_at = now() - interval '91 days'")
         )
-    await log.append(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=used_again)
+    await log.append(Commit(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=used_again))
     assert await log.prune_sources(timedelta(days=90)) == 1
     assert await log.source(old.digest) is None
     assert await log.source(used_again.digest) == b"again"

@@ -17,7 +17,13 @@ from contracts import samples
 from contracts.events import RoomImported
 from eventstore import statements
 from eventstore.log import EventLog
-from eventstore.model import AlreadyRecordedError, NewEvent, SourceDocument, StreamMovedError
+from eventstore.model import (
+    AlreadyRecordedError,
+    Commit,
+    NewEvent,
+    SourceDocument,
+    StreamMovedError,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,11 +80,13 @@ class Load:
             body = self._random.randbytes(16)
             try:
                 await self._log.append(
-                    stream,
-                    expected,
-                    events,
-                    inbox=uuid4(),
-                    source=SourceDocument(body.hex() * 2, body),
+                    Commit(
+                        stream,
+                        expected,
+                        events,
+                        inbox=uuid4(),
+                        source=SourceDocument(body.hex() * 2, body),
+                    )
                 )
                 self.appended += len(events)
             except StreamMovedError:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts import samples
 from contracts.events import ImportEvent, SpeakerImported
 from eventstore.log import EventLog
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from projections.projector import Projector, apply_next
 from projections.repair import RepairError, repair
 from projections.status import StoppedStream, projections_status
@@ -70,7 +70,7 @@ async def test_no_value_of_an_event_is_in_the_error(
     facts: dict[str, Any] = {"sync_id": uuid4(), "spreaview_event_id": stream}
     speaker = replace(SPEAKER, **facts, full_name=NAME)
     events: list[ImportEvent] = [replace(STARTED, **facts), speaker, replace(COMPLETED, **facts)]
-    await log.append(stream, 0, [NewEvent(uuid4(), event) for event in events])
+    await log.append(Commit(stream, 0, [NewEvent(uuid4(), event) for event in events]))
     await change_the_past(
         engine,
         f"UPDATE event_store.events SET data = {spoil.format(name=NAME)} "

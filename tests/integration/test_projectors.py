@@ -15,7 +15,7 @@ from contracts import samples
 from contracts.events import RoomImported, SyncCompleted, SyncStarted
 from eventstore import statements as log_statements
 from eventstore.log import EventLog
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from projections import statements
 from projections.projector import Projector, apply_next
 
@@ -35,9 +35,9 @@ async def append_run(log: EventLog, stream: UUID, number: int) -> None:
     facts: dict[str, Any] = {"sync_id": sync_id, "spreaview_event_id": stream}
     room = replace(ROOM, **facts, name=f"run {number}")
     version = 3 * (number - 1)
-    await log.append(stream, version, [NewEvent(uuid4(), replace(STARTED, **facts))])
+    await log.append(Commit(stream, version, [NewEvent(uuid4(), replace(STARTED, **facts))]))
     events = [NewEvent(uuid4(), room), NewEvent(uuid4(), replace(COMPLETED, **facts))]
-    await log.append(stream, version + 1, events)
+    await log.append(Commit(stream, version + 1, events))
 
 
 class Stepped:

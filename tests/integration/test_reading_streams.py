@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog, read_streams
-from eventstore.model import NewEvent, Recorded
+from eventstore.model import Commit, NewEvent, Recorded
 from tests.support.projected import SAMPLES
 
 pytestmark = pytest.mark.asyncio
@@ -31,7 +31,7 @@ async def streams_of(log: EventLog, number: int, runs: int = 1) -> list[UUID]:
     """New streams with some runs of 11 events each."""
     streams = [uuid4() for _ in range(number)]
     for stream in streams:
-        await log.append(stream, 0, [NewEvent(uuid4(), event) for event in RUN * runs])
+        await log.append(Commit(stream, 0, [NewEvent(uuid4(), event) for event in RUN * runs]))
     return streams
 
 

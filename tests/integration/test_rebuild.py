@@ -26,7 +26,7 @@ from contracts.events import (
 )
 from contracts.identity import session_code
 from eventstore.log import EventLog, read_outcomes
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from projections import generations
 from projections.generations import GenerationsError, prepare
 from projections.projector import Projector
@@ -76,8 +76,8 @@ async def append_run(log: EventLog, stream: UUID, run: int, sessions: int = 3) -
         replace(SAMPLES[SyncCompleted], **facts),
     ]
     started = replace(SAMPLES[SyncStarted], **facts)
-    await log.append(stream, size * (run - 1), [NewEvent(uuid4(), started)])
-    await log.append(stream, size * (run - 1) + 1, [NewEvent(uuid4(), e) for e in outcome])
+    await log.append(Commit(stream, size * (run - 1), [NewEvent(uuid4(), started)]))
+    await log.append(Commit(stream, size * (run - 1) + 1, [NewEvent(uuid4(), e) for e in outcome]))
     return size * run
 
 
@@ -370,7 +370,9 @@ async def test_an_erased_speaker_has_no_personal_fields_in_a_new_generation(
     (stream,) = await append_runs(log, streams=1, runs=1)
     speaker = UUID(int=(stream.int + 2) % 2**128)
     erased = replace(SAMPLES[SpeakerErased], spreaview_event_id=stream, speaker_id=speaker)
-    await log.append(stream, 9, [NewEvent(uuid4(), erased)])  # the personal data is still there
+    await log.append(
+        Commit(stream, 9, [NewEvent(uuid4(), erased)])
+    )  # the personal data is still there
     await rebuilt(engine)
     async with engine.connect() as connection:
         found = await connection.execute(

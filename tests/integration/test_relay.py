@@ -26,7 +26,7 @@ from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.checkpoints import Checkpoint, Checkpoints
 from eventstore.leadership import LOCK, Connect, deposing, leading
 from eventstore.log import EventLog
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from eventstore.wakeup import WakeUp
 from messaging.cloudevents import CloudEvent, Record, decode, log_source
 from messaging.publisher import Mark, OpenOutlet, Outlet
@@ -76,7 +76,7 @@ class Subject:
         self, stream_id: UUID, expected_version: int, number: int, *, name: str = "Hall"
     ) -> None:
         events = [NewEvent(uuid4(), replace(ROOM, name=name)) for _ in range(number)]
-        await self.log.append(stream_id, expected_version, events)
+        await self.log.append(Commit(stream_id, expected_version, events))
 
     async def published(self, number: int, *, committed: bool = True) -> list[CloudEvent]:
         """The first `number` events that are on the topic."""

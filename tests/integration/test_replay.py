@@ -25,7 +25,7 @@ from contracts import samples
 from contracts.events import RoomImported, SpeakerImported
 from contracts.topics import DEFAULT_PARTITIONS, TOPICS
 from eventstore.log import EventLog
-from eventstore.model import NewEvent, Recorded
+from eventstore.model import Commit, NewEvent, Recorded
 from messaging.cloudevents import decode
 from messaging.publisher import Outlet
 from tests.support.brokers import Can, KnownBroker
@@ -42,7 +42,9 @@ async def a_log(log: EventLog) -> list[UUID]:
     streams = [uuid4(), uuid4()]
     for version in range(4):
         for stream in streams:
-            await log.append(stream, 3 * version, [NewEvent(uuid4(), ROOM) for _ in range(3)])
+            await log.append(
+                Commit(stream, 3 * version, [NewEvent(uuid4(), ROOM) for _ in range(3)])
+            )
     return streams
 
 
@@ -94,7 +96,7 @@ async def test_who_is_erased_while_a_replay_waits_is_not_told_of(
 ) -> None:
     stream = uuid4()
     for version in range(2):
-        await log.append(stream, version, [NewEvent(uuid4(), SPEAKER)])
+        await log.append(Commit(stream, version, [NewEvent(uuid4(), SPEAKER)]))
     first, second = await log.read_all(0)
     gap = (second.recorded_at - first.recorded_at).total_seconds()
     names: list[object] = []

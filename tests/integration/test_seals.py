@@ -13,7 +13,7 @@ from audit.transfer.seal_files import add_seals, published_seals, read_seals
 from audit.verify.verify import verify
 from cli.sandbox.conference import conference_window
 from eventstore.log import EventLog
-from eventstore.model import NewEvent
+from eventstore.model import Commit, NewEvent
 from eventstore.seals import Seal, encode_seal, heads
 from messaging.requests import producing
 from tests.support.brokers import Can, KnownBroker
@@ -77,7 +77,7 @@ async def test_what_is_appended_while_it_seals_is_not_sealed_again(
 
     async def moves(log: EventLog) -> int:
         head = await look(log)
-        await log.append(uuid4(), 0, [NewEvent(uuid4(), SAMPLES["RoomImported"])])
+        await log.append(Commit(uuid4(), 0, [NewEvent(uuid4(), SAMPLES["RoomImported"])]))
         return head
 
     monkeypatch.setattr(EventLog, "head", moves)

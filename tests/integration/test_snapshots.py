@@ -21,7 +21,7 @@ from cli.settings import Settings
 from contracts import identity
 from contracts.codec import JsonObject
 from eventstore.log import EventLog
-from eventstore.model import KnownErasures, NewEvent, Snapshot, StreamMovedError
+from eventstore.model import Commit, KnownErasures, NewEvent, Snapshot, StreamMovedError
 from tests.support.documents import WINDOW, document, talk, unscheduled
 from tests.support.given import given
 from tests.support.line import ORGANIZATION, a_request
@@ -177,11 +177,13 @@ async def test_a_snapshot_that_was_made_before_an_erasure_is_not_kept_after_it(
 
     with pytest.raises(StreamMovedError):
         await syncs.log.append(
-            syncs.event_id,
-            version,
-            [NewEvent(uuid4(), room)],
-            snapshot=snapshot,
-            erasures=before,
+            Commit(
+                syncs.event_id,
+                version,
+                [NewEvent(uuid4(), room)],
+                snapshot=snapshot,
+                erasures=before,
+            )
         )
 
     assert await syncs.kept() == kept

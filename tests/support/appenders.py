@@ -23,7 +23,7 @@ from eventstore.log import EventLog
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
-    NewEvent,
+    Commit,
     StreamMovedError,
 )
 
@@ -31,31 +31,20 @@ LIMITS = (1, 1000)
 IS_BLOCKED = text("SELECT cardinality(pg_blocking_pids(:pid)) > 0")
 
 
-class Outcome(NamedTuple):
-    """What one appender wants to append."""
-
-    stream_id: UUID
-    expected_version: int
-    events: Sequence[NewEvent]
-    inbox: UUID | None = None
-
-
 class Appender:
     """An append whose every step waits to be allowed."""
 
-    def __init__(self, connection: AsyncConnection, pid: int, outcome: Outcome) -> None:
+    def __init__(self, connection: AsyncConnection, pid: int, commit: Commit) -> None:
         self._connection = connection
         self._permit = asyncio.Semaphore(0)
         self._at_gate = asyncio.Event()
-        self.outcome = outcome
+        self.commit = commit
         self._pid = pid
         self.task = asyncio.create_task(self._append())
 
     async def _append(self) -> Appended | Exception:
-        stream_id, expected_version, events, inbox = self.outcome
-        engine = cast("AsyncEngine", self)
         try:
-            return await append(engine, stream_id, expected_version, events, inbox=inbox)
+            return await append(cast("AsyncEngine", self), self.commit)
         except (StreamMovedError, AlreadyRecordedError) as error:
             return error
 
@@ -117,7 +106,7 @@ class Scene:
         self._log = log
 
     async def every_order(
-        self, prepare: Callable[[], Awaitable[Sequence[Outcome]]]
+        self, prepare: Callable[[], Awaitable[Sequence[Commit]]]
     ) -> AsyncIterator[Played]:
         """Play what `prepare` makes in one order after the other, until there is no other."""
         async with AsyncExitStack() as stack:
@@ -132,11 +121,11 @@ class Scene:
             todo = [""]
             while todo:
                 begin = todo.pop()
-                outcomes = await prepare()
+                commits = await prepare()
                 appenders = {
-                    name: Appender(connection, pid, outcome)
-                    for name, (connection, pid), outcome in zip(
-                        "AB", connections, outcomes, strict=True
+                    name: Appender(connection, pid, commit)
+                    for name, (connection, pid), commit in zip(
+                        "AB", connections, commits, strict=True
                     )
                 }
                 played = await self._play(begin, appenders, observer)
@@ -175,9 +164,9 @@ class Scene:
             assert seen == positions[: len(seen)], f"{order}: an event behind a cursor"
         assert {(limit, positions) for limit in LIMITS} <= readers
         committed = [name for name in ended if isinstance(results[name], Appended)]
-        ids = [event_id for n in committed for event_id, _ in appenders[n].outcome.events]
+        ids = [event_id for n in committed for event_id, _ in appenders[n].commit.events]
         assert [recorded.message_id for recorded in written] == ids, "positions in commit order"
-        for stream_id in {appender.outcome.stream_id for appender in appenders.values()}:
+        for stream_id in {appender.commit.stream_id for appender in appenders.values()}:
             await self._check_stream(stream_id)
         return Played(order, instead, list(results.values()))
 

@@ -15,7 +15,7 @@ from contracts import identity
 from contracts.events import ImportEvent, Source, SyncStarted
 from contracts.messages import RequestIds, Window
 from eventstore.log import EventLog
-from eventstore.model import NewEvent, SourceDocument
+from eventstore.model import Commit, NewEvent, SourceDocument
 from projections import statements
 from projections.generations import enter_live
 from projections.projector import apply_next
@@ -90,7 +90,7 @@ class Past:
         )
         version = await self.log.stream_version(self.event_id)
         first = NewEvent(identity.message_id(sync_id, 0), started)
-        await self.log.append(self.event_id, version, [first])
+        await self.log.append(Commit(self.event_id, version, [first]))
         state = await load_state(self.log, self.event_id)
         digest = sha256(body).hexdigest()
         source = Source(digest=digest, size_bytes=len(body), fetched_at=ordered_at, fetch_ms=7)
@@ -116,12 +116,14 @@ class Past:
         ]
         version = state.version
         await self.log.append(
-            self.event_id,
-            version,
-            events,
-            inbox=sync_id,
-            source=SourceDocument(digest, body) if may_be_kept else None,
-            snapshot=snapshot_of(fold(outcome, state)),
+            Commit(
+                self.event_id,
+                version,
+                events,
+                inbox=sync_id,
+                source=SourceDocument(digest, body) if may_be_kept else None,
+                snapshot=snapshot_of(fold(outcome, state)),
+            )
         )
         await self.project()
         self.runs.append(sync_id)

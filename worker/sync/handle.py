@@ -14,6 +14,7 @@ from contracts.messages import RequestIds, SyncRequested, mask_api_id
 from eventstore.log import EventLog, LogIdentity
 from eventstore.model import (
     AlreadyRecordedError,
+    Commit,
     KnownErasures,
     NewEvent,
     Snapshot,
@@ -142,10 +143,12 @@ class Handler:
             event = await self._started(checked, run.ordered_at)
             try:
                 await self._log.append(
-                    request.spreaview_event_id,
-                    state.version,
-                    [NewEvent(identity.message_id(request.request_id, 0), event)],
-                    metadata=run.metadata,
+                    Commit(
+                        request.spreaview_event_id,
+                        state.version,
+                        [NewEvent(identity.message_id(request.request_id, 0), event)],
+                        metadata=run.metadata,
+                    )
                 )
             except StreamMovedError:
                 continue
@@ -273,14 +276,16 @@ class Handler:
             for ordinal, event in enumerate(outcome, start=1)
         ]
         await self._log.append(
-            run.ids.spreaview_event_id,
-            expected_version,
-            events,
-            metadata=run.metadata,
-            inbox=sync_id,
-            source=fetched.document if fetched and judgement.may_be_kept else None,
-            snapshot=snapshot,
-            erasures=erasures,
+            Commit(
+                run.ids.spreaview_event_id,
+                expected_version,
+                events,
+                metadata=run.metadata,
+                inbox=sync_id,
+                source=fetched.document if fetched and judgement.may_be_kept else None,
+                snapshot=snapshot,
+                erasures=erasures,
+            )
         )
         terminal = outcome[-1]
         if isinstance(terminal, SyncFailed):
