@@ -49,7 +49,7 @@ def request_intake(
     Every record that was taken has an outcome in the log or stands in the dead letters before its
     offset is committed.
     """
-    requests = _Requests(handler, dead_letters)
+    requests = RequestReader(handler, dead_letters)
     return ConcurrentIntake(
         SYNC_REQUESTS,
         requests.job_of,
@@ -59,14 +59,15 @@ def request_intake(
     )
 
 
-class _Requests:
-    """What to do with a record."""
+class RequestReader:
+    """Read a record and name the work that ends it."""
 
     def __init__(self, handler: Handler, dead_letters: AIOKafkaProducer) -> None:
         self._handler = handler
         self._dead_letters = dead_letters
 
     def job_of(self, record: RawRecord) -> Job:
+        """Return the work on a record; it ends the request, or dead-letters the record."""
         envelope = _envelope(record, time.monotonic())
         try:
             request = decode_request(record.value or b"")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from contracts import identity
 from contracts.events import SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
-from eventstore.log import EventLog, LogIdentity
+from eventstore.log import LogIdentity
 from eventstore.model import (
     AlreadyRecordedError,
     Commit,
@@ -25,7 +25,7 @@ from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
 from worker.rules.text import clean
-from worker.source.sessionize import Sessionize
+from worker.sync.ports import ScheduleSource, SyncLog
 from worker.sync.run import RunOutcome, decide_run, failed
 from worker.sync.state_snapshots import load_state, snapshot_of
 
@@ -71,8 +71,8 @@ class Handler:
 
     def __init__(
         self,
-        log: EventLog,
-        sessionize: Sessionize,
+        log: SyncLog,
+        sessionize: ScheduleSource,
         log_identity: LogIdentity,
         worker_version: str,
         *,

@@ -25,7 +25,7 @@ from eventstore.log import EventLog
 from worker.rules.command import check_request
 from worker.rules.state import State
 from worker.rules.sync_failures import SyncFailure
-from worker.source.sessionize import Sessionize
+from worker.sync.ports import ScheduleSource
 from worker.sync.run import decide_run, failed
 from worker.sync.state_snapshots import load_state
 
@@ -105,7 +105,7 @@ def _imported(
 
 
 async def plan(
-    log: EventLog, sessionize: Sessionize, request: SyncRequested, now: datetime
+    log: EventLog, sessionize: ScheduleSource, request: SyncRequested, now: datetime
 ) -> Plan:
     """Fetch and decide as a sync does, and append nothing."""
     state = await load_state(log, request.spreaview_event_id)

@@ -17,7 +17,8 @@ from worker.rules.forgotten import forget
 from worker.rules.normalise import normalise
 from worker.rules.state import State
 from worker.rules.sync_failures import SyncFailure
-from worker.source.sessionize import Fetched, Sessionize
+from worker.source.sessionize import Fetched
+from worker.sync.ports import ScheduleSource
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class RunOutcome(NamedTuple):
 
 
 async def decide_run(
-    sessionize: Sessionize,
+    sessionize: ScheduleSource,
     state: State,
     checked: CheckedRequest,
     *,

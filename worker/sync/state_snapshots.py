@@ -20,9 +20,9 @@ from contracts.events import (
     Speaker,
     SyncStarted,
 )
-from eventstore.log import EventLog
 from eventstore.model import Snapshot
 from worker.rules.state import Skip, State, fold
+from worker.sync.ports import StateLog
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def snapshot_of(state: State) -> Snapshot:
     return Snapshot(state.version, FOLD_VERSION, encode_state(state))
 
 
-async def load_state(log: EventLog, spreaview_event_id: UUID) -> State:
+async def load_state(log: StateLog, spreaview_event_id: UUID) -> State:
     """The state of a SpreaView event, folded from its stream, from its snapshot on."""
     state = State()
     snapshot = await log.snapshot(spreaview_event_id, FOLD_VERSION)
