@@ -17,9 +17,7 @@ from eventstore.erasure import (
     silence_relay,
 )
 from projections.generations import forget_requester, forget_speaker
-from worker.rules.document import parse_document
-from worker.rules.forgotten import names
-from worker.rules.normalise import normalise
+from worker.rules.reading import read_document
 from worker.rules.sync_failures import SyncFailure
 
 _DOCUMENTS = text("""
@@ -128,17 +126,18 @@ async def _look(
 
 def _tells(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
     try:
-        schedule = normalise(
-            parse_document(zlib.decompress(body)),
+        reading = read_document(
+            zlib.decompress(body),
             organization_id=organization_id,
             spreaview_event_id=organization_id,  # of no matter for who is named
             zone=ZoneInfo("UTC"),
+            erased={speaker_id},
         )
     except SyncFailure:
         return True  # as a run keeps no document that it cannot read, once somebody is erased
     except zlib.error:
         return False
-    return names(schedule, organization_id, {speaker_id})
+    return reading.names_erased
 
 
 async def lift(engine: AsyncEngine, subject: UUID) -> bool:

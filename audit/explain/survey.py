@@ -25,8 +25,7 @@ from contracts.events import (
 from contracts.failures import FailureCode
 from eventstore.log import EventLog
 from eventstore.model import Recorded
-from worker.rules.document import parse_document
-from worker.rules.normalise import normalise
+from worker.rules.reading import read_document
 from worker.rules.schedule import Schedule
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
@@ -150,12 +149,12 @@ async def _with_schedule(log: EventLog, found: Survey, ended: EndedRun) -> Ended
     if body is None or ended.started is None:
         return ended
     try:
-        schedule = normalise(
-            parse_document(body),
+        schedule = read_document(
+            body,
             organization_id=ended.started.organization_id,
             spreaview_event_id=found.event_id,
             zone=zone_of(ended.started.window),
-        )
+        ).schedule
     except (SyncFailure, InvalidWindowError):
         return ended
     return ended._replace(schedule=schedule)

@@ -21,15 +21,11 @@ from eventstore.log import EventLog
 from worker.rules import sync_failures
 from worker.rules.command import check_turn
 from worker.rules.decide import decide
-from worker.rules.document import parse_document
-from worker.rules.forgotten import forget
-from worker.rules.normalise import normalise
 from worker.rules.placement import ImportCommand
+from worker.rules.reading import read_document
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import SyncFailure
+from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.rules.window import InvalidWindowError, bounds_of, zone_of
-from worker.source.sessionize import Fetched
-from worker.sync.run import failed
 
 
 class Deviation(NamedTuple):
@@ -131,19 +127,19 @@ def _decide(
             allow_removals=started.allow_removals,
             api_id_fingerprint=started.api_id_fingerprint,
         )
-        schedule = normalise(
-            parse_document(body),
+        schedule = read_document(
+            body,
             organization_id=started.organization_id,
             spreaview_event_id=started.spreaview_event_id,
             zone=zone_of(started.window),
-        )
-        schedule = forget(schedule, started.organization_id, erased).schedule
+            erased=erased,
+        ).schedule
         return decide(state, schedule, order, terminal.source, duration_ms)
     except InvalidWindowError as error:
         refused = sync_failures.invalid_request(str(error))
     except SyncFailure as error:
         refused = error
-    return [failed(request, started.ordered_at, refused, Fetched(body, terminal.source))]
+    return [sync_failed(request, started.ordered_at, refused, terminal.source)]
 
 
 def _ids(started: SyncStarted) -> dict[str, UUID]:

@@ -110,7 +110,7 @@ async def judged_by(sessionize: Sessionize) -> Run:
         began=began,
         received=began,
     )
-    return Run(judgement.outcome, time.monotonic() - began)
+    return Run(judgement.events, time.monotonic() - began)
 
 
 def assert_told_apart(

@@ -19,9 +19,8 @@ from contracts.events import ImportEvent, Source, SyncCompleted, SyncStarted
 from contracts.messages import Window, mask_api_id
 from tests.support.documents import WINDOW
 from worker.rules.decide import decide
-from worker.rules.document import parse_document
-from worker.rules.normalise import normalise
 from worker.rules.placement import ImportCommand
+from worker.rules.reading import read_document
 from worker.rules.schedule import Schedule
 from worker.rules.state import State, fold
 from worker.rules.window import bounds_of, zone_of
@@ -37,12 +36,9 @@ E = TypeVar("E", bound=ImportEvent)
 def schedule_of(source: JsonObject | bytes, window: Window = WINDOW) -> Schedule:
     """The schedule that a document means."""
     body = source if isinstance(source, bytes) else json.dumps(source).encode()
-    return normalise(
-        parse_document(body),
-        organization_id=ORGANIZATION,
-        spreaview_event_id=EVENT,
-        zone=zone_of(window),
-    )
+    return read_document(
+        body, organization_id=ORGANIZATION, spreaview_event_id=EVENT, zone=zone_of(window)
+    ).schedule
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,11 @@ from projections.projector import apply_next
 from tests.support.documents import WINDOW
 from tests.support.line import ORGANIZATION
 from worker.rules.decide import decide
-from worker.rules.document import parse_document
-from worker.rules.forgotten import forget
-from worker.rules.normalise import normalise
 from worker.rules.placement import ImportCommand
+from worker.rules.reading import read_document
 from worker.rules.state import fold
-from worker.rules.sync_failures import SyncFailure
+from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.rules.window import bounds_of, zone_of
-from worker.source.sessionize import Fetched
-from worker.sync.run import failed
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
@@ -97,18 +93,17 @@ class Past:
         outcome: list[ImportEvent]
         may_be_kept = True
         try:
-            schedule = normalise(
-                parse_document(body),
+            reading = read_document(
+                body,
                 organization_id=ORGANIZATION,
                 spreaview_event_id=self.event_id,
                 zone=zone_of(self.window),
+                erased=await self.log.erased_speakers(ORGANIZATION),
             )
-            known = forget(schedule, ORGANIZATION, await self.log.erased_speakers(ORGANIZATION))
-            may_be_kept = not known.names_somebody
-            outcome = decide(state, known.schedule, order, source, 3)
+            may_be_kept = not reading.names_erased
+            outcome = decide(state, reading.schedule, order, source, 3)
         except SyncFailure as refused:
-            fetched = Fetched(body, source)
-            outcome = [failed(ids, ordered_at, refused, fetched)]
+            outcome = [sync_failed(ids, ordered_at, refused, source)]
         last = len(outcome)
         events = [
             NewEvent(identity.message_id(sync_id, identity.OUTCOME if n == last else n), event)

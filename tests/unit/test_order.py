@@ -30,7 +30,7 @@ def test_a_checked_request_has_what_the_decision_needs() -> None:
     checked = check_request(
         msgspec.structs.replace(REQUEST, sessionize_api_id=ADDRESS, allow_removals=3), KEY
     )
-    order = checked.order(REQUEST.requested_at)
+    order = checked.command(REQUEST.requested_at)
 
     assert checked.api_id == "abcd1234"
     assert checked.zone == zone_of(REQUEST.window)

@@ -23,7 +23,7 @@ class CheckedRequest(NamedTuple):
     bounds: Bounds
     zone: ZoneInfo
 
-    def order(self, ordered_at: datetime) -> ImportCommand:
+    def command(self, ordered_at: datetime) -> ImportCommand:
         """What the decision needs to know of it."""
         return ImportCommand(
             sync_id=self.request.request_id,

@@ -1,6 +1,10 @@
 """Why a run fails: each code with a sentence for the organiser and the remedy."""
 
+from datetime import datetime
+
+from contracts.events import Source, SyncFailed
 from contracts.failures import FailureCode
+from contracts.messages import RequestIds
 
 
 class SyncFailure(Exception):  # noqa: N818 (a refusal is an outcome of the import, not a defect)
@@ -21,6 +25,24 @@ class SyncFailure(Exception):  # noqa: N818 (a refusal is an outcome of the impo
         self.remedy = remedy
         self.retryable = retryable
         self.http_status = http_status
+
+
+def sync_failed(
+    ids: RequestIds, ordered_at: datetime, failure: SyncFailure, source: Source | None = None
+) -> SyncFailed:
+    """Return the event of a failure; `source` is the document that caused it, if one was read."""
+    return SyncFailed(
+        sync_id=ids.request_id,
+        organization_id=ids.organization_id,
+        spreaview_event_id=ids.spreaview_event_id,
+        ordered_at=ordered_at,
+        code=failure.code,
+        message=failure.message,
+        remedy=failure.remedy,
+        retryable=failure.retryable,
+        http_status=failure.http_status,
+        source=source,
+    )
 
 
 def invalid_request(reason: str) -> SyncFailure:

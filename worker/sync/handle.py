@@ -1,17 +1,18 @@
-"""Handling one request: start, judge, append. The straight line of the write side."""
+"""Handling one request: load, decide, append, until the run has its outcome in the log."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from contracts import identity
 from contracts.events import SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
-from eventstore.log import LogIdentity
+from eventstore.log import LogIdentity, RunRecord
 from eventstore.model import (
     AlreadyRecordedError,
     Commit,
@@ -23,153 +24,207 @@ from eventstore.model import (
 from messaging.cloudevents import TRACEPARENT
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import SyncFailure
+from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.rules.text import clean
+from worker.source.sessionize import Fetched
 from worker.sync.ports import ScheduleSource, SyncLog
-from worker.sync.run import RunOutcome, decide_run, failed
+from worker.sync.run import RunOutcome, decide_run
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class RequestContext(NamedTuple):
-    """What the transport says about a request."""
+    """Facts about a request that are in its Kafka record and not in its body."""
 
     ordered_at: datetime
-    """The smallest of the broker's time stamp and the one that a dead letter was first given."""
+    """The earlier of the record's time stamp and that of its first dead letter."""
     received: float
-    """When we had it in hand, by the monotonic clock."""
+    """When this process received it, by the monotonic clock."""
     traceparent: str | None
+
+
+class RequestIdTakenError(ValueError):
+    """The request id belongs to a run of another SpreaView event: this request cannot have one."""
+
+    def __init__(self) -> None:
+        super().__init__("request_id is that of a sync of another SpreaView event")
 
 
 @dataclass(slots=True)
 class _Run:
-    """What the events of one run have in common."""
+    """A run while it is worked on, over all its attempts to append."""
 
     ids: RequestIds
     ordered_at: datetime
-    """Fixed by `SyncStarted`: a resumed run takes its place in the order from there."""
+    """Fixed by `SyncStarted`: a resumed run keeps its place in the order of runs."""
     metadata: Mapping[str, str]
-
-
-class RequestIdTakenError(ValueError):
-    """The request id names a run of another SpreaView event: this request cannot have one."""
-
-    def __init__(self) -> None:
-        super().__init__("request_id is that of a sync of another SpreaView event")
+    received: float
+    """Earliest start of a fetch that serves this run, by the monotonic clock."""
+    began: float | None = None
+    """When this process started or resumed the run, by the monotonic clock."""
+    fetched: Fetched | None = None
+    completed_runs: int | None = None
+    """The number in the state that was decided on last."""
 
 
 class Handler:
     """Ends every request whose ids are readable, exactly once in the log.
 
     Safe to call again with the same request at any time: a run that has an outcome is left alone,
-    one that was cut off is resumed. Errors of the database pass through; nothing is half done.
+    and an interrupted one is resumed. Errors of the database pass through; nothing is half done.
 
     Args:
-        snapshot_events: so many events of a stream beyond its snapshot make a new one.
+        snapshot_events: take a new snapshot after this many events of a stream.
     """
 
     def __init__(
         self,
         log: SyncLog,
-        sessionize: ScheduleSource,
+        source: ScheduleSource,
         log_identity: LogIdentity,
         worker_version: str,
         *,
         snapshot_events: int,
     ) -> None:
         self._log = log
-        self._sessionize = sessionize
+        self._source = source
         self._fingerprint_key = log_identity.fingerprint_key
         self._worker_version = worker_version
         self._snapshot_events = snapshot_events
 
-    async def handle(self, request: SyncRequested, envelope: RequestContext) -> None:
+    async def handle(self, request: SyncRequested, context: RequestContext) -> None:
         """Run one sync to its end.
 
         Raises:
-            RequestIdTakenError: the request belongs in the dead letters.
+            RequestIdTakenError: dead-letter the request.
         """
-        run = await self._open(request, envelope)
+        run = await self._open(request, context)
         if run is None:
             return
         try:
             checked = check_request(request, self._fingerprint_key)
-            state = await self._start(checked, run)
-        except SyncFailure as refused:
-            await self._fail(run, refused)
-        except AlreadyRecordedError as error:
-            await self._ended_elsewhere(run, error)
-        else:
-            await self._finish(checked, run, state, envelope.received)
+        except SyncFailure as failure:
+            await self._fail(run, failure)
+            return
+        await self._append_until_ended(
+            run,
+            load=lambda: load_state(self._log, request.spreaview_event_id),
+            decide=partial(self._next_commit, run, checked),
+        )
 
-    async def refuse(self, ids: RequestIds, refused: SyncFailure, envelope: RequestContext) -> None:
+    async def refuse(self, ids: RequestIds, failure: SyncFailure, context: RequestContext) -> None:
         """End a request that cannot be carried out, from its ids alone. Raises as `handle`."""
-        run = await self._open(ids, envelope)
+        run = await self._open(ids, context)
         if run is not None:
-            await self._fail(run, refused)
+            await self._fail(run, failure)
 
-    async def _open(self, ids: RequestIds, envelope: RequestContext) -> _Run | None:
-        """The run to work on, or None if it is over.
+    async def _fail(self, run: _Run, failure: SyncFailure) -> None:
+        """Append `SyncFailed` without looking at the state."""
 
-        Raises:
-            RequestIdTakenError: it is a run of another event, under way or over.
-        """
-        found = await self._log.clock_and_run(ids.request_id)
-        if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
-            raise RequestIdTakenError
+        async def decide(version: int) -> Commit:
+            return _failure(run, version, failure)
+
+        await self._append_until_ended(
+            run, load=lambda: self._log.stream_version(run.ids.spreaview_event_id), decide=decide
+        )
+
+    async def _open(self, ids: RequestIds, context: RequestContext) -> _Run | None:
+        """The run to work on, or None if it has an outcome. Raises `RequestIdTakenError`."""
+        found = await self._find(ids)
         if found.ended_in is not None:
             logger.info("sync %s has an outcome already", ids.request_id)
             return None
-        metadata = {TRACEPARENT: envelope.traceparent} if envelope.traceparent else {}
-        return _Run(ids, min(envelope.ordered_at, found.now), metadata)
+        metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
+        return _Run(ids, min(context.ordered_at, found.now), metadata, context.received)
 
-    async def _start(self, checked: CheckedRequest, run: _Run) -> State:
-        """Append `SyncStarted` unless it is there; the state that includes it.
+    async def _find(self, ids: RequestIds) -> RunRecord:
+        """What the log holds of a run. Raises `RequestIdTakenError`."""
+        found = await self._log.clock_and_run(ids.request_id)
+        if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
+            raise RequestIdTakenError
+        return found
 
-        Raises:
-            Refusal: superseded, or the event belongs to another organization.
-            AlreadyRecordedError: the run has got an outcome meanwhile.
+    async def _append_until_ended(
+        self,
+        run: _Run,
+        *,
+        load: Callable[[], Awaitable[T]],
+        decide: Callable[[T], Awaitable[Commit]],
+    ) -> None:
+        """Load, decide and append, again whenever another writer was first.
+
+        `decide` may fold the commit's events into what was loaded: if the append succeeds, the
+        next commit is decided on that, otherwise it is loaded again. Only the outcome of a run
+        has an inbox entry, so that commit is the last.
         """
-        request = checked.request
+        loaded = await load()
         while True:
-            state = await load_state(self._log, request.spreaview_event_id)
-            started = state.open_runs.get(request.request_id)
-            run.ordered_at = started.ordered_at if started else run.ordered_at
-            check_turn(state, request, run.ordered_at)
-            if started:
-                logger.info("sync %s is resumed", request.request_id)
-                return state
-            event = await self._started(checked, run.ordered_at)
+            commit = await decide(loaded)
             try:
-                await self._log.append(
-                    Commit(
-                        request.spreaview_event_id,
-                        state.version,
-                        [NewEvent(identity.message_id(request.request_id, 0), event)],
-                        metadata=run.metadata,
-                    )
-                )
+                await self._log.append(commit)
             except StreamMovedError:
-                continue
-            except AlreadyRecordedError as error:
-                # Somebody appended our `SyncStarted`: another worker, or a run of another event.
-                found = await self._log.clock_and_run(request.request_id)
-                if found.begun_in is None or found.ended_in is not None:
+                loaded = await load()
+            except AlreadyRecordedError:
+                # Another worker appended an event of this run: its start, or its outcome.
+                found = await self._find(run.ids)
+                if found.ended_in is not None:
+                    logger.info("sync %s was ended by another worker", run.ids.request_id)
+                    return
+                if commit.inbox is not None or found.begun_in is None:
                     raise
-                if found.begun_in != request.spreaview_event_id:
-                    raise RequestIdTakenError from error
-                continue
-            return fold([event], state)
+                logger.info("sync %s is resumed: another worker started it", run.ids.request_id)
+                loaded = await load()
+            else:
+                if commit.inbox is not None:
+                    _log_outcome(commit)
+                    return
 
-    async def _ended_elsewhere(self, run: _Run, error: AlreadyRecordedError) -> None:
-        """Believe that somebody else has ended our run if the log has its outcome in our stream."""
-        found = await self._log.clock_and_run(run.ids.request_id)
-        if found.ended_in is None:
-            raise error
-        if found.ended_in != run.ids.spreaview_event_id:
-            raise RequestIdTakenError from error
-        logger.info("sync %s was ended by another worker", run.ids.request_id)
+    async def _next_commit(self, run: _Run, checked: CheckedRequest, state: State) -> Commit:
+        """The start of the run, or its outcome once it is started. Folds it into `state`."""
+        started = state.open_runs.get(run.ids.request_id)
+        if started is None:
+            return await self._start(run, checked, state)
+        run.ordered_at = started.ordered_at
+        if run.began is None:
+            logger.info("sync %s is resumed", run.ids.request_id)
+            run.began = time.monotonic()
+        if run.completed_runs not in (None, state.completed_runs):
+            # A document fetched earlier may be older than the one imported meanwhile.
+            run.fetched, run.received = None, time.monotonic()
+        run.completed_runs = state.completed_runs
+        organization_id = run.ids.organization_id
+        erased = await self._log.erased_speakers(organization_id)
+        outcome = await decide_run(
+            self._source,
+            state,
+            checked,
+            ordered_at=run.ordered_at,
+            began=run.began,
+            received=run.received,
+            erased=erased,
+            fetched=run.fetched,
+        )
+        run.fetched = outcome.fetched
+        version = state.version
+        snapshot = await self._snapshot_after(state, outcome)
+        erasures = KnownErasures(organization_id, erased)
+        return _outcome(run, version, outcome, snapshot=snapshot, erasures=erasures)
+
+    async def _start(self, run: _Run, checked: CheckedRequest, state: State) -> Commit:
+        """`SyncStarted`, or `SyncFailed` if the request is not to be carried out any more."""
+        request, version = checked.request, state.version
+        try:
+            check_turn(state, request, run.ordered_at)
+        except SyncFailure as failure:
+            return _failure(run, version, failure)
+        run.began = time.monotonic()
+        event = await self._started(checked, run.ordered_at)
+        fold([event], state)
+        new = NewEvent(identity.message_id(request.request_id, 0), event)
+        return Commit(request.spreaview_event_id, version, [new], metadata=run.metadata)
 
     async def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
         request = checked.request
@@ -177,7 +232,7 @@ class Handler:
         if by is not None:
             subject = identity.requester_subject(request.organization_id, by)
             if subject in await self._log.erased_speakers(request.organization_id):
-                by = None  # who asked to be forgotten may go on asking for syncs
+                by = None  # an erased person may still request syncs
         return SyncStarted(
             sync_id=request.request_id,
             organization_id=request.organization_id,
@@ -193,102 +248,53 @@ class Handler:
             worker_version=self._worker_version,
         )
 
-    async def _finish(
-        self, checked: CheckedRequest, run: _Run, state: State, received: float
-    ) -> None:
-        """Judge and append, again if another run of the event was first."""
-        began = time.monotonic()
-        judgement = RunOutcome([], None)
-        organization_id = run.ids.organization_id
-        while True:
-            erased = await self._log.erased_speakers(organization_id)
-            judgement = await decide_run(
-                self._sessionize,
-                state,
-                checked,
-                ordered_at=run.ordered_at,
-                began=began,
-                received=received,
-                erased=erased,
-                fetched=judgement.fetched,
-            )
-            version, completed_before = state.version, state.completed_runs
-            snapshot = await self._snapshot_after(state, judgement)
-            try:
-                await self._append_outcome(
-                    run,
-                    version,
-                    judgement,
-                    snapshot=snapshot,
-                    erasures=KnownErasures(organization_id, erased),
-                )
-            except StreamMovedError:
-                state = await load_state(self._log, run.ids.spreaview_event_id)
-                if state.completed_runs != completed_before:
-                    # What was fetched before may be older than what is imported now.
-                    judgement, received = RunOutcome([], None), time.monotonic()
-                continue
-            except AlreadyRecordedError as error:
-                await self._ended_elsewhere(run, error)
-            return
+    async def _snapshot_after(self, state: State, outcome: RunOutcome) -> Snapshot | None:
+        """A snapshot of the state after the outcome, if enough events have come since the last.
 
-    async def _snapshot_after(self, state: State, judgement: RunOutcome) -> Snapshot | None:
-        """What the outcome makes of the state, if so much has happened that it is worth keeping.
-
-        The state is the outcome's afterwards: whoever decides again loads it again.
+        Folds the outcome into `state`; reload the state before deciding again.
         """
-        beyond = state.version + len(judgement.outcome) - state.snapshot_version
-        if beyond < self._snapshot_events:
+        since_last = state.version + len(outcome.events) - state.snapshot_version
+        if since_last < self._snapshot_events:
             return None
-        fold(judgement.outcome, state)
+        fold(outcome.events, state)
         return await asyncio.to_thread(snapshot_of, state)
 
-    async def _fail(self, run: _Run, refused: SyncFailure) -> None:
-        """Append `SyncFailed` at whatever version the stream is."""
-        judgement = RunOutcome([failed(run.ids, run.ordered_at, refused)], None)
-        while True:
-            version = await self._log.stream_version(run.ids.spreaview_event_id)
-            try:
-                await self._append_outcome(run, version, judgement)
-            except StreamMovedError:
-                continue
-            except AlreadyRecordedError as error:
-                await self._ended_elsewhere(run, error)
-            return
 
-    async def _append_outcome(
-        self,
-        run: _Run,
-        expected_version: int,
-        judgement: RunOutcome,
-        *,
-        snapshot: Snapshot | None = None,
-        erasures: KnownErasures | None = None,
-    ) -> None:
-        """The events of an outcome in one transaction; the last is the terminal one."""
-        sync_id, outcome, fetched = run.ids.request_id, judgement.outcome, judgement.fetched
-        last = len(outcome)
-        events = [
+def _failure(run: _Run, version: int, failure: SyncFailure) -> Commit:
+    return _outcome(run, version, RunOutcome([sync_failed(run.ids, run.ordered_at, failure)]))
+
+
+def _outcome(
+    run: _Run,
+    expected_version: int,
+    outcome: RunOutcome,
+    *,
+    snapshot: Snapshot | None = None,
+    erasures: KnownErasures | None = None,
+) -> Commit:
+    """The commit that ends a run; its last event is the terminal one."""
+    sync_id, last = run.ids.request_id, len(outcome.events)
+    return Commit(
+        run.ids.spreaview_event_id,
+        expected_version,
+        [
             NewEvent(
                 identity.message_id(sync_id, identity.OUTCOME if ordinal == last else ordinal),
                 event,
             )
-            for ordinal, event in enumerate(outcome, start=1)
-        ]
-        await self._log.append(
-            Commit(
-                run.ids.spreaview_event_id,
-                expected_version,
-                events,
-                metadata=run.metadata,
-                inbox=sync_id,
-                source=fetched.document if fetched and judgement.may_be_kept else None,
-                snapshot=snapshot,
-                erasures=erasures,
-            )
-        )
-        terminal = outcome[-1]
-        if isinstance(terminal, SyncFailed):
-            logger.warning("sync %s failed: %s: %s", sync_id, terminal.code, terminal.message)
-        else:
-            logger.info("sync %s completed with %d events", sync_id, last)
+            for ordinal, event in enumerate(outcome.events, start=1)
+        ],
+        metadata=run.metadata,
+        inbox=sync_id,
+        source=outcome.fetched.document if outcome.fetched and outcome.keep_document else None,
+        snapshot=snapshot,
+        erasures=erasures,
+    )
+
+
+def _log_outcome(commit: Commit) -> None:
+    terminal = commit.events[-1].event
+    if isinstance(terminal, SyncFailed):
+        logger.warning("sync %s failed: %s: %s", commit.inbox, terminal.code, terminal.message)
+    else:
+        logger.info("sync %s completed with %d events", commit.inbox, len(commit.events))

@@ -24,9 +24,9 @@ from contracts.messages import SyncRequested
 from eventstore.log import EventLog
 from worker.rules.command import check_request
 from worker.rules.state import State
-from worker.rules.sync_failures import SyncFailure
+from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.sync.ports import ScheduleSource
-from worker.sync.run import decide_run, failed
+from worker.sync.run import decide_run
 from worker.sync.state_snapshots import load_state
 
 
@@ -105,17 +105,17 @@ def _imported(
 
 
 async def plan(
-    log: EventLog, sessionize: ScheduleSource, request: SyncRequested, now: datetime
+    log: EventLog, source: ScheduleSource, request: SyncRequested, now: datetime
 ) -> Plan:
     """Fetch and decide as a sync does, and append nothing."""
     state = await load_state(log, request.spreaview_event_id)
     began = time.monotonic()
     try:
         checked = check_request(request, (await log.identity()).fingerprint_key)
-    except SyncFailure as refused:
-        return Plan(state, [failed(request, now, refused)])
-    judgement = await decide_run(
-        sessionize,
+    except SyncFailure as failure:
+        return Plan(state, [sync_failed(request, now, failure)])
+    outcome = await decide_run(
+        source,
         state,
         checked,
         ordered_at=now,
@@ -123,4 +123,4 @@ async def plan(
         received=began,
         erased=await log.erased_speakers(request.organization_id),
     )
-    return Plan(state, list(judgement.outcome))
+    return Plan(state, list(outcome.events))
