@@ -66,7 +66,7 @@ def _metadata(hint: object) -> tuple[object, ...]:
 PERSONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     name: fields for name, event in EVENT_TYPES.items() if (fields := _personal_fields(event))
 }
-"""The personal fields of each event that has any."""
+"""The personal fields of each event that has any: the one list, from which others are derived."""
 
 
 def _subject(event: ImportEvent) -> UUID:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+from contracts.codec import PERSONAL_FIELDS
+
 Row: TypeAlias = dict[str, object]
 Key = TypeVar("Key")
 
@@ -81,15 +83,7 @@ class Changes:
     """By stream: the version and position that the batch reaches."""
 
 
-_ERASED_FIELDS: tuple[str, ...] = (
-    "first_name",
-    "last_name",
-    "full_name",
-    "tag_line",
-    "bio",
-    "profile_picture",
-    "links",
-)
+_ERASED_FIELDS = PERSONAL_FIELDS["SpeakerImported"]
 
 
 def project(events: Iterable[Projected]) -> Changes:

@@ -6,7 +6,37 @@ those that clear one. An unqualified table is that of the generation in `search_
 JSON array with an object per row, whose keys are the columns; other keys are ignored.
 """
 
+from collections.abc import Iterable
+
 from sqlalchemy import text
+
+from contracts.codec import PERSONAL_FIELDS
+
+# The statements below take the personal columns from the one list of personal fields, which
+# contracts.codec derives from the models of the events. A new field needs a column in tables.sql.
+_OF_A_SPEAKER = PERSONAL_FIELDS["SpeakerImported"]
+_OF_A_REQUESTER = PERSONAL_FIELDS["SyncStarted"]
+_LINE = 92
+
+
+def _assignments(assignments: Iterable[str]) -> str:
+    """Lay out the assignments of SET in lines, as the rest of a statement is."""
+    lines: list[str] = []
+    for assignment in assignments:
+        if lines and len(f"{lines[-1]}, {assignment},") <= _LINE:
+            lines[-1] += f", {assignment}"
+        else:
+            lines.append(assignment)
+    return ",\n        ".join(lines)
+
+
+_REQUESTER = ", ".join(_OF_A_REQUESTER)
+_CLEARED_SPEAKER = tuple(f"{column} = NULL" for column in _OF_A_SPEAKER)
+_CLEARED_REQUESTER = tuple(f"{column} = NULL" for column in _OF_A_REQUESTER)
+_REPLACED_SPEAKER = tuple(
+    f"{column} = EXCLUDED.{column}"
+    for column in (*_OF_A_SPEAKER, "is_top_speaker", "status", "position")
+)
 
 SHARE_GENERATION = text("SELECT pg_advisory_xact_lock_shared(:key)").bindparams(
     key=0x5350_5245_4156_0010
@@ -16,20 +46,19 @@ LIVE_SCHEMA = text("SELECT schema FROM projections.generations WHERE live")
 
 ALL_SCHEMAS = text("SELECT schema FROM projections.generations ORDER BY number")
 
-FORGET_SPEAKER = text("""
+FORGET_SPEAKER = text(f"""
     UPDATE event_speakers SET
-        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
-        profile_picture = NULL, links = NULL, status = 'erased'
+        {_assignments((*_CLEARED_SPEAKER, "status = 'erased'"))}
     WHERE organization_id = :organization_id AND speaker_id = :speaker_id
-""")
+""")  # noqa: S608 (of constants)
 
 # Differs whenever somebody has been forgotten in between.
 ERASURES = text("SELECT count(*), max(erased_at) FROM event_store.erased_subjects")
 
-FORGET_REQUESTER = text("""
-    UPDATE sync_runs SET requested_by = NULL
+FORGET_REQUESTER = text(f"""
+    UPDATE sync_runs SET {", ".join(_CLEARED_REQUESTER)}
     WHERE organization_id = :organization_id AND requested_by = :requested_by
-""")
+""")  # noqa: S608 (of constants)
 
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 
@@ -64,15 +93,15 @@ LAGGING_STREAMS = text("""
     LIMIT :limit
 """)
 
-PUT_STARTED_RUNS = text("""
+PUT_STARTED_RUNS = text(f"""
     INSERT INTO sync_runs (
-        sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by,
+        sync_id, spreaview_event_id, organization_id, status, requested_at, {_REQUESTER},
         started_at, window_starts_on, window_ends_on, time_zone, api_id_masked, position)
-    SELECT sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by,
+    SELECT sync_id, spreaview_event_id, organization_id, status, requested_at, {_REQUESTER},
            started_at, window_starts_on, window_ends_on, time_zone, api_id_masked, position
     FROM json_populate_recordset(NULL::sync_runs, CAST(:rows AS json))
     ON CONFLICT (sync_id) DO NOTHING
-""")
+""")  # noqa: S608 (of constants)
 
 PUT_ENDED_RUNS = text("""
     INSERT INTO sync_runs AS run (
@@ -103,24 +132,19 @@ MARK_ROOMS = text("""
     WHERE t.spreaview_event_id = r.spreaview_event_id AND t.room_id = r.room_id
 """)
 
-FORGET_SPEAKERS = text("""
+FORGET_SPEAKERS = text(f"""
     UPDATE event_speakers t SET
-        first_name = NULL, last_name = NULL, full_name = NULL, tag_line = NULL, bio = NULL,
-        profile_picture = NULL, links = NULL
+        {_assignments(_CLEARED_SPEAKER)}
     FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json)) r
     WHERE t.spreaview_event_id = r.spreaview_event_id AND t.speaker_id = r.speaker_id
-""")
+""")  # noqa: S608 (of constants)
 
-PUT_SPEAKERS = text("""
+PUT_SPEAKERS = text(f"""
     INSERT INTO event_speakers
     SELECT * FROM json_populate_recordset(NULL::event_speakers, CAST(:rows AS json))
     ON CONFLICT (spreaview_event_id, speaker_id) DO UPDATE SET
-        first_name = EXCLUDED.first_name, last_name = EXCLUDED.last_name,
-        full_name = EXCLUDED.full_name, tag_line = EXCLUDED.tag_line, bio = EXCLUDED.bio,
-        profile_picture = EXCLUDED.profile_picture, links = EXCLUDED.links,
-        is_top_speaker = EXCLUDED.is_top_speaker, status = EXCLUDED.status,
-        position = EXCLUDED.position
-""")
+        {_assignments(_REPLACED_SPEAKER)}
+""")  # noqa: S608 (of constants)
 
 MARK_SPEAKERS = text("""
     UPDATE event_speakers t SET status = r.status, position = r.position

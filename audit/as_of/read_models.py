@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from audit.past.moments import Moment, outcomes
+from contracts.codec import PERSONAL_FIELDS
 from eventstore.log import EventLog
 from projections.changes import Changes, Key, Row, TableChanges, project
 from projections.tables import COLUMNS
@@ -21,13 +22,12 @@ _INSTANTS = frozenset(
         *("window_starts_at", "window_ends_at"),
     }
 )
-_PERSONAL = (
-    *("first_name", "last_name", "full_name", "tag_line", "bio", "profile_picture", "links"),
-)
+_PERSONAL = PERSONAL_FIELDS["SpeakerImported"]
 _SET_BY_A_START = frozenset(
     {
         *("sync_id", "spreaview_event_id", "organization_id", "status", "requested_at"),
-        *("requested_by", "started_at", "window_starts_on", "window_ends_on", "time_zone"),
+        *PERSONAL_FIELDS["SyncStarted"],
+        *("started_at", "window_starts_on", "window_ends_on", "time_zone"),
         *("api_id_masked", "position"),
     }
 )

@@ -6,12 +6,14 @@ seen in one snapshot. What is read from one log by the same code has the same ro
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.codec import PERSONAL_FIELDS
 from projections.generations import Generation
 from projections.tables import TABLE_COLUMNS
 
@@ -26,10 +28,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """By table: what tells its rows apart. A table that is not here is not compared, and named."""
 
-_PERSONAL = frozenset(
-    {"first_name", "last_name", "full_name", "tag_line", "bio", "profile_picture", "links",
-     "requested_by"}
-)  # fmt: skip
+_PERSONAL = frozenset(chain.from_iterable(PERSONAL_FIELDS.values()))
 _HIDDEN = "(personal)"
 _PREPARE = "SET LOCAL work_mem = '64MB'"
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +26,7 @@ from contracts.topics import DEFAULT_PARTITIONS, IMPORT_EVENTS
 from eventstore.log import EventLog
 from eventstore.model import Commit, KnownErasures, NewEvent, SourceDocument, StreamMovedError
 from messaging.requests import publish_request
+from tests.support.database import tables_with
 from tests.support.documents import document, speaker, talk
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
 from tests.support.past import Past
@@ -69,37 +69,6 @@ def serve(line: Line, api_id: str, **changes: object) -> tuple[UUID, dict[str, A
     speaker |= changes
     line.double.serve(api_id, json.dumps(document).encode())
     return identity.speaker_id(ORGANIZATION, key), document
-
-
-async def tables_with(engine: AsyncEngine, what: str) -> dict[str, int]:
-    """Rows that hold a text, in every table of the database; what is compressed is unpacked."""
-    found: dict[str, int] = {}
-    async with engine.connect() as connection:
-        tables = await connection.execute(
-            text("""
-                SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-                WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-            """)
-        )
-        for table in tables.scalars().all():
-            rows = await connection.execute(
-                text(f"SELECT count(*) FROM {table} t WHERE t::text ILIKE :what"),
-                {"what": f"%{what}%"},
-            )
-            if number := rows.scalar_one():
-                found[table] = number
-        digests = await connection.execute(
-            text("SELECT encode(digest, 'hex') FROM event_store.sources")
-        )
-        kept = digests.scalars().all()
-        snapshots = await connection.execute(text("SELECT body FROM event_store.snapshots"))
-        for body in snapshots.scalars():
-            if what.encode() in zlib.decompress(body):
-                found["snapshots"] = found.get("snapshots", 0) + 1
-    for digest in kept:
-        if what.encode() in (await EventLog(engine).source(digest) or b""):
-            found["sources"] = found.get("sources", 0) + 1
-    return found
 
 
 async def published(line: Line) -> list[bytes]:

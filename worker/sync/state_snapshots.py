@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.code_version import version_of
+from contracts.codec import PERSONAL_FIELDS
 from contracts.events import (
     Room,
     Session,
@@ -34,6 +35,8 @@ FOLD_VERSION = version_of(
     }
 )
 """Of the sources that fold, write and read a state."""
+
+_NOBODY = dict.fromkeys(PERSONAL_FIELDS["SyncStarted"])
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -60,7 +63,7 @@ def encode_state(state: State) -> bytes:
 
     Who asked for a run is left out: of no matter for a decision, and personal.
     """
-    runs = {k: msgspec.structs.replace(s, requested_by=None) for k, s in state.open_runs.items()}
+    runs = {k: msgspec.structs.replace(s, **_NOBODY) for k, s in state.open_runs.items()}
     kept = {name: getattr(state, name) for name in _Stored.__struct_fields__} | {
         "skipped": {key: _by_type(skip) for key, skip in state.skipped.items()},
         "open_runs": runs,
