@@ -8,9 +8,9 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database, without_password
+from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
 from projections.generations import NoGenerationError
-from projections.stopping import in_words
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
@@ -51,9 +51,9 @@ def _said(url: str, error: Exception, remedy: str) -> str | None:
         return f"the database at {where} is not migrated; run: spreaview-sync migrate"
     if code == _NOT_ALLOWED:
         return (
-            f"PostgreSQL at {where} refuses: {in_words(error)}\nRemedy: grant the role that, or "
-            "set SPREAVIEW_DATABASE_URL to one that may."
+            f"PostgreSQL at {where} refuses: {describe_error(error)}\n"
+            "Remedy: grant the role that, or set SPREAVIEW_DATABASE_URL to one that may."
         )
     if is_database_outage(error):
-        return f"PostgreSQL at {where} does not answer: {in_words(error)}\nRemedy: {remedy}"
+        return f"PostgreSQL at {where} does not answer: {describe_error(error)}\nRemedy: {remedy}"
     return None

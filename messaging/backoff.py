@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import stamina
 
+from contracts.error_text import describe_error
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -47,17 +49,17 @@ async def persist(
                 result = await work()
             except Exception as error:
                 if on(error):
-                    say_failing(what, error)
+                    say_failing(what, describe_error(error))
                 raise
     say_working(what)
     return result
 
 
-def say_failing(what: str, error: BaseException) -> None:
+def say_failing(what: str, reason: str) -> None:
     """Log that something does not work, unless that is known."""
     if what not in _failing:
         _failing.add(what)
-        logger.warning("%s: failing, trying on until it works: %s", what, in_words(error))
+        logger.warning("%s: failing, trying on until it works: %s", what, reason)
 
 
 def say_working(what: str) -> None:
@@ -65,8 +67,3 @@ def say_working(what: str) -> None:
     if what in _failing:
         _failing.discard(what)
         logger.info("%s: works again", what)
-
-
-def in_words(error: BaseException) -> str:
-    """What an error says, or its kind where it says nothing (a timeout often does not)."""
-    return str(error) or type(error).__name__

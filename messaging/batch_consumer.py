@@ -18,6 +18,7 @@ from faststream.kafka import KafkaMessage as PlainKafkaMessage
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
 
+from contracts.error_text import describe_error
 from messaging import aiokafka_patches as fetching
 from messaging.backoff import persist, say_failing, say_working
 
@@ -45,7 +46,7 @@ class ConsumerLog:
     ) -> None:
         """Say an error, unless that is known."""
         if isinstance(exc_info, Exception):
-            say_failing(_FETCHING, exc_info)
+            say_failing(_FETCHING, describe_error(exc_info))
 
 
 class Membership(NamedTuple):

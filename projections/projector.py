@@ -13,6 +13,7 @@ from uuid import UUID
 from faststream.kafka import KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.error_text import describe_error
 from contracts.topics import IMPORT_EVENTS
 from eventstore.errors import is_database_outage
 from eventstore.log import PAGE, read_streams
@@ -22,7 +23,7 @@ from projections import statements
 from projections.changes import project
 from projections.generations import NoGenerationError, enter_live
 from projections.status import STOPPED_STREAMS, ahead_streams
-from projections.stopping import RESUME_STREAM, STOPPED_BY_OTHERS, in_words, stop, stop_ahead
+from projections.stopping import RESUME_STREAM, STOPPED_BY_OTHERS, stop, stop_ahead
 from projections.version import CODE_VERSION
 from projections.write import write
 
@@ -99,7 +100,7 @@ class Projector:
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
                 return
-            logger.warning("a batch is applied stream by stream after: %s", in_words(error))
+            logger.warning("a batch is applied stream by stream after: %s", describe_error(error))
             for stream_id in stream_ids:
                 await self.catch_up([stream_id])
 
@@ -186,7 +187,7 @@ class Projector:
             )
 
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
-        logger.error("stream %s is stopped: %s", stream_id, in_words(error))
+        logger.error("stream %s is stopped: %s", stream_id, describe_error(error))
 
         async def record() -> int:
             async with self._engine.begin() as connection:
@@ -216,7 +217,7 @@ async def apply_next(
     locked = await connection.execute(statements.LOCK_PROGRESS, wanted)
     versions = {row.spreaview_event_id: row.version for row in locked}
     for stream_id, error in (await stop_ahead(connection, list(versions), code_version)).items():
-        logger.error("stream %s is stopped: %s", stream_id, in_words(error))
+        logger.error("stream %s is stopped: %s", stream_id, describe_error(error))
         del versions[stream_id]
     events = await read_streams(connection, versions, limit=limit) if versions else []
     if not events:

@@ -7,11 +7,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
 from projections import statements
 from projections.generations import NoGenerationError, enter_live
 from projections.projector import apply_next
-from projections.stopping import HOLD_PROGRESS, in_words
+from projections.stopping import HOLD_PROGRESS
 
 COUNT_ROWS = text("""
     SELECT (SELECT count(*) FROM sync_runs WHERE spreaview_event_id = :stream_id) AS sync_runs,
@@ -58,7 +59,7 @@ class RepairError(Exception):
     """
 
     def __init__(self, stream_id: UUID, error: Exception) -> None:
-        super().__init__(in_words(error))
+        super().__init__(describe_error(error))
         self.stream_id = stream_id
 
     def to_json(self) -> dict[str, object]:

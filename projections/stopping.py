@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
 from eventstore.log import read_streams
 from eventstore.model import Recorded
@@ -14,10 +14,6 @@ from projections import statements
 from projections.changes import project
 from projections.status import AHEAD_AMONG, IS_AHEAD, AheadStream
 from projections.write import write
-
-_LONGEST_ERROR = 1000
-_DATA_EXCEPTIONS = "22"
-
 
 HOLD_PROGRESS = text("""
     SELECT version FROM stream_progress WHERE spreaview_event_id = :stream_id FOR UPDATE
@@ -101,7 +97,7 @@ async def _record(
         STOP_STREAM,
         {
             "stream_id": stream_id,
-            "error": in_words(error),
+            "error": describe_error(error),
             "code_version": code_version,
             "stopped_by": culprit.position if culprit else None,
         },
@@ -126,18 +122,3 @@ async def _first_that_fails(
             return event
     await savepoint.rollback()
     return None
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong, without the rows and values that it went wrong with: they may be personal.
-
-    PostgreSQL quotes a value that is not of its column's type; what follows the first quotation
-    mark of such an error is left out.
-    """
-    if not isinstance(error, DBAPIError):
-        return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
-    said, _, _ = str(error.orig).partition("\n")
-    if str(getattr(error.orig, "sqlstate", "")).startswith(_DATA_EXCEPTIONS):
-        before, mark, _ = said.partition('"')
-        said = f"{before}…" if mark else said
-    return f"{type(error).__name__}: {said}"[:_LONGEST_ERROR]

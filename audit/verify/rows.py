@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from audit.as_of.read_models import ReadModels
 from audit.verify import statements
 from audit.verify.report import FindingKind, VerificationReport
+from contracts.error_text import describe_error
 from contracts.events import CUT_TYPES
 from eventstore.model import Recorded
 from projections.changes import Row, project
@@ -43,7 +44,9 @@ class RowCheck:
             try:
                 self._models.apply(project(self._pending))
             except Exception as error:  # a tampered event is a finding, not the end
-                self._trouble = f"version {recorded.version} cannot be projected: {error!r}"[:300]
+                self._trouble = (
+                    f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
+                )
             self._pending = []
 
     async def end(self, connection: AsyncConnection) -> None:

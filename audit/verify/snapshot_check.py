@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from audit.verify import statements
 from audit.verify.documents import unpacked
 from audit.verify.report import FindingKind, VerificationReport
+from contracts.error_text import describe_error
 from eventstore.model import Recorded, Snapshot
 from worker.rules.state import State, fold
 from worker.sync.state_snapshots import FOLD_VERSION, encode_state
@@ -41,7 +42,7 @@ class SnapshotCheck:
         try:
             fold([recorded.event], self._state)
         except Exception as error:  # a tampered event is a finding, not the end
-            what = f"version {recorded.version} cannot be folded: {error!r}"[:300]
+            what = f"version {recorded.version} cannot be folded: {describe_error(error)}"[:300]
             self._pass_over(f"the snapshot of a stream: {what}")
 
     def end(self) -> None:

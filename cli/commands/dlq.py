@@ -11,6 +11,7 @@ from rich.console import Console
 from cli import letters as show
 from cli.runfile import resolve_kafka
 from cli.settings import Settings
+from contracts.error_text import describe_error
 from messaging.dead_letters import resolution as retrying
 from messaging.dead_letters.fold import Letter, LetterName, Letters
 from messaging.dead_letters.resolution import NotRetriableError, letter_record, read_letters
@@ -139,7 +140,8 @@ async def _on_letters(settings: Settings, work: Callable[[_Read], Awaitable[int]
     except KafkaError as error:
         print(
             f"spreaview-sync: the dead letters are out of reach, Kafka at {kafka} does not answer: "
-            f"{error}\nRemedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then try "
+            f"{describe_error(error)}\n"
+            "Remedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then try "
             "again; spreaview-sync dlq list shows what is still open.",
             file=sys.stderr,
         )

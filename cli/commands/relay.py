@@ -12,9 +12,9 @@ from cli.connections import Addresses, leader_connection
 from cli.runfile import resolve
 from cli.services import relay_outlet
 from cli.settings import Settings
+from contracts.error_text import describe_error
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
-from messaging.backoff import in_words
 from worker.relay.rewind import RelayStatus, RewindError, relay_status
 from worker.relay.rewind import rewind as rewind_relay
 
@@ -68,7 +68,7 @@ async def rewind(settings: Settings, *, to: int | None, restored: bool, as_json:
 
 def _no_kafka(addresses: Addresses, error: Exception) -> int:
     print(
-        f"spreaview-sync: Kafka at {addresses.kafka} does not answer: {in_words(error)}\n"
+        f"spreaview-sync: Kafka at {addresses.kafka} does not answer: {describe_error(error)}\n"
         "Remedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker.",
         file=sys.stderr,
     )

@@ -22,8 +22,8 @@ from audit.transfer.replay import (
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
+from contracts.error_text import describe_error
 from eventstore.log import EventLog
-from messaging.backoff import in_words
 from messaging.publisher import Outlet
 from messaging.topics import declare_replay
 
@@ -49,7 +49,9 @@ async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> in
             else:
                 done = await _to_lines(wanted, log)
         except (KafkaError, TimeoutError) as error:
-            print(f"spreaview-sync: Kafka does not answer: {in_words(error)}", file=sys.stderr)
+            print(
+                f"spreaview-sync: Kafka does not answer: {describe_error(error)}", file=sys.stderr
+            )
             print("Remedy: the same command again goes on where it was.", file=sys.stderr)
             return 1
         except ValueError as error:

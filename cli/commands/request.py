@@ -14,6 +14,7 @@ from cli.answering import answering_database
 from cli.runfile import resolve
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
+from contracts.error_text import describe_error
 from contracts.messages import SyncRequested
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
@@ -38,8 +39,8 @@ async def request(settings: Settings, message: SyncRequested, report: Report) ->
     except KafkaError as error:
         print(
             f"spreaview-sync: the request was not published, Kafka at {addresses.kafka} does not "
-            f"answer: {error}\nRemedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, "
-            "then request again.",
+            f"answer: {describe_error(error)}\n"
+            "Remedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then request again.",
             file=sys.stderr,
         )
         return 1

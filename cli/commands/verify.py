@@ -18,8 +18,8 @@ from audit.verify.verify import verify
 from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
 from cli.settings import Settings
+from contracts.error_text import describe_error
 from eventstore.seals import Seal
-from messaging.backoff import in_words
 
 
 async def verify_log(
@@ -28,9 +28,10 @@ async def verify_log(
     """Verify; 0 if nothing was found, 1 otherwise or if the seals cannot be had."""
     try:
         kept = await _seals(settings, seals, from_kafka=from_kafka)
-    except (KafkaError, OSError, ValueError) as error:
-        print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
-        return 1
+    except ValueError as error:
+        return _no_seals(str(error))
+    except (KafkaError, OSError) as error:
+        return _no_seals(describe_error(error))
     async with answering_database(resolve_database(settings), pool_size=1) as engine:
         with _progress() as told:
             found = await verify(engine, only=only, seals=kept, on_progress=told)
@@ -48,14 +49,22 @@ async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
     """Add the topic's seals to a file; 1 if Kafka is not there, or the file is another."""
     try:
         number = add_seals(output, await published_seals(resolve(settings).kafka))
-    except (KafkaError, ValueError) as error:
-        print(f"spreaview-sync: the seals cannot be had: {in_words(error)}", file=sys.stderr)
-        return 1
+    except ValueError as error:
+        return _no_seals(str(error))
+    except KafkaError as error:
+        return _no_seals(describe_error(error))
     except OSError as error:
-        print(f"spreaview-sync: {output} cannot be written: {in_words(error)}", file=sys.stderr)
+        print(
+            f"spreaview-sync: {output} cannot be written: {describe_error(error)}", file=sys.stderr
+        )
         return 1
     print(json.dumps({"added": number}) if as_json else f"{number} seals were added to {output}")
     return 0
+
+
+def _no_seals(reason: str) -> int:
+    print(f"spreaview-sync: the seals cannot be read: {reason}", file=sys.stderr)
+    return 1
 
 
 async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:

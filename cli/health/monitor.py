@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cli.health.findings import Finding, Progress
 from cli.health.probes import Probe, Work
-from messaging.backoff import in_words, say_failing, say_working
+from contracts.error_text import describe_error
+from messaging.backoff import say_failing, say_working
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +76,14 @@ class Monitor:
                 work = await probe.look()
         except Exception as error:
             self._progress[probe.component] = {}
-            say_failing(probe.component, error)
-            return Finding(ok=False, detail=in_words(error), restart_may_help=False)
+            detail = describe_error(error)
+            say_failing(probe.component, detail)
+            return Finding(ok=False, detail=detail, restart_may_help=False)
         finding = self._judge(probe.component, work)
         if finding.ok:
             say_working(probe.component)
         else:
-            say_failing(probe.component, RuntimeError(finding.detail))
+            say_failing(probe.component, finding.detail)
         return finding
 
     def _not_to_blame(self, probe: Probe, away: str) -> Finding:

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
+from contracts.error_text import describe_error
 from eventstore.checkpoints import Checkpoint, Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.leadership import Connect, Leader, leading
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
-from messaging.backoff import in_words, persist, say_working
+from messaging.backoff import persist, say_working
 from messaging.cloudevents import Record, encode
 from messaging.errors import TOO_LARGE
 from messaging.publisher import Mark, OpenOutlet, Outlet
@@ -116,7 +117,7 @@ class Relay:
                 logger.exception("relay: met a fault")
             if not (has_got_on or isinstance(reason, TOO_LARGE)):
                 raise reason from error
-            logger.warning("relay: leadership given up: %s", in_words(reason))
+            logger.warning("relay: leadership given up: %s", describe_error(reason))
         finally:
             self.is_leading = False
 
@@ -165,7 +166,7 @@ class Relay:
             self._outlet.topic,
             event.position - 1,
         )
-        await leader.keep_unpublished(event, in_words(error))
+        await leader.keep_unpublished(event, describe_error(error))
 
     async def _resume(self, leader: Leader, outlet: OpenOutlet, log_id: UUID) -> Checkpoint:
         """Where to go on: the later of the two copies, each of which the log has to confirm.
