@@ -1,13 +1,18 @@
-"""Logging: to standard error, as lines for people or as JSON; never a secret."""
+"""Logging to standard error, as lines or as JSON, without secrets and personal data."""
 
+import copy
 import logging
 import sys
 
 import stamina.instrumentation
 import structlog
 
+from cli.tracebacks import short_traceback
+from contracts.error_text import describe_error, without_quoted
+
 _QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "uvicorn")
 """They log URLs, which hold API IDs."""
+_ASYNCIO = "asyncio"
 _SILENT = ("aiokafka",)
 """It logs every try while a broker is down; what it has to say comes to us as errors."""
 
@@ -19,22 +24,63 @@ def configure_logging(level: str, style: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if style == "json":
-        ending: list[structlog.types.Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    formatter = structlog.stdlib.ProcessorFormatter(
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        # Its own formatting of exceptions would print local variables.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    formatter = _RedactingFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.ExceptionRenderer(_format_exc_info),
+            renderer,
+        ],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        _quieten(name, logging.ERROR)
     for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        _quieten(name, logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([])  # waiting is said once per state, by us
+
+
+def _quieten(name: str, level: int) -> None:
+    """Have a library's logger write from a level on, and only through our handler.
+
+    FastStream gives its logger a handler of its own when it is imported.
+    """
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Formats the records of every logger; exceptions in them lose the values that they quote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or lines, of a record, which stays as it is."""
+        record = copy.copy(record)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                describe_error(arg) if isinstance(arg, BaseException) else arg
+                for arg in record.args
+            )
+        if record.name == _ASYNCIO:
+            record.msg, record.args = _from_asyncio(record.getMessage()), ()
+        return super().format(record)
+
+
+def _from_asyncio(message: str) -> str:
+    """Return the first line, what happened: the others show tasks with their exceptions."""
+    return without_quoted(message.partition("\n")[0])
+
+
+def _format_exc_info(exc_info: structlog.typing.ExcInfo) -> str:
+    return short_traceback(exc_info[1])

@@ -1,6 +1,7 @@
 """`spreaview-sync`: the command line."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from cli.groups.past import past_app
 from cli.groups.projections import projections_app
 from cli.groups.proof import export_log, import_log, seals_app, verify
 from cli.groups.relay import relay_app
+from cli.logs import configure_logging
 from cli.options import (
     LAST_POSITION,
     AllowRemovals,
@@ -51,6 +53,8 @@ from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
 from contracts.topics import TOPICS
 
+logger = logging.getLogger(__name__)
+
 USAGE = 2
 
 app = typer.Typer(
@@ -72,12 +76,19 @@ app.command("import")(import_log)
 
 
 def main() -> None:
-    """Run the command line; wrong settings and a sandbox that fails end with 2 and a sentence."""
+    """Run the command line; wrong settings and a sandbox that fails end with 2 and a sentence.
+
+    An unforeseen fault ends with 1 and is logged: Python would print the values in its message.
+    """
+    configure_logging("WARNING", "console")  # until the settings are read
     try:
         app()
     except (SettingsError, SandboxError) as error:
         print(f"spreaview-sync: {error}", file=sys.stderr)
         sys.exit(USAGE)
+    except Exception:
+        logger.critical("ended by an unforeseen fault", exc_info=True)
+        sys.exit(1)
 
 
 def _sync_request(
