@@ -10,7 +10,8 @@ from audit.verify.report import FindingKind, VerificationReport
 from contracts.error_text import describe_error
 from eventstore.model import Recorded, Snapshot
 from worker.rules.state import State, fold
-from worker.sync.state_snapshots import FOLD_VERSION, encode_state
+from worker.rules.state_encoding import encode_state
+from worker.sync.fold_version import FOLD_VERSION
 
 
 class SnapshotCheck:

@@ -26,8 +26,10 @@ from tests.support.documents import WINDOW, document, talk, unscheduled
 from tests.support.given import given
 from tests.support.line import ORGANIZATION, a_request
 from worker.rules.state import State, fold
+from worker.rules.state_encoding import encode_state
+from worker.sync.fold_version import FOLD_VERSION
 from worker.sync.handle import Handler, RequestContext
-from worker.sync.state_snapshots import FOLD_VERSION, encode_state, load_state
+from worker.sync.state_snapshots import load_state
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,7 +11,7 @@ from tests.support.documents import days, document, talk, unscheduled
 from tests.support.given import History, given
 from tests.support.program import HELD_21
 from worker.rules.state import State, fold
-from worker.sync.state_snapshots import decode_state, encode_state
+from worker.rules.state_encoding import decode_state, encode_state
 
 SOURCE = document(
     talk("1"), talk("2", "2026-05-29T10:00:00", room=8, speakers=["eve"]), unscheduled("3")
