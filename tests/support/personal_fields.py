@@ -46,7 +46,7 @@ from tests.support.projected import projected, sample
 from worker.rules.reading import read_document
 from worker.rules.schedule import Schedule
 from worker.rules.state import fold
-from worker.sync.state_snapshots import encode_state
+from worker.rules.state_encoding import encode_state
 
 Report: TypeAlias = dict[str, list[str]]
 """The personal fields that a place misses, by place; empty if every place knows every field."""
