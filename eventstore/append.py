@@ -1,18 +1,20 @@
-"""Append: a run's outcome enters the log whole, in order, once — or not at all."""
+"""Append: the outcome of a run enters the log completely, in order and once, or not at all.
 
-import secrets
-import zlib
+Holds every statement that appends to `event_store.events`, `streams` and `inbox`.
+"""
+
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.canonical import canonical
-from contracts.codec import PERSONAL_KEY, PersonalData, take_apart
-from eventstore import chain, statements
+from contracts.codec import PERSONAL_KEY, take_apart
+from eventstore import chain
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
@@ -20,18 +22,76 @@ from eventstore.model import (
     KnownErasures,
     NewEvent,
     PositionsBehindError,
-    Snapshot,
-    SourceDocument,
     StreamMovedError,
 )
+from eventstore.personal_data import PersonalRow, insert_personal_data, salted
+from eventstore.read import STREAM_VERSION
+from eventstore.snapshots import put_snapshot
+from eventstore.sources import insert_source
 
-_SALT_BYTES = 16
 _MESSAGE_IDS = frozenset({"events_message_id_key", "personal_data_pkey"})
 _POSITIONS = "events_pkey"
 
+LOG_LOCK = 0x5350_5245_4156_0001
+"""The lock under which positions are assigned: commit order = position order = stream order."""
+
+INSERT_INBOX = text("""
+    INSERT INTO event_store.inbox (message_id, stream_id) VALUES (:message_id, :stream_id)
+    ON CONFLICT (message_id) DO NOTHING
+""")
+
+CREATE_STREAM = text("""
+    INSERT INTO event_store.streams (stream_id, version) VALUES (:stream_id, :new_version)
+    ON CONFLICT (stream_id) DO NOTHING
+""")
+
+# The row stays locked until the commit, so no other append moves the head that is found here.
+MOVE_STREAM = text("""
+    UPDATE event_store.streams SET version = :new_version
+    WHERE stream_id = :stream_id AND version = :expected_version
+    RETURNING (SELECT e.hash FROM event_store.events e
+               WHERE e.stream_id = :stream_id AND e.version = :expected_version) AS head
+""")
+
+LOCK_STREAMS = text("""
+    SELECT FROM event_store.streams
+    WHERE stream_id = ANY(CAST(:stream_ids AS uuid[])) ORDER BY stream_id FOR UPDATE
+""")
+
+# Reads the clock once the lock is held: a CTE is evaluated before the outer target list.
+LOCK_LOG = text("""
+    WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(:key))
+    SELECT clock_timestamp() AS now FROM locked
+""").bindparams(key=LOG_LOCK)
+
+# The sub-select sees the log as it was before this statement.
+INSERT_EVENTS = text("""
+    WITH inserted AS (
+        INSERT INTO event_store.events
+            (stream_id, version, message_id, type, schema_version, data, metadata,
+             recorded_at, hash)
+        SELECT :stream_id, e.version, e.message_id, e.type, e.schema_version, e.data,
+               CAST(:metadata AS jsonb), :recorded_at, e.hash
+        FROM unnest(CAST(:versions AS bigint[]), CAST(:message_ids AS uuid[]),
+                    CAST(:types AS text[]), CAST(:schema_versions AS integer[]),
+                    CAST(:data AS jsonb[]), CAST(:hashes AS bytea[]))
+             AS e (version, message_id, type, schema_version, data, hash)
+        WHERE NOT EXISTS (SELECT FROM event_store.erased_subjects
+                          WHERE subject = ANY(CAST(:subjects AS uuid[]))
+                             OR organization_id = :organization_id
+                                AND subject <> ALL(CAST(:known_subjects AS uuid[])))
+        ORDER BY e.version
+        RETURNING position
+    )
+    SELECT max(position) AS position,
+           min(position) > (SELECT coalesce(max(position), 0) FROM event_store.events) AS is_beyond,
+           pg_notify('event_store', max(position)::text)
+    FROM inserted
+""")
+
 
 class _Row(NamedTuple):
-    """One event, ready but for its hash."""
+    """One event without its hash."""
 
     version: int
     message_id: UUID
@@ -39,13 +99,6 @@ class _Row(NamedTuple):
     schema_version: int
     data: bytes
     body_digest: bytes
-
-
-class _Forgettable(NamedTuple):
-    message_id: UUID
-    subject: UUID
-    salt: bytes
-    body: bytes
 
 
 async def append(engine: AsyncEngine, commit: Commit) -> Appended:
@@ -65,19 +118,19 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
     stream_id, expected_version = commit.stream_id, commit.expected_version
     new_version = expected_version + len(commit.events)
     metadata = canonical(dict(commit.metadata))
-    rows, forgettable = _prepare(stream_id, expected_version, commit.events, metadata)
+    rows, personal = _prepare(stream_id, expected_version, commit.events, metadata)
     try:
         async with engine.begin() as connection:
             if commit.inbox is not None:
                 await _enter_inbox(connection, commit.inbox, stream_id)
             head = await _move_stream(connection, stream_id, expected_version, new_version)
-            if forgettable:
-                await _keep_personal_data(connection, forgettable)
+            if personal:
+                await insert_personal_data(connection, personal)
             if commit.source is not None:
-                await _keep_source(connection, commit.source)
+                await insert_source(connection, commit.source)
             if commit.snapshot is not None:
-                await _keep_snapshot(connection, stream_id, commit.snapshot)
-            recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
+                await put_snapshot(connection, stream_id, commit.snapshot)
+            recorded_at = await lock_log(connection)
             position = await _insert(
                 connection,
                 stream_id,
@@ -85,7 +138,7 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
                 rows,
                 metadata=metadata,
                 recorded_at=recorded_at,
-                subjects={kept.subject for kept in forgettable},
+                subjects={row.subject for row in personal},
                 erasures=commit.erasures,
             )
             if position is None:
@@ -104,17 +157,29 @@ async def append_to_head(
 ) -> None:
     """Append an event without personal data at the head of a stream, whatever its version.
 
-    The caller has locked the stream's row before and the log after that, as LOCK_LOG does.
+    The caller has locked the stream first (`lock_streams`) and then the log (`lock_log`).
     """
-    version = (
-        await connection.execute(statements.STREAM_VERSION, {"stream_id": stream_id})
-    ).scalar_one()
+    version = (await connection.execute(STREAM_VERSION, {"stream_id": stream_id})).scalar_one()
     head = await _move_stream(connection, stream_id, version, version + 1)
     metadata = canonical({})
     rows, _ = _prepare(stream_id, version, [event], metadata)
     await _insert(
         connection, stream_id, head, rows, metadata=metadata, recorded_at=recorded_at, subjects=()
     )
+
+
+async def lock_streams(connection: AsyncConnection, stream_ids: Sequence[UUID]) -> None:
+    """Lock streams against appends until the transaction ends."""
+    await connection.execute(LOCK_STREAMS, {"stream_ids": stream_ids})
+
+
+async def lock_log(connection: AsyncConnection) -> datetime:
+    """Lock the log against all other appends until the transaction ends; return the time.
+
+    The last lock of a transaction: whoever waits for another lock under this one stops the log.
+    """
+    recorded_at: datetime = (await connection.execute(LOCK_LOG)).scalar_one()
+    return recorded_at
 
 
 async def _insert(
@@ -128,12 +193,12 @@ async def _insert(
     subjects: Collection[UUID],
     erasures: KnownErasures | None = None,
 ) -> int | None:
-    """Insert under the lock; the last position, or None if somebody was erased meanwhile.
+    """Insert under the lock; return the last position, or None if a speaker was erased meanwhile.
 
     Raises `PositionsBehindError`.
     """
     inserted = await connection.execute(
-        statements.INSERT_EVENTS,
+        INSERT_EVENTS,
         {
             "stream_id": stream_id,
             "metadata": metadata.decode(),
@@ -156,21 +221,21 @@ async def _insert(
 
 
 def _violated(error: IntegrityError) -> str | None:
-    """The name of the constraint."""
+    """Return the name of the constraint."""
     return getattr(error.orig and error.orig.__cause__, "constraint_name", None)
 
 
 def _prepare(
     stream_id: UUID, expected_version: int, events: Sequence[NewEvent], metadata: bytes
-) -> tuple[list[_Row], list[_Forgettable]]:
-    """Everything that can be computed before the lock is held."""
+) -> tuple[list[_Row], list[PersonalRow]]:
+    """Compute everything that does not need the lock."""
     rows: list[_Row] = []
-    forgettable: list[_Forgettable] = []
+    personal: list[PersonalRow] = []
     for version, (message_id, event) in enumerate(events, start=expected_version + 1):
         plain = take_apart(event)
         if plain.personal is not None:
-            kept = _salted(message_id, plain.personal)
-            forgettable.append(kept)
+            kept = salted(message_id, plain.personal)
+            personal.append(kept)
             plain.data[PERSONAL_KEY] = {"digest": chain.personal_digest(kept.salt, kept.body)}
         data = canonical(plain.data)
         digest = chain.body_digest(
@@ -183,12 +248,7 @@ def _prepare(
             metadata=metadata,
         )
         rows.append(_Row(version, message_id, plain.type, plain.schema_version, data, digest))
-    return rows, forgettable
-
-
-def _salted(message_id: UUID, personal: PersonalData) -> _Forgettable:
-    salt = secrets.token_bytes(_SALT_BYTES)
-    return _Forgettable(message_id, personal.subject, salt, personal.body)
+    return rows, personal
 
 
 def _links(head: bytes, rows: Sequence[_Row], recorded_at: datetime) -> list[bytes]:
@@ -201,25 +261,25 @@ def _links(head: bytes, rows: Sequence[_Row], recorded_at: datetime) -> list[byt
 
 async def _enter_inbox(connection: AsyncConnection, message_id: UUID, stream_id: UUID) -> None:
     entered = await connection.execute(
-        statements.INSERT_INBOX, {"message_id": message_id, "stream_id": stream_id}
+        INSERT_INBOX, {"message_id": message_id, "stream_id": stream_id}
     )
     if entered.rowcount == 0:
-        raise AlreadyRecordedError(f"message {message_id} has been dealt with")
+        raise AlreadyRecordedError(f"message {message_id} has been handled already")
 
 
 async def _move_stream(
     connection: AsyncConnection, stream_id: UUID, expected_version: int, new_version: int
 ) -> bytes:
-    """Claim the versions; returns the hash of the stream's head."""
+    """Claim the versions; return the hash of the stream's head."""
     if expected_version == 0:
         created = await connection.execute(
-            statements.CREATE_STREAM, {"stream_id": stream_id, "new_version": new_version}
+            CREATE_STREAM, {"stream_id": stream_id, "new_version": new_version}
         )
         if created.rowcount == 1:
             return chain.GENESIS
         raise StreamMovedError(stream_id, expected_version)
     moved = await connection.execute(
-        statements.MOVE_STREAM,
+        MOVE_STREAM,
         {
             "stream_id": stream_id,
             "expected_version": expected_version,
@@ -231,34 +291,3 @@ async def _move_stream(
         raise StreamMovedError(stream_id, expected_version)
     head: bytes = row.head
     return head
-
-
-async def _keep_personal_data(
-    connection: AsyncConnection, forgettable: Sequence[_Forgettable]
-) -> None:
-    await connection.execute(
-        statements.INSERT_PERSONAL_DATA,
-        {
-            "message_ids": [kept.message_id for kept in forgettable],
-            "subjects": [kept.subject for kept in forgettable],
-            "salts": [kept.salt for kept in forgettable],
-            "bodies": [kept.body.decode() for kept in forgettable],
-        },
-    )
-
-
-async def _keep_source(connection: AsyncConnection, source: SourceDocument) -> None:
-    await connection.execute(
-        statements.INSERT_SOURCE,
-        {
-            "digest": bytes.fromhex(source.digest),
-            "size_bytes": len(source.body),
-            "body": zlib.compress(source.body, level=6),
-        },
-    )
-
-
-async def _keep_snapshot(connection: AsyncConnection, stream_id: UUID, snapshot: Snapshot) -> None:
-    await connection.execute(
-        statements.PUT_SNAPSHOT, {"stream_id": stream_id, **snapshot._asdict()}
-    )

@@ -1,36 +1,62 @@
-"""Checkpoints: how far a reader of the log has come, in words that a restored log contradicts."""
+"""Checkpoints: the last event that a reader of the log has processed.
 
+A checkpoint names the log and the event as well as the position, so that a reader notices when it
+faces another log, or a restored one. A leader writes them: `eventstore.leadership.Leader.write`.
+"""
+
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore import statements
+READ_CHECKPOINT = text("""
+    SELECT log_id, position, message_id FROM event_store.checkpoints WHERE name = :name
+""")
+
+DELETE_CHECKPOINT = text("DELETE FROM event_store.checkpoints WHERE name = :name")
+
+UNPUBLISHED = text("""
+    SELECT position, message_id, reason, since FROM event_store.unpublished ORDER BY position
+""")
 
 
 class Checkpoint(NamedTuple):
-    """The last event that a reader has done with."""
+    """The last event that a reader has processed."""
 
     log_id: UUID
     position: int
     message_id: UUID
 
 
+class Unpublished(NamedTuple):
+    """An event in the log that the broker refused because of its size."""
+
+    position: int
+    message_id: UUID
+    reason: str
+    since: datetime
+
+
 class Checkpoints:
-    """Checkpoints by name, in the database of the log. A leader writes them: `Leader.write`."""
+    """Checkpoints by name, in the database of the log."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def read(self, name: str) -> Checkpoint | None:
-        """The checkpoint, or None for a reader that has to begin at the beginning."""
+        """Return the checkpoint, or None for a reader that starts at the beginning."""
         async with self._engine.connect() as connection:
-            row = (
-                await connection.execute(statements.READ_CHECKPOINT, {"name": name})
-            ).one_or_none()
+            row = (await connection.execute(READ_CHECKPOINT, {"name": name})).one_or_none()
         return None if row is None else Checkpoint(*row)
 
     async def reset(self, name: str) -> None:
-        """Forget it: the reader begins at the beginning."""
+        """Delete the checkpoint: its reader starts at the beginning."""
         async with self._engine.begin() as connection:
-            await connection.execute(statements.DELETE_CHECKPOINT, {"name": name})
+            await connection.execute(DELETE_CHECKPOINT, {"name": name})
+
+
+async def read_unpublished(connection: AsyncConnection) -> list[Unpublished]:
+    """Return the events that readers of the log passed over, by position."""
+    return [Unpublished(*row) for row in await connection.execute(UNPUBLISHED)]

@@ -1,7 +1,9 @@
-"""Erasure: what the log keeps of a person beside its events is deleted; they stay provable."""
+"""Erasure: delete everything about a person outside the events; the events stay provable.
+
+Holds the statements of `event_store.erased_subjects`.
+"""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -9,78 +11,56 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.events import SpeakerErased
-from eventstore import statements
-from eventstore.append import append_to_head
+from eventstore.append import append_to_head, lock_log, lock_streams
 from eventstore.leadership import TELLING
 from eventstore.model import NewEvent
+from eventstore.personal_data import delete_personal_data, streams_of
+from eventstore.snapshots import delete_snapshots
+from eventstore.sources import delete_sources, find_sources
 
-_TELL_NOBODY = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=TELLING)
+_WAIT_FOR_RELAY = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=TELLING)
 
-_ENTER = text("""
+INSERT_ERASED_SUBJECT = text("""
     INSERT INTO event_store.erased_subjects (subject, organization_id, erasure_id)
     VALUES (:subject, :organization_id, :erasure_id)
     ON CONFLICT (subject) DO NOTHING
 """)
 
-_STREAMS = text("""
-    SELECT DISTINCT e.stream_id
-    FROM event_store.personal_data p JOIN event_store.events e USING (message_id)
-    WHERE p.subject = :subject
-    ORDER BY e.stream_id
+ERASED_SUBJECTS = text("""
+    SELECT subject FROM event_store.erased_subjects WHERE organization_id = :organization_id
 """)
 
-_LOCK_STREAMS = text("""
-    SELECT FROM event_store.streams
-    WHERE stream_id = ANY(CAST(:stream_ids AS uuid[])) ORDER BY stream_id FOR UPDATE
-""")
-
-_DELETE_PERSONAL_DATA = text("DELETE FROM event_store.personal_data WHERE subject = :subject")
-
-_SOURCES = """
-    SELECT digest FROM event_store.sources
-    WHERE digest = ANY(CAST(:documents AS bytea[]))
-       OR digest IN (SELECT decode(e.data->'source'->>'digest', 'hex')
-                     FROM event_store.events e
-                     WHERE e.stream_id = ANY(CAST(:stream_ids AS uuid[]))
-                       AND e.type IN ('SyncCompleted', 'SyncFailed'))
-    ORDER BY digest
-"""
-_FIND_SOURCES = text(_SOURCES)
-_LOCK_SOURCES = text(f"{_SOURCES} FOR UPDATE")
-
-_DELETE_SOURCES = text("""
-    DELETE FROM event_store.sources WHERE digest = ANY(CAST(:digests AS bytea[]))
-""")
-
-_DELETE_SNAPSHOTS = text("""
-    DELETE FROM event_store.snapshots WHERE stream_id = ANY(CAST(:stream_ids AS uuid[]))
-""")
-
-_LIFT = text("DELETE FROM event_store.erased_subjects WHERE subject = :subject")
+DELETE_ERASED_SUBJECT = text("DELETE FROM event_store.erased_subjects WHERE subject = :subject")
 
 
 class Erased(NamedTuple):
-    """What an erasure came to."""
+    """The result of an erasure."""
 
     stream_ids: list[UUID]
-    """Streams that knew the person, and got a `SpeakerErased`."""
+    """Streams that had personal data of the person; each got a `SpeakerErased`."""
     personal_data: int
-    """Events that are without their personal fields now."""
+    """Number of events that lost their personal fields."""
     sources: int
-    """Documents that were deleted; their digests stay in the events."""
+    """Number of deleted documents; their digests stay in the events."""
 
 
 class ErasureRepeatError(Exception):
-    """Another run told something new of the person meanwhile: nothing was done, begin again."""
+    """A run stored new data of the person meanwhile. Nothing was erased: roll back and repeat."""
 
 
 async def silence_relay(connection: AsyncConnection) -> None:
-    """Wait until the relay has published what it has read; until the transaction ends it waits.
+    """Wait until the relay has published what it has read, and keep it waiting until the commit.
 
-    A batch takes half a minute at most, if Kafka does not answer. Before all other locks, so that
-    nobody else waits for Kafka.
+    Takes up to half a minute if Kafka does not answer. Call it before taking any other lock, so
+    that no other transaction waits for Kafka.
     """
-    await connection.execute(_TELL_NOBODY)
+    await connection.execute(_WAIT_FOR_RELAY)
+
+
+async def erased_subjects(connection: AsyncConnection, organization_id: UUID) -> frozenset[UUID]:
+    """Return the erased persons of an organization, speakers and requesters."""
+    found = await connection.execute(ERASED_SUBJECTS, {"organization_id": organization_id})
+    return frozenset(found.scalars())
 
 
 async def erase_subject(
@@ -91,40 +71,37 @@ async def erase_subject(
     erasure_id: UUID,
     documents: Collection[bytes] | None,
 ) -> Erased:
-    """Forget a person, in the caller's transaction, under the log's lock until its end.
+    """Erase a person in the caller's transaction, which holds the lock of the log until its end.
 
     `subject` is the id of a speaker, or `identity.requester_subject`. `documents` are the digests
-    of those that tell of the person: they are deleted, and so are the documents behind the runs of
-    the streams that know them; with None all are kept.
+    of the documents that name the person. These are deleted, as are the documents behind the runs
+    of the streams with data of the person. None deletes no document.
 
-    Safe to repeat: what is gone stays gone, and a stream that knows nothing of the person gets no
-    event. From the commit on no append carries personal data of them.
+    Safe to repeat: deleted data stay deleted, and a stream without data of the person gets no
+    event. After the commit no append can add personal data of the person.
 
     Raises:
         ErasureRepeatError: roll back, and call again.
     """
-    of = {"subject": subject}
     await connection.execute(
-        _ENTER, {**of, "organization_id": organization_id, "erasure_id": erasure_id}
+        INSERT_ERASED_SUBJECT,
+        {"subject": subject, "organization_id": organization_id, "erasure_id": erasure_id},
     )
-    stream_ids = list((await connection.execute(_STREAMS, of)).scalars())
-    wanted = {"stream_ids": stream_ids}
-    await connection.execute(_LOCK_STREAMS, wanted)
-    # As an append does it: the stream, its source, the log.
-    sources = {**wanted, "documents": list(documents or ())}
+    stream_ids = await streams_of(connection, subject)
+    await lock_streams(connection, stream_ids)
+    # Locks in the order of an append: the stream, its source, the log.
     digests: list[bytes] = []
     if documents is not None:
-        digests = list((await connection.execute(_LOCK_SOURCES, sources)).scalars())
-    recorded_at: datetime = (await connection.execute(statements.LOCK_LOG)).scalar_one()
-    if list((await connection.execute(_STREAMS, of)).scalars()) != stream_ids:
+        digests = await find_sources(connection, documents, stream_ids, lock=True)
+    recorded_at = await lock_log(connection)
+    if await streams_of(connection, subject) != stream_ids:
         raise ErasureRepeatError
     if documents is not None:
-        found = (await connection.execute(_FIND_SOURCES, sources)).scalars()
-        if not set(found) <= set(digests):
+        if not set(await find_sources(connection, documents, stream_ids)) <= set(digests):
             raise ErasureRepeatError
-        await connection.execute(_DELETE_SOURCES, {"digests": digests})
-    deleted = await connection.execute(_DELETE_PERSONAL_DATA, of)
-    await connection.execute(_DELETE_SNAPSHOTS, wanted)
+        await delete_sources(connection, digests)
+    personal_data = await delete_personal_data(connection, subject)
+    await delete_snapshots(connection, stream_ids)
     for stream_id in stream_ids:
         event = SpeakerErased(
             sync_id=erasure_id,
@@ -134,10 +111,10 @@ async def erase_subject(
         )
         new = NewEvent(uuid5(erasure_id, f"{stream_id}:{subject}"), event)
         await append_to_head(connection, stream_id, new, recorded_at)
-    return Erased(stream_ids, deleted.rowcount, len(digests))
+    return Erased(stream_ids, personal_data, len(digests))
 
 
 async def lift_erasure(connection: AsyncConnection, subject: UUID) -> bool:
-    """Let the next runs tell of the person again; False if they were not erased."""
-    lifted = await connection.execute(_LIFT, {"subject": subject})
+    """Let later runs store data of the person again; False if the person was not erased."""
+    lifted = await connection.execute(DELETE_ERASED_SUBJECT, {"subject": subject})
     return bool(lifted.rowcount)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.error_text import describe_error
 from contracts.topics import IMPORT_EVENTS
 from eventstore.errors import is_database_outage
-from eventstore.log import PAGE, read_streams
+from eventstore.read import PAGE, read_streams
 from messaging.backoff import persist
 from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
-from eventstore.log import read_streams
 from eventstore.model import Recorded
+from eventstore.read import read_streams
 from projections import statements
 from projections.changes import project
 from projections.status import AHEAD_AMONG, IS_AHEAD, AheadStream

@@ -20,7 +20,8 @@ from audit.verify.report import FindingKind, VerificationReport
 from audit.verify.rows import RowCheck, strangers
 from audit.verify.snapshot_check import SnapshotCheck
 from audit.verify.tamper_guards import check_guards
-from eventstore import statements as log_statements
+from eventstore.checkpoints import READ_CHECKPOINT
+from eventstore.read import EVENT_AT
 from eventstore.seals import Seal
 from worker.relay.relay import BEGINNING, CHECKPOINT
 
@@ -153,12 +154,12 @@ async def _leftovers(connection: AsyncConnection, report: VerificationReport) ->
 
 
 async def _checkpoint(connection: AsyncConnection, report: VerificationReport) -> None:
-    found = await connection.execute(log_statements.READ_CHECKPOINT, {"name": CHECKPOINT})
+    found = await connection.execute(READ_CHECKPOINT, {"name": CHECKPOINT})
     row = found.one_or_none()
     if row is None or (row.position, row.message_id) == (0, BEGINNING):
         report.unchecked["the relay's checkpoint: there is none"] += 1
         return
-    there = await connection.execute(log_statements.EVENT_AT, {"position": row.position})
+    there = await connection.execute(EVENT_AT, {"position": row.position})
     report.checked["checkpoints"] += 1
     if there.scalar_one_or_none() != row.message_id:
         what = f"the relay's checkpoint names event {row.message_id}, which is not there"

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import CUT_TYPES
 from eventstore.errors import is_database_outage
-from eventstore.log import read_outcomes
 from eventstore.model import Recorded
+from eventstore.read import read_outcomes
 from projections import statements
 from projections.changes import project
 from projections.generations import ADVANCE, Generation, GenerationsError, enter

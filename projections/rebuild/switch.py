@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.log import EventLog, read_outcomes
+from eventstore.log import EventLog
+from eventstore.read import read_outcomes
 from projections.generations import (
     BECOME_LIVE,
     LEAVE_LIVE,

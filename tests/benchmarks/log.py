@@ -23,7 +23,7 @@ from cli.sandbox.postgres import postgres
 from contracts.canonical import canonical
 from contracts.codec import take_apart
 from contracts.events import RoomImported
-from eventstore import statements
+from eventstore.append import INSERT_EVENTS, LOCK_LOG
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import Commit, NewEvent
@@ -58,9 +58,9 @@ async def plain(engine: AsyncEngine, appends: int, size: int) -> None:
         events = [event(stream_id) for _ in range(size)]
         rows = [(canonical(take_apart(e).data).decode(), message_id) for message_id, e in events]
         async with engine.begin() as connection:
-            now = (await connection.execute(statements.LOCK_LOG)).scalar_one()
+            now = (await connection.execute(LOCK_LOG)).scalar_one()
             await connection.execute(
-                statements.INSERT_EVENTS,
+                INSERT_EVENTS,
                 {
                     "stream_id": stream_id,
                     "metadata": "{}",

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts import samples
 from contracts.events import RoomImported
-from eventstore import statements
+from eventstore import append
 from eventstore.log import EventLog
 from eventstore.model import AlreadyRecordedError, Appended, Commit, NewEvent, StreamMovedError
 from tests.support.appenders import Scene
@@ -82,7 +82,7 @@ async def test_the_same_orders_find_out_a_log_without_its_lock(
     async def prepare() -> list[Commit]:
         return [Commit(uuid4(), 0, some(1)) for _ in range(2)]
 
-    monkeypatch.setattr(statements, "LOCK_LOG", NO_LOCK)
+    monkeypatch.setattr(append, "LOCK_LOG", NO_LOCK)
     with pytest.raises(AssertionError, match="an event behind a cursor"):
         async for _ in Scene(engine, log).every_order(prepare):
             pass

@@ -18,8 +18,9 @@ from audit.past.timeline import timeline
 from audit.verify.reimport import reimport
 from contracts import identity, samples
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncStarted
-from eventstore.log import PAGE, EventLog
+from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.read import PAGE
 
 pytestmark = pytest.mark.asyncio
 

@@ -16,8 +16,9 @@ from audit.erasure.erase import erase
 from contracts import samples
 from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
 from eventstore.leadership import TELLING
-from eventstore.log import EventLog, read_outcomes
+from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.read import read_outcomes
 from messaging.cloudevents import Record
 from messaging.publisher import Mark, OpenOutlet
 from projections import projector

@@ -18,6 +18,7 @@ from cli.connections import database
 from contracts import samples
 from contracts.codec import PERSONAL_FIELDS
 from contracts.events import ImportEvent, RoomImported, SpeakerImported
+from eventstore.append import LOG_LOCK
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
@@ -29,7 +30,6 @@ from eventstore.model import (
     SourceDocument,
     StreamMovedError,
 )
-from eventstore.statements import LOG_LOCK
 from eventstore.wakeup import WakeUp
 
 pytestmark = pytest.mark.asyncio
@@ -267,7 +267,7 @@ async def test_a_page_of_long_events_ends_early(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a reader holds little in memory, and still gets on, one event at a time."""
-    monkeypatch.setattr("eventstore.log.PAGE_BYTES", 1000)
+    monkeypatch.setattr("eventstore.read.PAGE_BYTES", 1000)
     long = "".join(str(uuid4()) for _ in range(100))  # does not compress to less than that
     events = [NewEvent(uuid4(), replace(ROOM, name=long)) for _ in range(5)]
     await log.append(Commit(uuid4(), 0, events))

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from contracts import samples
 from contracts.events import RoomImported
-from eventstore import statements
+from eventstore import append, sources
 from eventstore.log import EventLog
 from eventstore.model import (
     AlreadyRecordedError,
@@ -131,10 +131,12 @@ class Load:
 
 
 @contextmanager
-def patched(monkeypatch: pytest.MonkeyPatch, **replaced: object) -> Iterator[None]:
+def patched(monkeypatch: pytest.MonkeyPatch, *, locked: bool = True) -> Iterator[None]:
+    """Slow writers, with or without the lock of the log."""
     with monkeypatch.context() as patch:
-        for name, value in replaced.items():
-            patch.setattr(statements, name, value)
+        patch.setattr(sources, "INSERT_SOURCE", SLOW_SOURCE)
+        if not locked:
+            patch.setattr(append, "LOCK_LOG", NO_LOCK)
         yield
 
 
@@ -142,7 +144,7 @@ async def test_no_event_appears_behind_a_cursor(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(log, seed=1, seconds=SECONDS)
-    with patched(monkeypatch, INSERT_SOURCE=SLOW_SOURCE):
+    with patched(monkeypatch):
         await load.run()
     assert load.faults == []
     assert load.appended > 0
@@ -154,6 +156,6 @@ async def test_the_same_load_finds_out_a_log_without_its_lock(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(log, seed=1, seconds=UNTIL_CAUGHT_SECONDS)
-    with patched(monkeypatch, INSERT_SOURCE=SLOW_SOURCE, LOCK_LOG=NO_LOCK):
+    with patched(monkeypatch, locked=False):
         await load.run()
     assert load.faults != []

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts import samples
 from contracts.events import RoomImported, SyncCompleted, SyncStarted
-from eventstore import statements as log_statements
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.read import READ_STREAMS
 from projections import statements
 from projections.projector import Projector, apply_next
 
@@ -50,7 +50,7 @@ class Stepped:
         self._gates = [
             statements.CREATE_PROGRESS,
             statements.LOCK_PROGRESS,
-            log_statements.READ_STREAMS,
+            READ_STREAMS,
         ]
         self._written = False
         self.at_gate = asyncio.Event()

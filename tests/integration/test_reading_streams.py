@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.log import EventLog, read_streams
+from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent, Recorded
+from eventstore.read import read_streams
 from tests.support.projected import SAMPLES
 
 pytestmark = pytest.mark.asyncio

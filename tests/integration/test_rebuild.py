@@ -25,8 +25,9 @@ from contracts.events import (
     SyncStarted,
 )
 from contracts.identity import session_code
-from eventstore.log import EventLog, read_outcomes
+from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.read import read_outcomes
 from projections import generations
 from projections.generations import GenerationsError, prepare
 from projections.projector import Projector

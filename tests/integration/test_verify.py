@@ -23,7 +23,7 @@ from contracts.canonical import canonical
 from eventstore import chain
 from eventstore.log import EventLog
 from eventstore.seals import Seal, heads
-from eventstore.statements import PUT_SNAPSHOT
+from eventstore.snapshots import PUT_SNAPSHOT
 from projections.generations import create
 from projections.projector import Projector
 from projections.version import CODE_VERSION

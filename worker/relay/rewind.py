@@ -4,9 +4,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.checkpoints import Checkpoint, Checkpoints, Unpublished
 from eventstore.leadership import Connect, deposing, who_leads
-from eventstore.log import Behind, EventLog, Unpublished
+from eventstore.log import EventLog
+from eventstore.read import Behind
 from messaging.publisher import Mark, Outlet
 from worker.relay.relay import (
     BEGINNING,

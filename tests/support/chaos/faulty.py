@@ -19,7 +19,7 @@ import projections.write
 from cli.main import main
 from contracts import identity
 from contracts.topics import SYNC_REQUESTS
-from eventstore import append, statements
+from eventstore import append
 from eventstore.checkpoints import Checkpoint
 from eventstore.log import EventLog
 from projections.changes import Changes
@@ -52,11 +52,11 @@ def offset_before_outcome() -> None:
 
 def no_lock() -> None:
     """(2) Positions are given without the lock: commits come in another order."""
-    _replace(statements, "LOCK_LOG", text("SELECT clock_timestamp() AS now"))
-    insert = statements.INSERT_EVENTS.text
+    _replace(append, "LOCK_LOG", text("SELECT clock_timestamp() AS now"))
+    insert = append.INSERT_EVENTS.text
     result = insert[insert.rindex("SELECT max(position)") :]
     before, _, _ = insert.rpartition(result)
-    statements.INSERT_EVENTS = text(
+    append.INSERT_EVENTS = text(
         f"{before} SELECT position, is_beyond, pg_sleep(random() / 2) "
         f"FROM ({result} OFFSET 0) AS inserted_now"
     )

@@ -1,0 +1,246 @@
+"""Reading the log: events by position, by stream and by id, and whole outcomes of runs.
+
+Readers of the log need no lock: no event ever appears behind a position that was read.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.events import CUT_TYPES
+from eventstore.model import Recorded
+
+PAGE = 1000
+"""Events per read: limits the memory of a reader, however long the log is."""
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""As stored, compressed. A page of long events ends after the event that exceeds this."""
+
+# Personal fields are looked up event by event: a join may read all that the log has of them.
+_EVENT = """
+           e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
+           e.data::text, e.metadata::text, e.recorded_at, e.hash,
+           (SELECT p.body::text FROM event_store.personal_data p
+            WHERE p.message_id = e.message_id) AS personal
+"""
+
+# The first event always, the others while the whole (as stored, compressed) is not too much.
+READ_ALL = text(f"""
+    SELECT {_EVENT}
+    FROM (
+        SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data)
+                  AS before
+        FROM event_store.events
+        WHERE position > :after
+        ORDER BY position
+        LIMIT :limit
+    ) e
+    WHERE e.before < :bytes
+    ORDER BY e.position
+""")  # noqa: S608 (of constants)
+
+READ_STREAM = text(f"""
+    SELECT {_EVENT}
+    FROM event_store.events e
+    WHERE e.stream_id = :stream_id AND e.version > :after
+    ORDER BY e.version
+    LIMIT :limit
+""")  # noqa: S608 (of constants)
+
+READ_EVENT = text(f"""
+    SELECT {_EVENT}
+    FROM event_store.events e
+    WHERE e.message_id = :message_id
+""")  # noqa: S608 (of constants)
+
+# Only as many streams as fill the limit, each by its own index: whatever the planner believes of a
+# young table, what is looked at does not grow with the log, nor with what else waits.
+READ_STREAMS = text(f"""
+    SELECT {_EVENT}
+    FROM (
+        SELECT w.stream_id, w.version, sum(s.version - w.version) OVER (ORDER BY w.stream_id)
+                                       - (s.version - w.version) AS before
+        FROM unnest(CAST(:stream_ids AS uuid[]), CAST(:versions AS bigint[]))
+             AS w (stream_id, version)
+        JOIN event_store.streams s ON s.stream_id = w.stream_id AND s.version > w.version
+    ) wanted
+    CROSS JOIN LATERAL (
+        SELECT * FROM event_store.events
+        WHERE stream_id = wanted.stream_id AND version > wanted.version
+        ORDER BY version
+        LIMIT :limit
+    ) e
+    WHERE wanted.before < :limit
+    ORDER BY e.position
+    LIMIT :limit
+""")  # noqa: S608 (of constants)
+
+STREAM_VERSION = text("SELECT version FROM event_store.streams WHERE stream_id = :stream_id")
+
+EVENT_AT = text("SELECT message_id FROM event_store.events WHERE position = :position")
+
+LAST_EVENT = text("""
+    SELECT position, message_id FROM event_store.events
+    WHERE position <= :position ORDER BY position DESC LIMIT 1
+""")
+
+HEAD = text("SELECT coalesce(max(position), 0) FROM event_store.events")
+
+BEHIND = text("""
+    SELECT (SELECT count(*) FROM (SELECT FROM event_store.events
+                                  WHERE position > :after LIMIT :most) AS beyond) AS events,
+           (SELECT clock_timestamp() - recorded_at FROM event_store.events
+            WHERE position > :after ORDER BY position LIMIT 1) AS age
+""")
+
+
+class Behind(NamedTuple):
+    """How far a reader of the log is behind."""
+
+    events: int
+    seconds: float
+    """Age of the oldest event that it has not read; 0 if there is none."""
+
+
+class LogReader:
+    """Reads the append-only log in PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read_all(self, after: int, *, limit: int = PAGE) -> list[Recorded]:
+        """The next events of the log beyond a position, at most `limit` and a page, in order.
+
+        The last one's position is the next `after`. No event ever appears behind it.
+        """
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
+            )
+            return [Recorded(*row) for row in found]
+
+    async def read_stream(
+        self, stream_id: UUID, *, after: int = 0, page: int = PAGE
+    ) -> AsyncIterator[Recorded]:
+        """The events of one stream beyond a version, in order, read page by page."""
+        while True:
+            async with self._engine.connect() as connection:
+                found = await connection.execute(
+                    READ_STREAM,
+                    {"stream_id": stream_id, "after": after, "limit": page},
+                )
+                rows = [Recorded(*row) for row in found]
+            for row in rows:
+                yield row
+            if len(rows) < page:
+                return
+            after = rows[-1].version
+
+    async def event(self, message_id: UUID) -> Recorded | None:
+        """The event of a message id, if it is in the log."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(READ_EVENT, {"message_id": message_id})
+            row = found.one_or_none()
+        return None if row is None else Recorded(*row)
+
+    async def stream_version(self, stream_id: UUID) -> int:
+        """Version of a stream's newest event; 0 for a stream that does not exist."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(STREAM_VERSION, {"stream_id": stream_id})
+            return int(found.scalar_one_or_none() or 0)
+
+    async def head(self) -> int:
+        """Position of the newest event; 0 for an empty log."""
+        async with self._engine.connect() as connection:
+            position: int = (await connection.execute(HEAD)).scalar_one()
+        return position
+
+    async def message_id_at(self, position: int) -> UUID | None:
+        """Which event has a position, if any."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(EVENT_AT, {"position": position})
+            message_id_found: UUID | None = found.scalar_one_or_none()
+        return message_id_found
+
+    async def last_event(self, position: int) -> tuple[int, UUID] | None:
+        """Position and message id of the newest event at or before a position."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(LAST_EVENT, {"position": position})
+            row = found.one_or_none()
+        return None if row is None else (row.position, row.message_id)
+
+    async def behind(self, after: int, most: int = 100_000) -> Behind:
+        """What lies beyond a position; more than `most` events are not counted."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(BEHIND, {"after": after, "most": most})
+            row = found.one()
+        return Behind(row.events, row.age.total_seconds() if row.age else 0.0)
+
+
+async def read_streams(
+    connection: AsyncConnection, versions: Mapping[UUID, int], *, limit: int = PAGE
+) -> list[Recorded]:
+    """Events of many streams, of each those beyond its version: whole outcomes only.
+
+    About `limit` events of some of the streams, in the order of the log, more only if a single
+    outcome is larger; what is left out is a later call's. Empty when nothing lies beyond. Runs in
+    the caller's transaction.
+    """
+    while True:
+        found = await connection.execute(
+            READ_STREAMS,
+            {
+                "stream_ids": list(versions.keys()),
+                "versions": list(versions.values()),
+                "limit": limit,
+            },
+        )
+        rows = [Recorded(*row) for row in found]
+        if len(rows) < limit:
+            return rows
+        if whole := _whole_outcomes(rows):
+            return whole
+        limit *= 4
+
+
+async def read_outcomes(
+    connection: AsyncConnection, after: int, *, limit: int, max_bytes: int = PAGE_BYTES
+) -> list[Recorded]:
+    """The next events of the whole log beyond a position, in order: whole outcomes only.
+
+    About `limit` events or `max_bytes` as stored, more only if a single outcome is larger. The
+    last one's position is the next `after`. Empty when nothing lies beyond.
+    """
+    seen = -1
+    while True:
+        found = await connection.execute(
+            READ_ALL, {"after": after, "limit": limit, "bytes": max_bytes}
+        )
+        rows = [Recorded(*row) for row in found]
+        whole = _whole_prefix(rows)
+        if whole or len(rows) == seen:  # more was asked for and is not there: this is the end
+            return rows[:whole] if whole else rows
+        seen, limit, max_bytes = len(rows), limit * 4, max_bytes * 4
+
+
+def _whole_prefix(rows: Sequence[Recorded]) -> int:
+    """How many rows there are up to the last at which no stream is within an outcome."""
+    within: set[UUID] = set()
+    whole = 0
+    for number, row in enumerate(rows, start=1):
+        if row.type in CUT_TYPES:
+            within.discard(row.stream_id)
+        else:
+            within.add(row.stream_id)
+        if not within:
+            whole = number
+    return whole
+
+
+def _whole_outcomes(rows: Sequence[Recorded]) -> list[Recorded]:
+    """The rows without each stream's events after its last cut."""
+    last_cut = {row.stream_id: row.version for row in rows if row.type in CUT_TYPES}
+    return [row for row in rows if row.version <= last_cut.get(row.stream_id, 0)]

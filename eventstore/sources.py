@@ -1,0 +1,89 @@
+"""Sources: the exact documents that runs were decided on, compressed, once per digest.
+
+Holds the statements of `event_store.sources`.
+"""
+
+import zlib
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventstore.model import SourceDocument
+
+INSERT_SOURCE = text("""
+    INSERT INTO event_store.sources (digest, size_bytes, body)
+    VALUES (:digest, :size_bytes, :body)
+    ON CONFLICT (digest) DO UPDATE SET kept_at = now()
+""")
+
+READ_SOURCE = text("SELECT body FROM event_store.sources WHERE digest = :digest")
+
+PRUNE_SOURCES = text("""
+    DELETE FROM event_store.sources WHERE kept_at < now() - CAST(:age AS interval)
+""")
+
+_SOURCES = """
+    SELECT digest FROM event_store.sources
+    WHERE digest = ANY(CAST(:documents AS bytea[]))
+       OR digest IN (SELECT decode(e.data->'source'->>'digest', 'hex')
+                     FROM event_store.events e
+                     WHERE e.stream_id = ANY(CAST(:stream_ids AS uuid[]))
+                       AND e.type IN ('SyncCompleted', 'SyncFailed'))
+    ORDER BY digest
+"""
+FIND_SOURCES = text(_SOURCES)
+LOCK_SOURCES = text(f"{_SOURCES} FOR UPDATE")
+
+DELETE_SOURCES = text("""
+    DELETE FROM event_store.sources WHERE digest = ANY(CAST(:digests AS bytea[]))
+""")
+
+
+async def insert_source(connection: AsyncConnection, source: SourceDocument) -> None:
+    """Store a document, or renew its age if it is stored already."""
+    await connection.execute(
+        INSERT_SOURCE,
+        {
+            "digest": bytes.fromhex(source.digest),
+            "size_bytes": len(source.body),
+            "body": zlib.compress(source.body, level=6),
+        },
+    )
+
+
+async def read_source(connection: AsyncConnection, digest: str) -> bytes | None:
+    """Return the document with this SHA-256 (in hex), or None if it is not stored any more."""
+    found = await connection.execute(READ_SOURCE, {"digest": bytes.fromhex(digest)})
+    body = found.scalar_one_or_none()
+    return None if body is None else zlib.decompress(body)
+
+
+async def prune_sources(connection: AsyncConnection, age: timedelta) -> int:
+    """Delete the documents that no run has used for this long; return their number."""
+    return (await connection.execute(PRUNE_SOURCES, {"age": age})).rowcount
+
+
+async def find_sources(
+    connection: AsyncConnection,
+    documents: Collection[bytes],
+    stream_ids: Sequence[UUID],
+    *,
+    lock: bool = False,
+) -> list[bytes]:
+    """Return the digests of these documents and of those behind the runs of these streams.
+
+    Only of documents that are stored. With `lock`, nobody else changes them before the commit.
+    """
+    found = await connection.execute(
+        LOCK_SOURCES if lock else FIND_SOURCES,
+        {"documents": list(documents), "stream_ids": stream_ids},
+    )
+    return list(found.scalars())
+
+
+async def delete_sources(connection: AsyncConnection, digests: Sequence[bytes]) -> None:
+    """Delete documents. Their digests stay in the events."""
+    await connection.execute(DELETE_SOURCES, {"digests": digests})
