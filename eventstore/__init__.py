@@ -1,4 +1,4 @@
-"""The append-only log: append, read, hash chain, personal data apart, sources, wake-up.
+"""The append-only log: the source of truth, and its own outbox.
 
-The log is the truth and its own outbox. Everything else in the system can be built from it again.
+Everything else in the system can be rebuilt from it.
 """

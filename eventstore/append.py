@@ -155,7 +155,7 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
 async def append_to_head(
     connection: AsyncConnection, stream_id: UUID, event: NewEvent, recorded_at: datetime
 ) -> None:
-    """Append an event without personal data at the head of a stream, whatever its version.
+    """Append an event without personal data at the head of a stream, at any version.
 
     The caller has locked the stream first (`lock_streams`) and then the log (`lock_log`).
     """

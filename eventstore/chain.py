@@ -1,12 +1,12 @@
-"""The hash chain of a stream: a changed, moved or missing event breaks every later link.
+"""The hash chain of a stream: a changed, moved or missing event invalidates all later hashes.
 
     body digest = SHA-256(canonical {stream_id, version, message_id, type, schema_version,
                                      data, metadata})              as stored
     hash        = SHA-256(previous hash ‖ body digest ‖ recorded_at)
 
 `recorded_at` counts as 8 bytes, big-endian microseconds since 1970; the previous hash of a stream's
-first event is 32 zero bytes. Personal data are covered by their digest, SHA-256(salt ‖ canonical
-body), which is part of the stored data.
+first event is 32 zero bytes. The stored data include a digest of the personal data, SHA-256(salt ‖
+canonical body), so the chain covers them, too.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def body_digest(
     data: bytes,
     metadata: bytes,
 ) -> bytes:
-    """Digest of one stored event, 32 bytes. `data` and `metadata` are canonical JSON."""
+    """Return the digest of a stored event, 32 bytes. `data` and `metadata` are canonical JSON."""
     return digest(
         canonical(
             {
@@ -50,11 +50,11 @@ def body_digest(
 
 
 def link(previous_hash: bytes, body: bytes, recorded_at: datetime) -> bytes:
-    """Hash of an event, 32 bytes, from its predecessor's hash and its own body digest."""
+    """Return the hash of an event, 32 bytes, from the previous hash and its body digest."""
     microseconds = (recorded_at - _EPOCH) // _MICROSECOND
     return digest(previous_hash, body, microseconds.to_bytes(8, "big", signed=True))
 
 
 def personal_digest(salt: bytes, body: bytes) -> str:
-    """What an event keeps of its personal data: SHA-256(salt ‖ canonical body) in hex."""
+    """Return the digest of an event's personal data: SHA-256(salt ‖ canonical body) in hex."""
     return digest(salt, body).hex()

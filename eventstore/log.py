@@ -22,43 +22,43 @@ CLOCK_AND_RUN = text("""
 
 
 class LogIdentity(NamedTuple):
-    """What is made once with a log and goes with it."""
+    """Identity of a log, created with it once."""
 
     log_id: UUID
-    """Names the log in `ce_source`."""
+    """Identifies the log in `ce_source`."""
     fingerprint_key: bytes
-    """Keys the fingerprints of API IDs. Never leaves the process, is never logged."""
+    """Key of the fingerprints of API IDs. It never leaves the process and is never logged."""
 
 
 class RunRecord(NamedTuple):
-    """What the log has of a run."""
+    """The events of a run in the log, and the time."""
 
     now: datetime
-    """By the database's clock."""
+    """Time of the database's clock."""
     begun_in: UUID | None
-    """The stream that has its `SyncStarted`."""
+    """Stream of its `SyncStarted`."""
     ended_in: UUID | None
-    """The stream that has its outcome."""
+    """Stream of its outcome."""
 
 
 class EventLog(LogReader):
     """The append-only log in PostgreSQL, read and written through one engine."""
 
     async def identity(self) -> LogIdentity:
-        """The identity of this log."""
+        """Return the identity of this log."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(IDENTITY)).one()
         return LogIdentity(row.log_id, row.fingerprint_key)
 
     async def clock_and_run(self, sync_id: UUID) -> "RunRecord":
-        """The database's clock, and what the log has of a run."""
+        """Return the database's clock, and the streams that hold events of a run."""
         ids = {"started_id": message_id(sync_id, 0), "outcome_id": message_id(sync_id, OUTCOME)}
         async with self._engine.connect() as connection:
             row = (await connection.execute(CLOCK_AND_RUN, ids)).one()
         return RunRecord(row.now, row.begun_in, row.ended_in)
 
     async def append(self, commit: Commit) -> Appended:
-        """Append atomically; guarantees and errors are those of `eventstore.append.append`.
+        """Append atomically, with the guarantees and errors of `eventstore.append.append`.
 
         await log.append(Commit(stream_id, version, [NewEvent(message_id, event)]))
         """

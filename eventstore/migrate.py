@@ -1,4 +1,4 @@
-"""Bring the log's tables to this program's version."""
+"""Migrate the tables of the log to this program's version."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ _MIGRATE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Apply the migrations that are missing, in one transaction; harmless when none is.
+    """Apply the missing migrations, if any, in one transaction.
 
-    Safe to call from several processes at once: they take turns.
+    Safe to call from several processes concurrently: a lock serialises them.
     """
     async with engine.begin() as connection:
         await connection.execute(_MIGRATE_LOCK)

@@ -1,4 +1,4 @@
-"""What goes into the log, what comes out of it, and how an append can be refused."""
+"""Values that go into the log and come out of it, and the errors of an append."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from contracts.events import ImportEvent
 
 
 class NewEvent(NamedTuple):
-    """An event to be appended under an id that is the same whenever the append is repeated."""
+    """An event to append. A repeated append uses the same message id."""
 
     message_id: UUID
     event: ImportEvent
 
 
 class SourceDocument(NamedTuple):
-    """The exact bytes that a run decided on."""
+    """The exact bytes that a run was decided on."""
 
     digest: str
     """SHA-256 of `body` in hex."""
@@ -29,18 +29,18 @@ class SourceDocument(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The state that a stream was folded to: a cache, with personal data in it."""
+    """The folded state of a stream. A cache; it contains personal data."""
 
     version: int
-    """Of the stream: that of the last event that is folded in."""
+    """Version of the last event folded in."""
     fold_version: str
-    """Names the code that folded; other code begins at the beginning."""
+    """Version of the code that folded; other code ignores the snapshot."""
     body: bytes
-    """As that code wrote it."""
+    """The encoded state."""
 
 
 class KnownErasures(NamedTuple):
-    """Who of an organization was erased when events, and what is kept with them, were decided."""
+    """The erased persons of an organization at the time of the decision."""
 
     organization_id: UUID
     subjects: Set[UUID]
@@ -48,7 +48,7 @@ class KnownErasures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one append writes, in one transaction."""
+    """Everything that one append writes, in one transaction."""
 
     stream_id: UUID
     expected_version: int
@@ -67,34 +67,36 @@ class Commit:
 
 
 class Appended(NamedTuple):
-    """Where an append ended."""
+    """The end of an append."""
 
     version: int
-    """Version of the stream, that of the last event."""
+    """Version of the stream after it."""
     position: int
     """Position of the last event."""
 
 
 class Recorded(msgspec.Struct, frozen=True, dict=True):
-    """An event in the log, as it is stored; `data` and `event` are the joined, upcast forms."""
+    """An event in the log as stored; `data` and `event` are its joined, upcast forms."""
 
     position: int
-    """Rises over the whole log in the order of commits, with holes."""
+    """Rises over the whole log in commit order, with gaps."""
     stream_id: UUID
     version: int
-    """Counts from 1 within the stream, without holes."""
+    """Counts from 1 within the stream, without gaps."""
     message_id: UUID
     type: str
     schema_version: int
-    stored_data: Annotated[str, "JSON as stored: personal fields are not in it"]
+    stored_data: Annotated[str, "JSON as stored, without personal fields"]
     stored_metadata: str
     recorded_at: datetime
     hash: bytes
-    personal: Annotated[str | None, "JSON of the personal fields, unless there are none (left)"]
+    personal: Annotated[
+        str | None, "JSON of the personal fields; None if there are none or they were erased"
+    ]
 
     @cached_property
     def data(self) -> JsonObject:
-        """The whole event in today's version. Raises `contracts.codec.UnknownEventError`."""
+        """The complete event in its current version. Raises `contracts.codec.UnknownEventError`."""
         return join(self.type, self.schema_version, self.stored_data, self.personal)
 
     @cached_property
@@ -104,14 +106,14 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def metadata(self) -> JsonObject:
-        """What the writer said about the append: `traceparent` where the request had one."""
+        """Facts about the append: `traceparent` if the request had one."""
         return msgspec.json.decode(self.stored_metadata, type=dict[str, object])
 
 
 class StreamMovedError(Exception):
     """Another writer was first: the stream is not at the expected version. Nothing was appended.
 
-    Remedy for the caller: read what is new, decide again, append again.
+    The caller reads the new events, decides again and appends again.
     """
 
     def __init__(self, stream_id: UUID, expected_version: int) -> None:
@@ -119,10 +121,10 @@ class StreamMovedError(Exception):
 
 
 class PositionsBehindError(Exception):
-    """The positions that the database gives lie behind the head of the log. Nothing was appended.
+    """The database assigns positions behind the head of the log. Nothing was appended.
 
-    So it is where the log was copied without the sequence of its positions, as logical replication
-    does. An event in the place of an older one, or before it, would never be seen by a reader.
+    This happens if the log was copied without the sequence of its positions, as logical
+    replication does. Readers would never see an event at such a position.
     """
 
     def __init__(self) -> None:
@@ -134,4 +136,4 @@ class PositionsBehindError(Exception):
 
 
 class AlreadyRecordedError(Exception):
-    """A message id or the inbox entry is in the log already. Nothing was appended."""
+    """A message id or the inbox entry exists already. Nothing was appended."""

@@ -19,7 +19,7 @@ PAGE = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 """As stored, compressed. A page of long events ends after the event that exceeds this."""
 
-# Personal fields are looked up event by event: a join may read all that the log has of them.
+# A sub-select per event: a join may read the personal data of the whole log.
 _EVENT = """
            e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
            e.data::text, e.metadata::text, e.recorded_at, e.hash,
@@ -27,7 +27,7 @@ _EVENT = """
             WHERE p.message_id = e.message_id) AS personal
 """
 
-# The first event always, the others while the whole (as stored, compressed) is not too much.
+# Always the first event; the others while the total size (as stored, compressed) allows.
 READ_ALL = text(f"""
     SELECT {_EVENT}
     FROM (
@@ -56,8 +56,8 @@ READ_EVENT = text(f"""
     WHERE e.message_id = :message_id
 """)  # noqa: S608 (of constants)
 
-# Only as many streams as fill the limit, each by its own index: whatever the planner believes of a
-# young table, what is looked at does not grow with the log, nor with what else waits.
+# Reads only as many streams as fill the limit, each by its own index. So the cost grows neither
+# with the log nor with the number of streams that wait, even with stale planner statistics.
 READ_STREAMS = text(f"""
     SELECT {_EVENT}
     FROM (
@@ -98,11 +98,11 @@ BEHIND = text("""
 
 
 class Behind(NamedTuple):
-    """How far a reader of the log is behind."""
+    """The distance of a reader from the head of the log."""
 
     events: int
     seconds: float
-    """Age of the oldest event that it has not read; 0 if there is none."""
+    """Age of the oldest unread event; 0 if all are read."""
 
 
 class LogReader:
@@ -112,9 +112,9 @@ class LogReader:
         self._engine = engine
 
     async def read_all(self, after: int, *, limit: int = PAGE) -> list[Recorded]:
-        """The next events of the log beyond a position, at most `limit` and a page, in order.
+        """Return the next events after a position, in order, up to `limit` and up to a page.
 
-        The last one's position is the next `after`. No event ever appears behind it.
+        The position of the last one is the next `after`. No event ever appears behind it.
         """
         async with self._engine.connect() as connection:
             found = await connection.execute(
@@ -125,7 +125,7 @@ class LogReader:
     async def read_stream(
         self, stream_id: UUID, *, after: int = 0, page: int = PAGE
     ) -> AsyncIterator[Recorded]:
-        """The events of one stream beyond a version, in order, read page by page."""
+        """Yield the events of a stream after a version, in order, read page by page."""
         while True:
             async with self._engine.connect() as connection:
                 found = await connection.execute(
@@ -140,40 +140,40 @@ class LogReader:
             after = rows[-1].version
 
     async def event(self, message_id: UUID) -> Recorded | None:
-        """The event of a message id, if it is in the log."""
+        """Return the event with a message id, if it is in the log."""
         async with self._engine.connect() as connection:
             found = await connection.execute(READ_EVENT, {"message_id": message_id})
             row = found.one_or_none()
         return None if row is None else Recorded(*row)
 
     async def stream_version(self, stream_id: UUID) -> int:
-        """Version of a stream's newest event; 0 for a stream that does not exist."""
+        """Return the version of a stream's newest event; 0 if the stream does not exist."""
         async with self._engine.connect() as connection:
             found = await connection.execute(STREAM_VERSION, {"stream_id": stream_id})
             return int(found.scalar_one_or_none() or 0)
 
     async def head(self) -> int:
-        """Position of the newest event; 0 for an empty log."""
+        """Return the position of the newest event; 0 if the log is empty."""
         async with self._engine.connect() as connection:
             position: int = (await connection.execute(HEAD)).scalar_one()
         return position
 
     async def message_id_at(self, position: int) -> UUID | None:
-        """Which event has a position, if any."""
+        """Return the message id of the event at a position, if there is one."""
         async with self._engine.connect() as connection:
             found = await connection.execute(EVENT_AT, {"position": position})
             message_id_found: UUID | None = found.scalar_one_or_none()
         return message_id_found
 
     async def last_event(self, position: int) -> tuple[int, UUID] | None:
-        """Position and message id of the newest event at or before a position."""
+        """Return position and message id of the newest event at or before a position."""
         async with self._engine.connect() as connection:
             found = await connection.execute(LAST_EVENT, {"position": position})
             row = found.one_or_none()
         return None if row is None else (row.position, row.message_id)
 
     async def behind(self, after: int, most: int = 100_000) -> Behind:
-        """What lies beyond a position; more than `most` events are not counted."""
+        """Count the events after a position, up to `most`."""
         async with self._engine.connect() as connection:
             found = await connection.execute(BEHIND, {"after": after, "most": most})
             row = found.one()
@@ -183,11 +183,11 @@ class LogReader:
 async def read_streams(
     connection: AsyncConnection, versions: Mapping[UUID, int], *, limit: int = PAGE
 ) -> list[Recorded]:
-    """Events of many streams, of each those beyond its version: whole outcomes only.
+    """Return events of many streams, each after its own version, as whole outcomes.
 
-    About `limit` events of some of the streams, in the order of the log, more only if a single
-    outcome is larger; what is left out is a later call's. Empty when nothing lies beyond. Runs in
-    the caller's transaction.
+    Returns about `limit` events of some of the streams, in the order of the log, and more only if
+    a single outcome is larger. Later calls return the others; an empty list means all are read.
+    Runs in the caller's transaction.
     """
     while True:
         found = await connection.execute(
@@ -209,10 +209,10 @@ async def read_streams(
 async def read_outcomes(
     connection: AsyncConnection, after: int, *, limit: int, max_bytes: int = PAGE_BYTES
 ) -> list[Recorded]:
-    """The next events of the whole log beyond a position, in order: whole outcomes only.
+    """Return the next events of the log after a position, in order, as whole outcomes.
 
-    About `limit` events or `max_bytes` as stored, more only if a single outcome is larger. The
-    last one's position is the next `after`. Empty when nothing lies beyond.
+    Returns about `limit` events or `max_bytes` (as stored), and more only if a single outcome is
+    larger. The position of the last one is the next `after`; an empty list means all are read.
     """
     seen = -1
     while True:
@@ -221,13 +221,13 @@ async def read_outcomes(
         )
         rows = [Recorded(*row) for row in found]
         whole = _whole_prefix(rows)
-        if whole or len(rows) == seen:  # more was asked for and is not there: this is the end
+        if whole or len(rows) == seen:  # a larger page returned nothing more: the end
             return rows[:whole] if whole else rows
         seen, limit, max_bytes = len(rows), limit * 4, max_bytes * 4
 
 
 def _whole_prefix(rows: Sequence[Recorded]) -> int:
-    """How many rows there are up to the last at which no stream is within an outcome."""
+    """Number of rows up to the last one at which no stream is within an outcome."""
     within: set[UUID] = set()
     whole = 0
     for number, row in enumerate(rows, start=1):
@@ -241,6 +241,6 @@ def _whole_prefix(rows: Sequence[Recorded]) -> int:
 
 
 def _whole_outcomes(rows: Sequence[Recorded]) -> list[Recorded]:
-    """The rows without each stream's events after its last cut."""
+    """Drop the events of each stream after its last whole outcome."""
     last_cut = {row.stream_id: row.version for row in rows if row.type in CUT_TYPES}
     return [row for row in rows if row.version <= last_cut.get(row.stream_id, 0)]

@@ -1,7 +1,7 @@
-"""Seals: where the streams' heads stood, kept where whoever can rewrite the database cannot.
+"""Seals: heads of streams, published outside the database so that a rewritten log is noticed.
 
-A chain shows what was changed in it, but not that its tail was cut or that it was all made anew.
-So from time to time the heads are published to a compacted topic, and can be kept elsewhere.
+A hash chain reveals a changed event, but neither a cut tail nor a completely rewritten chain. So
+the heads are published to a compacted topic from time to time, and can be archived elsewhere.
 """
 
 from collections.abc import AsyncIterator
@@ -24,24 +24,24 @@ _PAGE = 1000
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """One stream's head at a moment."""
+    """The head of a stream at a point in time."""
 
     log_id: UUID
     stream_id: UUID
     version: int
     hash: str
-    """Of that event, in hex: it stands for every event of the stream up to it."""
+    """Hash of that event in hex; it covers all events of the stream up to it."""
     position: int
     sealed_at: datetime
 
 
 def encode_seal(seal: Seal) -> bytes:
-    """The seal as JSON."""
+    """Encode a seal as JSON."""
     return msgspec.json.encode(seal)
 
 
 def decode_seal(body: bytes | str) -> Seal:
-    """The inverse of `encode_seal`. Raises `ValueError` for anything else."""
+    """Decode what `encode_seal` wrote. Raises `ValueError` for anything else."""
     try:
         return msgspec.json.decode(body, type=Seal)
     except msgspec.DecodeError as error:
@@ -49,7 +49,7 @@ def decode_seal(body: bytes | str) -> Seal:
 
 
 async def heads(engine: AsyncEngine, log_id: UUID, *, after: int = 0) -> AsyncIterator[Seal]:
-    """Seals of the streams that have events beyond a position, as they stand now."""
+    """Yield current seals of the streams with events after a position."""
     while True:
         async with engine.connect() as connection:
             rows = (await connection.execute(_HEADS, {"after": after, "limit": _PAGE})).all()

@@ -1,4 +1,4 @@
-"""Wake-up: NOTIFY is a hint, polling is the truth."""
+"""Wake-up of readers: NOTIFY is only a hint, polling guarantees progress."""
 
 import asyncio
 
@@ -8,22 +8,22 @@ CHANNEL = "event_store"
 
 
 class WakeUp:
-    """Tells a reader of the log that there may be something new."""
+    """Wakes a reader of the log when there may be new events."""
 
     def __init__(self, poll_seconds: float) -> None:
         self._poll_seconds = poll_seconds
         self._hint = asyncio.Event()
 
     def hint(self) -> None:
-        """Something may be new."""
+        """Wake the reader: there may be new events."""
         self._hint.set()
 
     async def listen(self, connection: asyncpg.Connection) -> None:
-        """Take the log's notifications as hints, as long as the connection lives."""
+        """Use the log's notifications as hints while the connection lives."""
         await connection.add_listener(CHANNEL, lambda *_: self.hint())
 
     async def wait(self) -> None:
-        """Return after a hint, at the latest after `poll_seconds`: look either way."""
+        """Return after a hint, or after `poll_seconds`; look for new events in both cases."""
         try:
             async with asyncio.timeout(self._poll_seconds):
                 await self._hint.wait()

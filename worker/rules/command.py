@@ -1,4 +1,4 @@
-"""A request, checked: what is wrong with it is said before any work begins."""
+"""Checking a request before any work on it begins."""
 
 import hmac
 from datetime import datetime
@@ -15,7 +15,7 @@ _FINGERPRINT_HEX_DIGITS = 32
 
 
 class CheckedRequest(NamedTuple):
-    """A request whose API ID and window make sense."""
+    """A request with a valid API ID and window."""
 
     request: SyncRequested
     api_id: str
@@ -24,7 +24,7 @@ class CheckedRequest(NamedTuple):
     zone: ZoneInfo
 
     def command(self, ordered_at: datetime) -> ImportCommand:
-        """What the decision needs to know of it."""
+        """The part of the request that `decide` needs."""
         return ImportCommand(
             sync_id=self.request.request_id,
             organization_id=self.request.organization_id,
@@ -38,10 +38,12 @@ class CheckedRequest(NamedTuple):
 
 
 def check_request(request: SyncRequested, fingerprint_key: bytes) -> CheckedRequest:
-    """Check the API ID and the window. The fingerprint is keyed, so that it cannot be guessed.
+    """Check the API ID and the window.
+
+    The fingerprint of the API ID is keyed, so that the API ID cannot be guessed from it.
 
     Raises:
-        Refusal: `invalid_api_id`, or `invalid_request`, which names the field.
+        SyncFailure: `invalid_api_id`, or `invalid_request` naming the field.
     """
     api_id = parse_api_id(request.sessionize_api_id)
     if api_id is None:
@@ -55,10 +57,12 @@ def check_request(request: SyncRequested, fingerprint_key: bytes) -> CheckedRequ
 
 
 def check_turn(state: State, request: SyncRequested, ordered_at: datetime) -> None:
-    """Latest wins; and an event belongs to the organization that first completed a sync of it.
+    """Check that no later sync has completed, and that the organization owns the SpreaView event.
+
+    The latest request wins; the first completed sync of an event decides its organization.
 
     Raises:
-        Refusal: `superseded`, or `invalid_request` for another organization.
+        SyncFailure: `superseded`, or `invalid_request` for another organization.
     """
     last = state.last_completed_ordered_at
     if last is not None and ordered_at < last:

@@ -1,7 +1,7 @@
 """Comparing entities as SpreaView shows them.
 
-Both sides are normalised by today's text rule first, so that a new version of this program, with
-another rule, changes nothing that the document did not change.
+Both sides are normalised by the current text rule first. So a new version of this program with
+another text rule reports no change where the document has none.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from contracts.events import Link, Room, Session, Speaker
 from worker.rules.text import clean
 
 _AS_SETS = frozenset({"speaker_ids"})
-"""Compared without their order: a mere reordering is no change."""
+"""Fields compared without their order: reordering them is not a change."""
 
 
 def changed_fields(
     before: Room | Speaker | Session, after: Room | Speaker | Session
 ) -> tuple[str, ...]:
-    """The fields in which two versions of an entity differ, in their order; empty if in none."""
+    """Return the names of the fields that differ, in the order of the contract."""
     return tuple(
         name
         for name in after.__struct_fields__
@@ -44,8 +44,8 @@ def _shown_link(link: Link) -> Mapping[str, str]:
 
 
 def by_todays_rule(text: str) -> str:
-    """A text that an earlier version of this program wrote, as today's would have written it."""
+    """Apply the current text rule to a text that an earlier version of this program stored."""
     try:
         return clean(text)
-    except ValueError:  # too long by today's rule: then it is compared as it is
+    except ValueError:  # longer than the current rule allows: compare it unchanged
         return text

@@ -1,11 +1,11 @@
-"""Deciding: what a schedule changes in what SpreaView shows. Pure: no clock, no input, no output.
+"""Deciding: how a schedule changes what SpreaView shows. A pure function, without clock or I/O.
 
-    decide(state, schedule, order, source, duration) → the events of the outcome
+    decide(state, schedule, command, source, duration_ms) → the events of the outcome
 
-Sessions that start in the window are imported, with the rooms and speakers they refer to; the
-others are skipped with the reason; what is gone is withdrawn, unless so much is gone that it looks
-like a mistake: then it is held back. An entity is emitted only if it
-differs from what SpreaView shows, so that a repeated sync is silent.
+Sessions that start in the window are imported, with the rooms and speakers they refer to. The
+others are skipped, with the reason. Missing sessions are withdrawn, unless suspiciously many are
+missing: then their removal is held back. An event is emitted only for an entity that
+differs from the one SpreaView shows, so a repeated sync emits none.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -38,30 +38,30 @@ from worker.rules.removal_guard import (
     decide_removals,
     guard_warnings,
     held_sessions,
-    news_of_withholding,
+    withholding_events,
 )
 from worker.rules.schedule import Schedule
 from worker.rules.state import Skip, State
 from worker.rules.warnings import capped
 
-MOST_LEFT_OUT = 1000
-"""So many unreferenced rooms or speakers are named: an event has to fit into a Kafka record."""
+MAX_UNREFERENCED = 1000
+"""Unreferenced rooms or speakers named in an event: it has to fit into a Kafka record."""
 
 
 def decide(
-    state: State, schedule: Schedule, order: ImportCommand, source: Source, duration_ms: int
+    state: State, schedule: Schedule, command: ImportCommand, source: Source, duration_ms: int
 ) -> list[ImportEvent]:
-    """The outcome of a run, `SyncCompleted` last: nothing but that if nothing changed.
+    """Return the events of a run. `SyncCompleted` is the last, and the only one without changes.
 
     Raises:
-        Refusal: the schedule is empty, unreadable throughout, not announced or replaced by another.
-            It changes nothing.
+        SyncFailure: the schedule is empty, completely unreadable, not announced, or replaced by
+            another one.
     """
-    _refuse_what_is_no_schedule(schedule)
-    placed = place_sessions(state, schedule, order)
-    verdict = decide_removals(state, schedule, placed, order)
-    skips = {key: skip for key, skip in placed.skips.items() if key not in verdict.held}
-    shown = [*placed.sessions.values(), *(state.sessions[key] for key in verdict.held)]
+    _require_schedule(schedule)
+    placed = place_sessions(state, schedule, command)
+    decision = decide_removals(state, schedule, placed, command)
+    skips = {key: skip for key, skip in placed.skips.items() if key not in decision.held}
+    shown = [*placed.sessions.values(), *(state.sessions[key] for key in decision.held)]
     used_rooms = {session.room_id for session in shown}
     used_speakers = {speaker for session in shown for speaker in session.speaker_ids}
     wanted_rooms = {
@@ -74,45 +74,45 @@ def decide(
         for key, speaker in (state.speakers | schedule.speakers).items()
         if speaker.speaker_id in used_speakers
     }
-    rooms = reconcile(state.rooms, state.past_rooms, wanted_rooms, force=order.force)
-    speakers = reconcile(state.speakers, state.past_speakers, wanted_speakers, force=order.force)
+    rooms = reconcile(state.rooms, state.past_rooms, wanted_rooms, force=command.force)
+    speakers = reconcile(state.speakers, state.past_speakers, wanted_speakers, force=command.force)
     sessions = reconcile(
         state.sessions,
         state.past_sessions,
         placed.sessions,
-        force=order.force,
-        leaving=skips.keys() | verdict.held,
+        force=command.force,
+        leaving=skips.keys() | decision.held,
     )
     return [
-        *_imported(rooms, speakers, sessions, order),
-        *_new_skips(skips, state),
-        *_withdrawn_sessions(sessions, state, schedule, order),
-        *_withdrawn_speakers(speakers, schedule, order),
-        *_withdrawn_rooms(rooms, schedule, order),
-        *news_of_withholding(state, verdict, order),
+        *_imported(rooms, speakers, sessions, command),
+        *_changed_skips(skips, state),
+        *_withdrawn_sessions(sessions, state, schedule, command),
+        *_withdrawn_speakers(speakers, schedule, command),
+        *_withdrawn_rooms(rooms, schedule, command),
+        *withholding_events(state, decision, command),
         SyncCompleted(
-            **order.facts(),
-            ordered_at=order.ordered_at,
+            **command.facts(),
+            ordered_at=command.ordered_at,
             counts=AllCounts(
-                sessions=sessions.counts(skipped=len(skips), withheld=len(verdict.held)),
+                sessions=sessions.counts(skipped=len(skips), withheld=len(decision.held)),
                 speakers=speakers.counts(),
                 rooms=rooms.counts(),
             ),
-            warnings=capped([*guard_warnings(state, verdict, order), *placed.warnings]),
-            withheld=held_sessions(state, verdict),
-            unreferenced_rooms=_left_out(schedule.rooms, wanted_rooms),
-            unreferenced_speakers=_left_out(schedule.speakers, wanted_speakers),
+            warnings=capped([*guard_warnings(state, decision, command), *placed.warnings]),
+            withheld=held_sessions(state, decision),
+            unreferenced_rooms=_unreferenced(schedule.rooms, wanted_rooms),
+            unreferenced_speakers=_unreferenced(schedule.speakers, wanted_speakers),
             source=source,
             duration_ms=duration_ms,
         ),
     ]
 
 
-def _left_out(listed: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
-    return tuple(islice((key for key in listed if key not in wanted), MOST_LEFT_OUT))
+def _unreferenced(listed: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
+    return tuple(islice((key for key in listed if key not in wanted), MAX_UNREFERENCED))
 
 
-def _refuse_what_is_no_schedule(schedule: Schedule) -> None:
+def _require_schedule(schedule: Schedule) -> None:
     if schedule.listed == 0:
         raise sync_failures.schedule_empty()
     if not schedule.sessions:
@@ -125,10 +125,10 @@ def _imported(
     rooms: Reconciliation[Room],
     speakers: Reconciliation[Speaker],
     sessions: Reconciliation[Session],
-    order: ImportCommand,
+    command: ImportCommand,
 ) -> Iterator[ImportEvent]:
-    """Rooms and speakers before the sessions that refer to them."""
-    facts = order.facts()
+    """Imports; rooms and speakers come before the sessions that refer to them."""
+    facts = command.facts()
     for room, change, fields in rooms.imported:
         yield RoomImported(**_whole(room, facts), change=change, changed_fields=fields)
     for speaker, change, fields in speakers.imported:
@@ -141,8 +141,8 @@ def _whole(entity: Room | Speaker | Session, facts: dict[str, UUID]) -> dict[str
     return {**msgspec.structs.asdict(entity), **facts}
 
 
-def _new_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
-    """Skips whose facts are not those of the skip in force."""
+def _changed_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
+    """Skips with other facts than the skip in force."""
     for key, skip in skips.items():
         before = state.skipped.get(key)
         if before is None or not _same_facts(skip, before):
@@ -150,7 +150,7 @@ def _new_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
 
 
 def _same_facts(skip: Skip, before: Skip) -> bool:
-    """Apart from the run and `was_imported`, by today's text rule on both sides."""
+    """Compare all but the run and `was_imported`, by the current text rule on both sides."""
     return skip == msgspec.structs.replace(
         before,
         sync_id=skip.sync_id,
@@ -160,14 +160,14 @@ def _same_facts(skip: Skip, before: Skip) -> bool:
 
 
 def _withdrawn_sessions(
-    sessions: Reconciliation[Session], state: State, schedule: Schedule, order: ImportCommand
+    sessions: Reconciliation[Session], state: State, schedule: Schedule, command: ImportCommand
 ) -> Iterator[SessionWithdrawn]:
-    """Imported sessions and skipped ones that the document does not contain any more."""
+    """Withdrawals of imported and skipped sessions that the document does not contain any more."""
     listed = schedule.sessions.keys() | schedule.invalid_sessions
     skipped = [skip for key, skip in state.skipped.items() if key not in listed]
     for gone in (*sessions.withdrawn, *skipped):
         yield SessionWithdrawn(
-            **order.facts(),
+            **command.facts(),
             session_id=gone.session_id,
             sessionize_id=gone.sessionize_id,
             title=gone.title,
@@ -177,14 +177,14 @@ def _withdrawn_sessions(
 
 
 def _withdrawn_speakers(
-    speakers: Reconciliation[Speaker], schedule: Schedule, order: ImportCommand
+    speakers: Reconciliation[Speaker], schedule: Schedule, command: ImportCommand
 ) -> Iterator[SpeakerWithdrawn]:
     for speaker in speakers.withdrawn:
         yield SpeakerWithdrawn(
-            **order.facts(),
+            **command.facts(),
             speaker_id=speaker.speaker_id,
             sessionize_id=speaker.sessionize_id,
-            reason=_why_withdrawn(
+            reason=_withdrawal_reason(
                 speaker.sessionize_id, schedule.speakers.keys() | schedule.invalid_speakers
             ),
             was_imported=True,
@@ -192,22 +192,22 @@ def _withdrawn_speakers(
 
 
 def _withdrawn_rooms(
-    rooms: Reconciliation[Room], schedule: Schedule, order: ImportCommand
+    rooms: Reconciliation[Room], schedule: Schedule, command: ImportCommand
 ) -> Iterator[RoomWithdrawn]:
     for room in rooms.withdrawn:
         yield RoomWithdrawn(
-            **order.facts(),
+            **command.facts(),
             room_id=room.room_id,
             sessionize_id=room.sessionize_id,
             name=room.name,
-            reason=_why_withdrawn(
+            reason=_withdrawal_reason(
                 room.sessionize_id, schedule.rooms.keys() | schedule.invalid_rooms
             ),
             was_imported=True,
         )
 
 
-def _why_withdrawn(
+def _withdrawal_reason(
     key: str, listed: Collection[str]
 ) -> Literal["missing_from_source", "unreferenced"]:
     return "unreferenced" if key in listed else "missing_from_source"

@@ -1,6 +1,6 @@
-"""Reading `view/All`: tolerant of what comes and goes, strict about what is a schedule at all.
+"""Parsing `view/All`: tolerant of single broken elements, strict about the shape of a schedule.
 
-The shape is that of Sessionize's own answers; keys that the import does not need are ignored.
+Sessionize defines the shape; keys that the import does not need are ignored.
 """
 
 import json
@@ -12,10 +12,10 @@ from msgspec import Struct
 from worker.rules import sync_failures
 
 MOST_ELEMENTS = 50_000
-"""Sessions, speakers or rooms: ten times the largest conference that there is."""
+"""Sessions, speakers or rooms of a document: ten times the largest known conference."""
 
 MOST_SEPARATORS = 2_000_000
-"""Commas in a document: a bound on what reading it can cost before its elements are counted."""
+"""Commas in a document: limits the cost of parsing before the elements are counted."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -72,21 +72,21 @@ T = TypeVar("T", SourceSession, SourceSpeaker, SourceRoom)
 
 
 class Broken(Struct, frozen=True):
-    """An element that cannot be read: its id, if that at least can be, and what is wrong."""
+    """An element that cannot be read: its id, if that is readable, and the reason."""
 
     id: str | None
     reason: str
 
 
 class Document(Struct, frozen=True):
-    """A schedule as Sessionize wrote it, element by element, in its order."""
+    """A schedule as Sessionize wrote it, in its order."""
 
     sessions: tuple[SourceSession | Broken, ...]
     speakers: tuple[SourceSpeaker | Broken, ...]
     rooms: tuple[SourceRoom | Broken, ...]
 
 
-class _Envelope(Struct):
+class _Lists(Struct):
     sessions: list[msgspec.Raw]
     speakers: list[msgspec.Raw]
     rooms: list[msgspec.Raw]
@@ -98,7 +98,7 @@ class _OnlyId(Struct):
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_envelope = msgspec.json.Decoder(_Envelope)
+_lists = msgspec.json.Decoder(_Lists)
 _only_id = msgspec.json.Decoder(_OnlyId)
 _session = msgspec.json.Decoder(SourceSession)
 _speaker = msgspec.json.Decoder(SourceSpeaker)
@@ -106,11 +106,11 @@ _room = msgspec.json.Decoder(SourceRoom)
 
 
 def parse_document(body: bytes, status: int = 200) -> Document:
-    """Read an answer's body, whatever its content type says.
+    """Parse the body of an answer, whatever its content type.
 
     Raises:
-        Refusal: `endpoint_not_json` if it is no JSON at all, `unexpected_document` if it is cut
-            off or not a schedule.
+        SyncFailure: `endpoint_not_json` if it is not JSON, `unexpected_document` if it is cut off
+            or not a schedule.
     """
     body = body.removeprefix(_BOM)
     if body.lstrip()[:1] not in (b"{", b"["):
@@ -118,31 +118,31 @@ def parse_document(body: bytes, status: int = 200) -> Document:
     if body.count(b",") > MOST_SEPARATORS:
         raise sync_failures.unexpected_document("it lists far more than a conference has", status)
     try:
-        envelope = _open(body)
+        lists = _open(body)
     except msgspec.ValidationError as error:
         raise sync_failures.unexpected_document(str(error), status) from error
     except _UNREADABLE as error:
         reason = f"it is cut off or damaged ({error})"
         raise sync_failures.unexpected_document(reason, status) from error
-    for name in _Envelope.__struct_fields__:
-        number = len(getattr(envelope, name))
+    for name in _Lists.__struct_fields__:
+        number = len(getattr(lists, name))
         if number > MOST_ELEMENTS:
             raise sync_failures.unexpected_document(f"it lists {number:,} {name}", status)
     return Document(
-        sessions=tuple(_element(raw, _session) for raw in envelope.sessions),
-        speakers=tuple(_element(raw, _speaker) for raw in envelope.speakers),
-        rooms=tuple(_element(raw, _room) for raw in envelope.rooms),
+        sessions=tuple(_element(raw, _session) for raw in lists.sessions),
+        speakers=tuple(_element(raw, _speaker) for raw in lists.speakers),
+        rooms=tuple(_element(raw, _room) for raw in lists.rooms),
     )
 
 
-def _open(body: bytes) -> _Envelope:
-    """The three lists, their elements still closed.
+def _open(body: bytes) -> _Lists:
+    """Parse the three lists, but not yet their elements.
 
-    Half of a surrogate pair, which no JSON text may hold and some writers leave where they cut,
-    must not close the whole document: then a more tolerant reader takes it apart.
+    A lone surrogate is invalid JSON, but some writers leave one where they cut a text. It must not
+    invalidate the whole document, so such a document is split by a more tolerant parser.
     """
     try:
-        return _envelope.decode(body)
+        return _lists.decode(body)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:
@@ -158,10 +158,10 @@ def _open(body: bytes) -> _Envelope:
             else found
             for name, found in (loose.items() if isinstance(loose, dict) else ())
         }
-        return _Envelope(
+        return _Lists(
             **{
                 name: [msgspec.Raw(element) for element in _list(lists, name)]
-                for name in _Envelope.__struct_fields__
+                for name in _Lists.__struct_fields__
             }
         )
 
@@ -174,10 +174,10 @@ def _list(lists: dict[str, object], name: str) -> list[bytes]:
 
 
 def _not_an_object(body: bytes, status: int) -> sync_failures.SyncFailure:
-    """A bare JSON value is JSON of the wrong kind; everything else is no JSON."""
+    """The failure for a body that is not an object: a bare JSON value, or not JSON at all."""
     if len(body) <= 1024:
         try:
-            json.loads(body.decode())  # in UTF-8, as JSON is: no guesses
+            json.loads(body.decode())  # JSON is UTF-8: do not guess another encoding
         except (ValueError, RecursionError):
             return sync_failures.endpoint_not_json(status)
         return sync_failures.unexpected_document("Expected `object`", status)
@@ -189,17 +189,17 @@ def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
         return decoder.decode(raw)
     except _UNREADABLE as error:
         try:
-            return decoder.decode(_without_what_nobody_reads(raw, decoder.type))
+            return decoder.decode(_without_ignored_keys(raw, decoder.type))
         except (*_UNREADABLE, ValueError):
             return Broken(_readable_id(raw), str(error))
 
 
-def _without_what_nobody_reads(raw: msgspec.Raw, wanted: type[T]) -> bytes:
-    """Half of a pair in a field that is not imported costs nothing."""
+def _without_ignored_keys(raw: msgspec.Raw, wanted: type[T]) -> bytes:
+    """Drop the keys we do not import: a lone surrogate there must not invalidate the element."""
     names = {field.encode_name for field in msgspec.structs.fields(wanted)}
     element = json.loads(bytes(raw)) if b"\\ud" in bytes(raw).lower() else None
     if not isinstance(element, dict):
-        raise ValueError("no half of a pair is to blame")
+        raise ValueError("the element has no lone surrogate")
     return json.dumps({k: v for k, v in element.items() if k in names}).encode()
 
 
@@ -207,10 +207,10 @@ def _readable_id(raw: msgspec.Raw) -> str | None:
     try:
         return str(_only_id.decode(raw).id).strip()
     except _UNREADABLE:
-        return _readable_id_beside_half_a_pair(raw)
+        return _readable_id_despite_surrogates(raw)
 
 
-def _readable_id_beside_half_a_pair(raw: msgspec.Raw) -> str | None:
+def _readable_id_despite_surrogates(raw: msgspec.Raw) -> str | None:
     try:
         element = json.loads(bytes(raw))
         found = element.get("id") if isinstance(element, dict) else None

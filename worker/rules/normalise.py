@@ -1,4 +1,4 @@
-"""Normalising: a document becomes a schedule by the text rule, the time rule and the ids."""
+"""Normalising: turn a parsed document into a schedule, with clean texts, instants and our ids."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -21,7 +21,7 @@ from worker.rules.text import MAX_FIELD_BYTES, clean, clean_optional
 from worker.rules.window import parse_instant
 
 MAX_ID_BYTES = 1000
-"""Of an id of Sessionize, whose ids have 36 at most: it is a key of rows, and named in warnings."""
+"""Longest Sessionize id: ids are keys of rows and appear in warnings. Real ones have up to 36."""
 
 MAX_SORT = 2**31 - 1
 MAX_SPEAKERS = 1000
@@ -34,9 +34,10 @@ Entity = TypeVar("Entity", PlannedSession, Speaker, Room)
 def normalise(
     document: Document, *, organization_id: UUID, spreaview_event_id: UUID, zone: ZoneInfo
 ) -> Schedule:
-    """The schedule that a document means. Wall times are those of `zone`.
+    """Return the schedule of a document, whose wall times are in `zone`.
 
-    An element that breaks a rule is invalid, with a warning; of two with one id the first counts.
+    An element that breaks a rule is invalid, with a warning. If two elements share an id, the
+    first counts.
     """
     warnings: list[SyncWarning] = []
     sessions, invalid_sessions = _collect(
@@ -66,7 +67,7 @@ def _collect(
     make: Callable[[Source], Entity],
     warnings: list[SyncWarning],
 ) -> tuple[dict[str, Entity], frozenset[str]]:
-    """The entities by id, and the ids of those that cannot be read. The first of an id counts."""
+    """Return the entities by id, and the ids of unreadable ones. The first of an id counts."""
     entities: dict[str, Entity] = {}
     invalid: set[str] = set()
     for source in sources:
@@ -119,7 +120,7 @@ def _id(raw: Id) -> str:
 
 
 def _id_or_none(raw: Id) -> str | None:
-    """An id that an element can be known by: not empty, and not too long."""
+    """Return an id that can identify an element: not empty and not too long."""
     try:
         return _id(raw) or None
     except ValueError:
@@ -165,7 +166,7 @@ def _speakers(ids: tuple[Id, ...]) -> tuple[str, ...]:
 
 
 def _links(sources: tuple[SourceLink, ...]) -> tuple[Link, ...]:
-    """A speaker's links are one field, and as one have a limit."""
+    """All links of a speaker together count as one field, with its size limit."""
     links = tuple(_link(source) for source in sources)
     size = sum(len(f"{link.title}{link.url}{link.link_type}".encode()) for link in links)
     if size > MAX_FIELD_BYTES or len(links) > MAX_LINKS:
@@ -192,7 +193,7 @@ def _room(source: SourceRoom, spreaview_event_id: UUID) -> Room:
 
 
 def _sort(sort: int) -> int:
-    """Integers beyond these are exact neither in JSON nor in every client."""
+    """Larger integers are not exact in JSON or in some clients."""
     if abs(sort) > MAX_SORT:
         raise ValueError(f"sort {str(sort)[:40]} is beyond {MAX_SORT}")
     return sort

@@ -1,4 +1,4 @@
-"""Placing: every session of a document goes into the schedule or is skipped with the reason."""
+"""Placing: each session of a document is scheduled, or skipped with the reason."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from worker.rules.window import Bounds
 
 
 class ImportCommand(NamedTuple):
-    """What the decision needs to know of the request."""
+    """The part of a request that decides what is imported."""
 
     sync_id: UUID
     organization_id: UUID
@@ -31,7 +31,7 @@ class ImportCommand(NamedTuple):
     api_id_fingerprint: str
 
     def facts(self) -> dict[str, UUID]:
-        """The ids that every event of the run carries."""
+        """Return the ids that each event of the run carries."""
         return {
             "sync_id": self.sync_id,
             "organization_id": self.organization_id,
@@ -40,19 +40,20 @@ class ImportCommand(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """The sessions of a document, sorted; keyed by Sessionize id."""
+    """The sessions of a document, scheduled or skipped; keyed by Sessionize id."""
 
     sessions: dict[str, Session]
     skips: dict[str, Skip]
     warnings: list[SyncWarning]
 
 
-def place_sessions(state: State, schedule: Schedule, order: ImportCommand) -> Placement:
-    """Sort the sessions of a document.
+def place_sessions(state: State, schedule: Schedule, command: ImportCommand) -> Placement:
+    """Schedule or skip each session of a document.
 
-    Outside the window: skipped as that, whatever else is missing. No time or no (known) room:
-    skipped as unscheduled. A speaker that the document does not contain is left out. What cannot
-    be read stays as it was imported last, unless that lies outside the window.
+    A session outside the window is skipped for that reason, even if something else is missing. A
+    session without a time or a known room is skipped as unscheduled. A speaker whom the document
+    does not list is left out. An unreadable session stays as it was last imported, unless that
+    lies outside the window.
     """
     placed = Placement({}, {}, list(schedule.warnings))
     known_rooms = schedule.rooms.keys() | (schedule.invalid_rooms & state.rooms.keys())
@@ -60,33 +61,33 @@ def place_sessions(state: State, schedule: Schedule, order: ImportCommand) -> Pl
     for key, planned in schedule.sessions.items():
         was_imported = key in state.sessions
         if planned.starts_at is not None:
-            place = order.bounds.place(planned.starts_at)
+            place = command.bounds.place(planned.starts_at)
             if place != "in_window":
-                placed.skips[key] = _outside(planned, order, was_imported=was_imported)
+                placed.skips[key] = _outside(planned, command, was_imported=was_imported)
                 continue
         if missing := _missing(planned, known_rooms):
             if planned.room is not None and "room" in missing:
                 placed.warnings.append(_unknown("room", planned, (planned.room,)))
-            placed.skips[key] = _unscheduled(planned, order, missing, was_imported=was_imported)
+            placed.skips[key] = _unscheduled(planned, command, missing, was_imported=was_imported)
             continue
         unknown = tuple(s for s in planned.speakers if s not in known_speakers)
         if unknown:
             placed.warnings.append(_unknown("speaker", planned, unknown))
-        placed.sessions[key] = _session(planned, order, known_speakers)
-    _keep_unreadable(state, schedule, order, placed)
+        placed.sessions[key] = _session(planned, command, known_speakers)
+    _keep_unreadable(state, schedule, command, placed)
     _warn(schedule, placed)
     return placed
 
 
 def _keep_unreadable(
-    state: State, schedule: Schedule, order: ImportCommand, placed: Placement
+    state: State, schedule: Schedule, command: ImportCommand, placed: Placement
 ) -> None:
     for key in sorted(schedule.invalid_sessions & state.sessions.keys()):
         last = state.sessions[key]
-        if order.bounds.place(last.starts_at) == "in_window":
+        if command.bounds.place(last.starts_at) == "in_window":
             placed.sessions[key] = last
         else:
-            placed.skips[key] = _outside(last, order, was_imported=True)
+            placed.skips[key] = _outside(last, command, was_imported=True)
     for key in sorted(schedule.invalid_sessions & state.skipped.keys()):
         placed.skips[key] = state.skipped[key]
 
@@ -114,31 +115,31 @@ def _warn(schedule: Schedule, placed: Placement) -> None:
 
 
 def _outside(
-    session: PlannedSession | Session, order: ImportCommand, *, was_imported: bool
+    session: PlannedSession | Session, command: ImportCommand, *, was_imported: bool
 ) -> SessionSkippedOutOfWindow:
     if session.starts_at is None:
         raise ValueError(f"session {session.sessionize_id} has no start")
-    place = order.bounds.place(session.starts_at)
+    place = command.bounds.place(session.starts_at)
     return SessionSkippedOutOfWindow(
-        **order.facts(),
-        session_id=identity.session_id(order.spreaview_event_id, session.sessionize_id),
+        **command.facts(),
+        session_id=identity.session_id(command.spreaview_event_id, session.sessionize_id),
         sessionize_id=session.sessionize_id,
         title=session.title,
         starts_at=session.starts_at,
         ends_at=session.ends_at,
         reason="before_window" if place == "before_window" else "after_window",
-        window_starts_at=order.bounds.starts_at,
-        window_ends_at=order.bounds.ends_at,
+        window_starts_at=command.bounds.starts_at,
+        window_ends_at=command.bounds.ends_at,
         was_imported=was_imported,
     )
 
 
 def _unscheduled(
-    planned: PlannedSession, order: ImportCommand, missing: tuple[str, ...], *, was_imported: bool
+    planned: PlannedSession, command: ImportCommand, missing: tuple[str, ...], *, was_imported: bool
 ) -> SessionSkippedUnscheduled:
     return SessionSkippedUnscheduled(
-        **order.facts(),
-        session_id=identity.session_id(order.spreaview_event_id, planned.sessionize_id),
+        **command.facts(),
+        session_id=identity.session_id(command.spreaview_event_id, planned.sessionize_id),
         sessionize_id=planned.sessionize_id,
         title=planned.title,
         starts_at=planned.starts_at,
@@ -149,18 +150,18 @@ def _unscheduled(
 
 
 def _session(
-    planned: PlannedSession, order: ImportCommand, known_speakers: Collection[str]
+    planned: PlannedSession, command: ImportCommand, known_speakers: Collection[str]
 ) -> Session:
     if planned.starts_at is None or planned.ends_at is None or planned.room is None:
         raise ValueError(f"session {planned.sessionize_id} is not scheduled")
-    session_id = identity.session_id(order.spreaview_event_id, planned.sessionize_id)
+    session_id = identity.session_id(command.spreaview_event_id, planned.sessionize_id)
     return Session(
         session_id=session_id,
         session_code=identity.session_code(session_id),
         sessionize_id=planned.sessionize_id,
         title=planned.title,
         abstract=planned.abstract,
-        room_id=identity.room_id(order.spreaview_event_id, planned.room),
+        room_id=identity.room_id(command.spreaview_event_id, planned.room),
         starts_at=planned.starts_at,
         ends_at=planned.ends_at,
         is_service_session=planned.is_service_session,
@@ -168,7 +169,7 @@ def _session(
         live_url=planned.live_url,
         recording_url=planned.recording_url,
         speaker_ids=tuple(
-            identity.speaker_id(order.organization_id, speaker)
+            identity.speaker_id(command.organization_id, speaker)
             for speaker in planned.speakers
             if speaker in known_speakers
         ),

@@ -1,4 +1,4 @@
-"""The difference between what SpreaView shows and what a schedule wants shown."""
+"""The difference between the entities SpreaView shows and those a schedule contains."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ Entity = TypeVar("Entity", Room, Speaker, Session)
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation(Generic[Entity]):
-    """What happens to one kind of entity."""
+    """The changes of one kind of entity."""
 
     imported: list[tuple[Entity, Change, tuple[str, ...]]]
-    """Each with why and with the fields that differ from what was shown last."""
+    """Each with its kind of change and the fields that differ from its last shown version."""
     withdrawn: list[Entity]
     unchanged: int
 
     def counts(self, *, skipped: int = 0, withheld: int = 0) -> Counts:
-        """The counts of a run for this kind."""
+        """Return the counts of a run for this kind."""
         made = [change for _, change, _ in self.imported]
         return Counts(
             added=made.count("added"),
@@ -42,7 +42,7 @@ def reconcile(
     force: bool,
     leaving: Collection[str] = (),
 ) -> Reconciliation[Entity]:
-    """Compare by key. `past` was shown once; `leaving` go by an event of their own."""
+    """Compare by key. `past` were shown earlier; `leaving` get an event elsewhere."""
     imported: list[tuple[Entity, Change, tuple[str, ...]]] = []
     unchanged = 0
     for key, entity in wanted.items():

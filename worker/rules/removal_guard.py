@@ -1,8 +1,8 @@
-"""The removal guard: so many sessions gone at once look like a mistake, and are held back.
+"""The removal guard: hold back the removal of suspiciously many sessions.
 
-The rules are those of DESIGN.md §5. A first import, a moved window and another API ID are not
-guarded; of a narrowed window only the kept part is. What is held back stays as it is, however often
-the button is pressed, until it is back in Sessionize or somebody confirms its removal.
+A first import, a moved window and another API ID are not guarded; of a narrowed window only the
+kept part is. A session held back stays unchanged, however often the sync is repeated, until it is
+back in Sessionize or a request confirms its removal.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from worker.rules.state import State
 from worker.rules.warnings import MOST_OF_A_CODE, short
 
 FEW = 5
-"""So many removals at once are never held back."""
+"""Up to this many removals in one run are never held back."""
 
 
 class GuardDecision(NamedTuple):
-    """What the guard makes of the removals of a run; by Sessionize id."""
+    """Which removals of a run apply and which are held back; Sessionize ids."""
 
     guarded: frozenset[str]
     removed: frozenset[str]
@@ -27,14 +27,15 @@ class GuardDecision(NamedTuple):
 
 
 def decide_removals(
-    state: State, schedule: Schedule, placed: Placement, order: ImportCommand
+    state: State, schedule: Schedule, placed: Placement, command: ImportCommand
 ) -> GuardDecision:
-    """Which of the sessions that would leave the schedule are held back.
+    """Decide which of the sessions that would leave the schedule are held back.
 
     Raises:
-        Refusal: `schedule_replaced`: all of them would, which looks like another event's schedule.
+        SyncFailure: `schedule_replaced`: all of them would leave, so this looks like the
+            schedule of another event.
     """
-    guarded = _guarded(state, order)
+    guarded = _guarded(state, command)
     removed = frozenset(
         key
         for key in guarded
@@ -42,7 +43,7 @@ def decide_removals(
     )
     held = state.withheld & removed
     new = removed - held
-    if order.allow_removals is not None and order.allow_removals >= len(removed):
+    if command.allow_removals is not None and command.allow_removals >= len(removed):
         held = frozenset()
     elif guarded and removed == guarded and (len(removed) > FEW or not placed.sessions):
         raise sync_failures.schedule_replaced(len(removed))
@@ -51,72 +52,74 @@ def decide_removals(
     return GuardDecision(guarded, removed, held)
 
 
-def _guarded(state: State, order: ImportCommand) -> frozenset[str]:
-    """Imported sessions that start in the window, unless they came by another API ID."""
-    if source_changed(state, order):
+def _guarded(state: State, command: ImportCommand) -> frozenset[str]:
+    """Imported sessions that start in the window; none if the API ID has changed."""
+    if source_changed(state, command):
         return frozenset()
     return frozenset(
         key
         for key, session in state.sessions.items()
-        if order.bounds.place(session.starts_at) == "in_window"
+        if command.bounds.place(session.starts_at) == "in_window"
     )
 
 
-def source_changed(state: State, order: ImportCommand) -> bool:
-    """Whether the last completed run had another API ID."""
+def source_changed(state: State, command: ImportCommand) -> bool:
+    """Return whether the last completed run had another API ID."""
     last = state.last_completed_fingerprint
-    return last is not None and last != order.api_id_fingerprint
+    return last is not None and last != command.api_id_fingerprint
 
 
-def held_sessions(state: State, verdict: GuardDecision) -> tuple[HeldSession, ...]:
-    """The sessions held back, as they are shown, in a stable order."""
+def held_sessions(state: State, decision: GuardDecision) -> tuple[HeldSession, ...]:
+    """Return the sessions held back, as SpreaView shows them, in a stable order."""
     return tuple(
         HeldSession(
             session_id=state.sessions[key].session_id,
             sessionize_id=key,
             title=short(state.sessions[key].title),
         )
-        for key in sorted(verdict.held)
+        for key in sorted(decision.held)
     )
 
 
-def news_of_withholding(
-    state: State, verdict: GuardDecision, order: ImportCommand
+def withholding_events(
+    state: State, decision: GuardDecision, command: ImportCommand
 ) -> tuple[RemovalsWithheld, ...]:
-    """The event, if what is held back is not what was held back before."""
-    if not verdict.held or verdict.held == state.withheld:
+    """Return a `RemovalsWithheld` if other sessions are held back than before."""
+    if not decision.held or decision.held == state.withheld:
         return ()
     return (
         RemovalsWithheld(
-            **order.facts(),
-            guarded=len(verdict.guarded),
-            removed=len(verdict.removed),
-            sessions=held_sessions(state, verdict),
+            **command.facts(),
+            guarded=len(decision.guarded),
+            removed=len(decision.removed),
+            sessions=held_sessions(state, decision),
         ),
     )
 
 
-def guard_warnings(state: State, verdict: GuardDecision, order: ImportCommand) -> list[SyncWarning]:
-    """What the organiser is told: what is held back and how to apply it; another API ID."""
+def guard_warnings(
+    state: State, decision: GuardDecision, command: ImportCommand
+) -> list[SyncWarning]:
+    """Return the warnings for the organiser: which removals are held back, another API ID."""
     warnings = []
-    if source_changed(state, order):
+    if source_changed(state, command):
         warnings.append(
             SyncWarning(
                 code="source_changed",
-                message="The API ID is not that of the last sync. What the new schedule does not "
-                "contain was removed without asking.",
+                message="The API ID is not that of the last sync. Sessions missing from the new "
+                "schedule were removed without confirmation.",
             )
         )
-    if verdict.held:
-        number = len(verdict.removed)
+    if decision.held:
+        number = len(decision.removed)
         warnings.append(
             SyncWarning(
                 code="removals_withheld",
-                message=f"{number} of {len(verdict.guarded)} sessions are gone from the schedule "
-                f"in Sessionize; {len(verdict.held)} of them are kept for now, since so many at "
-                "once look like a mistake. If they are meant to go, sync again and confirm "
+                message=f"{number} of {len(decision.guarded)} sessions are gone from the schedule "
+                f"in Sessionize; {len(decision.held)} of them are kept for now, since that many "
+                "at once look like a mistake. To remove them, sync again and confirm "
                 f"{number} removals (allow_removals: {number}).",
-                sessionize_ids=tuple(sorted(verdict.held))[:MOST_OF_A_CODE],
+                sessionize_ids=tuple(sorted(decision.held))[:MOST_OF_A_CODE],
             )
         )
     return warnings

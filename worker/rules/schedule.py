@@ -1,4 +1,4 @@
-"""A schedule in SpreaView's words, between reading the document and deciding."""
+"""A schedule in SpreaView's terms: the result of reading a document, the input of deciding."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from contracts.events import Room, Speaker, SyncWarning
 
 
 class PlannedSession(NamedTuple):
-    """A session as the document plans it; references are Sessionize ids."""
+    """A session of a document; references are Sessionize ids."""
 
     sessionize_id: str
     title: str
@@ -29,9 +29,9 @@ class Schedule(NamedTuple):
     rooms: dict[str, Room]
     speakers: dict[str, Speaker]
     invalid_sessions: frozenset[str]
-    """Sessions that are in the document but cannot be read."""
+    """Sessions that the document lists but that cannot be read."""
     invalid_rooms: frozenset[str]
     invalid_speakers: frozenset[str]
     warnings: tuple[SyncWarning, ...]
     listed: int
-    """How many sessions the document lists, readable or not."""
+    """Number of sessions in the document, readable or not."""

@@ -1,4 +1,4 @@
-"""The decider's state, folded from a stream: what SpreaView shows, skips and has withdrawn."""
+"""The state that `decide` starts from, folded from a stream: shown, skipped and withdrawn."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -39,32 +39,32 @@ class State:
     """One SpreaView event's import state. Entities are keyed by Sessionize id."""
 
     version: int = 0
-    """The stream's version up to which this is folded."""
+    """Version of the last event folded in."""
     organization_id: UUID | None = None
     """Bound by the first completed sync."""
     rooms: dict[str, Room] = field(default_factory=dict)
     speakers: dict[str, Speaker] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     past_rooms: dict[str, Room] = field(default_factory=dict)
-    """What was imported once and is not now, as it was last: it can be restored."""
+    """Entities that were imported and are not now, as they were last: they can be restored."""
     past_speakers: dict[str, Speaker] = field(default_factory=dict)
     past_sessions: dict[str, Session] = field(default_factory=dict)
     skipped: dict[str, Skip] = field(default_factory=dict)
-    """What is skipped now, by the event that says so."""
+    """Sessions that are skipped now, each with its event."""
     open_runs: dict[UUID, SyncStarted] = field(default_factory=dict)
-    """Runs that have started and have no outcome."""
+    """Runs that have started and have no outcome yet."""
     last_completed_ordered_at: datetime | None = None
     last_completed_fingerprint: str | None = None
-    """That of the API ID of the last completed run."""
+    """Fingerprint of the API ID of the last completed run."""
     withheld: frozenset[str] = frozenset()
     """Sessions whose removal the last completed run held back."""
     completed_runs: int = 0
     snapshot_version: int = field(default=0, compare=False)
-    """The version of the snapshot that it was folded from; 0 if from the beginning."""
+    """Version of the snapshot it was folded from; 0 if there was none."""
 
 
 def fold(events: Iterable[ImportEvent], state: State | None = None) -> State:
-    """The state after `events`. `state`, if given, is continued and belongs to the result."""
+    """Return the state after `events`. Continues `state`, if given, and changes it."""
     state = State() if state is None else state
     for event in events:
         _evolve(state, event)

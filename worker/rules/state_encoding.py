@@ -21,7 +21,7 @@ _NOBODY = dict.fromkeys(PERSONAL_FIELDS["SyncStarted"])
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """A `State` as JSON has it: skips apart by their types, and nothing without an order."""
+    """A `State` as JSON: skips are split by type, and sets are sorted."""
 
     version: int
     organization_id: UUID | None
@@ -40,9 +40,9 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 def encode_state(state: State) -> bytes:
-    """The state as compressed JSON. States that were folded from the same events give the same.
+    """Encode a state as compressed JSON; equal states give equal bytes.
 
-    Who asked for a run is left out: of no matter for a decision, and personal.
+    Leaves out the requester of a run, who is personal data and does not matter to a decision.
     """
     runs = {k: msgspec.structs.replace(s, **_NOBODY) for k, s in state.open_runs.items()}
     kept = {name: getattr(state, name) for name in _Stored.__struct_fields__} | {
@@ -62,7 +62,7 @@ def _by_type(
 
 
 def decode_state(body: bytes) -> State:
-    """The inverse of `encode_state`. Raises `ValueError` for anything else."""
+    """Decode what `encode_state` wrote. Raises `ValueError` for anything else."""
     try:
         stored = msgspec.json.decode(zlib.decompress(body), type=_Stored)
     except (zlib.error, msgspec.DecodeError) as error:

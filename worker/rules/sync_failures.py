@@ -1,4 +1,4 @@
-"""Why a run fails: each code with a sentence for the organiser and the remedy."""
+"""Failures of a run: each code with a sentence for the organiser and the remedy."""
 
 from datetime import datetime
 
@@ -7,8 +7,8 @@ from contracts.failures import FailureCode
 from contracts.messages import RequestIds
 
 
-class SyncFailure(Exception):  # noqa: N818 (a refusal is an outcome of the import, not a defect)
-    """The run ends as `SyncFailed`; nothing that was imported earlier is touched."""
+class SyncFailure(Exception):  # noqa: N818 (an outcome of the import, not a defect)
+    """Ends the run as `SyncFailed`; earlier imports stay unchanged."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ def wrong_organization() -> SyncFailure:
 
 
 def invalid_api_id() -> SyncFailure:
-    """Neither an API ID nor a Sessionize URL. It is not repeated: it may be a secret."""
+    """Neither an API ID nor a Sessionize URL. Not repeated: it may be a secret."""
     return SyncFailure(
         FailureCode.INVALID_API_ID,
-        "What was entered is not a Sessionize API ID.",
+        "The API ID is not a valid Sessionize API ID.",
         "In Sessionize open API / Embed, choose the endpoint, and copy its API ID: 8 to 12 "
         "letters and digits. The address of the endpoint works, too.",
     )
@@ -81,7 +81,7 @@ def api_id_not_found(status: int) -> SyncFailure:
 
 
 def endpoint_not_json(status: int) -> SyncFailure:
-    """HTML, JavaScript or nothing at all."""
+    """HTML, JavaScript or an empty body."""
     return SyncFailure(
         FailureCode.ENDPOINT_NOT_JSON,
         "The Sessionize endpoint does not answer with JSON.",
@@ -92,7 +92,7 @@ def endpoint_not_json(status: int) -> SyncFailure:
 
 
 def endpoint_rejected(status: int) -> SyncFailure:
-    """Any other refusal, and redirects: the import follows none."""
+    """Any other status, and redirects: the import does not follow them."""
     return SyncFailure(
         FailureCode.ENDPOINT_REJECTED,
         f"Sessionize refused to give the schedule (HTTP {status}).",
@@ -102,11 +102,11 @@ def endpoint_rejected(status: int) -> SyncFailure:
     )
 
 
-def unexpected_document(what: str, status: int = 200) -> SyncFailure:
-    """JSON, or nearly, but not a schedule; `what` says what is wrong with it."""
+def unexpected_document(reason: str, status: int = 200) -> SyncFailure:
+    """JSON, or nearly, but not a schedule; `reason` completes the sentence."""
     return SyncFailure(
         FailureCode.UNEXPECTED_DOCUMENT,
-        f"Sessionize's answer is not a schedule: {what}.",
+        f"Sessionize's answer is not a schedule: {reason}.",
         "Check that the API ID belongs to an endpoint of the event with the format JSON, then "
         "sync again. If it does, the answer may have been cut off: try again in a few minutes.",
         retryable=True,
@@ -115,17 +115,17 @@ def unexpected_document(what: str, status: int = 200) -> SyncFailure:
 
 
 def schedule_empty() -> SyncFailure:
-    """Not a single session."""
+    """The document lists no session."""
     return SyncFailure(
         FailureCode.SCHEDULE_EMPTY,
-        "The Sessionize schedule contains no session at all.",
+        "The Sessionize schedule contains no sessions.",
         "In Sessionize check that sessions are accepted and that the endpoint's filter includes "
         "them, then sync again. What was imported before is kept.",
     )
 
 
 def schedule_not_announced(sessions: int) -> SyncFailure:
-    """Sessions, but no times."""
+    """The document lists sessions, but none has a time."""
     return SyncFailure(
         FailureCode.SCHEDULE_NOT_ANNOUNCED,
         f"Sessionize lists {sessions} sessions, but none of them has a time: the schedule is not "
@@ -135,7 +135,7 @@ def schedule_not_announced(sessions: int) -> SyncFailure:
 
 
 def schedule_replaced(sessions: int) -> SyncFailure:
-    """All that was imported is gone."""
+    """All imported sessions are gone."""
     return SyncFailure(
         FailureCode.SCHEDULE_REPLACED,
         f"None of the {sessions} imported sessions is left in the schedule: it looks like that of "
@@ -147,7 +147,7 @@ def schedule_replaced(sessions: int) -> SyncFailure:
 
 
 def response_too_large(limit: int) -> SyncFailure:
-    """More bytes than any schedule has."""
+    """More bytes than any schedule has; `limit` is in bytes."""
     return SyncFailure(
         FailureCode.RESPONSE_TOO_LARGE,
         f"Sessionize's answer is larger than {limit // (1024 * 1024)} MiB.",
@@ -156,11 +156,11 @@ def response_too_large(limit: int) -> SyncFailure:
     )
 
 
-def upstream_unavailable(what: str, status: int | None = None) -> SyncFailure:
-    """Not reached, too slow, or asked to come back later."""
+def upstream_unavailable(reason: str, status: int | None = None) -> SyncFailure:
+    """Not reached, too slow, or overloaded; `reason` completes the sentence."""
     return SyncFailure(
         FailureCode.UPSTREAM_UNAVAILABLE,
-        f"Sessionize could not be reached: {what}.",
+        f"Sessionize could not be reached: {reason}.",
         "Sync again in a few minutes. What was imported before is kept.",
         retryable=True,
         http_status=status,
@@ -168,19 +168,19 @@ def upstream_unavailable(what: str, status: int | None = None) -> SyncFailure:
 
 
 def superseded() -> SyncFailure:
-    """A later request has completed."""
+    """A later request has completed already."""
     return SyncFailure(
         FailureCode.SUPERSEDED,
         "A later sync of this event has completed already.",
-        "Nothing needs to be done: the later one imported the newer schedule.",
+        "No action is needed: the later sync imported the newer schedule.",
     )
 
 
 def internal_error() -> SyncFailure:
-    """A fault of ours. The details are in the worker's log, under the sync's id."""
+    """A defect of this program. The details are in the worker's log, under the sync's id."""
     return SyncFailure(
         FailureCode.INTERNAL_ERROR,
-        "The import met a fault of its own.",
-        "Sync again; if it happens once more, give the operators the id of this sync.",
+        "The import failed because of an internal error.",
+        "Sync again. If it fails again, give the operators the id of this sync.",
         retryable=True,
     )

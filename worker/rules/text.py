@@ -1,14 +1,14 @@
-"""The text rule: what of a Sessionize text SpreaView keeps."""
+"""The text rule: how a text from Sessionize is cleaned for SpreaView."""
 
 import re
 import unicodedata
 
 MAX_FIELD_BYTES = 64 * 1024
-"""A longer field, in UTF-8, makes its entity invalid."""
+"""Largest field in UTF-8; a longer one makes its entity invalid."""
 
-# All control characters but tab, newline and (until CRLF is folded) carriage return; zero-width
+# All control characters except tab, newline and (until CRLF is folded) carriage return; zero-width
 # space, word joiner, byte order mark; the two bidi overrides. Joiners and variation selectors
-# stay: emoji are made of them.
+# stay: emoji consist of them.
 _DROPPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\u202d\u202e]+")
 
 
@@ -17,10 +17,10 @@ class FieldTooLongError(ValueError):
 
 
 def clean(text: str) -> str:
-    """The text as SpreaView keeps it. Idempotent.
+    """Return the text as SpreaView shows it. Idempotent.
 
     Raises:
-        FieldTooLongError: what is left exceeds 64 KiB in UTF-8.
+        FieldTooLongError: the cleaned text exceeds 64 KiB in UTF-8.
     """
     text = _DROPPED.sub("", text).replace("\r\n", "\n").replace("\r", "")
     text = unicodedata.normalize("NFC", text).strip()
@@ -30,5 +30,5 @@ def clean(text: str) -> str:
 
 
 def clean_optional(text: str | None) -> str | None:
-    """`clean`, but nothing stays nothing."""
+    """Apply `clean`; None stays None."""
     return None if text is None else clean(text)

@@ -1,4 +1,4 @@
-"""Warnings about a schedule: things that are allowed and still look like mistakes."""
+"""Warnings about a schedule: allowed, but probably a mistake."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,22 +9,22 @@ import msgspec
 from contracts.events import Room, Session, SyncWarning
 
 MOST_OF_A_CODE = 50
-"""Warnings of one code that a run reports one by one; the rest is counted."""
+"""Warnings of one code that a run reports one by one; the others are counted."""
 
 MOST_OVERLAPS = 1000
-"""So many overlaps are looked for: more in one schedule are no news, and take long to find."""
+"""Stop looking for overlaps after this many: finding more takes long and helps nobody."""
 
 _LONGEST_TITLE = 120
 _LONGEST_MESSAGE = 1000
 
 
 def short(title: str) -> str:
-    """A title as a message quotes it."""
+    """Shorten a title for a message."""
     return title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE]}…"
 
 
 def double_bookings(sessions: Iterable[Session], rooms: Mapping[str, Room]) -> list[SyncWarning]:
-    """Pairs of talks in one room that overlap. Breaks and other service sessions may."""
+    """Warn of pairs of talks that overlap in one room. Service sessions, such as breaks, may."""
     by_room: dict[UUID, list[Session]] = defaultdict(list)
     for session in sessions:
         if not session.is_service_session:
@@ -54,7 +54,7 @@ def _overlap(first: Session, second: Session, room: str) -> SyncWarning:
 
 
 def capped(warnings: Iterable[SyncWarning]) -> tuple[SyncWarning, ...]:
-    """At most `MOST_OF_A_CODE` of each code, and one that counts the rest: bounded events."""
+    """Keep up to `MOST_OF_A_CODE` of each code, and count the others: events have to be bounded."""
     seen: Counter[str] = Counter()
     kept = []
     for warning in warnings:

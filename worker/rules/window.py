@@ -1,4 +1,4 @@
-"""Time: wall times become instants, days become the bounds of a window."""
+"""Time: convert wall times to instants, and days to the bounds of a window."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -13,24 +13,24 @@ LATEST_DAY = date(2199, 12, 31)
 
 
 class InvalidWindowError(ValueError):
-    """The window of a request cannot be meant; the text names the field and the remedy."""
+    """The window of a request is invalid; the text names the field and the remedy."""
 
 
 class Bounds(NamedTuple):
-    """A window as two instants: `starts_at` ≤ start < `ends_at`."""
+    """A window as two instants; a session is in it if `starts_at` ≤ start < `ends_at`."""
 
     starts_at: datetime
     ends_at: datetime
 
     def place(self, start: datetime) -> Literal["before_window", "in_window", "after_window"]:
-        """Where a session that starts then belongs."""
+        """Compare the start of a session with the window."""
         if start < self.starts_at:
             return "before_window"
         return "in_window" if start < self.ends_at else "after_window"
 
 
 def zone_of(window: Window) -> ZoneInfo:
-    """The window's time zone. Raises `InvalidWindowError` for an unknown one."""
+    """Return the time zone of a window. Raises `InvalidWindowError` for an unknown one."""
     if window.time_zone not in _iana_zones():
         raise InvalidWindowError(
             f"window.time_zone {window.time_zone[:80]!r} is not an IANA time zone; "
@@ -41,14 +41,14 @@ def zone_of(window: Window) -> ZoneInfo:
 
 @cache
 def _iana_zones() -> frozenset[str]:
-    """The names that IANA knows, whatever other files this machine has beside them."""
+    """The names of IANA. Other files of this machine's zone database do not count."""
     return frozenset(files("tzdata").joinpath("zones").read_text("utf-8").split())
 
 
 def bounds_of(window: Window) -> Bounds:
-    """First day 00:00 local to the day after the last day 00:00 local. Raises as `zone_of`.
+    """Return the bounds: 00:00 local on the first day, 00:00 local on the day after the last.
 
-    Windows that tile the days tile time: the end of one is the start of the next.
+    Consecutive windows leave no gap: the end of one is the start of the next. Raises as `zone_of`.
     """
     for name, day in (("starts_on", window.starts_on), ("ends_on", window.ends_on)):
         if not EARLIEST_DAY <= day <= LATEST_DAY:
@@ -71,7 +71,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def parse_instant(text: str, zone: ZoneInfo) -> datetime:
-    """An ISO 8601 time as an instant in UTC: `Z` or an offset as it says, else wall time in `zone`.
+    """Parse an ISO 8601 time into UTC; without `Z` or an offset it is wall time in `zone`.
 
     Raises:
         ValueError: not a date with a time, or an instant that does not exist in the calendar.
@@ -86,9 +86,9 @@ def parse_instant(text: str, zone: ZoneInfo) -> datetime:
 
 
 def _instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
-    """A wall time as an instant.
+    """Convert a wall time to an instant.
 
-    Fold 0 means what the import rules say: a time in a DST gap takes the offset before the gap,
-    so it moves forward by the gap; of a time that happens twice, the first is meant.
+    Fold 0 follows the import rules: a time in a DST gap takes the offset before the gap, so it
+    moves forward by the gap, and a time that occurs twice is the first of the two.
     """
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""Fetching `view/All` from Sessionize: one read, one snapshot, judged by its status and body.
+"""Fetching `view/All` from Sessionize: one request is one consistent snapshot of the schedule.
 
-Polite and bounded: a limit in bytes and in time, a few retries with jitter for what may pass,
-Retry-After honoured, redirects not followed, a User-Agent that says who asks.
+Limited in bytes and time. Temporary errors are retried a few times with jitter, Retry-After is
+honoured, and redirects are not followed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from worker.rules import sync_failures
 from worker.source.shared_fetch import SharedFetch
 from worker.source.validators import HeldBodies
 
-_PASSING = frozenset({408, 429})
+_TEMPORARY = frozenset({408, 429})
 
 
 class Fetched(NamedTuple):
@@ -33,21 +33,21 @@ class Fetched(NamedTuple):
 
     @property
     def document(self) -> SourceDocument:
-        """What the log keeps of it."""
+        """Return the document as the log stores it."""
         return SourceDocument(self.source.digest, self.body)
 
 
 class FetchLimits(NamedTuple):
-    """How much and how long."""
+    """Limits of size and time."""
 
     max_bytes: int = 32 * 1024 * 1024
     attempt_seconds: float = 30.0
-    """For one attempt, from connecting to the last byte."""
+    """Limit of one attempt, from connecting to the last byte."""
     attempts: int = 3
     longest_wait_seconds: float = 30.0
-    """A Retry-After beyond this ends the run instead: the organiser should not wait."""
+    """A longer Retry-After ends the run, so that the organiser does not wait."""
     at_once: int = 16
-    """Fetches under way at the same time."""
+    """Concurrent fetches."""
 
 
 class Sessionize:
@@ -68,13 +68,13 @@ class Sessionize:
         self._shared = SharedFetch(self._fetch, limits.at_once)
 
     async def fetch(self, api_id: str, received: float) -> Fetched:
-        """The document behind an API ID of letters and digits, as the bytes that were received.
+        """Return the document behind an API ID of letters and digits, byte for byte.
 
-        It may be shared with others who ask for it, but its fetch began no earlier than
-        `received`, a moment of the monotonic clock.
+        Concurrent calls may share a fetch, but it began no earlier than `received` (a time of the
+        monotonic clock).
 
         Raises:
-            Refusal: with the code of what Sessionize answered; `upstream_unavailable` after the
+            SyncFailure: with a code for the answer of Sessionize; `upstream_unavailable` after the
                 last attempt, `response_too_large` beyond the limit.
         """
         if not (api_id.isascii() and api_id.isalnum()):
@@ -84,7 +84,7 @@ class Sessionize:
     async def _fetch(self, api_id: str) -> Fetched:
         url = f"{self._base_url}/{api_id}/view/All"
         async for attempt in stamina.retry_context(
-            on=self._may_pass,
+            on=self._is_temporary,
             attempts=self._limits.attempts,
             timeout=None,
             wait_initial=0.5,
@@ -95,9 +95,9 @@ class Sessionize:
                 return await self._attempt(url)
         raise AssertionError("the last attempt raises")
 
-    def _may_pass(self, error: Exception) -> bool | float:
-        """Whether to try again, and if Sessionize says when, after how many seconds."""
-        if not isinstance(error, _PassingRefusal):
+    def _is_temporary(self, error: Exception) -> bool | float:
+        """Whether to retry; the seconds to wait, if the answer has a Retry-After."""
+        if not isinstance(error, _TemporaryFailure):
             return False
         if error.retry_after is None:
             return True
@@ -115,17 +115,17 @@ class Sessionize:
                 if held and response.status_code == httpx.codes.NOT_MODIFIED:
                     body = held.body
                 else:
-                    self._judge_status(response)
+                    self._check_status(response)
                     body = await self._read(response)
                     self._held.keep(url, response, body)
         except TimeoutError as error:
-            raise _PassingRefusal(
+            raise _TemporaryFailure(
                 f"no complete answer within {self._limits.attempt_seconds:g} seconds"
             ) from error
         except httpx.TimeoutException as error:
-            raise _PassingRefusal("it did not answer in time") from error
+            raise _TemporaryFailure("it did not answer in time") from error
         except httpx.TransportError as error:
-            raise _PassingRefusal(_said(error)) from error
+            raise _TemporaryFailure(_reason(error)) from error
         except (httpx.DecodingError, httpx.InvalidURL) as error:
             raise sync_failures.unexpected_document(f"it cannot be decoded ({error})") from error
         return Fetched(
@@ -138,10 +138,10 @@ class Sessionize:
             ),
         )
 
-    def _judge_status(self, response: httpx.Response) -> None:
+    def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
-        if status in _PASSING or status >= 500:
-            raise _PassingRefusal(
+        if status in _TEMPORARY or status >= 500:
+            raise _TemporaryFailure(
                 f"it answered HTTP {status}", status, _retry_after(response, self._clock())
             )
         if status in (404, 410):
@@ -149,7 +149,7 @@ class Sessionize:
         if status != 200:
             raise sync_failures.endpoint_rejected(status)
         if "," in response.headers.get("content-encoding", ""):
-            # Each layer may hide a thousand times its size, and only the last is read in pieces.
+            # Each layer may expand a thousandfold, and only the last one is decoded in chunks.
             raise sync_failures.unexpected_document("it is compressed more than once", status)
 
     async def _read(self, response: httpx.Response) -> bytes:
@@ -161,19 +161,19 @@ class Sessionize:
         return bytes(body)
 
 
-class _PassingRefusal(sync_failures.SyncFailure):
-    """`upstream_unavailable`, and whether Sessionize said when to come back."""
+class _TemporaryFailure(sync_failures.SyncFailure):
+    """`upstream_unavailable`, with the Retry-After of the answer if it had one."""
 
     def __init__(
-        self, what: str, status: int | None = None, retry_after: float | None = None
+        self, reason: str, status: int | None = None, retry_after: float | None = None
     ) -> None:
-        like = sync_failures.upstream_unavailable(what, status)
+        like = sync_failures.upstream_unavailable(reason, status)
         super().__init__(like.code, like.message, like.remedy, retryable=True, http_status=status)
         self.retry_after = retry_after
 
 
 def _retry_after(response: httpx.Response, now: datetime) -> float | None:
-    """Seconds to wait by the Retry-After header: a number, or a date."""
+    """Seconds to wait according to Retry-After, which holds a number or a date."""
     value = response.headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value) if len(value) < 10 else math.inf
@@ -184,8 +184,8 @@ def _retry_after(response: httpx.Response, now: datetime) -> float | None:
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
 
-def _said(error: httpx.TransportError) -> str:
-    """What went wrong on the way, without the URL: it holds the API ID."""
+def _reason(error: httpx.TransportError) -> str:
+    """Describe a transport error without the URL, which contains the API ID."""
     kinds = {
         httpx.ConnectError: "no connection could be made",
         httpx.ReadError: "the connection broke off",

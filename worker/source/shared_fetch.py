@@ -1,4 +1,4 @@
-"""Sharing a fetch: requests for one API ID need only one, if it began after each was received."""
+"""Sharing fetches: one fetch serves all requests for an API ID received before it began."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,18 +9,18 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 KEPT_SECONDS = 5.0
-"""How long a finished fetch is kept for requests that were received before it began."""
+"""How long a finished fetch is kept for other requests received before it began."""
 
 
 @dataclass(slots=True, eq=False)
 class _Fetch(Generic[T]):
     task: asyncio.Task[T]
     began: float | None = None
-    """When it began, by the monotonic clock; None while it waits for its turn."""
+    """Start, by the monotonic clock; None while it waits for a free slot."""
 
 
 class SharedFetch(Generic[T]):
-    """Fetches by key, a few at once, each for everybody whom it can serve."""
+    """Shares fetches by key and limits how many run concurrently."""
 
     def __init__(self, fetch: Callable[[str], Awaitable[T]], at_once: int) -> None:
         self._fetch = fetch
@@ -28,23 +28,23 @@ class SharedFetch(Generic[T]):
         self._fetches: dict[str, _Fetch[T]] = {}
 
     async def get(self, key: str, received: float) -> T:
-        """The result of a fetch that began (monotonic clock) no earlier than `received`.
+        """Return the result of a fetch that began no earlier than `received` (monotonic clock).
 
-        Raises whatever the fetch raised, to everybody who shares it.
+        An error of the fetch is raised in all calls that share it.
         """
         shared = self._fetches.get(key)
         if shared is None or (shared.began is not None and shared.began < received):
             shared = self._begin(key)
-        # One who gives up does not take the fetch from the others.
+        # Cancelling one waiter must not cancel the fetch for the others.
         return await asyncio.shield(shared.task)
 
     def _begin(self, key: str) -> _Fetch[T]:
-        task = asyncio.create_task(self._in_turn(key))
+        task = asyncio.create_task(self._run(key))
         shared = self._fetches[key] = _Fetch(task)
         task.add_done_callback(lambda _: self._finished(key, shared))
         return shared
 
-    async def _in_turn(self, key: str) -> T:
+    async def _run(self, key: str) -> T:
         shared = self._fetches[key]
         async with self._slots:
             shared.began = monotonic()
@@ -52,7 +52,7 @@ class SharedFetch(Generic[T]):
 
     def _finished(self, key: str, shared: _Fetch[T]) -> None:
         if not shared.task.cancelled():
-            shared.task.exception()  # looked at, for the case that nobody waits any more
+            shared.task.exception()  # mark it as retrieved, in case all waiters are cancelled
         asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget, key, shared)
 
     def _forget(self, key: str, shared: _Fetch[T]) -> None:

@@ -1,4 +1,4 @@
-"""Conditional requests: validators are sent only while the body they speak of is still held."""
+"""Conditional requests: send the validators of a body only while that body is in the cache."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -9,26 +9,26 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 
 class Held(NamedTuple):
-    """A body and what its server said of its version."""
+    """A cached body with its validators."""
 
     body: bytes
     headers: dict[str, str]
-    """To be sent: If-None-Match, If-Modified-Since."""
+    """Request headers: If-None-Match, If-Modified-Since."""
 
 
 class HeldBodies:
-    """The bodies of late, by URL: 64 MiB of them at most."""
+    """The latest bodies by URL, up to 64 MiB in total."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._bytes = 0
 
     def get(self, url: str) -> Held | None:
-        """What is held, if anything is."""
+        """Return the cached body of a URL, if there is one."""
         return self._held.get(url)
 
     def keep(self, url: str, response: httpx.Response, body: bytes) -> None:
-        """Hold a body whose answer has validators; what was held of this URL is dropped."""
+        """Replace the cached body of a URL; a body without validators is not cached."""
         self._drop(url)
         validators = {
             "If-None-Match": response.headers.get("etag"),

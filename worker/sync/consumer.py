@@ -1,4 +1,4 @@
-"""From Kafka records to handled requests: every record is ended or dead-lettered, none is lost."""
+"""Consuming requests: each Kafka record ends as a run or as a dead letter."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-worker"
 
 _LATEST_MS = 253_402_300_799_000
-"""The last second of the calendar."""
+"""The last second that `datetime` can hold."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -44,10 +44,10 @@ def request_intake(
     at_once: int,
     in_hand: int,
 ) -> ConcurrentIntake:
-    """Takes requests: those of different SpreaView events at once, those of one in order.
+    """Consume requests: in order within a SpreaView event, concurrently across events.
 
-    Every record that was taken has an outcome in the log or stands in the dead letters before its
-    offset is committed.
+    The offset of a record is committed only after its run has an outcome in the log, or the
+    record is in the dead-letter topic.
     """
     requests = RequestReader(handler, dead_letters)
     return ConcurrentIntake(
@@ -60,60 +60,60 @@ def request_intake(
 
 
 class RequestReader:
-    """Read a record and name the work that ends it."""
+    """Turns a record into the task that ends its run."""
 
     def __init__(self, handler: Handler, dead_letters: AIOKafkaProducer) -> None:
         self._handler = handler
         self._dead_letters = dead_letters
 
     def job_of(self, record: RawRecord) -> Job:
-        """Return the work on a record; it ends the request, or dead-letters the record."""
-        envelope = _envelope(record, time.monotonic())
+        """Return the task for a record: end its run, or dead-letter it."""
+        context = _context(record, time.monotonic())
         try:
             request = decode_request(record.value or b"")
         except InvalidRequestError as invalid:
-            refused = sync_failures.invalid_request(invalid.reason)
-            refuse = partial(self._refuse, invalid.ids, refused, envelope, record)
+            failure = sync_failures.invalid_request(invalid.reason)
+            refuse = partial(self._refuse, invalid.ids, failure, context, record)
             return Job(invalid.ids.spreaview_event_id, refuse)
         except UnreadableRequestError as unreadable:
-            set_aside = partial(self._set_aside, record, str(unreadable))
-            return Job((record.topic, record.partition), set_aside)
-        carry_out = partial(self._carry_out, request, envelope, record)
+            to_dead_letters = partial(self._dead_letter, record, str(unreadable))
+            return Job((record.topic, record.partition), to_dead_letters)
+        carry_out = partial(self._carry_out, request, context, record)
         return Job(request.spreaview_event_id, carry_out)
 
     async def _carry_out(
-        self, request: SyncRequested, envelope: RequestContext, record: RawRecord
+        self, request: SyncRequested, context: RequestContext, record: RawRecord
     ) -> None:
-        """Bring one request to its end, waiting for a database that is down."""
+        """Handle one request, waiting while the database is down."""
         try:
             await persist(
                 "PostgreSQL",
-                lambda: self._handler.handle(request, envelope),
-                on=_is_waited_for,
+                lambda: self._handler.handle(request, context),
+                on=_is_temporary,
             )
         except RequestIdTakenError as taken:
-            await self._set_aside(record, str(taken))
+            await self._dead_letter(record, str(taken))
         except Exception:
-            logger.exception("sync %s met a fault", request.request_id)
-            await self._refuse(request, sync_failures.internal_error(), envelope, record)
+            logger.exception("sync %s failed unexpectedly", request.request_id)
+            await self._refuse(request, sync_failures.internal_error(), context, record)
 
     async def _refuse(
         self,
         ids: RequestIds,
-        refused: sync_failures.SyncFailure,
-        envelope: RequestContext,
+        failure: sync_failures.SyncFailure,
+        context: RequestContext,
         record: RawRecord,
     ) -> None:
         try:
             await persist(
                 "PostgreSQL",
-                lambda: self._handler.refuse(ids, refused, envelope),
-                on=_is_waited_for,
+                lambda: self._handler.refuse(ids, failure, context),
+                on=_is_temporary,
             )
         except RequestIdTakenError as taken:
-            await self._set_aside(record, str(taken))
+            await self._dead_letter(record, str(taken))
 
-    async def _set_aside(self, record: RawRecord, reason: str) -> None:
+    async def _dead_letter(self, record: RawRecord, reason: str) -> None:
         logger.warning(
             "%s/%d@%d goes to the dead letters: %s",
             record.topic,
@@ -128,18 +128,19 @@ class RequestReader:
         )
 
 
-def _is_waited_for(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     return is_database_outage(error) or is_not_migrated_yet(error)
 
 
-def _envelope(record: RawRecord, received: float) -> RequestContext:
-    """What the record says besides its body; of headers, what is not as it should be is nothing."""
+def _context(record: RawRecord, received: float) -> RequestContext:
+    """Read the time stamp and the headers of a record; malformed headers are ignored."""
     headers = dict(record.headers)
     times = [record.timestamp]
     first_received = headers.get(ORDERED_AT) or b""  # a header's value may be null
     if first_received.isdigit() and len(first_received) <= 15:
         times.append(int(first_received))
-    # A topic that takes its senders' times has any; one that is not known, or to come, is now.
+    # With CreateTime, senders choose the time stamp. `Handler` caps it at the database's clock, so
+    # without any plausible one the run is ordered by that.
     ordered_at_ms = min((ms for ms in times if 0 <= ms <= _LATEST_MS), default=_LATEST_MS)
     traceparent = (headers.get(TRACEPARENT) or b"")[:55]
     return RequestContext(

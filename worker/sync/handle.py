@@ -40,7 +40,7 @@ class RequestContext(NamedTuple):
     """Facts about a request that are in its Kafka record and not in its body."""
 
     ordered_at: datetime
-    """The earlier of the record's time stamp and that of its first dead letter."""
+    """Time stamp of the record, or of its first dead letter if that is earlier."""
     received: float
     """When this process received it, by the monotonic clock."""
     traceparent: str | None
@@ -141,7 +141,7 @@ class Handler:
         return _Run(ids, min(context.ordered_at, found.now), metadata, context.received)
 
     async def _find(self, ids: RequestIds) -> RunRecord:
-        """What the log holds of a run. Raises `RequestIdTakenError`."""
+        """Look a run up in the log. Raises `RequestIdTakenError`."""
         found = await self._log.clock_and_run(ids.request_id)
         if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
             raise RequestIdTakenError

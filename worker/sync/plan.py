@@ -1,4 +1,4 @@
-"""Planning: what a sync would do now, by the same code, changing nothing."""
+"""Planning: show the changes that a sync would make now, decided by the same code."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -31,14 +31,14 @@ from worker.sync.state_snapshots import load_state
 
 
 class Plan(NamedTuple):
-    """What is shown now, and the outcome that a sync would have."""
+    """The current state, and the outcome that a sync would have."""
 
     state: State
     outcome: list[ImportEvent]
 
 
 class PlannedChange(NamedTuple):
-    """What would happen to one session, speaker or room."""
+    """The change of one session, speaker or room."""
 
     kind: str
     """session, speaker or room."""
@@ -47,13 +47,13 @@ class PlannedChange(NamedTuple):
     sessionize_id: str
     name: str
     reason: str | None
-    """Why it would be withdrawn or skipped."""
+    """Reason for a withdrawal or a skip."""
     fields: Mapping[str, tuple[object, object]]
-    """What would differ: old and new, by field."""
+    """Old and new value of each changed field."""
 
 
 def planned_changes(plan: Plan) -> Iterator[PlannedChange]:
-    """The plan, entity by entity, in the order of its events."""
+    """Yield the changes of a plan, one per entity, in the order of its events."""
     state = plan.state
     for event in plan.outcome:
         match event:
@@ -65,26 +65,28 @@ def planned_changes(plan: Plan) -> Iterator[PlannedChange]:
             case RoomImported():
                 yield _imported("room", event, event.name, state.rooms, state.past_rooms)
             case SessionSkippedOutOfWindow():
-                yield _gone("session", "skipped", event.sessionize_id, event.title, event.reason)
+                yield _removed("session", "skipped", event.sessionize_id, event.title, event.reason)
             case SessionSkippedUnscheduled():
                 reason = f"missing: {', '.join(event.missing)}"
-                yield _gone("session", "skipped", event.sessionize_id, event.title, reason)
+                yield _removed("session", "skipped", event.sessionize_id, event.title, reason)
             case SessionWithdrawn():
-                yield _gone("session", "withdrawn", event.sessionize_id, event.title, event.reason)
+                yield _removed(
+                    "session", "withdrawn", event.sessionize_id, event.title, event.reason
+                )
             case SpeakerWithdrawn():
                 was = state.speakers.get(event.sessionize_id)
                 name = (was.full_name if was else None) or ""
-                yield _gone("speaker", "withdrawn", event.sessionize_id, name, event.reason)
+                yield _removed("speaker", "withdrawn", event.sessionize_id, name, event.reason)
             case RoomWithdrawn():
-                yield _gone("room", "withdrawn", event.sessionize_id, event.name, event.reason)
+                yield _removed("room", "withdrawn", event.sessionize_id, event.name, event.reason)
             case SyncCompleted():
                 for held in event.withheld:
-                    yield _gone("session", "withheld", held.sessionize_id, held.title, None)
+                    yield _removed("session", "withheld", held.sessionize_id, held.title, None)
             case _:
                 pass
 
 
-def _gone(
+def _removed(
     kind: str, change: str, sessionize_id: str, name: str, reason: str | None
 ) -> PlannedChange:
     return PlannedChange(kind, change, sessionize_id, name, reason, {})
@@ -107,7 +109,7 @@ def _imported(
 async def plan(
     log: EventLog, source: ScheduleSource, request: SyncRequested, now: datetime
 ) -> Plan:
-    """Fetch and decide as a sync does, and append nothing."""
+    """Fetch and decide as a sync does, but append nothing."""
     state = await load_state(log, request.spreaview_event_id)
     began = time.monotonic()
     try:

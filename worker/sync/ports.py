@@ -42,5 +42,5 @@ class ScheduleSource(Protocol):
         """Return a document whose fetch began no earlier than `received` (monotonic clock).
 
         Raises:
-            SyncFailure: with the code for what Sessionize answered.
+            SyncFailure: with a code for the answer of Sessionize.
         """

@@ -1,7 +1,7 @@
-"""Snapshots of the state: a sync reads what lies beyond one, and not the whole history.
+"""Snapshots of the state, so that a sync reads only the events after one.
 
-They are caches: one that other code has folded, or that cannot be read, is passed over. Personal
-fields are in them, so an erasure deletes those of the streams that know the person.
+They are caches: a snapshot made by another version of the fold, or an unreadable one, is ignored.
+They contain personal fields, so an erasure deletes the snapshots of all streams with the person.
 """
 
 import logging
@@ -17,19 +17,19 @@ logger = logging.getLogger(__name__)
 
 
 def snapshot_of(state: State) -> Snapshot:
-    """The state, to be kept with the last of the events that it was folded from."""
+    """Return a snapshot of a state, to be appended with the last event folded in."""
     return Snapshot(state.version, FOLD_VERSION, encode_state(state))
 
 
 async def load_state(log: StateLog, spreaview_event_id: UUID) -> State:
-    """The state of a SpreaView event, folded from its stream, from its snapshot on."""
+    """Load the state of a SpreaView event: its snapshot and the events after it."""
     state = State()
     snapshot = await log.snapshot(spreaview_event_id, FOLD_VERSION)
     if snapshot is not None:
         try:
             state = decode_state(snapshot.body)
         except ValueError as error:
-            logger.warning("the snapshot of %s is passed over: %s", spreaview_event_id, error)
+            logger.warning("ignoring the snapshot of %s: %s", spreaview_event_id, error)
     async for recorded in log.read_stream(spreaview_event_id, after=state.version):
         fold([recorded.event], state)
     return state
