@@ -1,9 +1,9 @@
 """Two appenders in every order of their statements, with every reader, on a real PostgreSQL.
 
-`tests/support/appenders.py` plays the orders and looks at what each of them shows: every committed
-event exactly once to every reader with a cursor, positions in the order of the commits, versions
-without holes, a chain that holds. The numbers below say how many orders there are: an appender
-that waits for a lock leaves only the other to go on.
+`tests/support/appenders.py` plays the orders and checks each of them: every reader with a cursor
+gets every committed event exactly once, positions are in commit order, versions have no gaps, and
+the chain is valid. The numbers below count the orders: while one appender waits for a lock, only
+the other can continue.
 """
 
 from uuid import uuid4
@@ -30,7 +30,7 @@ def some(number: int) -> list[NewEvent]:
 
 
 @pytest.mark.parametrize(("length", "one"), [(0, False), (1, False), (0, True), (1, True)])
-async def test_two_append_to_a_new_or_known_stream_each_or_to_one(
+async def test_two_appends_to_separate_streams_or_to_one(
     engine: AsyncEngine, log: EventLog, length: int, one: bool
 ) -> None:
     async def prepare() -> list[Commit]:
@@ -47,7 +47,7 @@ async def test_two_append_to_a_new_or_known_stream_each_or_to_one(
     assert number == (8 if one else 24)
 
 
-async def test_one_that_is_refused_late_leaves_the_stream_to_the_other(
+async def test_an_append_refused_late_leaves_the_stream_to_the_other(
     engine: AsyncEngine, log: EventLog
 ) -> None:
     async def prepare() -> list[Commit]:
@@ -64,7 +64,7 @@ async def test_one_that_is_refused_late_leaves_the_stream_to_the_other(
 
 
 @pytest.mark.parametrize("one", [False, True], ids=["two streams", "one stream"])
-async def test_a_message_is_dealt_with_once(engine: AsyncEngine, log: EventLog, one: bool) -> None:
+async def test_a_message_is_handled_once(engine: AsyncEngine, log: EventLog, one: bool) -> None:
     async def prepare() -> list[Commit]:
         inbox, stream = uuid4(), uuid4()
         return [Commit(stream if one else uuid4(), 0, some(1), inbox=inbox) for _ in range(2)]
@@ -76,7 +76,7 @@ async def test_a_message_is_dealt_with_once(engine: AsyncEngine, log: EventLog, 
     assert number == 10
 
 
-async def test_the_same_orders_find_out_a_log_without_its_lock(
+async def test_the_same_orders_catch_a_log_without_its_lock(
     engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def prepare() -> list[Commit]:

@@ -113,7 +113,7 @@ async def test_the_same_request_again_appends_nothing(line: Line) -> None:
     ]
 
 
-async def test_a_session_that_goes_and_returns_keeps_its_code(line: Line) -> None:
+async def test_a_session_that_leaves_and_returns_keeps_its_code(line: Line) -> None:
     document = served(line, "return01")
     request = a_request("return01", WINDOW)
     event = request.spreaview_event_id
@@ -133,7 +133,7 @@ async def test_a_session_that_goes_and_returns_keeps_its_code(line: Line) -> Non
     assert (rows[gone["id"]]["status"], rows[gone["id"]]["session_code"]) == ("scheduled", code)
 
 
-async def test_windows_that_tile_the_days_import_every_session_once(line: Line) -> None:
+async def test_consecutive_windows_import_every_session_once(line: Line) -> None:
     """Twenty SpreaView events share one API ID, each with a day of its own."""
     document = served(line, "tiling01", days=18, sessions=180)
     first_day = date(2026, 5, 27)  # workshops on the day before, and on the day after
@@ -162,7 +162,9 @@ async def test_windows_that_tile_the_days_import_every_session_once(line: Line) 
         ("sessionize.com", "invalid_api_id"),
     ],
 )
-async def test_a_run_that_fails_says_why_and_what_to_do(line: Line, api_id: str, code: str) -> None:
+async def test_a_failed_run_reports_the_reason_and_the_remedy(
+    line: Line, api_id: str, code: str
+) -> None:
     request = a_request(api_id, WINDOW)
     run = await line.sync(request)
     assert (run["status"], run["failure_code"]) == ("failed", code)
@@ -171,7 +173,7 @@ async def test_a_run_that_fails_says_why_and_what_to_do(line: Line, api_id: str,
     assert await line.rows("sessions", request.spreaview_event_id) == []
 
 
-async def test_an_invalid_request_ends_and_names_the_field(line: Line) -> None:
+async def test_an_invalid_request_fails_and_names_the_field(line: Line) -> None:
     request = a_request("demo2026", replace(WINDOW, time_zone="Europe/Wien"))
     run = await line.sync(request)
     assert run["failure_code"] == "invalid_request"
@@ -221,7 +223,7 @@ async def test_the_latest_request_wins(line: Line) -> None:
         (None, []),
     ],
 )
-async def test_a_message_without_readable_ids_is_set_aside_and_the_rest_goes_on(
+async def test_a_message_without_readable_ids_is_dead_lettered_and_the_others_continue(
     line: Line, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     served(line, "goeson01")
@@ -242,7 +244,7 @@ async def test_a_message_without_readable_ids_is_set_aside_and_the_rest_goes_on(
         assert told[name] == raw
 
 
-async def test_requests_with_odd_names_of_headers_end_like_others(line: Line) -> None:
+async def test_requests_with_odd_header_names_end_like_others(line: Line) -> None:
     served(line, "oddname1")
     request = a_request("oddname1", WINDOW)
     headers = [(OddName("caf\xe9"), b"1")]
@@ -260,7 +262,7 @@ async def test_requests_with_odd_names_of_headers_end_like_others(line: Line) ->
 
 
 @pytest.mark.parametrize("trace", [b"\x00", b"\xff\x00", b"not a trace"])
-async def test_a_trace_that_is_none_stops_nothing(line: Line, trace: bytes) -> None:
+async def test_a_malformed_trace_stops_nothing(line: Line, trace: bytes) -> None:
     request = a_request("demo2026", WINDOW)
     headers = [("traceparent", trace)]
     await line.producer.send_and_wait(SYNC_REQUESTS, encode_request(request), headers=headers)
@@ -268,7 +270,7 @@ async def test_a_trace_that_is_none_stops_nothing(line: Line, trace: bytes) -> N
 
 
 @pytest.mark.parametrize("timestamp_ms", [10**17, 0])
-async def test_a_senders_time_beyond_the_calendar_stops_nothing(
+async def test_a_time_stamp_beyond_the_calendar_stops_nothing(
     line: Line, timestamp_ms: int
 ) -> None:
     request = a_request("demo2026", WINDOW)
@@ -279,7 +281,7 @@ async def test_a_senders_time_beyond_the_calendar_stops_nothing(
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-async def test_a_sender_may_compress(line: Line, codec: str) -> None:
+async def test_compressed_requests_are_read(line: Line, codec: str) -> None:
     sender = Producer({"bootstrap.servers": line.addresses.kafka, "compression.type": codec})
     request = a_request("demo2026", WINDOW)
     for _ in range(10):  # what does not get smaller is not compressed
@@ -288,7 +290,7 @@ async def test_a_sender_may_compress(line: Line, codec: str) -> None:
     assert (await line.ended(request.request_id))["status"] == "completed"
 
 
-async def test_who_asked_to_be_forgotten_may_ask_for_syncs(line: Line) -> None:
+async def test_an_erased_requester_may_request_syncs(line: Line) -> None:
     organization = uuid4()
     by = "Grace Example"
     await erase_requester(line.engine, organization, by)
@@ -298,7 +300,7 @@ async def test_who_asked_to_be_forgotten_may_ask_for_syncs(line: Line) -> None:
     assert (run["status"], run["requested_by"]) == ("completed", None)
 
 
-async def test_a_request_whose_transaction_was_aborted_is_none(
+async def test_a_request_of_an_aborted_transaction_is_ignored(
     line: Line, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)
@@ -345,7 +347,7 @@ async def is_set_aside(line: Line, request: SyncRequested) -> str:
 
 
 @pytest.mark.parametrize("api_id", ["demo2026", "not an id"])
-async def test_a_request_id_of_another_events_run_is_set_aside_when_that_is_over(
+async def test_a_request_id_of_another_events_ended_run_is_dead_lettered(
     line: Line, api_id: str
 ) -> None:
     first = a_request("demo2026", WINDOW)
@@ -405,7 +407,7 @@ async def test_requests_of_other_events_do_not_wait_for_a_failing_one(line: Line
     assert statuses == ["failed" if n % 5 == 0 else "completed" for n in range(20)]
 
 
-async def test_an_event_whose_sessionize_hangs_delays_no_other(line: Line) -> None:
+async def test_an_event_with_a_hanging_sessionize_delays_no_other(line: Line) -> None:
     """All are in its partition, and behind it."""
     silence = Delivery(has_head=False, ending=Ending.HANG)
     schedule = Answer(encode_conference(conference("hanging01")))

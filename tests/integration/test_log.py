@@ -1,4 +1,4 @@
-"""The log: appended whole or not at all, once, chained, never changed; personal data apart."""
+"""The log: atomic appends, once, chained, immutable, with personal data stored apart."""
 
 import asyncio
 import hashlib
@@ -84,7 +84,7 @@ async def test_personal_fields_are_in_no_event_row(log: EventLog, engine: AsyncE
     assert by_message == {}
 
 
-async def test_forgotten_personal_data_are_null(log: EventLog, engine: AsyncEngine) -> None:
+async def test_erased_personal_data_are_null(log: EventLog, engine: AsyncEngine) -> None:
     stream = uuid4()
     await log.append(Commit(stream, 0, new(SPEAKER)))
     async with engine.begin() as connection:
@@ -96,7 +96,7 @@ async def test_forgotten_personal_data_are_null(log: EventLog, engine: AsyncEngi
 
 
 @pytest.mark.parametrize("expected_version", [0, 1, 3])
-async def test_another_version_than_expected_appends_nothing(
+async def test_an_unexpected_version_appends_nothing(
     log: EventLog, engine: AsyncEngine, expected_version: int
 ) -> None:
     stream, inbox = uuid4(), uuid4()
@@ -111,10 +111,10 @@ async def test_another_version_than_expected_appends_nothing(
 
 
 @pytest.mark.parametrize("is_taken", [True, False])
-async def test_a_position_behind_the_head_is_not_given(
+async def test_a_position_behind_the_head_is_refused(
     log: EventLog, engine: AsyncEngine, is_taken: bool
 ) -> None:
-    """A copy without sequences: the next position has an event, or there is a hole there."""
+    """The log was copied without sequences: the next position is taken, or in a gap."""
     await log.append(Commit(uuid4(), 0, new(STARTED, ENDED)))
     if not is_taken:
         async with engine.begin() as connection:
@@ -141,7 +141,7 @@ async def test_a_position_behind_the_head_is_not_given(
     assert appended.position > head
 
 
-async def test_an_append_repeated_appends_nothing(log: EventLog) -> None:
+async def test_a_repeated_append_appends_nothing(log: EventLog) -> None:
     stream, inbox = uuid4(), uuid4()
     events = new(STARTED, ENDED)
     await log.append(Commit(stream, 0, events, inbox=inbox))
@@ -155,10 +155,10 @@ async def test_an_append_repeated_appends_nothing(log: EventLog) -> None:
     assert await log.head() == (await log.read_all(0))[-1].position
 
 
-async def test_the_chain_can_be_recomputed_from_what_is_stored(
+async def test_the_chain_can_be_recomputed_from_the_stored_rows(
     log: EventLog, engine: AsyncEngine
 ) -> None:
-    """By nothing but SHA-256 and JSON, as `eventstore/chain.py` describes it."""
+    """Uses only SHA-256 and JSON, as described in `eventstore/chain.py`."""
     streams = [uuid4(), uuid4()]
     for number in range(3):
         for stream in streams:
@@ -226,7 +226,7 @@ async def test_reading_in_pages_misses_and_repeats_nothing(log: EventLog, page: 
     assert seen == list(range(1, 21))
 
 
-async def test_migrating_twice_and_at_once_is_harmless(
+async def test_migrating_twice_and_concurrently_is_harmless(
     database_url: str, log: EventLog, engine: AsyncEngine
 ) -> None:
     identity = await log.identity()
@@ -237,7 +237,9 @@ async def test_migrating_twice_and_at_once_is_harmless(
     assert await log.head() > 0
 
 
-async def test_a_notification_wakes_and_so_does_time(log: EventLog, database_url: str) -> None:
+async def test_a_notification_or_the_poll_interval_wakes_a_reader(
+    log: EventLog, database_url: str
+) -> None:
     patient = WakeUp(poll_seconds=600)
     connection = await asyncpg.connect(database_url)
     try:
@@ -251,7 +253,7 @@ async def test_a_notification_wakes_and_so_does_time(log: EventLog, database_url
         await connection.close()
 
 
-async def test_a_writer_that_stands_still_under_the_lock_is_thrown_out(
+async def test_a_writer_stuck_under_the_lock_is_disconnected(
     log: EventLog, database_url: str
 ) -> None:
     stuck = await asyncpg.connect(
@@ -266,7 +268,7 @@ async def test_a_writer_that_stands_still_under_the_lock_is_thrown_out(
 async def test_a_page_of_long_events_ends_early(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a reader holds little in memory, and still gets on, one event at a time."""
+    """This limits the memory of a reader, which still advances by at least one event."""
     monkeypatch.setattr("eventstore.read.PAGE_BYTES", 1000)
     long = "".join(str(uuid4()) for _ in range(100))  # does not compress to less than that
     events = [NewEvent(uuid4(), replace(ROOM, name=long)) for _ in range(5)]
@@ -278,10 +280,8 @@ async def test_a_page_of_long_events_ends_early(
     assert pages == [1] * 5
 
 
-async def test_documents_are_kept_as_long_as_runs_rest_on_them(
-    log: EventLog, engine: AsyncEngine
-) -> None:
-    """One that no run has rested on for so long goes; its digest stays in the events."""
+async def test_documents_are_kept_while_runs_use_them(log: EventLog, engine: AsyncEngine) -> None:
+    """A document unused for the given time is deleted; its digest stays in the events."""
     old, used_again = (SourceDocument(digest_of(body), body) for body in (b"old", b"again"))
     for document in (old, used_again):
         await log.append(Commit(uuid4(), 0, [NewEvent(uuid4(), ROOM)], source=document))

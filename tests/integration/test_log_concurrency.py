@@ -1,4 +1,4 @@
-"""The order of the log under load: a reader with a plain cursor misses nothing, ever."""
+"""The order of the log under load: a reader with a plain cursor never misses an event."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 class Load:
-    """Writers and readers on one log, until a deadline or the first fault."""
+    """Writers and readers on one log until a deadline or the first fault."""
 
     def __init__(self, log: EventLog, seed: int, seconds: float) -> None:
         self._log = log
@@ -152,7 +152,7 @@ async def test_no_event_appears_behind_a_cursor(
     assert load.rollbacks > 0
 
 
-async def test_the_same_load_finds_out_a_log_without_its_lock(
+async def test_the_same_load_catches_a_log_without_its_lock(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(log, seed=1, seconds=UNTIL_CAUGHT_SECONDS)

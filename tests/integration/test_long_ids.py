@@ -1,4 +1,4 @@
-"""Ids as long as they may be are keys of the read models, in every table."""
+"""Ids of the maximal length fit as keys into every table of the read models."""
 
 import secrets
 
@@ -14,8 +14,8 @@ from worker.rules.normalise import MAX_ID_BYTES
 pytestmark = pytest.mark.asyncio
 
 
-async def test_ids_as_long_as_they_may_be_stop_no_stream(engine: AsyncEngine) -> None:
-    """Random ones, which PostgreSQL cannot press into a shorter key."""
+async def test_ids_of_the_maximal_length_stop_no_stream(engine: AsyncEngine) -> None:
+    """Random ids, which PostgreSQL cannot compress into a shorter key."""
     talked, skipped, place, person = (secrets.token_hex(MAX_ID_BYTES // 2) for _ in range(4))
     past = Past(engine)
     await past.imports(

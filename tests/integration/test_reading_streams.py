@@ -1,4 +1,4 @@
-"""Reading many streams at once: whole outcomes, and nothing but what is asked for."""
+"""Reading many streams in one call: whole outcomes, without scanning other events."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -22,7 +22,7 @@ RUN = [
     SAMPLES["SyncCompleted"],
 ]
 
-_LOOKED_AT = text("""
+_SCANNED = text("""
     SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables
     WHERE schemaname = 'event_store' AND relname IN ('events', 'personal_data')
 """)
@@ -39,10 +39,10 @@ async def streams_of(log: EventLog, number: int, runs: int = 1) -> list[UUID]:
 async def read_counted(
     connection: AsyncConnection, versions: Mapping[UUID, int], limit: int
 ) -> tuple[list[Recorded], int]:
-    """What is read, and how many events and personal fields were looked at for it."""
-    before = (await connection.execute(_LOOKED_AT)).scalar_one()
+    """The events read, and the numbers of event and personal rows scanned for them."""
+    before = (await connection.execute(_SCANNED)).scalar_one()
     events = await read_streams(connection, versions, limit=limit)
-    return events, (await connection.execute(_LOOKED_AT)).scalar_one() - before
+    return events, (await connection.execute(_SCANNED)).scalar_one() - before
 
 
 def personal(events: list[Recorded]) -> int:
@@ -50,7 +50,7 @@ def personal(events: list[Recorded]) -> int:
     return sum(recorded.personal is not None for recorded in events)
 
 
-async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
+async def test_many_streams_are_read_as_whole_outcomes(log: EventLog, engine: AsyncEngine) -> None:
     streams = await streams_of(log, 5)
     for limit in (1, 4, 10, 30, 1000):
         versions = dict.fromkeys(streams, 0)
@@ -66,7 +66,7 @@ async def test_many_streams_are_read_by_whole_outcomes(log: EventLog, engine: As
         assert set(versions.values()) == {11}
 
 
-async def test_streams_are_read_without_looking_at_the_rest_of_the_log(
+async def test_streams_are_read_without_scanning_the_rest_of_the_log(
     log: EventLog, engine: AsyncEngine
 ) -> None:
     streams = await streams_of(log, 40, runs=25)
@@ -77,7 +77,9 @@ async def test_streams_are_read_without_looking_at_the_rest_of_the_log(
     assert looked_at == len(events) + personal(events)
 
 
-async def test_what_is_left_out_is_not_looked_at(log: EventLog, engine: AsyncEngine) -> None:
+async def test_streams_left_to_a_later_call_are_not_scanned(
+    log: EventLog, engine: AsyncEngine
+) -> None:
     streams = await streams_of(log, 40)
     async with engine.connect() as connection:
         events, looked_at = await read_counted(connection, dict.fromkeys(streams, 0), 33)

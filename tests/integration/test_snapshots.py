@@ -1,4 +1,4 @@
-"""Snapshots in the log: they spare reading the history, and nothing rests on them."""
+"""Snapshots in the log: they save reading the history, and no decision depends on them."""
 
 import json
 import time
@@ -40,7 +40,7 @@ SECOND = document(talk("1", title="Renamed"), unscheduled("3"))
 
 @dataclass
 class Syncs:
-    """One SpreaView event, synced by a handler that makes a snapshot with so many events."""
+    """One SpreaView event, synced by a handler with a given `snapshot_events`."""
 
     engine: AsyncEngine
     double: Double
@@ -65,7 +65,7 @@ class Syncs:
         return fold([recorded.event async for recorded in self.log.read_stream(self.event_id)])
 
     async def tamper(self, statement: str) -> None:
-        """As a superuser who may do anything."""
+        """Change the database as a superuser, past its triggers."""
         async with self.engine.begin() as connection:
             await connection.execute(text("SET LOCAL session_replication_role = replica"))
             await connection.execute(
@@ -89,8 +89,8 @@ async def syncs(engine: AsyncEngine, request: pytest.FixtureRequest) -> AsyncIte
         yield Syncs(engine, double, handler, uuid4())
 
 
-async def test_an_outcome_and_what_it_makes_of_the_state_are_kept_together(syncs: Syncs) -> None:
-    for source in (FIRST, SECOND, FIRST, document()):  # the last of them is refused
+async def test_an_outcome_and_the_state_after_it_are_stored_together(syncs: Syncs) -> None:
+    for source in (FIRST, SECOND, FIRST, document()):  # the last one fails
         await syncs.sync(source)
 
         kept, whole = await syncs.kept(), await syncs.from_the_beginning()
@@ -99,7 +99,7 @@ async def test_an_outcome_and_what_it_makes_of_the_state_are_kept_together(syncs
         assert kept.body == encode_state(whole)
 
 
-async def test_what_lies_before_the_snapshot_is_not_read(syncs: Syncs) -> None:
+async def test_events_before_the_snapshot_are_not_read(syncs: Syncs) -> None:
     await syncs.sync(FIRST)
     await syncs.sync(SECOND)
     whole = encode_state(await syncs.from_the_beginning())
@@ -111,7 +111,7 @@ async def test_what_lies_before_the_snapshot_is_not_read(syncs: Syncs) -> None:
 
 
 @pytest.mark.parametrize("syncs", [15], indirect=True)
-async def test_a_snapshot_is_made_once_enough_has_happened(syncs: Syncs) -> None:
+async def test_a_snapshot_is_taken_after_enough_events(syncs: Syncs) -> None:
     versions = []
     for source in (FIRST, FIRST, FIRST, FIRST, SECOND, FIRST):
         await syncs.sync(source)
@@ -133,9 +133,7 @@ async def test_a_snapshot_is_made_once_enough_has_happened(syncs: Syncs) -> None
         pytest.param("DELETE FROM event_store.snapshots", id="deleted"),
     ],
 )
-async def test_without_a_snapshot_that_serves_all_is_decided_the_same(
-    syncs: Syncs, harm: str
-) -> None:
+async def test_an_unusable_snapshot_changes_no_decision(syncs: Syncs, harm: str) -> None:
     await syncs.sync(FIRST)
     await syncs.tamper(harm)
     await syncs.sync(SECOND)
@@ -149,7 +147,7 @@ async def test_without_a_snapshot_that_serves_all_is_decided_the_same(
     assert kept.body == encode_state(await syncs.from_the_beginning())
 
 
-async def test_an_erasure_deletes_the_snapshots_that_know_the_person(syncs: Syncs) -> None:
+async def test_an_erasure_deletes_the_snapshots_with_the_person(syncs: Syncs) -> None:
     await syncs.sync(FIRST)
     other = Syncs(syncs.engine, syncs.double, syncs.handler, uuid4())
     await other.sync(document(talk("1", speakers=["bob"])))
@@ -165,7 +163,7 @@ async def test_an_erasure_deletes_the_snapshots_that_know_the_person(syncs: Sync
     assert state.speakers["ada"].full_name == "Ada Example"
 
 
-async def test_a_snapshot_that_was_made_before_an_erasure_is_not_kept_after_it(
+async def test_a_snapshot_decided_before_an_erasure_is_not_stored_after_it(
     syncs: Syncs,
 ) -> None:
     await syncs.sync(FIRST)

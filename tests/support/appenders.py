@@ -1,10 +1,10 @@
 """Two appenders and all readers of the log, in every order of their statements.
 
-`append` runs as it is; each of its statements, and its commit or rollback, waits to be allowed. One
-that waits for a lock is left waiting, and the order goes on with the other. All orders are played,
-each from the beginning. A read is one statement and changes nothing, so wherever it could find
-something new, every reader that could have come this far reads, and does not: together they are
-all readers with a cursor, whenever and however often they look.
+Runs the real `append`; each of its statements, and its commit or rollback, waits for a permit.
+While one appender waits for a lock, the order continues with the other. All orders are played, each
+from the beginning. A read is one statement without effects. So whenever it could find new events,
+each possible reader both reads and does not: together they are all readers with a cursor, however
+often and whenever they read.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ IS_BLOCKED = text("SELECT cardinality(pg_blocking_pids(:pid)) > 0")
 
 
 class Appender:
-    """An append whose every step waits to be allowed."""
+    """An append in which each step waits for a permit."""
 
     def __init__(self, connection: AsyncConnection, pid: int, commit: Commit) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Appender:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["Appender"]:
-        """What `append` asks the engine for."""
+        """Stand in for `AsyncEngine.begin`."""
         async with self._connection.begin():
             try:
                 yield self
@@ -58,7 +58,7 @@ class Appender:
                 await self._gate()
 
     async def execute(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> Any:
-        """What `append` asks the connection for."""
+        """Stand in for `AsyncConnection.execute`."""
         await self._gate()
         return await self._connection.execute(statement, parameters)
 
@@ -68,7 +68,7 @@ class Appender:
 
     @property
     def is_at_gate(self) -> bool:
-        """Whether it could do its next step, which waits for nobody."""
+        """Whether its next step can run now."""
         return self._at_gate.is_set()
 
     def step(self) -> None:
@@ -76,18 +76,18 @@ class Appender:
         self._permit.release()
 
     async def settled(self, observer: AsyncConnection) -> None:
-        """Wait until it is at its next gate, at its end, or at a lock that the other has."""
+        """Wait until it reaches its next gate, its end, or a lock of the other."""
         while not (self.task.done() or self._at_gate.is_set()):
             if (await observer.execute(IS_BLOCKED, {"pid": self._pid})).scalar_one():
                 return
 
 
 Reader = tuple[int, tuple[int, ...]]
-"""How many events it reads at once, and the positions that it has seen."""
+"""The page size of a reader, and the positions it has read."""
 
 
 class Played(NamedTuple):
-    """One order of steps, who else could have done each, and how the appends ended."""
+    """One order of steps, the alternatives at each step, and the results of the appends."""
 
     order: str
     instead: list[str]
@@ -108,7 +108,7 @@ class Scene:
     async def every_order(
         self, prepare: Callable[[], Awaitable[Sequence[Commit]]]
     ) -> AsyncIterator[Played]:
-        """Play what `prepare` makes in one order after the other, until there is no other."""
+        """Play the commits of `prepare` in each possible order."""
         async with AsyncExitStack() as stack:
             observer = await stack.enter_async_context(self._engine.connect())
             observer = await observer.execution_options(isolation_level="AUTOCOMMIT")
@@ -139,7 +139,7 @@ class Scene:
     async def _play(
         self, begin: str, appenders: Mapping[str, Appender], observer: AsyncConnection
     ) -> Played:
-        """Play an order that begins so to its end; AssertionError for what is wrong to see."""
+        """Play an order with this beginning to its end. Raises AssertionError for a violation."""
         start = await self._log.head()
         readers: set[Reader] = {(limit, ()) for limit in LIMITS}
         order, instead, ended = "", [], ""
@@ -171,7 +171,7 @@ class Scene:
         return Played(order, instead, list(results.values()))
 
     async def _read(self, readers: set[Reader], start: int) -> set[Reader]:
-        """What becomes of the readers by reading now, once or more often."""
+        """The readers after reading now, once or more often."""
         found: set[Reader] = set()
         pages: dict[tuple[int, int], tuple[int, ...]] = {}
         todo = list(readers)
@@ -187,7 +187,7 @@ class Scene:
         return found
 
     async def _check_stream(self, stream_id: UUID) -> None:
-        """Its versions, its positions, its chain and its head."""
+        """Check the versions, positions, chain and head of a stream."""
         link, position = chain.GENESIS, 0
         found = [recorded async for recorded in self._log.read_stream(stream_id)]
         for version, recorded in enumerate(found, start=1):

@@ -1,4 +1,4 @@
-"""Documents in the shape of `view/All`, as small as a test needs them, and windows over them."""
+"""Small documents in the shape of `view/All`, and windows."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -7,7 +7,7 @@ from contracts.codec import JsonObject
 from contracts.messages import Window
 
 BROKEN: JsonObject = {"title": None}
-"""What makes a session unreadable: `talk("1") | BROKEN`."""
+"""Makes a session unreadable: `talk("1") | BROKEN`."""
 
 
 def days(first: int, last: int, time_zone: str = "Europe/Vienna") -> Window:
@@ -75,7 +75,7 @@ def document(
     speakers: Iterable[JsonObject] | None = None,
     rooms: Iterable[JsonObject] | None = None,
 ) -> JsonObject:
-    """A document; unless told otherwise it lists the speakers and rooms of its sessions."""
+    """A document; by default it lists the speakers and rooms of its sessions."""
     if speakers is None:
         speakers = [speaker(key) for key in _ids(s for row in sessions for s in _speakers(row))]
     if rooms is None:

@@ -1,9 +1,8 @@
-"""The decider's bench: given documents imported before, when one more comes, then these events.
+"""Given / when / then for `decide`: documents imported before, one more document, its events.
 
     given(document(talk("1"))).when(document(talk("2"))).changes == ["SessionWithdrawn 1 …", …]
 
-Documents go through the same reading and normalising as in a run;
-past events go through their stored form, as they do when they are read from the log.
+Documents are read as in a run. Past events pass through their stored form, as in the log.
 """
 
 import json
@@ -34,7 +33,7 @@ E = TypeVar("E", bound=ImportEvent)
 
 
 def schedule_of(source: JsonObject | bytes, window: Window = WINDOW) -> Schedule:
-    """The schedule that a document means."""
+    """Read a document as a run does."""
     body = source if isinstance(source, bytes) else json.dumps(source).encode()
     return read_document(
         body, organization_id=ORGANIZATION, spreaview_event_id=EVENT, zone=zone_of(window)
@@ -43,13 +42,13 @@ def schedule_of(source: JsonObject | bytes, window: Window = WINDOW) -> Schedule
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run appends."""
+    """The events of a run."""
 
     events: list[ImportEvent]
 
     @property
     def changes(self) -> list[str]:
-        """A line for every event but `SyncCompleted`, which is the last one."""
+        """A line for each event except `SyncCompleted`, the last one."""
         assert isinstance(self.events[-1], SyncCompleted)
         return [_line(event) for event in self.events[:-1]]
 
@@ -72,8 +71,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a request may say beside the window."""
+class RequestOptions:
+    """The optional fields of a request."""
 
     force: bool = False
     allow_removals: int | None = None
@@ -92,55 +91,65 @@ class History:
         return fold(_read_back(event) for event in self.events)
 
     def when(
-        self, source: JsonObject | bytes, window: Window = WINDOW, asked: Asked = Asked()
+        self,
+        source: JsonObject | bytes,
+        window: Window = WINDOW,
+        options: RequestOptions = RequestOptions(),
     ) -> Outcome:
-        """The outcome of one more run. Raises `Refusal` if it fails."""
+        """The outcome of one more run. Raises `SyncFailure`."""
         schedule = schedule_of(source, window)
-        return Outcome(decide(self.state, schedule, self.order(window, asked), SOURCE, 3))
+        return Outcome(decide(self.state, schedule, self.command(window, options), SOURCE, 3))
 
     def after(
-        self, source: JsonObject | bytes, window: Window = WINDOW, asked: Asked = Asked()
+        self,
+        source: JsonObject | bytes,
+        window: Window = WINDOW,
+        options: RequestOptions = RequestOptions(),
     ) -> "History":
-        """The stream with the events of that run appended, `SyncStarted` first."""
-        started = self._started(self.order(window, asked), window, asked)
-        outcome = self.when(source, window, asked).events
+        """The stream after that run, with its `SyncStarted`."""
+        started = self._started(self.command(window, options), window, options)
+        outcome = self.when(source, window, options).events
         return History([*self.events, started, *outcome], self.runs + 1)
 
     def edited(self, edit: Callable[[ImportEvent], ImportEvent]) -> "History":
-        """The stream as if its events had been written differently."""
+        """The stream with edited events."""
         return History([edit(event) for event in self.events], self.runs)
 
-    def order(self, window: Window = WINDOW, asked: Asked = Asked()) -> ImportCommand:
-        """The request of the next run, an hour after the one before."""
+    def command(
+        self, window: Window = WINDOW, options: RequestOptions = RequestOptions()
+    ) -> ImportCommand:
+        """The command of the next run, an hour after the previous one."""
         return ImportCommand(
             sync_id=UUID(int=self.runs + 1),
             organization_id=ORGANIZATION,
             spreaview_event_id=EVENT,
             bounds=bounds_of(window),
             ordered_at=datetime(2026, 5, 20, tzinfo=UTC) + timedelta(hours=self.runs),
-            force=asked.force,
-            allow_removals=asked.allow_removals,
-            api_id_fingerprint=f"fingerprint of {asked.api_id}",
+            force=options.force,
+            allow_removals=options.allow_removals,
+            api_id_fingerprint=f"fingerprint of {options.api_id}",
         )
 
-    def _started(self, order: ImportCommand, window: Window, asked: Asked) -> SyncStarted:
+    def _started(
+        self, command: ImportCommand, window: Window, options: RequestOptions
+    ) -> SyncStarted:
         return SyncStarted(
-            sync_id=order.sync_id,
-            organization_id=order.organization_id,
-            spreaview_event_id=order.spreaview_event_id,
-            ordered_at=order.ordered_at,
-            requested_at=order.ordered_at,
+            sync_id=command.sync_id,
+            organization_id=command.organization_id,
+            spreaview_event_id=command.spreaview_event_id,
+            ordered_at=command.ordered_at,
+            requested_at=command.ordered_at,
             window=window,
-            force=asked.force,
-            allow_removals=asked.allow_removals,
-            api_id_masked=mask_api_id(asked.api_id),
-            api_id_fingerprint=order.api_id_fingerprint,
+            force=options.force,
+            allow_removals=options.allow_removals,
+            api_id_masked=mask_api_id(options.api_id),
+            api_id_fingerprint=command.api_id_fingerprint,
             worker_version="1",
         )
 
 
 def given(*sources: JsonObject | bytes, window: Window = WINDOW) -> History:
-    """The stream after these documents were imported, one after the other."""
+    """The stream after importing these documents in turn."""
     history = History()
     for source in sources:
         history = history.after(source, window)

@@ -1,9 +1,9 @@
-"""What SpreaView must show: the rules of the import once more, written as plainly as they are told.
+"""A second implementation of the import rules, as simple as possible: the expected read models.
 
-    expect(shown, body, ask) → what is shown afterwards, and a line for every event that says so
+    expect(shown, body, request) → the rows shown afterwards, and a line for each expected event
 
-It shares no code with the importer, not even ids or the text rule, and works on plain rows in which
-rooms and speakers are Sessionize ids. `view` gives the rows of the read models.
+It shares no code with the importer, not even ids or the text rule. Its rows refer to rooms and
+speakers by Sessionize id; `view` converts them to the rows of the read models.
 """
 
 import json
@@ -34,11 +34,11 @@ class Refused(Exception):  # noqa: N818 (an outcome)
     """The run fails with this code and changes nothing."""
 
 
-class Unsure(Exception):  # noqa: N818 (an answer)
-    """The rules do not say what such a document means: half of a surrogate pair, endless depth."""
+class Undefined(Exception):  # noqa: N818 (an answer)
+    """The rules leave the meaning of the document open: a lone surrogate, endless nesting."""
 
 
-class Ask(NamedTuple):
+class Request(NamedTuple):
     """A request."""
 
     sync_id: str
@@ -54,7 +54,7 @@ class Ask(NamedTuple):
 
 @dataclass
 class Shown:
-    """What is shown, what was, what is skipped and held; by Sessionize id."""
+    """Rows shown now and earlier, skips, and held removals; by Sessionize id."""
 
     now: dict[str, Rows] = field(default_factory=lambda: {name: {} for name in LISTS})
     once: dict[str, Rows] = field(default_factory=lambda: {name: {} for name in LISTS})
@@ -64,7 +64,7 @@ class Shown:
 
 
 class Read(NamedTuple):
-    """A document: per list the readable elements by id, and the ids of the unreadable."""
+    """A document: the readable elements of each list by id, and the ids of unreadable ones."""
 
     good: dict[str, Rows]
     bad: dict[str, set[str]]
@@ -74,15 +74,15 @@ class Read(NamedTuple):
 
 
 def read(body: bytes, zone: str) -> Read:
-    """Raises `Refused` if it is not a schedule."""
-    # What is no UTF-8 becomes text that cannot be encoded: it costs the element that needs it.
+    """Read a document. Raises `Refused` if it is not a schedule."""
+    # Invalid UTF-8 becomes text that cannot be encoded, which invalidates only its element.
     decoded = body.decode("utf-8-sig", "surrogateescape")
     try:
         whole = json.loads(decoded, parse_int=_number, object_pairs_hook=_object_of)
         if "\\ud" in decoded.lower() and _HALF.search(json.dumps(whole, ensure_ascii=False)):
-            raise Unsure
+            raise Undefined
     except RecursionError:
-        raise Unsure from None
+        raise Undefined from None
     except ValueError:
         opened = body.lstrip()[:1] in (b"{", b"[")
         raise Refused("unexpected_document" if opened else "endpoint_not_json") from None
@@ -100,7 +100,7 @@ def read(body: bytes, zone: str) -> Read:
             try:
                 key = reference(element["id"])
             except (TypeError, KeyError, ValueError):
-                continue  # nobody knows which element it is
+                continue  # without an id the element is unknown
             if not key or key in good[name] or key in bad[name]:
                 continue
             try:
@@ -116,29 +116,32 @@ def read(body: bytes, zone: str) -> Read:
     return Read(good, bad)
 
 
-def expect(shown: Shown, body: bytes, ask: Ask) -> tuple[Shown, list[Line]]:
-    """What is shown after a run, and a line per event. Raises `Refused`; changes no argument."""
-    document = read(body, ask.zone)
-    bounds = (_midnight(ask.starts_on, ask.zone), _midnight(ask.ends_on + DAY, ask.zone))
+def expect(shown: Shown, body: bytes, request: Request) -> tuple[Shown, list[Line]]:
+    """The rows shown after a run, and a line per event. Raises `Refused`; changes no argument."""
+    document = read(body, request.zone)
+    bounds = (
+        _midnight(request.starts_on, request.zone),
+        _midnight(request.ends_on + DAY, request.zone),
+    )
     placed, skips = _place(shown, document, bounds)
-    same_source = shown.fingerprint == ask.fingerprint
+    same_source = shown.fingerprint == request.fingerprint
     guarded = {
         key
         for key, row in shown.now["sessions"].items()
         if same_source and bounds[0] <= str(row["starts_at"]) < bounds[1]
     }
     removed = guarded - placed.keys() - document.bad["sessions"]
-    held = _held(shown.held, guarded, removed, ask.allow, anything_left=bool(placed))
+    held = _held(shown.held, guarded, removed, request.allow, anything_left=bool(placed))
     skips = {key: row for key, row in skips.items() if key not in held}
     wanted = _wanted(shown, document, placed, held)
-    after = Shown(held=held, fingerprint=ask.fingerprint)
-    lines = _entities(shown, document, wanted, skips.keys(), ask.force, after)
+    after = Shown(held=held, fingerprint=request.fingerprint)
+    lines = _entities(shown, document, wanted, skips.keys(), request.force, after)
     for key, row in skips.items():
         before = shown.skips.get(key)
         if before is not None and {**before, "sync_id": None} == {**row, "sync_id": None}:
             after.skips[key] = before
         else:
-            after.skips[key] = {**row, "sync_id": ask.sync_id}
+            after.skips[key] = {**row, "sync_id": request.sync_id}
             was_imported = key in shown.now["sessions"]
             lines.append(("SessionSkipped", key, row["reason"], was_imported))
     for key in shown.skips:
@@ -150,7 +153,7 @@ def expect(shown: Shown, body: bytes, ask: Ask) -> tuple[Shown, list[Line]]:
 
 
 def _place(shown: Shown, document: Read, bounds: tuple[str, str]) -> tuple[Rows, Rows]:
-    """The sessions that belong into the schedule, and the skips of the others."""
+    """The scheduled sessions, and the skips of the others."""
     now = shown.now
     known = {
         name: document.good[name].keys() | (document.bad[name] & now[name].keys())
@@ -200,7 +203,7 @@ def _held(
 
 
 def _wanted(shown: Shown, document: Read, placed: Rows, held: frozenset[str]) -> dict[str, Rows]:
-    """What is to be shown: sessions, and the rooms and speakers they refer to."""
+    """The entities to show: sessions, and the rooms and speakers they refer to."""
     sessions = {key: shown.now["sessions"][key] for key in held} | placed
     used = {
         "speakers": {who for row in sessions.values() for who in names(row)},
@@ -220,7 +223,7 @@ def _entities(
     force: bool,
     after: Shown,
 ) -> list[Line]:
-    """Fills `after` with what is shown and what was; a line for each difference."""
+    """Fill `after` with the current and past rows; return a line for each difference."""
     lines: list[Line] = []
     for name in LISTS:
         kind = name.removesuffix("s").title()
@@ -248,12 +251,12 @@ def _entities(
     return lines
 
 
-def told(events: Iterable[object]) -> list[Line]:
-    """The lines of a run's events, without the first and the last of a run."""
-    return [line for event in events if (line := _told(event)) is not None]
+def lines_of(events: Iterable[object]) -> list[Line]:
+    """The lines of a run's events, without its first and last one."""
+    return [line for event in events if (line := _line_of(event)) is not None]
 
 
-def _told(event: object) -> Line | None:
+def _line_of(event: object) -> Line | None:
     kind, get = type(event).__name__, partial(getattr, event)
     if kind == "RemovalsWithheld":
         held = tuple(session.sessionize_id for session in get("sessions"))
@@ -314,7 +317,7 @@ def names(row: Row) -> list[str]:
 
 @lru_cache(maxsize=2_000)
 def instant(wall: datetime, zone: ZoneInfo) -> str:
-    """The first instant at which clocks show `wall`; in a gap, what they had shown without it.
+    """The first instant at which clocks show `wall`; in a gap, the instant by the old offset.
 
     Raises `ValueError` if it lies outside the calendar.
     """
@@ -349,7 +352,7 @@ def _dropped(char: str) -> bool:
 
 
 def reference(value: object) -> str:
-    """An id, which is a short text. Raises `ValueError` for anything else."""
+    """A valid id: a short text. Raises `ValueError` for anything else."""
     if type(value) not in (str, int) or len((key := text(value)).encode()) > 1000:
         raise ValueError
     return key
@@ -360,18 +363,18 @@ def _utc(moment: datetime) -> str:
 
 
 def _object_of(pairs: list[tuple[str, object]]) -> Row:
-    """The last of two values counts; whether the first must be right, too, is not said."""
+    """The last of two values counts; the rules leave open whether the first must be valid."""
     found = dict(pairs)
     if len(found) < len(pairs):
         for name, value in pairs:
             alike = type(value) is type(found[name]) and not isinstance(value, list)
             if value is not found[name] and (not alike or _ESCAPED.search(str(value))):
-                raise Unsure
+                raise Undefined
     return found
 
 
 def _number(digits: str) -> int | float:
-    """Thousands of digits are a number, but of no field."""
+    """A number of thousands of digits is valid JSON, but no field accepts it."""
     return int(digits) if len(digits) < 4000 else float("inf")
 
 
@@ -400,7 +403,7 @@ def _skip(row: Row, reason: str, lacks: object, start: object, end: object) -> R
 
 
 def _fields(element: Row, types: Mapping[str, tuple[type, ...]]) -> Row:
-    """Those fields, absent ones as null. Raises `ValueError` if one is of another type."""
+    """These fields, absent ones as null. Raises `ValueError` if one has another type."""
     found = {name: element.get(name) for name in types}
     if any(type(value) not in types[name] for name, value in found.items()):
         raise ValueError

@@ -1,7 +1,7 @@
-"""Every schedule of coroutines that are driven by hand: no clock, no event loop between them.
+"""Explore every interleaving of coroutines, driven by hand without a clock or an event loop.
 
-Whatever a coroutine awaits ends in `Pending`, which hands control to who plays the schedule. A
-coroutine cannot be copied, so each schedule is played from the beginning.
+Each await of a coroutine ends in `Pending`, which returns control to the scheduler. A coroutine
+cannot be copied, so each schedule is played from the beginning.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 LOST, UNCONFIRMED = "lost", "unconfirmed"
-"""How a step fails: without its effect, or with it."""
+"""Ways for a step to fail: without its effect, or with it."""
 
 
 class DeadError(BaseException):
-    """The process is gone: nothing that it would still do happens."""
+    """The process was killed: none of its further steps happen."""
 
 
 class Move(NamedTuple):
@@ -26,7 +26,7 @@ class Move(NamedTuple):
 
 @dataclass
 class Pending:
-    """What an actor does next."""
+    """The next step of an actor."""
 
     kind: str
     is_ready: Callable[[], bool]
@@ -36,10 +36,10 @@ class Pending:
 
 
 class Playable(Protocol):
-    """What can be played move by move."""
+    """A world that is played move by move."""
 
     met: list[str]
-    """Faults on the way, which must not be."""
+    """Faults found on the way; must stay empty."""
 
     def moves(self) -> list[Move]: ...
 
@@ -54,11 +54,11 @@ P = TypeVar("P", bound=Playable)
 
 
 class Explored(NamedTuple):
-    """How much was explored."""
+    """The size of an exploration."""
 
     states: int
     schedules: int
-    """Those that were played: to their end, or to a state that was met before."""
+    """Number of schedules played to their end, or to a known state."""
     ends: int
 
 
@@ -99,5 +99,5 @@ async def explore(
         finally:
             world.close()
         if schedules % 1000 == 0:
-            await asyncio.sleep(0)  # the loop forgets the time limits that were not reached
+            await asyncio.sleep(0)  # lets the event loop drop cancelled timeouts
     return Explored(len(seen), schedules, ends)

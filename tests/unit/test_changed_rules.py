@@ -1,4 +1,4 @@
-"""A new version of this program, with another text rule, tells nothing that nobody changed."""
+"""A new version of this program with another text rule emits no change of its own."""
 
 import re
 
@@ -17,15 +17,15 @@ DOCUMENT = document(
 
 @pytest.fixture
 def _stricter_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the tilde is dropped, too."""
+    """Make the text rule drop the tilde, too."""
     monkeypatch.setattr("worker.rules.text._DROPPED", re.compile("[\x00-\x08~]+"))
 
 
-def test_the_document_shows_what_the_rule_is_about() -> None:
+def test_the_document_contains_what_the_stricter_rule_drops() -> None:
     assert "~" in str(given(DOCUMENT).events)
 
 
-def test_a_stricter_rule_changes_nothing_that_the_document_did_not(
+def test_a_stricter_rule_alone_changes_nothing(
     request: pytest.FixtureRequest,
 ) -> None:
     history = given(DOCUMENT)
@@ -33,7 +33,7 @@ def test_a_stricter_rule_changes_nothing_that_the_document_did_not(
     assert history.when(DOCUMENT).changes == []
 
 
-def test_what_the_document_did_change_is_told_by_the_stricter_rule(
+def test_a_change_of_the_document_is_reported_by_the_stricter_rule(
     request: pytest.FixtureRequest,
 ) -> None:
     history = given(DOCUMENT)

@@ -1,4 +1,4 @@
-"""Comparing entities as they are shown, and the difference between two sets of them."""
+"""Comparing entities as SpreaView shows them, and reconciling two sets of them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
@@ -57,7 +57,7 @@ Entity = Room | Speaker | Session
     ],
     ids=["speakers", "texts", "offset", "bio", "link", "name"],
 )
-def test_what_is_shown_alike_has_not_changed(entity: Entity, changes: dict[str, object]) -> None:
+def test_invisible_differences_are_no_change(entity: Entity, changes: dict[str, object]) -> None:
     other = msgspec.structs.replace(entity, **changes)
 
     assert changed_fields(entity, other) == ()
@@ -83,14 +83,14 @@ def test_what_is_shown_alike_has_not_changed(entity: Entity, changes: dict[str, 
     ],
     ids=str,
 )
-def test_what_is_shown_differently_is_named(entity: Entity, changes: dict[str, object]) -> None:
+def test_visible_differences_are_named(entity: Entity, changes: dict[str, object]) -> None:
     other = msgspec.structs.replace(entity, **changes)
 
     assert changed_fields(entity, other) == tuple(changes)
     assert changed_fields(other, entity) == tuple(changes)
 
 
-def test_the_order_of_links_is_shown() -> None:
+def test_reordered_links_are_a_change() -> None:
     other = msgspec.structs.replace(LINK, title="Other")
     one = msgspec.structs.replace(SPEAKER, links=(LINK, other))
     two = msgspec.structs.replace(SPEAKER, links=(other, LINK))
@@ -98,7 +98,7 @@ def test_the_order_of_links_is_shown() -> None:
     assert changed_fields(one, two) == ("links",)
 
 
-def test_a_text_too_long_for_todays_rule_is_compared_as_it_is() -> None:
+def test_a_text_too_long_for_the_current_rule_is_compared_unchanged() -> None:
     long = msgspec.structs.replace(SESSION, abstract="x" * (MAX_FIELD_BYTES + 1))
     longer = msgspec.structs.replace(SESSION, abstract="x" * (MAX_FIELD_BYTES + 2))
 
@@ -116,7 +116,7 @@ WANTED = {"new": named("a"), "back": named("b"), "other": named("b"), "same": na
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_the_difference(*, force: bool) -> None:
+def test_reconciling_adds_updates_restores_and_withdraws(*, force: bool) -> None:
     result = reconcile(PRESENT, PAST, WANTED, force=force, leaving={"leaves", "absent"})
 
     repeated = [(WANTED["same"], "repeated", ())] if force else []
@@ -138,7 +138,7 @@ def test_the_difference(*, force: bool) -> None:
     )
 
 
-def test_nothing_wanted_withdraws_everything_that_does_not_leave_otherwise() -> None:
+def test_an_empty_schedule_withdraws_everything_not_leaving_otherwise() -> None:
     result = reconcile(PRESENT, PAST, {}, force=True, leaving={"leaves"})
 
     assert result.imported == []

@@ -1,11 +1,11 @@
-"""One bad session is neither fatal nor silent."""
+"""Unreadable elements: one bad session neither fails the run nor goes unnoticed."""
 
 import pytest
 
 from contracts.codec import JsonObject
 from contracts.events import SessionImported
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
-from tests.support.given import Asked, given
+from tests.support.given import RequestOptions, given
 
 STAYS = talk("1")
 SECOND = talk("2", "2026-05-29T10:00:00", room=8, speakers=["eve"])
@@ -29,7 +29,7 @@ TOO_LONG = "x" * (64 * 1024 + 1)
     ],
     ids=lambda defect: "-".join(map(str, defect)),
 )
-def test_an_imported_session_that_cannot_be_read_keeps_its_last_version(
+def test_an_unreadable_imported_session_keeps_its_last_version(
     defect: JsonObject,
 ) -> None:
     outcome = given(BOTH).when(BOTH | {"sessions": [STAYS, SECOND | defect]})
@@ -39,20 +39,20 @@ def test_an_imported_session_that_cannot_be_read_keeps_its_last_version(
     assert outcome.completed.counts.sessions.unchanged == 2
 
 
-def test_it_keeps_its_room_and_speakers_even_if_these_are_listed_no_more() -> None:
+def test_an_unreadable_session_keeps_its_room_and_speakers_even_if_they_are_unlisted() -> None:
     rest = document(STAYS, SECOND | BROKEN, rooms=[room(7)], speakers=[speaker("ada")])
 
     assert given(BOTH).when(rest).changes == []
 
 
-def test_outside_the_window_it_is_skipped_as_it_was_last() -> None:
+def test_an_unreadable_session_outside_the_window_is_skipped_as_it_was_last() -> None:
     outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN), days(28, 28))
 
     assert outcome.changes[0] == "SessionSkippedOutOfWindow 2 after_window, was imported"
     assert outcome.warnings == ["invalid_session 2"]
 
 
-def test_once_it_can_be_read_again_it_is_unchanged_or_updated_never_restored() -> None:
+def test_a_session_readable_again_is_unchanged_or_updated_but_not_restored() -> None:
     past = given(BOTH, document(STAYS, SECOND | BROKEN))
 
     assert past.when(BOTH).changes == []
@@ -61,20 +61,20 @@ def test_once_it_can_be_read_again_it_is_unchanged_or_updated_never_restored() -
     ]
 
 
-def test_force_repeats_its_last_version() -> None:
-    outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN), asked=Asked(force=True))
+def test_force_repeats_the_last_version_of_an_unreadable_session() -> None:
+    outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN), options=RequestOptions(force=True))
 
     assert [s.title for s in outcome.all(SessionImported)] == ["Talk 1", "Talk 2"]
 
 
-def test_a_new_session_that_cannot_be_read_gives_a_warning_only() -> None:
+def test_an_unreadable_new_session_is_only_a_warning() -> None:
     outcome = given(document(STAYS)).when(document(STAYS, SECOND | BROKEN))
 
     assert outcome.changes == []
     assert outcome.warnings == ["invalid_session 2"]
 
 
-def test_a_skipped_session_that_cannot_be_read_stays_skipped() -> None:
+def test_an_unreadable_skipped_session_stays_skipped() -> None:
     past = given(document(STAYS, unscheduled("2")))
     outcome = past.when(document(STAYS, unscheduled("2") | BROKEN))
 
@@ -98,7 +98,7 @@ def test_an_element_without_a_readable_id_is_a_warning() -> None:
     ],
     ids=["text", "links", "name", "sort"],
 )
-def test_an_imported_speaker_or_room_that_cannot_be_read_keeps_its_last_version(
+def test_an_unreadable_imported_speaker_or_room_keeps_its_last_version(
     unreadable: JsonObject, warning: str
 ) -> None:
     outcome = given(document(STAYS)).when(document(STAYS) | unreadable)
@@ -107,14 +107,14 @@ def test_an_imported_speaker_or_room_that_cannot_be_read_keeps_its_last_version(
     assert outcome.warnings == [warning]
 
 
-def test_a_new_speaker_that_cannot_be_read_is_left_out() -> None:
+def test_an_unreadable_new_speaker_is_left_out() -> None:
     outcome = given().when(document(STAYS, speakers=[speaker("ada", bio=TOO_LONG)]))
 
     assert outcome.changes == ["RoomImported 7 added", "SessionImported 1 added"]
     assert outcome.warnings == ["invalid_speaker ada", "unknown_speaker 1"]
 
 
-def test_a_new_room_that_cannot_be_read_makes_its_session_unscheduled() -> None:
+def test_an_unreadable_new_room_makes_its_session_unscheduled() -> None:
     outcome = given().when(document(STAYS, rooms=[room(7, name=TOO_LONG)]))
 
     assert outcome.changes == ["SessionSkippedUnscheduled 1: room"]
@@ -141,28 +141,28 @@ def test_an_unknown_speaker_is_left_out_of_the_session() -> None:
     assert given(with_nobody).when(document(STAYS)).changes == []
 
 
-def test_of_two_sessions_with_one_id_the_first_counts() -> None:
+def test_the_first_of_two_sessions_with_one_id_counts() -> None:
     outcome = given().when(document(STAYS, STAYS | {"title": "Second", "startsAt": None}))
 
     assert outcome.the(SessionImported).title == "Talk 1"
     assert outcome.warnings == ["duplicate_session 1"]
 
 
-def test_the_first_counts_even_if_it_cannot_be_read() -> None:
+def test_the_first_session_of_an_id_counts_even_if_unreadable() -> None:
     outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN, SECOND | {"title": "Copy"}))
 
     assert outcome.changes == []
     assert outcome.warnings == ["invalid_session 2", "duplicate_session 2"]
 
 
-def test_a_second_one_that_cannot_be_read_changes_nothing() -> None:
+def test_an_unreadable_second_session_of_an_id_changes_nothing() -> None:
     outcome = given(BOTH).when(document(STAYS, SECOND, SECOND | BROKEN))
 
     assert outcome.changes == []
     assert outcome.warnings == ["invalid_session 2"]
 
 
-def test_of_two_rooms_or_speakers_with_one_id_the_first_counts() -> None:
+def test_the_first_of_two_rooms_or_speakers_with_one_id_counts() -> None:
     source = document(
         STAYS,
         rooms=[room(7), room("7", name="Copy")],
@@ -181,13 +181,13 @@ def test_a_session_that_ends_before_it_starts_is_imported_with_a_warning() -> No
     assert outcome.warnings == ["session_ends_before_it_starts 1"]
 
 
-def test_a_session_without_length_is_fine() -> None:
+def test_a_session_of_zero_length_is_imported_without_a_warning() -> None:
     moment = "2026-05-28T10:00:00"
 
     assert given().when(document(talk("1", moment, moment))).warnings == []
 
 
-def test_ids_beyond_32_and_64_bits_are_text_like_any_other() -> None:
+def test_ids_larger_than_32_and_64_bits_are_text() -> None:
     ids = (2**31, 2**53 + 1, 2**64 + 1)
     outcome = given().when(
         document(*(talk(i, f"2026-05-28T{9 + n:02}:00:00", room=i) for n, i in enumerate(ids)))

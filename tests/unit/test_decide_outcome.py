@@ -1,4 +1,4 @@
-"""The outcome as a whole: refusals, order, `SyncCompleted`, counts, warnings about the schedule."""
+"""The outcome as a whole: failures, order, `SyncCompleted`, counts, warnings."""
 
 import copy
 
@@ -8,7 +8,7 @@ from contracts.codec import JsonObject
 from contracts.events import AllCounts, Counts, SyncCompleted
 from contracts.failures import FailureCode
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
-from tests.support.given import EVENT, ORGANIZATION, SOURCE, Asked, given, schedule_of
+from tests.support.given import EVENT, ORGANIZATION, SOURCE, RequestOptions, given, schedule_of
 from worker.rules.decide import decide
 from worker.rules.sync_failures import SyncFailure
 from worker.rules.warnings import MOST_OF_A_CODE
@@ -52,12 +52,12 @@ PRESENT = document(
         ),
     ],
 )
-def test_what_is_no_schedule_is_refused_whatever_was_imported(
+def test_a_document_without_a_schedule_fails_whatever_was_imported(
     past: list[JsonObject], source: JsonObject, code: FailureCode
 ) -> None:
-    with pytest.raises(SyncFailure) as refused:
-        given(*past).when(source, asked=Asked(force=True))
-    assert refused.value.code == code
+    with pytest.raises(SyncFailure) as failed:
+        given(*past).when(source, options=RequestOptions(force=True))
+    assert failed.value.code == code
 
 
 def test_a_single_session_with_a_time_is_a_schedule() -> None:
@@ -87,14 +87,14 @@ def test_the_order_of_the_events_is_stable() -> None:
     assert outcome.events == given(PAST).when(PRESENT).events
 
 
-def test_the_outcome_says_what_was_done_and_from_which_source() -> None:
+def test_the_outcome_reports_counts_and_source() -> None:
     past = given(PAST)
 
     assert past.when(PRESENT).completed == SyncCompleted(
-        sync_id=past.order().sync_id,
+        sync_id=past.command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
-        ordered_at=past.order().ordered_at,
+        ordered_at=past.command().ordered_at,
         counts=AllCounts(
             sessions=Counts(added=1, updated=1, unchanged=1, skipped=3, withdrawn=1),
             speakers=Counts(added=1, updated=1, unchanged=1, withdrawn=1),
@@ -111,7 +111,7 @@ def test_the_outcome_says_what_was_done_and_from_which_source() -> None:
 
 def test_every_event_carries_the_ids_of_its_run() -> None:
     past = given(PAST)
-    ids = (past.order().sync_id, ORGANIZATION, EVENT)
+    ids = (past.command().sync_id, ORGANIZATION, EVENT)
 
     assert {
         (event.sync_id, event.organization_id, event.spreaview_event_id)
@@ -119,12 +119,12 @@ def test_every_event_carries_the_ids_of_its_run() -> None:
     } == {ids}
 
 
-def test_deciding_leaves_the_state_alone() -> None:
+def test_deciding_does_not_change_the_state() -> None:
     past = given(PAST)
     state = past.state
     before = copy.deepcopy(state)
 
-    decide(state, schedule_of(PRESENT), past.order(), SOURCE, 3)
+    decide(state, schedule_of(PRESENT), past.command(), SOURCE, 3)
     assert state == before
 
 
@@ -150,7 +150,7 @@ def booked(*sessions: JsonObject) -> list[str]:
         pytest.param(talk("2", isServiceSession=True), [], id="service session"),
     ],
 )
-def test_two_talks_in_one_room_at_one_time_are_a_warning(
+def test_overlapping_talks_in_one_room_give_a_warning(
     second: JsonObject, warnings: list[str]
 ) -> None:
     assert booked(talk("1"), second) == warnings
@@ -163,7 +163,7 @@ def test_a_double_booking_names_the_talks_and_the_room() -> None:
         assert name in warning.message
 
 
-def test_a_long_talk_is_double_booked_with_every_talk_that_it_covers() -> None:
+def test_a_long_talk_is_double_booked_with_each_talk_it_covers() -> None:
     long = talk("1", "2026-05-28T09:00:00", "2026-05-28T12:00:00")
 
     assert booked(long, talk("2", "2026-05-28T09:30:00"), talk("3", "2026-05-28T11:00:00")) == [

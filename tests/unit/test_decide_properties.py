@@ -1,4 +1,4 @@
-"""What holds for every sequence of documents."""
+"""Properties of every sequence of documents."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from contracts.codec import JsonObject
 from contracts.events import SessionImported
 from contracts.messages import Window
 from tests.support.documents import days, document, room, speaker, talk, unscheduled
-from tests.support.given import Asked, History
+from tests.support.given import History, RequestOptions
 from tests.support.properties import for_all
 from worker.rules.state import State
 
@@ -50,8 +50,8 @@ def documents(draw: st.DrawFn) -> JsonObject:
 RUNS = st.lists(st.tuples(documents(), WINDOWS), min_size=1, max_size=5)
 
 
-CONFIRMED = Asked(allow_removals=99)
-"""The removal guard would keep what the last document does not have."""
+CONFIRMED = RequestOptions(allow_removals=99)
+"""Disables the removal guard, which would keep sessions missing from the last document."""
 
 
 def after(runs: list[tuple[JsonObject, Window]]) -> History:
@@ -62,7 +62,7 @@ def after(runs: list[tuple[JsonObject, Window]]) -> History:
 
 
 def shown(state: State) -> tuple[object, ...]:
-    """What a state shows, without the order of speakers: reordering them alone is no change."""
+    """The visible part of a state, without the order of speakers, which is no change."""
     return (
         state.rooms,
         state.speakers,
@@ -86,7 +86,7 @@ def test_repeating_a_sync_changes_nothing(runs: list[tuple[JsonObject, Window]])
 
 @for_all(RUNS)
 @moderately
-def test_any_history_ends_where_a_first_import_of_its_last_document_does(
+def test_any_history_ends_like_a_first_import_of_its_last_document(
     runs: list[tuple[JsonObject, Window]],
 ) -> None:
     assert shown(after(runs).state) == shown(after(runs[-1:]).state)
@@ -94,7 +94,7 @@ def test_any_history_ends_where_a_first_import_of_its_last_document_does(
 
 @for_all(RUNS, WINDOWS)
 @moderately
-def test_whatever_a_session_goes_through_its_id_and_code_stay(
+def test_a_session_keeps_its_id_and_code_through_every_change(
     runs: list[tuple[JsonObject, Window]], window: Window
 ) -> None:
     history = after([*runs, (runs[0][0], window)])
@@ -109,7 +109,7 @@ def test_whatever_a_session_goes_through_its_id_and_code_stay(
 
 @for_all(RUNS)
 @moderately
-def test_added_is_said_the_first_time_and_never_again(
+def test_an_entity_is_added_only_once(
     runs: list[tuple[JsonObject, Window]],
 ) -> None:
     changes: dict[str, list[str]] = {}
@@ -124,7 +124,7 @@ def test_added_is_said_the_first_time_and_never_again(
 
 @for_all(RUNS)
 @moderately
-def test_every_session_of_a_document_is_counted_once(
+def test_each_session_of_a_document_is_counted_once(
     runs: list[tuple[JsonObject, Window]],
 ) -> None:
     source, window = runs[-1]

@@ -1,4 +1,4 @@
-"""Rooms and speakers: those that imported sessions refer to, and no others."""
+"""Only rooms and speakers that imported sessions refer to are imported."""
 
 import pytest
 
@@ -13,7 +13,7 @@ SPEAKERS = [speaker("ada"), speaker("eve")]
 STAYS = talk("1")
 
 
-def test_what_no_imported_session_refers_to_is_left_out_and_listed() -> None:
+def test_unreferenced_rooms_and_speakers_are_left_out_and_listed() -> None:
     outcome = given().when(
         document(
             STAYS,
@@ -33,11 +33,11 @@ def test_what_no_imported_session_refers_to_is_left_out_and_listed() -> None:
     assert outcome.completed.unreferenced_speakers == ("eve", "kim")
 
 
-def test_a_room_is_imported_whole() -> None:
+def test_a_room_is_imported_with_all_fields() -> None:
     outcome = given().when(document(STAYS, rooms=[room(7, name=" Main\u200b Hall ", sort=3)]))
 
     assert outcome.the(RoomImported) == RoomImported(
-        sync_id=given().order().sync_id,
+        sync_id=given().command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         room_id=identity.room_id(EVENT, "7"),
@@ -49,7 +49,7 @@ def test_a_room_is_imported_whole() -> None:
     )
 
 
-def test_a_speaker_is_imported_whole() -> None:
+def test_a_speaker_is_imported_with_all_fields() -> None:
     ada = speaker(
         "ada",
         bio="Writes\r\nprograms",
@@ -60,7 +60,7 @@ def test_a_speaker_is_imported_whole() -> None:
     )
 
     assert given().when(document(STAYS, speakers=[ada])).the(SpeakerImported) == SpeakerImported(
-        sync_id=given().order().sync_id,
+        sync_id=given().command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         speaker_id=identity.speaker_id(ORGANIZATION, "ada"),
@@ -91,7 +91,7 @@ def test_a_speaker_is_imported_whole() -> None:
         ("links", [{"title": "", "url": "https://ada.example", "linkType": "Blog"}], "links"),
     ],
 )
-def test_a_speaker_shown_differently_is_updated_and_the_session_is_not(
+def test_a_changed_speaker_is_updated_without_its_session(
     field: str, value: object, changed: str
 ) -> None:
     changes = (
@@ -106,9 +106,7 @@ def test_a_speaker_shown_differently_is_updated_and_the_session_is_not(
 @pytest.mark.parametrize(
     ("fields", "changed"), [({"name": "Aula"}, "name"), ({"sort": 9}, "sort")], ids=str
 )
-def test_a_room_renamed_in_place_is_updated_and_the_session_is_not(
-    fields: JsonObject, changed: str
-) -> None:
+def test_a_renamed_room_is_updated_without_its_session(fields: JsonObject, changed: str) -> None:
     changes = given(document(STAYS)).when(document(STAYS, rooms=[room(7) | fields])).changes
 
     assert changes == [f"RoomImported 7 updated: {changed}"]
@@ -121,7 +119,7 @@ def test_a_room_renamed_in_place_is_updated_and_the_session_is_not(
         pytest.param({}, "missing_from_source", id="gone"),
     ],
 )
-def test_what_is_no_longer_referred_to_is_withdrawn_with_the_reason(
+def test_unreferenced_entities_are_withdrawn_with_the_reason(
     listed: JsonObject, reason: str
 ) -> None:
     moved = document(talk("1", room=8, speakers=["eve"])) | listed
@@ -138,7 +136,7 @@ def test_what_is_no_longer_referred_to_is_withdrawn_with_the_reason(
     assert outcome.completed.counts.rooms.withdrawn == 1
 
 
-def test_a_removed_speaker_goes_and_the_last_co_speaker_stays() -> None:
+def test_a_removed_speaker_is_withdrawn_and_the_co_speaker_stays() -> None:
     both = document(talk("1", speakers=["ada", "eve"]))
 
     assert given(both).when(document(talk("1", speakers=["eve"]))).changes == [
@@ -147,7 +145,7 @@ def test_a_removed_speaker_goes_and_the_last_co_speaker_stays() -> None:
     ]
 
 
-def test_what_another_session_still_uses_stays() -> None:
+def test_entities_that_another_session_uses_stay() -> None:
     both = document(STAYS, talk("2", "2026-05-28T11:00:00"))
 
     assert given(both).when(document(STAYS)).changes == [
@@ -155,7 +153,7 @@ def test_what_another_session_still_uses_stays() -> None:
     ]
 
 
-def test_a_skip_withdraws_what_only_the_skipped_session_used() -> None:
+def test_a_skip_withdraws_entities_that_only_the_skipped_session_used() -> None:
     other = talk("2", "2026-05-29T11:00:00", room=8, speakers=["eve"])
     past = given(document(STAYS, other))
 
@@ -194,7 +192,7 @@ def test_a_speaker_named_twice_is_linked_once() -> None:
     [{"speakers": [speaker("ada", bio=1), speaker("eve")]}, {"rooms": [room(7, name=1), room(8)]}],
     ids=["speaker", "room"],
 )
-def test_unreadable_is_not_missing(unreadable: JsonObject) -> None:
+def test_an_unreadable_entity_does_not_count_as_missing(unreadable: JsonObject) -> None:
     moved = document(talk("1", room=8, speakers=["eve"]), speakers=SPEAKERS, rooms=ROOMS)
     changes = given(document(STAYS)).when(moved | unreadable).changes
 

@@ -10,7 +10,7 @@ from contracts import identity
 from contracts.codec import JsonObject
 from contracts.events import ImportEvent, SessionImported, SyncCompleted
 from tests.support.documents import days, document, room, speaker, talk, unscheduled
-from tests.support.given import EVENT, ORGANIZATION, Asked, given
+from tests.support.given import EVENT, ORGANIZATION, RequestOptions, given
 
 ONE = document(talk("1"))
 
@@ -23,7 +23,7 @@ def test_a_first_import_adds_rooms_and_speakers_before_the_sessions_that_refer_t
     ]
 
 
-def test_a_session_is_imported_whole() -> None:
+def test_a_session_is_imported_with_all_fields() -> None:
     source = document(
         talk(
             "1",
@@ -40,7 +40,7 @@ def test_a_session_is_imported_whole() -> None:
 
     session_id = identity.session_id(EVENT, "1")
     assert given().when(source).the(SessionImported) == SessionImported(
-        sync_id=given().order().sync_id,
+        sync_id=given().command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         session_id=session_id,
@@ -109,7 +109,7 @@ def with_session_fields(**fields: object) -> JsonObject:
         pytest.param(with_session_fields(roomId="7", id=1), id="ids as numbers or text"),
     ],
 )
-def test_a_repeated_document_gives_nothing_but_the_outcome(again: JsonObject | bytes) -> None:
+def test_a_repeated_document_gives_only_the_outcome(again: JsonObject | bytes) -> None:
     outcome = given(TWO).when(again)
 
     assert [type(event) for event in outcome.events] == [SyncCompleted]
@@ -132,7 +132,7 @@ def test_a_repeated_document_gives_nothing_but_the_outcome(again: JsonObject | b
         ("speakers", [], "speaker_ids"),
     ],
 )
-def test_what_is_shown_differently_is_an_update_that_names_the_field(
+def test_a_visible_change_is_an_update_naming_the_field(
     field: str, value: object, changed: str
 ) -> None:
     both = {"rooms": [room(7), room(8)], "speakers": [speaker("ada"), speaker("eve")]}
@@ -157,7 +157,7 @@ def test_an_update_shows_the_speakers_in_their_new_order() -> None:
     )
 
 
-def test_what_an_older_version_wrote_less_tidily_is_not_changed() -> None:
+def test_a_session_stored_by_an_older_text_rule_is_unchanged() -> None:
     def untidy(event: ImportEvent) -> ImportEvent:
         if not isinstance(event, SessionImported):
             return event
@@ -166,7 +166,7 @@ def test_what_an_older_version_wrote_less_tidily_is_not_changed() -> None:
     assert given(ONE).edited(untidy).when(ONE).changes == []
 
 
-def test_a_session_that_is_gone_is_withdrawn_with_what_only_it_used() -> None:
+def test_a_missing_session_is_withdrawn_with_the_entities_only_it_used() -> None:
     rest = document(talk("2", "2026-05-28T11:00:00", room=8, speakers=["eve"]))
 
     assert given(TWO).when(rest).changes == [
@@ -176,7 +176,7 @@ def test_a_session_that_is_gone_is_withdrawn_with_what_only_it_used() -> None:
     ]
 
 
-def test_a_withdrawal_is_said_once() -> None:
+def test_a_withdrawal_is_emitted_once() -> None:
     rest = document(talk("2", "2026-05-28T11:00:00", room=8, speakers=["eve"]))
 
     assert given(TWO, rest).when(rest).changes == []
@@ -193,7 +193,7 @@ def test_a_session_that_comes_back_is_restored_with_its_id_and_code() -> None:
     assert outcome.completed.counts.sessions.restored == 1
 
 
-def test_what_comes_back_as_it_was_is_restored_without_changed_fields() -> None:
+def test_a_session_that_returns_unchanged_is_restored_without_changed_fields() -> None:
     other = document(talk("2"))
 
     assert "SessionImported 1 restored" in given(ONE, other).when(ONE).changes
@@ -201,7 +201,7 @@ def test_what_comes_back_as_it_was_is_restored_without_changed_fields() -> None:
 
 def test_force_repeats_every_entity_that_did_not_change() -> None:
     past = given(TWO, with_session_fields(id="9"))
-    outcome = past.when(document(*_sessions_with_new_title()), asked=Asked(force=True))
+    outcome = past.when(document(*_sessions_with_new_title()), options=RequestOptions(force=True))
 
     assert outcome.changes == [
         "RoomImported 7 repeated",
@@ -227,7 +227,7 @@ def _sessions_with_new_title() -> list[JsonObject]:
 def test_force_does_not_repeat_skips() -> None:
     source = document(talk("1"), unscheduled("2"), talk("3", "2026-05-30T09:00:00"))
 
-    changes = given(source).when(source, asked=Asked(force=True)).changes
+    changes = given(source).when(source, options=RequestOptions(force=True)).changes
     assert [line for line in changes if "Skipped" in line] == []
 
 

@@ -27,7 +27,7 @@ def test_a_session_outside_the_window_is_skipped_with_both_bounds() -> None:
     outcome = given().when(document(STAYS, BEFORE))
 
     assert outcome.the(SessionSkippedOutOfWindow) == SessionSkippedOutOfWindow(
-        sync_id=given().order().sync_id,
+        sync_id=given().command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         session_id=identity.session_id(EVENT, "2"),
@@ -84,7 +84,7 @@ def test_a_session_without_time_or_room_is_skipped_with_what_is_missing(
     assert outcome.completed.counts.sessions.skipped == 1
 
 
-def test_outside_the_window_is_said_even_if_something_is_missing() -> None:
+def test_a_session_outside_the_window_is_skipped_for_that_even_if_unscheduled() -> None:
     roomless = talk("2", "2026-05-30T10:00:00", room=None) | {"endsAt": None}
     outcome = given().when(document(STAYS, roomless))
 
@@ -93,7 +93,7 @@ def test_outside_the_window_is_said_even_if_something_is_missing() -> None:
 
 
 @pytest.mark.parametrize("skipped", [unscheduled("2"), BEFORE, AFTER, talk("2", room=None)])
-def test_a_skip_is_said_once_and_counted_every_time(skipped: JsonObject) -> None:
+def test_a_skip_is_emitted_once_and_counted_every_time(skipped: JsonObject) -> None:
     source = document(STAYS, skipped)
     outcome = given(source, source).when(source)
 
@@ -112,7 +112,9 @@ def test_a_skip_is_said_once_and_counted_every_time(skipped: JsonObject) -> None
         pytest.param(unscheduled("2"), talk("2", room=None), id="missing"),
     ],
 )
-def test_a_skip_is_said_again_when_its_facts_change(before: JsonObject, after: JsonObject) -> None:
+def test_a_skip_is_emitted_again_when_its_facts_change(
+    before: JsonObject, after: JsonObject
+) -> None:
     outcome = given(document(STAYS, before)).when(document(STAYS, after))
 
     assert [line.split(" ")[0][:14] for line in outcome.changes] == ["SessionSkipped"]
@@ -136,7 +138,7 @@ def test_a_skipped_session_that_finds_its_place_is_added(skipped: JsonObject) ->
     assert past.after(scheduled).state.skipped == {}
 
 
-def test_a_skipped_session_that_is_gone_ends_its_skip() -> None:
+def test_a_missing_skipped_session_ends_its_skip() -> None:
     source = document(STAYS)
     past = given(document(STAYS, unscheduled("2")))
 
@@ -189,7 +191,7 @@ def test_a_moved_window_takes_sessions_out_and_brings_them_back_with_their_code(
     assert outcome.the(SessionImported).session_code == code
 
 
-def test_a_skip_that_an_older_version_wrote_less_tidily_is_not_said_again() -> None:
+def test_a_skip_stored_by_an_older_text_rule_is_not_emitted_again() -> None:
     def untidy(event: ImportEvent) -> ImportEvent:
         if not isinstance(event, SessionSkippedUnscheduled):
             return event

@@ -1,4 +1,4 @@
-"""Reading `view/All`: tolerant of what comes and goes, strict about what is a schedule at all."""
+"""Parsing `view/All`: tolerant of broken elements, strict about the shape of a schedule."""
 
 import json
 
@@ -38,7 +38,7 @@ def with_first_session(**fields: object) -> bytes:
         ),
     ],
 )
-def test_what_does_not_matter_does_not_matter(body: bytes) -> None:
+def test_byte_order_mark_white_space_and_unknown_keys_are_ignored(body: bytes) -> None:
     assert parse_document(body) == parse_document(BODY)
 
 
@@ -84,30 +84,30 @@ def test_an_id_is_a_number_of_any_size_or_a_text(sessionize_id: object) -> None:
         ),
     ],
 )
-def test_what_is_no_schedule_is_told_apart(
+def test_documents_without_a_schedule_fail_with_distinct_codes(
     body: bytes, code: FailureCode, *, retryable: bool
 ) -> None:
-    with pytest.raises(SyncFailure) as refused:
+    with pytest.raises(SyncFailure) as failed:
         parse_document(body, 203)
 
-    assert (refused.value.code, refused.value.retryable) == (code, retryable)
-    assert refused.value.http_status == 203
+    assert (failed.value.code, failed.value.retryable) == (code, retryable)
+    assert failed.value.http_status == 203
 
 
 @pytest.mark.parametrize("key", ["sessions", "speakers", "rooms"])
 @pytest.mark.parametrize("value", [None, {}, "many"], ids=["null", "object", "text"])
 def test_a_schedule_has_three_arrays(key: str, value: object) -> None:
     for source in (WHOLE | {key: value}, {k: v for k, v in WHOLE.items() if k != key}):
-        with pytest.raises(SyncFailure, match=key) as refused:
+        with pytest.raises(SyncFailure, match=key) as failed:
             read(source)
-        assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
+        assert failed.value.code == FailureCode.UNEXPECTED_DOCUMENT
 
 
 @pytest.mark.parametrize("cut", [1, 20, len(BODY) // 2, len(BODY) - 1])
-def test_a_document_that_is_cut_off_is_refused_wherever_the_cut(cut: int) -> None:
-    with pytest.raises(SyncFailure) as refused:
+def test_a_document_cut_off_anywhere_is_refused(cut: int) -> None:
+    with pytest.raises(SyncFailure) as failed:
         parse_document(BODY[:cut])
-    assert refused.value.code == FailureCode.UNEXPECTED_DOCUMENT
+    assert failed.value.code == FailureCode.UNEXPECTED_DOCUMENT
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_document_that_is_cut_off_is_refused_wherever_the_cut(cut: int) -> Non
     ],
     ids=str,
 )
-def test_a_broken_element_stays_alone_and_keeps_its_id_if_that_can_be_read(
+def test_a_broken_element_breaks_no_other_and_keeps_a_readable_id(
     fields: JsonObject, sessionize_id: str | None
 ) -> None:
     broken, other = parse_document(with_first_session(**fields)).sessions
@@ -145,7 +145,7 @@ def test_an_element_may_be_anything(element: object) -> None:
     assert [type(s).__name__ for s in document_.speakers] == ["Broken", "SourceSpeaker"]
 
 
-def test_bytes_that_are_no_text_break_their_element_only() -> None:
+def test_invalid_utf8_breaks_only_its_element() -> None:
     body = with_first_session(title="?").replace(b'"?"', b'"\xff\xfe"')
     broken, other = parse_document(body).sessions
 
@@ -154,13 +154,13 @@ def test_bytes_that_are_no_text_break_their_element_only() -> None:
     assert isinstance(other, SourceSession)
 
 
-def test_half_an_emoji_breaks_its_element_only() -> None:
+def test_a_lone_surrogate_breaks_only_its_element() -> None:
     sessions = parse_document(with_first_session(title="cut \ud83d")).sessions
 
     assert [type(session) for session in sessions] == [Broken, SourceSession]
 
 
-def test_an_element_with_half_an_emoji_keeps_its_id() -> None:
+def test_an_element_with_a_lone_surrogate_keeps_its_id() -> None:
     broken, _ = parse_document(with_first_session(title="cut \ud83d")).sessions
 
     assert isinstance(broken, Broken)

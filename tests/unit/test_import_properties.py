@@ -1,7 +1,7 @@
-"""A conference lives: its document, its dates, its API ID and its buttons, in any order.
+"""Random histories of a conference: edits of its document, dates, API ID and request options.
 
-After every run SpreaView shows what `tests/support/oracle.py` says, the events are those that say
-so, the folded state and the read models agree, and no id or code has ever changed.
+After every run the events and the read models match `tests/support/oracle.py`, the folded state
+and the read models agree, and no id or code has changed.
 """
 
 import copy
@@ -29,7 +29,7 @@ from contracts.messages import Window
 from projections.changes import Changes, Row, TableChanges, project
 from tests.support import oracle
 from tests.support.documents import document
-from tests.support.given import EVENT, ORGANIZATION, SOURCE, Asked, History, schedule_of
+from tests.support.given import EVENT, ORGANIZATION, SOURCE, History, RequestOptions, schedule_of
 from tests.support.mutate import EDITS, Edit, Rows, break_one, new_talk
 from tests.support.projected import AT, Recorded, sample
 from tests.support.properties import for_all
@@ -46,16 +46,16 @@ EDITS_OF_A_RUN = st.lists(
     max_size=4,
 )
 
-PLAIN = Asked()
+PLAIN = RequestOptions()
 ANSWERS = (
     *(b"", b"<html>", b"null", b"[]", b"{}", b'{"sessions": [], "speakers": [], "rooms": []}'),
     b'{"sessions": [{"id": "1"}], "speakers": [], "rooms": []}',
 )
-"""Answers that are no schedule, whatever was imported."""
+"""Answers without a schedule, which always fail."""
 
 
 class Tables:
-    """The read models, in memory: changes are applied as `projections/write.py` applies them."""
+    """The read models in memory; applies changes as `projections/write.py` does."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[object, Row]] = {"rooms": {}, "speakers": {}, "sessions": {}}
@@ -86,7 +86,7 @@ class Tables:
     ) -> None:
         table = self.rows[name]
         for key, row in changes.rows.items():
-            # ON CONFLICT leaves alone what names a row that is there.
+            # ON CONFLICT keeps the key columns of an existing row.
             named = {
                 k: v
                 for k, v in table.get(key, {}).items()
@@ -98,7 +98,7 @@ class Tables:
                 table[key].update(mark)
 
     def like(self, view: dict[str, oracle.Rows]) -> dict[str, oracle.Rows]:
-        """The rows by Sessionize id, with the columns that `view` has."""
+        """The rows by Sessionize id, with the columns of `view`."""
         found: dict[str, oracle.Rows] = {name: {} for name in view}
         for name, table in (*self.rows.items(), ("skips", self.skips)):
             for key, row in table.items():
@@ -149,7 +149,7 @@ class Conference(RuleBasedStateMachine):
     ) -> None:
         for edit, n, m in edits:
             edit(self.document, n, m)
-        self.run(asked=Asked(force, allow))
+        self.run(options=RequestOptions(force, allow))
 
     @rule(fault=st.integers(0, 6), number=st.integers(0, 15))
     def a_session_breaks(self, fault: int, number: int) -> None:
@@ -159,7 +159,7 @@ class Conference(RuleBasedStateMachine):
     @precondition(lambda self: self.shown.held)
     @rule(more=st.integers(-1, 1))
     def removals_are_confirmed(self, more: int) -> None:
-        self.run(self.last_body, Asked(allow_removals=len(self.shown.held) + more))
+        self.run(self.last_body, RequestOptions(allow_removals=len(self.shown.held) + more))
 
     @rule(
         starts=st.integers(-3, 3),
@@ -174,7 +174,7 @@ class Conference(RuleBasedStateMachine):
     @rule(api_id=st.sampled_from(["abcd1234", "efgh5678"]), force=st.booleans())
     def another_endpoint(self, api_id: str, force: bool) -> None:
         self.api_id = api_id
-        self.run(asked=Asked(force=force))
+        self.run(options=RequestOptions(force=force))
 
     @rule(kept=st.integers(1, 5), for_good=st.booleans())
     def most_of_what_is_imported_is_gone(self, kept: int, for_good: bool) -> None:
@@ -186,7 +186,7 @@ class Conference(RuleBasedStateMachine):
 
     @rule(answer=st.sampled_from([*ANSWERS, 0.2, 0.5, 0.9, None]))
     def an_answer_is_no_schedule(self, answer: bytes | float | None) -> None:
-        """Another kind of answer, one that is cut off, or one from before the announcement."""
+        """An answer of another kind, a cut-off one, or one from before the announcement."""
         if isinstance(answer, float):
             body = json.dumps(self.document).encode()
             answer = body[: int(len(body) * answer)]
@@ -221,7 +221,7 @@ class Conference(RuleBasedStateMachine):
             return
         for first, end in pairwise(days):
             tile = Window(starts_on=first, ends_on=end - timedelta(days=1), time_zone=zone)
-            events = decide(State(), schedule_of(body, tile), History().order(tile), SOURCE, 3)
+            events = decide(State(), schedule_of(body, tile), History().command(tile), SOURCE, 3)
             seen.update(e.sessionize_id for e in events if isinstance(e, SessionImported))
         assert seen == Counter(
             key
@@ -229,41 +229,41 @@ class Conference(RuleBasedStateMachine):
             if row["starts_at"] and row["ends_at"] and row["room_id"] in good["rooms"]
         )
 
-    def run(self, body: bytes | None = None, asked: Asked = PLAIN) -> None:
-        """One request and what comes of it."""
+    def run(self, body: bytes | None = None, options: RequestOptions = PLAIN) -> None:
+        """Run one request and check its outcome."""
         body = json.dumps(self.document).encode() if body is None else body
-        asked = Asked(asked.force, asked.allow_removals, self.api_id)
-        order = History(runs=self.runs).order(self.window, asked)
-        facts = order.facts()
-        ask = oracle.Ask(
-            sync_id=str(order.sync_id),
+        options = RequestOptions(options.force, options.allow_removals, self.api_id)
+        command = History(runs=self.runs).command(self.window, options)
+        facts = command.facts()
+        request = oracle.Request(
+            sync_id=str(command.sync_id),
             organization=ORGANIZATION,
             event=EVENT,
             starts_on=self.window.starts_on,
             ends_on=self.window.ends_on,
             zone=self.window.time_zone,
-            fingerprint=order.api_id_fingerprint,
-            force=asked.force,
-            allow=asked.allow_removals,
+            fingerprint=command.api_id_fingerprint,
+            force=options.force,
+            allow=options.allow_removals,
         )
         before = State(**{f.name: copy.copy(getattr(self.state, f.name)) for f in fields(State)})
         events: list[ImportEvent]
         code = None
         try:
-            events = decide(self.state, schedule_of(body, self.window), order, SOURCE, 3)
-        except SyncFailure as refused:
-            code = refused.code
-            events = [sample("SyncFailed", **facts, code=code, message=refused.message)]
+            events = decide(self.state, schedule_of(body, self.window), command, SOURCE, 3)
+        except SyncFailure as failed:
+            code = failed.code
+            events = [sample("SyncFailed", **facts, code=code, message=failed.message)]
         assert before == self.state
 
         lines: list[oracle.Line] = []
         expected = None
         try:
-            self.shown, lines = oracle.expect(self.shown, body, ask)
-        except oracle.Refused as refused:
-            expected = str(refused)
+            self.shown, lines = oracle.expect(self.shown, body, request)
+        except oracle.Refused as failed:
+            expected = str(failed)
         assert code == expected
-        assert Counter(oracle.told(events)) == Counter(lines)
+        assert Counter(oracle.lines_of(events)) == Counter(lines)
 
         self.runs += 1
         self.accepted, self.last_body, self.last_events = code is None, body, events
@@ -271,20 +271,20 @@ class Conference(RuleBasedStateMachine):
             "SyncStarted",
             **facts,
             window=self.window,
-            force=asked.force,
-            allow_removals=asked.allow_removals,
-            api_id_fingerprint=order.api_id_fingerprint,
+            force=options.force,
+            allow_removals=options.allow_removals,
+            api_id_fingerprint=command.api_id_fingerprint,
         )
         self.append([started, *events])
         self.check()
-        run = self.tables.runs[str(order.sync_id)]
+        run = self.tables.runs[str(command.sync_id)]
         assert run["status"] == ("completed" if self.accepted else "failed")
         if self.accepted:
             held = [entry["sessionize_id"] for entry in cast("Rows", run["withheld"])]
             assert held == sorted(self.shown.held)
 
     def append(self, events: list[ImportEvent]) -> None:
-        """Through their stored form into the log, the state and the read models."""
+        """Store the events, fold them into the state and apply them to the read models."""
         recorded: list[Recorded] = []
         for event in events:
             plain = take_apart(event)
@@ -319,7 +319,7 @@ class Conference(RuleBasedStateMachine):
         assert len({code for _, code in self.ids.values()}) == len(self.ids)
 
     def teardown(self) -> None:
-        """The log alone gives the same: folded from the beginning, projected in one batch."""
+        """Check that folding and projecting the whole log gives the same result."""
         assert fold(to_event(entry.type, entry.data) for entry in self.log) == self.state
         rebuilt = Tables()
         rebuilt.apply(project(self.log))
@@ -327,7 +327,7 @@ class Conference(RuleBasedStateMachine):
         assert rebuilt.like(expected) == self.tables.like(expected)
 
 
-def test_spreaview_shows_what_the_rules_say_whatever_happens() -> None:
+def test_the_read_models_follow_the_rules_through_any_history() -> None:
     run_state_machine_as_test(
         Conference, settings=settings(max_examples=200, stateful_step_count=30)
     )
@@ -340,7 +340,7 @@ GONE = st.tuples(st.integers(0, 23), st.integers(0, 24), FATES, ALLOWED)
 
 @for_all(st.lists(GONE, min_size=1, max_size=6))
 @settings(max_examples=150)
-def test_much_goes_and_comes_back_and_the_guard_says_what_stays(
+def test_the_guard_decides_what_stays_when_many_sessions_go_and_return(
     answers: list[tuple[int, int, JsonObject | None, int | None]],
 ) -> None:
     conference = Conference()
@@ -350,5 +350,5 @@ def test_much_goes_and_comes_back_and_the_guard_says_what_stays(
         end = start + number
         left = [] if fate is None else [row | fate for row in everything[start:end]]
         conference.document["sessions"] = everything[:start] + left + everything[end:]
-        conference.run(asked=Asked(allow_removals=allow))
+        conference.run(options=RequestOptions(allow_removals=allow))
     conference.teardown()

@@ -1,4 +1,4 @@
-"""Where the limits of the import are, and what is said about what lies beyond them."""
+"""Limits of the import, and the warnings about elements that exceed them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LINK = {"title": "", "url": "u", "linkType": ""}
 
 
 @pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"1"})])
-def test_a_session_has_so_many_speakers_and_no_more(more: int, invalid: set[str]) -> None:
+def test_the_number_of_speakers_of_a_session_is_limited(more: int, invalid: set[str]) -> None:
     crowd = [f"s{number}" for number in range(MAX_SPEAKERS + more)]
     schedule = schedule_of(document(talk("1", speakers=crowd), talk("2")))
     assert schedule.invalid_sessions == invalid
@@ -24,14 +24,14 @@ def test_a_session_has_so_many_speakers_and_no_more(more: int, invalid: set[str]
 
 
 @pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"ada"})])
-def test_a_speaker_has_so_many_links_and_no_more(more: int, invalid: set[str]) -> None:
+def test_the_number_of_links_of_a_speaker_is_limited(more: int, invalid: set[str]) -> None:
     links = [LINK] * (MAX_LINKS + more)
     schedule = schedule_of(document(talk("1"), speakers=[speaker("ada", links=links)]))
     assert schedule.invalid_speakers == invalid
 
 
 @pytest.mark.parametrize(("more", "invalid"), [(0, frozenset()), (1, {"ada"})])
-def test_the_links_of_a_speaker_are_one_field(more: int, invalid: set[str]) -> None:
+def test_the_links_of_a_speaker_share_the_limit_of_one_field(more: int, invalid: set[str]) -> None:
     half = {"title": "", "url": "u" * (MAX_FIELD_BYTES // 2), "linkType": ""}
     links = [half, half | {"url": half["url"] + "u" * more}]
     schedule = schedule_of(document(talk("1"), speakers=[speaker("ada", links=links)]))
@@ -48,7 +48,7 @@ def test_the_sort_of_a_room_is_bounded(sort: int, invalid: set[str]) -> None:
         assert str(sort) in schedule.warnings[0].message
 
 
-def test_an_element_without_a_usable_id_is_said_and_the_next_one_is_read() -> None:
+def test_an_element_without_a_usable_id_is_reported_and_the_next_one_read() -> None:
     schedule = schedule_of(document(talk(""), talk("2")))
     assert list(schedule.sessions) == ["2"]
     (warning,) = schedule.warnings
@@ -61,8 +61,8 @@ LONGEST = "é" * (MAX_ID_BYTES // 2)
 
 
 @pytest.mark.parametrize(("more", "read"), [("", 1), ("x", 0)])
-def test_an_id_is_so_long_and_no_longer(more: str, read: int) -> None:
-    """It is a key in the read models, which stops a stream if it is longer than a key may be."""
+def test_the_length_of_an_id_is_limited(more: str, read: int) -> None:
+    """An id is a key in the read models; one longer than an index allows would stop its stream."""
     own = LONGEST + more
     schedule = schedule_of(
         document(talk(own, room=own), rooms=[room(own)], speakers=[speaker("ada"), speaker(own)])
@@ -74,13 +74,13 @@ def test_an_id_is_so_long_and_no_longer(more: str, read: int) -> None:
 
 
 @pytest.mark.parametrize("named", [{"room": LONGEST + "x"}, {"speakers": [LONGEST + "x"]}])
-def test_a_session_that_names_what_has_too_long_an_id_is_invalid(named: dict[str, Any]) -> None:
+def test_a_session_that_refers_to_an_overlong_id_is_invalid(named: dict[str, Any]) -> None:
     schedule = schedule_of(document(talk("1", **named), rooms=[room(7)], speakers=[speaker("ada")]))
     assert schedule.invalid_sessions == {"1"}
     assert "longer than 1000 bytes" in schedule.warnings[0].message
 
 
-def test_what_is_wrong_with_an_element_is_said_with_its_id() -> None:
+def test_a_warning_names_the_element_and_the_problem() -> None:
     (warning,) = schedule_of(document(talk("1") | {"title": 7}, talk("2"))).warnings
     assert "session 1" in warning.message
     assert "$.title" in warning.message

@@ -1,6 +1,6 @@
-"""Broken answers by the ten thousand: refused or imported by the rules, and never a fault.
+"""Thousands of broken answers: each is refused or imported by the rules, without an exception.
 
-`SPREAVIEW_TEST_MUTATIONS` raises the number of documents; a failure names the one it is about.
+`SPREAVIEW_TEST_MUTATIONS` raises the number of documents; a failure names its document.
 """
 
 import copy
@@ -27,35 +27,35 @@ from worker.rules.state import Skip
 from worker.rules.sync_failures import SyncFailure
 
 MUTATIONS = int(os.environ.get("SPREAVIEW_TEST_MUTATIONS", "20000"))
-"""Half of them damaged in their bytes, half in their structure."""
+"""Number of documents; half have damaged bytes, half a damaged structure."""
 
 SHARES = 4
-"""Tests that share the documents of a kind, for `-k` and for the eye."""
+"""Number of tests that share the documents of a kind, so that they can run in parallel."""
 
 LONGEST = 5.0
-"""Seconds that no document of some 20 kB may take, on a busy machine."""
+"""Seconds within which any document of about 20 kB is handled, even on a busy machine."""
 
 WINDOW = conference_window()
 ORIGINAL = encode_conference(conference("broken", rooms=3, sessions=14))
 IMPORTED = History().after(ORIGINAL, WINDOW)
 STATE = IMPORTED.state
-ORDER = IMPORTED.order(WINDOW)
-ASK = oracle.Ask(
-    sync_id=str(ORDER.sync_id),
+COMMAND = IMPORTED.command(WINDOW)
+REQUEST = oracle.Request(
+    sync_id=str(COMMAND.sync_id),
     organization=ORGANIZATION,
     event=EVENT,
     starts_on=WINDOW.starts_on,
     ends_on=WINDOW.ends_on,
     zone=WINDOW.time_zone,
-    fingerprint=ORDER.api_id_fingerprint,
+    fingerprint=COMMAND.api_id_fingerprint,
 )
-SHOWN, _ = oracle.expect(oracle.Shown(), ORIGINAL, ASK)
+SHOWN, _ = oracle.expect(oracle.Shown(), ORIGINAL, REQUEST)
 
 
-class Judged(NamedTuple):
-    """What a broken document came to."""
+class Result(NamedTuple):
+    """The failure code or the events of a broken document."""
 
-    refused: str | None
+    failed: str | None
     events: list[ImportEvent]
 
     @property
@@ -68,16 +68,16 @@ class Judged(NamedTuple):
         }
 
 
-def judge(body: bytes) -> Judged:
-    """Raises whatever is no refusal."""
+def run(body: bytes) -> Result:
+    """Read and decide a document; any exception but `SyncFailure` passes through."""
     try:
-        return Judged(None, decide(STATE, schedule_of(body, WINDOW), ORDER, SOURCE, 3))
-    except SyncFailure as refused:
-        return Judged(refused.code, [])
+        return Result(None, decide(STATE, schedule_of(body, WINDOW), COMMAND, SOURCE, 3))
+    except SyncFailure as failed:
+        return Result(failed.code, [])
 
 
 def check_stored(events: list[ImportEvent]) -> None:
-    """Every event survives the log."""
+    """Check that every event can be stored and read back."""
     for event in events:
         plain = take_apart(event)
         personal = plain.personal.body.decode() if plain.personal else None
@@ -85,23 +85,23 @@ def check_stored(events: list[ImportEvent]) -> None:
         assert to_event(plain.type, join(plain.type, plain.schema_version, data, personal)) == event
 
 
-def check_rules(judged: Judged, body: bytes) -> str:
-    """The oracle comes to the same, where the rules say anything."""
+def check_rules(result: Result, body: bytes) -> str:
+    """Check that the oracle agrees, unless the rules leave the meaning open."""
     lines: list[oracle.Line] = []
-    refused = None
+    failed = None
     try:
-        _, lines = oracle.expect(SHOWN, body, ASK)
+        _, lines = oracle.expect(SHOWN, body, REQUEST)
     except oracle.Refused as expected:
-        refused = str(expected)
-    except oracle.Unsure:
+        failed = str(expected)
+    except oracle.Undefined:
         return "no rule"
-    assert judged.refused == refused
-    assert Counter(oracle.told(judged.events)) == Counter(lines)
-    return refused or "imported"
+    assert result.failed == failed
+    assert Counter(oracle.lines_of(result.events)) == Counter(lines)
+    return failed or "imported"
 
 
 def still_there(body: bytes) -> set[str]:
-    """Imported sessions that the most tolerant reader finds, on a day of theirs and in a room."""
+    """Imported sessions that a very tolerant reader still finds, scheduled in the window."""
     try:
         whole = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
         rooms = {str(room.get("id")) for room in whole["rooms"] if isinstance(room, dict)}
@@ -119,23 +119,23 @@ def still_there(body: bytes) -> set[str]:
     }
 
 
-def judge_all(
+def run_all(
     kind: str, share: int, mutated: Callable[[bytes, random.Random], bytes]
 ) -> Counter[str]:
-    """What the documents of a share came to."""
+    """Count the results of the documents of a share."""
     before = copy.deepcopy(STATE)
     seen: Counter[str] = Counter()
     for number in range(share, MUTATIONS // 2, SHARES):
         body = mutated(ORIGINAL, random.Random(f"{kind} {number}"))
         began = time.monotonic()
         try:
-            judged = judge(body)
+            result = run(body)
             took = time.monotonic() - began
-            assert isinstance(judged.events[-1], SyncCompleted) if judged.events else judged.refused
-            check_stored(judged.events)
+            assert isinstance(result.events[-1], SyncCompleted) if result.events else result.failed
+            check_stored(result.events)
             if kind == "bytes":
-                assert len(judged.left & still_there(body)) <= FEW
-            seen[check_rules(judged, body)] += 1
+                assert len(result.left & still_there(body)) <= FEW
+            seen[check_rules(result, body)] += 1
             assert took < LONGEST
         except Exception as error:
             error.add_note(f"{kind} {number}: {body[:300]!r}")
@@ -145,8 +145,8 @@ def judge_all(
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_damaged_bytes_cost_no_session_that_is_still_there(share: int) -> None:
-    seen = judge_all("bytes", share, mutated_bytes)
+def test_damaged_bytes_remove_no_session_that_is_still_readable(share: int) -> None:
+    seen = run_all("bytes", share, mutated_bytes)
 
     assert seen["imported"] > seen.total() / 10
     assert seen["unexpected_document"] > seen.total() / 10
@@ -154,13 +154,13 @@ def test_damaged_bytes_cost_no_session_that_is_still_there(share: int) -> None:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_damaged_structure_is_imported_or_refused_by_the_rules(share: int) -> None:
-    seen = judge_all("structure", share, mutated_structure)
+    seen = run_all("structure", share, mutated_structure)
 
     assert seen["imported"] > seen.total() / 2
     assert min(seen["unexpected_document"], seen["schedule_replaced"], seen["schedule_empty"]) > 0
 
 
-def test_half_a_pair_in_what_the_import_does_not_read_costs_nothing() -> None:
+def test_a_lone_surrogate_in_an_ignored_field_changes_nothing() -> None:
     body = ORIGINAL.replace(b'"questionAnswers": []', rb'"questionAnswers": [{"answer": "\ud83d"}]')
 
     assert len(schedule_of(body, WINDOW).sessions) == len(schedule_of(ORIGINAL, WINDOW).sessions)

@@ -1,4 +1,4 @@
-"""A document becomes a schedule: by the text rule, the time rule and the ids."""
+"""Normalising a document: the text rule, the time rule and the ids."""
 
 from datetime import UTC, datetime
 
@@ -70,7 +70,7 @@ def test_the_name_of_a_room_follows_the_rule() -> None:
     assert room_of(room(7, name=UNTIDY)).name == TIDY
 
 
-def test_what_is_null_or_missing_is_shown_as_nothing() -> None:
+def test_null_and_missing_fields_become_empty() -> None:
     bare = room_of({"id": 7})
     ada = speaker_of({"id": "ada", "links": None, "firstName": None})
     session = session_of(talk("1", isServiceSession=None, isPlenumSession=None, description=None))
@@ -119,20 +119,20 @@ def test_wall_times_are_those_of_the_window() -> None:
 
 @pytest.mark.parametrize("key", ["startsAt", "endsAt"])
 @pytest.mark.parametrize("value", ["", "soon", "2026-05-28", "0001-01-01T00:00:00"])
-def test_a_session_with_a_time_that_is_none_is_invalid(key: str, value: str) -> None:
+def test_a_session_with_an_unparsable_time_is_invalid(key: str, value: str) -> None:
     schedule = schedule_of(document(talk("1") | {key: value}))
 
     assert schedule.invalid_sessions == {"1"}
     assert value in schedule.warnings[0].message
 
 
-def test_without_times_and_room_a_session_is_valid() -> None:
+def test_a_session_without_times_and_room_is_valid() -> None:
     session = session_of(unscheduled("1"))
 
     assert (session.starts_at, session.ends_at, session.room) == (None, None, None)
 
 
-def test_ids_are_text_without_the_space_around_them() -> None:
+def test_ids_are_trimmed_text() -> None:
     schedule = schedule_of(
         document(talk(" 1 ", room="7 ", speakers=[5, " 5"]), rooms=[room(7)], speakers=[speaker(5)])
     )
@@ -154,7 +154,7 @@ def test_every_element_is_listed_readable_or_not() -> None:
     assert schedule_of(document() | {"sessions": rows}).listed == 4
 
 
-def test_of_one_id_the_first_counts_readable_or_not() -> None:
+def test_the_first_element_of_an_id_counts_readable_or_not() -> None:
     schedule = schedule_of(
         document(
             talk("1"),
@@ -177,7 +177,7 @@ def test_of_one_id_the_first_counts_readable_or_not() -> None:
     ]
 
 
-def test_what_is_broken_after_a_good_one_does_not_make_that_invalid() -> None:
+def test_a_broken_duplicate_does_not_invalidate_the_first_element() -> None:
     schedule = schedule_of(document(talk("1"), talk("1", title=None)))
 
     assert list(schedule.sessions) == ["1"]
@@ -201,7 +201,7 @@ def test_no_id_holds_a_nul(source: JsonObject) -> None:
 
 
 @pytest.mark.parametrize("sort", [2**53, -(2**53), 2**63, 10**30])
-def test_a_room_has_no_sort_that_cannot_be_kept(sort: int) -> None:
+def test_a_room_with_a_sort_out_of_range_is_invalid(sort: int) -> None:
     schedule = schedule_of(document(talk("1"), rooms=[room(7, sort=sort)]))
 
     assert all(abs(found.sort) < 2**53 for found in schedule.rooms.values())

@@ -1,4 +1,4 @@
-"""Sharing a fetch: only one that began after each who shares it had asked."""
+"""Sharing fetches: a fetch serves only calls made before it began."""
 
 import asyncio
 from time import monotonic
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Source:
-    """What is fetched from: counts, and answers when it is told to."""
+    """Counts the fetches, and answers when the test releases them."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -30,12 +30,12 @@ class Source:
 
 
 async def turns(number: int = 10) -> None:
-    """Let the other tasks go as far as they can."""
+    """Let the other tasks run as far as they can."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
-async def test_those_who_asked_before_it_began_share_a_fetch() -> None:
+async def test_calls_before_a_fetch_begins_share_it() -> None:
     source = Source()
     shared = SharedFetch(source.fetch, at_once=4)
     received = monotonic()
@@ -48,7 +48,7 @@ async def test_those_who_asked_before_it_began_share_a_fetch() -> None:
     assert source.asked == ["a"]
 
 
-async def test_one_who_asks_after_it_began_gets_a_fetch_of_their_own() -> None:
+async def test_a_call_after_a_fetch_began_starts_another() -> None:
     source = Source()
     shared = SharedFetch(source.fetch, at_once=4)
     first = asyncio.create_task(shared.get("a", monotonic()))
@@ -60,7 +60,7 @@ async def test_one_who_asks_after_it_began_gets_a_fetch_of_their_own() -> None:
     assert {await first, await second} == {"a 2"}  # both end together, after the second was asked
 
 
-async def test_only_so_many_are_under_way_at_once() -> None:
+async def test_concurrent_fetches_are_limited() -> None:
     source = Source()
     shared = SharedFetch(source.fetch, at_once=3)
     waiting = [asyncio.create_task(shared.get(f"k{n}", monotonic())) for n in range(10)]
@@ -71,7 +71,7 @@ async def test_only_so_many_are_under_way_at_once() -> None:
     assert source.most_at_once == 3
 
 
-async def test_who_gives_up_does_not_take_it_from_the_others() -> None:
+async def test_cancelling_one_waiter_keeps_the_shared_fetch() -> None:
     source = Source()
     shared = SharedFetch(source.fetch, at_once=1)
     received = monotonic()
@@ -85,7 +85,7 @@ async def test_who_gives_up_does_not_take_it_from_the_others() -> None:
     assert hasty.cancelled()
 
 
-async def test_a_failure_is_everybodys_and_the_next_fetch_is_another() -> None:
+async def test_a_failure_reaches_all_waiters_and_the_next_call_fetches_again() -> None:
     source = Source()
     source.answer.set()
     shared = SharedFetch(source.fetch, at_once=1)

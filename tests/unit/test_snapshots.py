@@ -1,4 +1,4 @@
-"""A snapshot is the state: who goes on from one decides what the whole history would."""
+"""Snapshots of the state: a run that starts from one decides as from the whole history."""
 
 import zlib
 
@@ -41,7 +41,7 @@ def without_requesters(state: State) -> State:
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_what_is_read_is_what_was_written(history: History) -> None:
+def test_decoding_inverts_encoding(history: History) -> None:
     read = decode_state(encode_state(history.state))
 
     assert read == without_requesters(history.state)
@@ -49,7 +49,7 @@ def test_what_is_read_is_what_was_written(history: History) -> None:
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_folded_on_from_any_snapshot_a_state_is_written_the_same(history: History) -> None:
+def test_a_state_folded_from_any_snapshot_encodes_the_same(history: History) -> None:
     whole = encode_state(history.state)
     events = history.events
     for cut in range(len(events) + 1):
@@ -57,7 +57,7 @@ def test_folded_on_from_any_snapshot_a_state_is_written_the_same(history: Histor
         assert encode_state(fold(events[cut:], kept)) == whole
 
 
-def test_who_asked_is_not_in_it() -> None:
+def test_a_snapshot_leaves_out_the_requester() -> None:
     body = zlib.decompress(encode_state(fold([STARTED])))
 
     assert STARTED.requested_by is not None
@@ -76,6 +76,6 @@ def test_who_asked_is_not_in_it() -> None:
         pytest.param(zlib.compress(b'{"version": "one"}'), id="a field of another type"),
     ],
 )
-def test_anything_else_is_said_to_be_no_state(body: bytes) -> None:
+def test_decoding_anything_else_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match="no state"):
         decode_state(body)

@@ -32,7 +32,7 @@ def keys(state: State) -> dict[str, set[str]]:
     }
 
 
-def test_nothing_has_happened() -> None:
+def test_the_state_of_an_empty_stream_is_empty() -> None:
     assert fold([]) == State()
 
 
@@ -75,7 +75,7 @@ def test_nothing_has_happened() -> None:
         ),
     ],
 )
-def test_what_is_shown_skipped_and_past(
+def test_entities_are_shown_skipped_or_past(
     runs: list[tuple[JsonObject, Window]], expected: dict[str, set[str]]
 ) -> None:
     history = History()
@@ -141,7 +141,7 @@ def test_the_first_completed_sync_binds_the_event_to_its_organization() -> None:
     assert fold([COMPLETED, elsewhere]).organization_id == samples.ORGANIZATION
 
 
-def test_the_last_completed_run_gives_the_order() -> None:
+def test_the_last_completed_run_sets_the_order() -> None:
     assert isinstance(COMPLETED, SyncCompleted)
     assert isinstance(FAILED, SyncFailed)
     later = COMPLETED.ordered_at.replace(hour=23)
@@ -153,7 +153,7 @@ def test_the_last_completed_run_gives_the_order() -> None:
     assert fold([STARTED, FAILED]).completed_runs == 0
 
 
-def test_the_last_completed_run_gives_the_fingerprint_and_what_was_withheld() -> None:
+def test_the_last_completed_run_sets_fingerprint_and_withheld_sessions() -> None:
     assert isinstance(STARTED, SyncStarted)
     assert fold([STARTED]).last_completed_fingerprint is None
     state = fold([STARTED, COMPLETED])
@@ -164,7 +164,7 @@ def test_the_last_completed_run_gives_the_fingerprint_and_what_was_withheld() ->
     assert fold([with_(COMPLETED, withheld=())], state).withheld == frozenset()
 
 
-def test_another_run_that_is_open_does_not_give_the_fingerprint() -> None:
+def test_an_open_run_does_not_set_the_fingerprint() -> None:
     other = with_(STARTED, sync_id=ORGANIZATION, api_id_fingerprint="other")
 
     assert isinstance(STARTED, SyncStarted)

@@ -36,11 +36,11 @@ def test_the_rule(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("character", DROPPED, ids=lambda c: f"U+{ord(c):04X}")
-def test_what_is_dropped(character: str) -> None:
+def test_invisible_characters_are_dropped(character: str) -> None:
     assert clean(f"a{character}b") == "ab"
 
 
-def test_no_control_character_but_tab_and_newline_is_left() -> None:
+def test_only_tab_and_newline_remain_of_the_control_characters() -> None:
     controls = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) == "Cc"]
 
     assert clean("a" + "".join(controls) + "b") == "a\t\nb"
@@ -58,7 +58,7 @@ def test_no_control_character_but_tab_and_newline_is_left() -> None:
         pytest.param("א\u200f(b)\u200e", id="direction marks"),
     ],
 )
-def test_what_belongs_to_a_word_or_an_emoji_stays(text: str) -> None:
+def test_joiners_and_variation_selectors_stay(text: str) -> None:
     assert clean(text) == text
 
 
@@ -68,7 +68,7 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 
 
 @for_all(st.text(max_size=20), st.text(max_size=20))
-def test_what_is_dropped_makes_no_difference_wherever_it_stands(left: str, right: str) -> None:
+def test_dropped_characters_make_no_difference_anywhere_in_a_text(left: str, right: str) -> None:
     assert clean(f"{left}\u200b{right}") == clean(left + right)
 
 
@@ -82,10 +82,10 @@ def test_a_field_of_64_kib_is_kept_and_one_byte_more_is_not(character: str) -> N
         clean(full + "x")
 
 
-def test_only_what_is_kept_counts() -> None:
+def test_dropped_characters_do_not_count_towards_the_limit() -> None:
     assert clean("\u200b" * MAX_FIELD_BYTES + " " * MAX_FIELD_BYTES + "x") == "x"
 
 
-def test_nothing_stays_nothing() -> None:
+def test_none_stays_none() -> None:
     assert clean_optional(None) is None
     assert clean_optional(" ") == ""

@@ -1,4 +1,4 @@
-"""Times of a document become instants."""
+"""Parsing the times of a document."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -74,7 +74,7 @@ def test_times_elsewhere(text: str, zone: str, expected: str) -> None:
 )
 def test_a_change_of_notation_changes_nothing(moment: datetime, zone: str) -> None:
     local = moment.astimezone(ZoneInfo(zone))
-    if local.fold:  # wall time cannot say the second of two
+    if local.fold:  # wall time cannot express the second of two
         return
     forms = [
         local.replace(tzinfo=None).isoformat(),
@@ -104,7 +104,7 @@ def test_a_change_of_notation_changes_nothing(moment: datetime, zone: str) -> No
     ],
     ids=lambda text: text[:20] or "empty",
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_unparsable_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S") as refused:
         parse_instant(text, ZoneInfo(VIENNA))
     assert len(str(refused.value)) < 5100

@@ -19,7 +19,7 @@ def test_few_warnings_are_reported_one_by_one(number: int) -> None:
     assert capped(few) == tuple(few)
 
 
-def test_of_many_the_first_are_reported_and_the_rest_is_counted() -> None:
+def test_of_many_warnings_the_first_are_reported_and_the_others_counted() -> None:
     many = [warning("a", n) for n in range(MOST_OF_A_CODE + 7)]
     reported = capped(many)
 
@@ -41,7 +41,7 @@ def test_each_code_has_its_own_limit() -> None:
     assert codes[-2:] == ["a", "b"]
 
 
-def test_the_room_is_named_also_if_it_is_not_in_the_document() -> None:
+def test_a_room_missing_from_the_document_is_still_named() -> None:
     state = given(document(talk("1"), talk("2"), rooms=[room(7, name="Aula")])).state
     sessions = state.sessions.values()
 
@@ -52,7 +52,7 @@ def test_the_room_is_named_also_if_it_is_not_in_the_document() -> None:
     assert known.sessionize_ids == unknown.sessionize_ids == ("1", "2")
 
 
-def test_every_room_is_looked_at_by_itself_in_the_order_of_time() -> None:
+def test_each_room_is_checked_separately_in_order_of_time() -> None:
     sessions = given(
         document(
             talk("3", "2026-05-28T11:00:00", "2026-05-28T12:00:00"),

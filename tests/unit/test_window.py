@@ -1,4 +1,4 @@
-"""A window: days become two instants."""
+"""The bounds of a window: two instants."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -97,7 +97,7 @@ def test_the_bounds(days: Window, starts_at: str, ends_at: str) -> None:
     st.lists(st.integers(1, 5), min_size=1, max_size=4),
     st.data(),
 )
-def test_windows_that_tile_time_hold_every_start_exactly_once(
+def test_consecutive_windows_contain_every_start_exactly_once(
     zone: str, first: date, lengths: list[int], data: st.DataObject
 ) -> None:
     tiles = []
@@ -151,14 +151,14 @@ def test_the_start_is_inclusive_and_the_end_exclusive(start: str, place: str) ->
         (window("9999-12-31", "9999-12-31"), "starts_on"),
     ],
 )
-def test_a_window_that_cannot_be_meant_is_refused_by_field(days: Window, name: str) -> None:
+def test_an_invalid_window_is_refused_naming_the_field(days: Window, name: str) -> None:
     with pytest.raises(InvalidWindowError, match=f"window.{name}"):
         bounds_of(days)
 
 
 @pytest.mark.parametrize("day", [EARLIEST_DAY, LATEST_DAY])
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])
-def test_the_first_and_the_last_day_can_be_meant(day: date, zone: str) -> None:
+def test_the_earliest_and_the_latest_day_are_valid(day: date, zone: str) -> None:
     bounds = bounds_of(Window(starts_on=day, ends_on=day, time_zone=zone))
 
     assert bounds.ends_at - bounds.starts_at == timedelta(days=1)
@@ -182,7 +182,7 @@ def test_the_first_and_the_last_day_can_be_meant(day: date, zone: str) -> None:
     ],
     ids=lambda zone: zone[:16] or "empty",
 )
-def test_a_zone_that_is_none_is_refused_with_an_example(zone: str) -> None:
+def test_an_unknown_zone_is_refused_with_an_example(zone: str) -> None:
     with pytest.raises(InvalidWindowError, match=r"window\.time_zone.*Europe/Vienna") as invalid:
         zone_of(window("2026-05-28", "2026-05-29", zone))
     assert len(str(invalid.value)) < 300
@@ -190,7 +190,7 @@ def test_a_zone_that_is_none_is_refused_with_an_example(zone: str) -> None:
 
 @pytest.fixture
 def a_machine_with_more_files(tmp_path: Path) -> Iterator[None]:
-    """Systems keep more beside the zones: their own zone, and copies with leap seconds."""
+    """Zone databases of systems contain other files, too: the local zone, leap-second copies."""
     zone = (files("tzdata.zoneinfo.Europe") / "Vienna").read_bytes()
     for name in ("localtime", "right/Europe/Vienna"):
         file = tmp_path / name
@@ -206,6 +206,6 @@ def a_machine_with_more_files(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("zone", ["localtime", "right/Europe/Vienna"])
 @pytest.mark.usefixtures("a_machine_with_more_files")
-def test_what_a_zone_is_does_not_depend_on_the_machine(zone: str) -> None:
+def test_valid_zones_do_not_depend_on_the_machine(zone: str) -> None:
     with pytest.raises(InvalidWindowError):
         zone_of(window("2026-05-28", "2026-05-29", zone))

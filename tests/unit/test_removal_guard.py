@@ -1,4 +1,4 @@
-"""The removal guard: so many sessions gone at once look like a mistake."""
+"""The removal guard: the removal of suspiciously many sessions is held back."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from contracts.codec import JsonObject
 from contracts.events import HeldSession, RemovalsWithheld
 from contracts.failures import FailureCode
 from tests.support.documents import document, talk, unscheduled
-from tests.support.given import EVENT, ORGANIZATION, Asked, Outcome, given
+from tests.support.given import EVENT, ORGANIZATION, Outcome, RequestOptions, given
 from tests.support.program import FORTY, HELD_21, numbered, program
 from worker.rules.sync_failures import SyncFailure
 
@@ -78,7 +78,7 @@ def test_a_held_session_keeps_its_room_and_speakers() -> None:
     assert outcome.completed.counts.speakers.unchanged == 9
 
 
-def test_what_is_held_is_said_with_how_many_of_how_many() -> None:
+def test_held_sessions_are_reported_with_their_share() -> None:
     outcome = given(FORTY).when(program(range(21, 40)))
 
     held = tuple(
@@ -90,7 +90,7 @@ def test_what_is_held_is_said_with_how_many_of_how_many() -> None:
         for n in range(21)
     )
     assert outcome.the(RemovalsWithheld) == RemovalsWithheld(
-        sync_id=given(FORTY).order().sync_id,
+        sync_id=given(FORTY).command().sync_id,
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         guarded=40,
@@ -103,7 +103,7 @@ def test_what_is_held_is_said_with_how_many_of_how_many() -> None:
     assert "21 of 40" in warning.message
 
 
-def test_it_stays_held_however_often_the_button_is_pressed() -> None:
+def test_a_held_session_stays_held_in_every_later_sync() -> None:
     history = given(*HELD_21)
     for _ in range(3):
         outcome = history.when(HELD_21[-1])
@@ -112,8 +112,8 @@ def test_it_stays_held_however_often_the_button_is_pressed() -> None:
         history = history.after(HELD_21[-1])
 
 
-def test_force_does_not_repeat_what_is_held() -> None:
-    outcome = given(*HELD_21).when(HELD_21[-1], asked=Asked(force=True))
+def test_force_does_not_repeat_held_sessions() -> None:
+    outcome = given(*HELD_21).when(HELD_21[-1], options=RequestOptions(force=True))
 
     assert gone(outcome) == outcome.completed.counts.sessions.repeated == 19
 
@@ -121,14 +121,16 @@ def test_force_does_not_repeat_what_is_held() -> None:
 @pytest.mark.parametrize(
     ("allowed", "leaving"), [(None, 0), (0, 0), (20, 0), (21, 21), (22, 21), (1000, 21)]
 )
-def test_confirming_so_many_removals_applies_them_all(allowed: int | None, leaving: int) -> None:
+def test_confirming_the_number_of_removals_applies_all_of_them(
+    allowed: int | None, leaving: int
+) -> None:
     for history in (given(FORTY), given(*HELD_21)):
-        outcome = history.when(HELD_21[-1], asked=Asked(allow_removals=allowed))
+        outcome = history.when(HELD_21[-1], options=RequestOptions(allow_removals=allowed))
         assert gone(outcome) == leaving
         assert len(outcome.completed.withheld) == 21 - leaving
 
 
-def test_a_held_session_that_is_back_is_unchanged_or_updated_never_restored() -> None:
+def test_a_held_session_that_is_back_is_unchanged_or_updated_but_not_restored() -> None:
     back = document(*(numbered(n, title="New") if n == 0 else numbered(n) for n in range(40)))
 
     assert given(*HELD_21).when(FORTY).changes == []
@@ -136,7 +138,7 @@ def test_a_held_session_that_is_back_is_unchanged_or_updated_never_restored() ->
     assert given(*HELD_21).after(FORTY).state.withheld == frozenset()
 
 
-def test_the_held_set_is_said_again_when_some_are_back() -> None:
+def test_the_held_set_is_reported_again_when_it_shrinks() -> None:
     some_back = program(range(15, 40))
     outcome = given(*HELD_21).when(some_back)
 
@@ -152,7 +154,9 @@ def test_the_held_set_is_said_again_when_some_are_back() -> None:
         pytest.param(10, 0, 31, id="more than half of the rest"),
     ],
 )
-def test_what_is_newly_gone_is_judged_by_itself(more: int, applied: int, held: int) -> None:
+def test_newly_missing_sessions_are_decided_separately_from_held_ones(
+    more: int, applied: int, held: int
+) -> None:
     outcome = given(*HELD_21).when(program(range(21 + more, 40)))
 
     assert outcome.completed.counts.sessions.withdrawn == applied
@@ -176,11 +180,11 @@ def test_a_schedule_that_replaces_everything_is_refused_until_it_is_confirmed(
     replaced = document(talk("far", "2026-06-07T09:00:00"), *(numbered(n) for n in present))
 
     for allowed in (None, number - 1):
-        with pytest.raises(SyncFailure) as refused:
-            history.when(replaced, asked=Asked(allow_removals=allowed))
-        assert refused.value.code == FailureCode.SCHEDULE_REPLACED
-        assert f"{number} imported sessions" in refused.value.message
-    outcome = history.when(replaced, asked=Asked(allow_removals=number))
+        with pytest.raises(SyncFailure) as failed:
+            history.when(replaced, options=RequestOptions(allow_removals=allowed))
+        assert failed.value.code == FailureCode.SCHEDULE_REPLACED
+        assert f"{number} imported sessions" in failed.value.message
+    outcome = history.when(replaced, options=RequestOptions(allow_removals=number))
     assert outcome.completed.counts.sessions.withdrawn == number
 
 
@@ -200,6 +204,8 @@ def test_up_to_five_sessions_may_be_replaced() -> None:
 def test_nothing_overrides_an_empty_or_unannounced_schedule(
     source: JsonObject, code: FailureCode
 ) -> None:
-    with pytest.raises(SyncFailure) as refused:
-        given(FORTY).when(source, asked=Asked(allow_removals=1000, force=True, api_id="efgh5678"))
-    assert refused.value.code == code
+    with pytest.raises(SyncFailure) as failed:
+        given(FORTY).when(
+            source, options=RequestOptions(allow_removals=1000, force=True, api_id="efgh5678")
+        )
+    assert failed.value.code == code

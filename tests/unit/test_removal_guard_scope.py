@@ -1,4 +1,4 @@
-"""What the removal guard looks at: what can be read, in the window, from the same API ID."""
+"""Sessions under the removal guard: readable, in the window, from the same API ID."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ import pytest
 
 from contracts.messages import Window
 from tests.support.documents import BROKEN, WINDOW, days, document, talk
-from tests.support.given import Asked, given
+from tests.support.given import RequestOptions, given
 from tests.support.program import FORTY, HELD_21, numbered, program
 
 
-def test_what_cannot_be_read_is_not_removed() -> None:
+def test_unreadable_sessions_do_not_count_as_removed() -> None:
     rows = [numbered(n) | (BROKEN if n < 21 else {}) for n in range(40)]
     outcome = given(FORTY).when(document(*rows))
 
@@ -19,20 +19,20 @@ def test_what_cannot_be_read_is_not_removed() -> None:
     assert outcome.completed.counts.sessions.unchanged == 40
 
 
-def test_another_api_id_is_unguarded_and_says_so() -> None:
-    other = Asked(api_id="efgh5678")
-    outcome = given(FORTY).when(program(range(40, 50)), asked=other)
+def test_a_changed_api_id_is_unguarded_with_a_warning() -> None:
+    other = RequestOptions(api_id="efgh5678")
+    outcome = given(FORTY).when(program(range(40, 50)), options=other)
 
     assert outcome.completed.counts.sessions.withdrawn == 40
     assert outcome.warnings == ["source_changed"]
-    assert given(*HELD_21).when(HELD_21[-1], asked=other).completed.withheld == ()
+    assert given(*HELD_21).when(HELD_21[-1], options=other).completed.withheld == ()
 
 
-def test_once_it_is_the_api_id_of_the_last_run_it_is_guarded_again() -> None:
-    other = Asked(api_id="efgh5678")
+def test_a_second_run_with_the_changed_api_id_is_guarded_again() -> None:
+    other = RequestOptions(api_id="efgh5678")
     history = given(FORTY).after(FORTY, WINDOW, other)
 
-    assert history.when(FORTY, asked=other).warnings == []
+    assert history.when(FORTY, options=other).warnings == []
     assert len(history.when(program(range(21, 40)), WINDOW, other).completed.withheld) == 21
     assert history.when(FORTY).warnings == ["source_changed"]
 
@@ -49,7 +49,7 @@ TWO_DAYS = document(*(numbered(n, 28 + n // 20) for n in range(40)))
         pytest.param(days(27, 30), range(21), 21, id="widened: all is guarded"),
     ],
 )
-def test_only_what_lies_in_the_new_window_is_guarded(
+def test_only_sessions_in_the_new_window_are_guarded(
     window: Window, missing: Iterable[int], held: int
 ) -> None:
     rest = [numbered(n, 28 + n // 20) for n in range(40) if n not in missing]
@@ -58,7 +58,7 @@ def test_only_what_lies_in_the_new_window_is_guarded(
     assert len(outcome.completed.withheld) == held
 
 
-def test_a_moved_window_lets_go_what_was_held() -> None:
+def test_a_moved_window_releases_held_sessions() -> None:
     outcome = given(*HELD_21).when(HELD_21[-1], days(1, 2))
 
     assert outcome.completed.withheld == ()

@@ -1,4 +1,4 @@
-"""Refusals: every code with a sentence for the organiser and the remedy."""
+"""Sync failures: each code has a sentence for the organiser and a remedy."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from contracts.failures import FailureCode
 from worker.rules import sync_failures
 from worker.rules.sync_failures import SyncFailure
 
-REFUSALS = (
+FAILURES = (
     sync_failures.invalid_request("window.ends_on is before window.starts_on 2026-05-28"),
     sync_failures.wrong_organization(),
     sync_failures.invalid_api_id(),
@@ -22,16 +22,16 @@ REFUSALS = (
     sync_failures.superseded(),
     sync_failures.internal_error(),
 )
-every_refusal = pytest.mark.parametrize("refused", REFUSALS, ids=lambda r: r.code.value)
+every_failure = pytest.mark.parametrize("failure", FAILURES, ids=lambda r: r.code.value)
 
 
-def test_every_code_has_its_words() -> None:
-    assert {refused.code for refused in REFUSALS} == set(FailureCode)
+def test_every_code_has_a_failure() -> None:
+    assert {failure.code for failure in FAILURES} == set(FailureCode)
 
 
-@every_refusal
-def test_the_reason_and_the_remedy_are_sentences(refused: SyncFailure) -> None:
-    for text in (refused.message, refused.remedy):
+@every_failure
+def test_the_reason_and_the_remedy_are_sentences(failure: SyncFailure) -> None:
+    for text in (failure.message, failure.remedy):
         assert text[0].isupper()
         assert text.endswith(".")
         assert ".." not in text
@@ -39,19 +39,19 @@ def test_the_reason_and_the_remedy_are_sentences(refused: SyncFailure) -> None:
         assert text == text.strip()
 
 
-@every_refusal
-def test_the_words_are_for_people(refused: SyncFailure) -> None:
-    for word in (" None", "Error", "Exception", "Traceback", refused.code.value):
-        assert word not in refused.message + refused.remedy
+@every_failure
+def test_messages_contain_no_jargon(failure: SyncFailure) -> None:
+    for word in (" None", "Error", "Exception", "Traceback", failure.code.value):
+        assert word not in failure.message + failure.remedy
 
 
-@every_refusal
-def test_the_log_line_names_the_code(refused: SyncFailure) -> None:
-    assert str(refused) == f"{refused.code}: {refused.message}"
+@every_failure
+def test_the_log_line_names_the_code(failure: SyncFailure) -> None:
+    assert str(failure) == f"{failure.code}: {failure.message}"
 
 
-def test_what_may_pass_by_itself_is_retryable() -> None:
-    assert {refused.code for refused in REFUSALS if refused.retryable} == {
+def test_temporary_failures_are_retryable() -> None:
+    assert {failure.code for failure in FAILURES if failure.retryable} == {
         FailureCode.UNEXPECTED_DOCUMENT,
         FailureCode.UPSTREAM_UNAVAILABLE,
         FailureCode.INTERNAL_ERROR,
@@ -59,7 +59,7 @@ def test_what_may_pass_by_itself_is_retryable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "status"),
+    ("failure", "status"),
     [
         (sync_failures.api_id_not_found(410), 410),
         (sync_failures.endpoint_not_json(200), 200),
@@ -71,12 +71,12 @@ def test_what_may_pass_by_itself_is_retryable() -> None:
     ],
     ids=lambda value: value.code.value if isinstance(value, SyncFailure) else "",
 )
-def test_the_http_status_is_kept_if_there_was_one(refused: SyncFailure, status: int | None) -> None:
-    assert refused.http_status == status
+def test_the_http_status_is_kept_if_there_was_one(failure: SyncFailure, status: int | None) -> None:
+    assert failure.http_status == status
 
 
 @pytest.mark.parametrize(
-    ("refused", "detail"),
+    ("failure", "detail"),
     [
         (sync_failures.invalid_request("window is missing"), "window is missing"),
         (sync_failures.wrong_organization(), "organization_id"),
@@ -89,12 +89,12 @@ def test_the_http_status_is_kept_if_there_was_one(refused: SyncFailure, status: 
     ],
     ids=lambda value: value.code.value if isinstance(value, SyncFailure) else "",
 )
-def test_the_message_says_precisely_what_is_wrong(refused: SyncFailure, detail: str) -> None:
-    assert detail in refused.message
+def test_the_message_names_the_exact_problem(failure: SyncFailure, detail: str) -> None:
+    assert detail in failure.message
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "failure",
     [
         sync_failures.schedule_empty(),
         sync_failures.schedule_not_announced(3),
@@ -102,5 +102,5 @@ def test_the_message_says_precisely_what_is_wrong(refused: SyncFailure, detail: 
     ],
     ids=lambda r: r.code.value,
 )
-def test_who_fears_for_the_schedule_is_told_that_it_is_kept(refused: SyncFailure) -> None:
-    assert "What was imported before is kept." in refused.remedy
+def test_the_remedy_states_that_the_schedule_is_kept(failure: SyncFailure) -> None:
+    assert "What was imported before is kept." in failure.remedy
