@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -17,16 +16,15 @@ from eventstore.model import (
     AlreadyRecordedError,
     Commit,
     KnownErasures,
-    NewEvent,
     Snapshot,
     StreamMovedError,
 )
 from messaging.cloudevents import TRACEPARENT
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
-from worker.rules.sync_failures import SyncFailure, sync_failed
+from worker.rules.sync_failures import SyncFailure
 from worker.rules.text import clean
-from worker.source.sessionize import Fetched
+from worker.sync.commits import ActiveRun, failure_commit, outcome_commit, start_commit
 from worker.sync.ports import ScheduleSource, SyncLog
 from worker.sync.run import RunOutcome, decide_run
 from worker.sync.state_snapshots import load_state, snapshot_of
@@ -51,23 +49,6 @@ class RequestIdTakenError(ValueError):
 
     def __init__(self) -> None:
         super().__init__("request_id is that of a sync of another SpreaView event")
-
-
-@dataclass(slots=True)
-class _Run:
-    """A run while it is worked on, over all its attempts to append."""
-
-    ids: RequestIds
-    ordered_at: datetime
-    """Fixed by `SyncStarted`: a resumed run keeps its place in the order of runs."""
-    metadata: Mapping[str, str]
-    received: float
-    """Earliest start of a fetch that serves this run, by the monotonic clock."""
-    began: float | None = None
-    """When this process started or resumed the run, by the monotonic clock."""
-    fetched: Fetched | None = None
-    completed_runs: int | None = None
-    """The number in the state that was decided on last."""
 
 
 class Handler:
@@ -121,24 +102,24 @@ class Handler:
         if run is not None:
             await self._fail(run, failure)
 
-    async def _fail(self, run: _Run, failure: SyncFailure) -> None:
+    async def _fail(self, run: ActiveRun, failure: SyncFailure) -> None:
         """Append `SyncFailed` without looking at the state."""
 
         async def decide(version: int) -> Commit:
-            return _failure(run, version, failure)
+            return failure_commit(run, version, failure)
 
         await self._append_until_ended(
             run, load=lambda: self._log.stream_version(run.ids.spreaview_event_id), decide=decide
         )
 
-    async def _open(self, ids: RequestIds, context: RequestContext) -> _Run | None:
+    async def _open(self, ids: RequestIds, context: RequestContext) -> ActiveRun | None:
         """The run to work on, or None if it has an outcome. Raises `RequestIdTakenError`."""
         found = await self._find(ids)
         if found.ended_in is not None:
             logger.info("sync %s has an outcome already", ids.request_id)
             return None
         metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
-        return _Run(ids, min(context.ordered_at, found.now), metadata, context.received)
+        return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
 
     async def _find(self, ids: RequestIds) -> RunRecord:
         """Look a run up in the log. Raises `RequestIdTakenError`."""
@@ -149,7 +130,7 @@ class Handler:
 
     async def _append_until_ended(
         self,
-        run: _Run,
+        run: ActiveRun,
         *,
         load: Callable[[], Awaitable[T]],
         decide: Callable[[T], Awaitable[Commit]],
@@ -182,7 +163,7 @@ class Handler:
                     _log_outcome(commit)
                     return
 
-    async def _next_commit(self, run: _Run, checked: CheckedRequest, state: State) -> Commit:
+    async def _next_commit(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """The start of the run, or its outcome once it is started. Folds it into `state`."""
         started = state.open_runs.get(run.ids.request_id)
         if started is None:
@@ -211,20 +192,19 @@ class Handler:
         version = state.version
         snapshot = await self._snapshot_after(state, outcome)
         erasures = KnownErasures(organization_id, erased)
-        return _outcome(run, version, outcome, snapshot=snapshot, erasures=erasures)
+        return outcome_commit(run, version, outcome, snapshot=snapshot, erasures=erasures)
 
-    async def _start(self, run: _Run, checked: CheckedRequest, state: State) -> Commit:
+    async def _start(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """`SyncStarted`, or `SyncFailed` if the request is not to be carried out any more."""
         request, version = checked.request, state.version
         try:
             check_turn(state, request, run.ordered_at)
         except SyncFailure as failure:
-            return _failure(run, version, failure)
+            return failure_commit(run, version, failure)
         run.began = time.monotonic()
         event = await self._started(checked, run.ordered_at)
         fold([event], state)
-        new = NewEvent(identity.message_id(request.request_id, 0), event)
-        return Commit(request.spreaview_event_id, version, [new], metadata=run.metadata)
+        return start_commit(run, version, event)
 
     async def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
         request = checked.request
@@ -258,38 +238,6 @@ class Handler:
             return None
         fold(outcome.events, state)
         return await asyncio.to_thread(snapshot_of, state)
-
-
-def _failure(run: _Run, version: int, failure: SyncFailure) -> Commit:
-    return _outcome(run, version, RunOutcome([sync_failed(run.ids, run.ordered_at, failure)]))
-
-
-def _outcome(
-    run: _Run,
-    expected_version: int,
-    outcome: RunOutcome,
-    *,
-    snapshot: Snapshot | None = None,
-    erasures: KnownErasures | None = None,
-) -> Commit:
-    """The commit that ends a run; its last event is the terminal one."""
-    sync_id, last = run.ids.request_id, len(outcome.events)
-    return Commit(
-        run.ids.spreaview_event_id,
-        expected_version,
-        [
-            NewEvent(
-                identity.message_id(sync_id, identity.OUTCOME if ordinal == last else ordinal),
-                event,
-            )
-            for ordinal, event in enumerate(outcome.events, start=1)
-        ],
-        metadata=run.metadata,
-        inbox=sync_id,
-        source=outcome.fetched.document if outcome.fetched and outcome.keep_document else None,
-        snapshot=snapshot,
-        erasures=erasures,
-    )
 
 
 def _log_outcome(commit: Commit) -> None:
