@@ -71,7 +71,7 @@ async def erase_subject(
     erasure_id: UUID,
     documents: Collection[bytes] | None,
 ) -> Erased:
-    """Erase a person in the caller's transaction, which holds the lock of the log until its end.
+    """Erase a person in the caller's transaction. It holds the lock of the log until its end.
 
     `subject` is the id of a speaker, or `identity.requester_subject`. `documents` are the digests
     of the documents that name the person. These are deleted, as are the documents behind the runs

@@ -173,7 +173,7 @@ class _TemporaryFailure(sync_failures.SyncFailure):
 
 
 def _retry_after(response: httpx.Response, now: datetime) -> float | None:
-    """Seconds to wait according to Retry-After, which holds a number or a date."""
+    """Seconds to wait according to Retry-After: a number or a date."""
     value = response.headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value) if len(value) < 10 else math.inf
@@ -185,7 +185,7 @@ def _retry_after(response: httpx.Response, now: datetime) -> float | None:
 
 
 def _reason(error: httpx.TransportError) -> str:
-    """Describe a transport error without the URL, which contains the API ID."""
+    """Describe a transport error without the URL: it contains the API ID."""
     kinds = {
         httpx.ConnectError: "no connection could be made",
         httpx.ReadError: "the connection broke off",
