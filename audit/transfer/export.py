@@ -18,9 +18,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit.verify import statements
-from audit.verify.chains import Stored
 from contracts.canonical import canonical
 from contracts.codec import kebab
+from eventstore.stored_events import StoredEvent
 from messaging.cloudevents import CONTENT_TYPE, log_source
 
 FORMAT = "spreaview-log"
@@ -102,7 +102,7 @@ async def _lines(
         found = await connection.execute(
             _EVENTS, {"after": after, "only": scope.only, "limit": _PAGE}
         )
-        page = [Stored(*row) for row in found]
+        page = [StoredEvent(*row) for row in found]
         for event in page:
             yield "events", _event(event, log.log_id)
         if len(page) < _PAGE:
@@ -137,7 +137,7 @@ async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any
         digest = rows[-1].digest
 
 
-def _event(event: Stored, log_id: UUID) -> dict[str, Any]:
+def _event(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
     told: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(event.message_id),
