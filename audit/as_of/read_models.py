@@ -1,8 +1,8 @@
 """The read models of one SpreaView event at any moment, in memory.
 
-The events are projected by the code that fills the tables (`projections.changes`); what its
-statements do to the tables is done to dicts here. The live read models are neither read nor
-touched. As much is held as the event has rows at that moment.
+`projections.changes` projects the events, as it does for the tables; this module applies the
+changes to dicts instead. The live read models are neither read nor changed. Memory holds the rows
+that the event has at that moment.
 """
 
 from datetime import UTC, datetime
@@ -16,12 +16,13 @@ from eventstore.log import EventLog
 from projections.changes import Changes, Key, Row, TableChanges, project
 from projections.tables import COLUMNS
 
-_INSTANTS = frozenset(
+INSTANTS = frozenset(
     {
         *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
         *("window_starts_at", "window_ends_at"),
     }
 )
+"""The columns that hold an instant."""
 _PERSONAL = PERSONAL_FIELDS["SpeakerImported"]
 _SET_BY_A_START = frozenset(
     {
@@ -38,7 +39,7 @@ _SET_BY_AN_END = frozenset(
     }
 )
 _NEVER_CHANGE = frozenset({"organization_id", "sessionize_id", "session_code"})
-"""Columns that a row keeps from its first writing."""
+"""Columns that keep the value of the row's first write."""
 
 
 class ReadModels:
@@ -59,7 +60,7 @@ class ReadModels:
         self.progress: Row | None = None
 
     def apply(self, changes: Changes) -> None:
-        """Do what `projections.write` does, in the order in which it does it."""
+        """Apply changes as `projections.write` does, in the same order."""
         for row in changes.started_runs.values():
             started = {k: v for k, v in row.items() if k in _SET_BY_A_START}
             self.runs.setdefault(str(row["sync_id"]), _columns("sync_runs", started))
@@ -105,13 +106,15 @@ class ReadModels:
 
 
 async def read_models_at(log: EventLog, event_id: UUID, moment: Moment) -> ReadModels:
-    """What the public views showed, or would have shown, at a moment.
+    """The rows that the public views showed, or would have shown, at a moment.
 
-    Personal data that was erased since is null, whatever the moment.
+        models = await read_models_at(log, event_id, Moment(position=1234))
+
+    Personal data that was erased later is null at every moment.
 
     Raises:
-        NotInThePastError: the event is unknown to the log.
-        contracts.codec.UnknownEventError: an event of a newer version of this program.
+        NotInThePastError: the log does not know the event.
+        contracts.codec.UnknownEventError: a newer version of this program wrote one of the events.
     """
     models = ReadModels()
     async for outcome in outcomes(log, event_id, moment):
@@ -138,7 +141,7 @@ def _columns(view: str, row: Row) -> Row:
 def _shown(name: str, value: object) -> object:
     if isinstance(value, UUID):
         return str(value)
-    if value is not None and name in _INSTANTS:
+    if value is not None and name in INSTANTS:
         instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         return instant.astimezone(UTC).isoformat()
     return value

@@ -1,4 +1,4 @@
-"""Why a session, a room or a speaker is or is not there: the rule, its values, who decided."""
+"""Explaining why SpreaView shows a session, a room or a speaker, or why it does not."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from audit.explain.lookup import find, our_id
+from audit.explain.lookup import find_entity, our_id
 from audit.explain.rules import rule_of
-from audit.explain.survey import Decision, EndedRun, Survey, survey
+from audit.explain.survey import Decision, EndedRun, Survey, read_survey
 from audit.explain.verdicts import Verdict, entity_verdict, session_verdict
 from audit.past.entities import warned_kind
 from audit.past.moments import NotInThePastError, outcome_of
@@ -29,7 +29,7 @@ class DecidedBy(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Why something is or is not there."""
+    """The rule that keeps an entity in or out, the values it compared, and the run that decided."""
 
     kind: str
     """session, room or speaker."""
@@ -38,13 +38,13 @@ class Explanation(NamedTuple):
     session_code: str | None
     name: str
     there: bool
-    """Whether SpreaView shows it."""
+    """Whether SpreaView shows the entity."""
     rule: str
-    """Stable: a name of `audit.explain.rules`."""
+    """A stable name: a key of `audit.explain.rules`."""
     words: str
     remedy: str
     values: Mapping[str, object]
-    """What the rule compared."""
+    """The values that the rule compared."""
     decided_by: DecidedBy | None
     notes: tuple[str, ...]
     """Warnings that name the entity, and the outcome of later runs."""
@@ -59,22 +59,26 @@ class Explanation(NamedTuple):
 async def explain(log: EventLog, event_id: UUID, kind: str, text: str) -> Explanation:
     """Explain a session, room or speaker by its Sessionize id, our id, code, or part of its name.
 
+        explanation = await explain(log, event_id, "session", "Keynote")
+
     Raises:
-        NotInThePastError: the log does not know the event, or several entities have that in their
-            names.
+        NotInThePastError: the log does not know the event, or the names of several entities
+            contain the text.
     """
-    found = await survey(log, event_id)
-    key = find(found, kind, text)
-    asked = text if key is None else key
+    survey = await read_survey(log, event_id)
+    key = find_entity(survey, kind, text)
+    wanted = text if key is None else key
     verdict = (
-        session_verdict(found, asked) if kind == "session" else entity_verdict(found, kind, asked)
+        session_verdict(survey, wanted)
+        if kind == "session"
+        else entity_verdict(survey, kind, wanted)
     )
-    by = await _decided(log, found, verdict)
-    return _explanation(kind, key, verdict.name or text, verdict, found, by)
+    by = await _decided_by(log, survey, verdict)
+    return _explanation(kind, key, verdict.name or text, verdict, survey, by)
 
 
-async def _decided(log: EventLog, found: Survey, verdict: Verdict) -> DecidedBy | None:
-    decision: Decision | EndedRun | None = verdict.decision or found.completed or found.failed
+async def _decided_by(log: EventLog, survey: Survey, verdict: Verdict) -> DecidedBy | None:
+    decision: Decision | EndedRun | None = verdict.decision or survey.completed or survey.failed
     if decision is None:
         return None
     if isinstance(decision, EndedRun):
@@ -88,7 +92,7 @@ async def _decided(log: EventLog, found: Survey, verdict: Verdict) -> DecidedBy 
         if isinstance(outcome, SyncCompleted | SyncFailed) and outcome.source:
             digest = outcome.source.digest
     except NotInThePastError:
-        pass  # an erasure is no run
+        pass  # the decision is an erasure: it has no document
     return DecidedBy(decision.sync_id, decision.position, decision.recorded_at, digest)
 
 
@@ -97,11 +101,11 @@ def _explanation(
     key: str | None,
     name: str,
     verdict: Verdict,
-    found: Survey,
+    survey: Survey,
     by: DecidedBy | None,
 ) -> Explanation:
     rule = rule_of(kind, verdict.rule)
-    id_ = our_id(found, kind, key) if key else None
+    id_ = our_id(survey, kind, key) if key else None
     return Explanation(
         kind=kind,
         sessionize_id=key,
@@ -114,33 +118,34 @@ def _explanation(
         remedy=rule.remedy,
         values=verdict.values,
         decided_by=by,
-        notes=(*_warnings(found, kind, key), *_later(found)),
+        notes=(*_warnings(survey, kind, key), *_later_runs(survey)),
     )
 
 
-def _warnings(found: Survey, kind: str, key: str | None) -> Iterable[str]:
+def _warnings(survey: Survey, kind: str, key: str | None) -> Iterable[str]:
     """The warnings of the last completed run that name the entity."""
-    if key is None or found.completed is None:
+    if key is None or survey.completed is None:
         return
-    outcome = found.completed.outcome
+    outcome = survey.completed.outcome
     for warning in outcome.warnings if isinstance(outcome, SyncCompleted) else ():
         named = key in warning.sessionize_ids or (
-            warning.code == "removals_withheld" and key in found.withheld  # it names some of many
+            warning.code == "removals_withheld"
+            and key in survey.withheld  # the warning lists only the first ids
         )
         if warned_kind(warning) == kind and named:
             yield f"Warning {warning.code}: {warning.message}"
 
 
-def _later(found: Survey) -> Iterable[str]:
-    """What became of runs after the last completed one."""
-    if found.failed is not None and isinstance(found.failed.outcome, SyncFailed):
-        failure = found.failed.outcome
+def _later_runs(survey: Survey) -> Iterable[str]:
+    """The outcomes of the runs after the last completed one."""
+    if survey.failed is not None and isinstance(survey.failed.outcome, SyncFailed):
+        failure = survey.failed.outcome
         yield (
             f"The last sync, {failure.sync_id}, failed ({failure.code}) and changed nothing: "
             f"{failure.message} {failure.remedy}"
         )
-    if found.superseded is not None:
-        sync_id = found.superseded.run.sync_id
+    if survey.superseded is not None:
+        sync_id = survey.superseded.run.sync_id
         yield f"Sync {sync_id} was superseded: a later one had completed already."
-    for started in found.state.open_runs.values():
+    for started in survey.state.open_runs.values():
         yield f"Sync {started.sync_id} has begun and has no outcome yet."

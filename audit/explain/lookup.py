@@ -1,4 +1,4 @@
-"""Finding what a person means: by an id, a code, or a unique part of a name."""
+"""Finding the entity that a person asks for: by an id, a code, or a unique part of a name."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -6,58 +6,59 @@ from uuid import UUID
 from audit.explain.survey import Survey
 from audit.past.entities import EntityQuery, entity_id
 from audit.past.moments import NotInThePastError
+from contracts.subjects import subject_of
 
-_NAMED = 5
+_MAX_LISTED = 5
+"""The error for an ambiguous name lists up to this many entities."""
 
 
-def find(found: Survey, kind: str, text: str) -> str | None:
-    """The Sessionize id of an entity of the log or of the newest documents; None if none fits.
+def find_entity(survey: Survey, kind: str, text: str) -> str | None:
+    """The Sessionize id of an entity in the log or in the newest documents; None if none matches.
 
-    An id or a code counts before a whole name, a whole name before a part of one.
+    An id or a code takes precedence over a whole name, and a whole name over a part of one.
 
     Raises:
-        NotInThePastError: several have the text in their names; the sentence lists some.
+        NotInThePastError: the names of several entities contain the text; the message lists some.
     """
     text = text.strip()
-    names = dict(_names(found, kind))
+    names = dict(_names(survey, kind))
     if text in names:
         return text
-    if found.organization_id is not None:
+    if survey.organization_id is not None:
         query = EntityQuery(kind, text)
         for key in names:
-            id_ = entity_id(kind, found.event_id, found.organization_id, key)
+            id_ = entity_id(kind, survey.event_id, survey.organization_id, key)
             if query.matches(kind, id_, key):
                 return key
     lowered = text.casefold()
     whole = [key for key, name in names.items() if name.casefold() == lowered]
-    fitting = whole or [
+    matching = whole or [
         key for key, name in names.items() if lowered and lowered in name.casefold()
     ]
-    if len(fitting) > 1:
-        some = "; ".join(f"{names[key]} ({key})" for key in fitting[:_NAMED])
-        more = "; …" if len(fitting) > _NAMED else ""
+    if len(matching) > 1:
+        some = "; ".join(f"{names[key]} ({key})" for key in matching[:_MAX_LISTED])
+        more = "; …" if len(matching) > _MAX_LISTED else ""
         raise NotInThePastError(
-            f"{len(fitting)} {kind}s have {text!r} in their names: {some}{more}"
+            f"{len(matching)} {kind}s have {text!r} in their names: {some}{more}"
         )
-    return fitting[0] if fitting else None
+    return matching[0] if matching else None
 
 
-def name_of(found: Survey, kind: str, key: str) -> str:
-    """What an entity is called, newest first; empty if it is not known or was erased."""
-    return dict(_names(found, kind)).get(key, "")
+def name_of(survey: Survey, kind: str, key: str) -> str:
+    """The newest name of an entity; empty if it is unknown or was erased."""
+    return dict(_names(survey, kind)).get(key, "")
 
 
-def our_id(found: Survey, kind: str, key: str) -> UUID | None:
-    """Our id of an entity, if the organization is known."""
-    if found.organization_id is None:
+def our_id(survey: Survey, kind: str, key: str) -> UUID | None:
+    """Our id of an entity; None while the organization is unknown."""
+    if survey.organization_id is None:
         return None
-    return entity_id(kind, found.event_id, found.organization_id, key)
+    return entity_id(kind, survey.event_id, survey.organization_id, key)
 
 
-def _names(found: Survey, kind: str) -> Iterator[tuple[str, str]]:
-    """Every known entity with its name; a later one of a key is the one shown."""
-    state = found.state
-    for schedule in reversed(found.schedules):
+def _names(survey: Survey, kind: str) -> Iterator[tuple[str, str]]:
+    """Every known entity with its name; a later pair of the same key replaces an earlier one."""
+    for schedule in reversed(survey.schedules):
         if kind == "session":
             yield from dict.fromkeys(schedule.invalid_sessions, "").items()
             yield from ((key, s.title) for key, s in schedule.sessions.items())
@@ -67,11 +68,10 @@ def _names(found: Survey, kind: str) -> Iterator[tuple[str, str]]:
         else:
             yield from dict.fromkeys(schedule.invalid_speakers, "").items()
             yield from ((key, p.full_name or "") for key, p in schedule.speakers.items())
-    for (decided, key), decision in found.decided.items():
+    for (decided, key), decision in survey.decided.items():
         if decided == kind:
-            event = decision.event
-            name = getattr(event, "title", None) or getattr(event, "name", None)
-            yield key, name or getattr(event, "full_name", None) or ""
+            subject = subject_of(decision.event)
+            yield key, subject.name if subject else ""
     if kind == "speaker":
-        for key, speaker in (state.past_speakers | state.speakers).items():
+        for key, speaker in (survey.state.past_speakers | survey.state.speakers).items():
             yield key, speaker.full_name or ""

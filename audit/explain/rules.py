@@ -1,14 +1,14 @@
-"""The rules of the import in plain words: why something is or is not there, and what to do."""
+"""The rules of the import in sentences for organisers: the reason, and what to do about it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """One rule, as an explanation tells it."""
+    """One rule, as an explanation shows it."""
 
     there: bool
-    """Whether SpreaView shows it."""
+    """Whether SpreaView shows the entity."""
     words: str
     remedy: str
 
@@ -22,19 +22,19 @@ SESSION_RULES: Mapping[str, Rule] = {
     ),
     "withheld": Rule(
         True,
-        "It left the schedule in Sessionize together with so many others that it looks like a "
-        "mistake: the removal guard holds its removal back, and it stays as it was.",
-        "If it is meant to go, sync again and confirm the removals; the warning of the last sync "
-        "names their number. If not, put it back in Sessionize.",
+        "It left the schedule in Sessionize, but together with so many other sessions that this "
+        "looks like a mistake. Its removal is held back, and it stays as it was.",
+        "If it should be removed, sync again and confirm the removals: the warning of the last "
+        f"sync gives their number. If it should stay, schedule it in Sessionize again, {_SYNC}",
     ),
     "invalid_kept": Rule(
         True,
-        "The source contains it, but cannot be read here: it stays as it was imported last.",
+        "Sessionize lists it, but its entry cannot be read, so it stays as it was last imported.",
         f"Correct it in Sessionize, {_SYNC}",
     ),
     "before_window": Rule(
         False,
-        "It starts before 00:00 of the event's first day, in the event's time zone.",
+        "It starts before 00:00 on the event's first day, in the event's time zone.",
         f"Correct its time in Sessionize or the first day of the event in SpreaView, {_SYNC}",
     ),
     "after_window": Rule(
@@ -44,14 +44,15 @@ SESSION_RULES: Mapping[str, Rule] = {
     ),
     "unscheduled": Rule(
         False,
-        "Only sessions with a start, an end and a known room are imported; it lacks one.",
+        "Only sessions with a start, an end and a known room are imported, and at least one of "
+        "these is missing.",
         f"Give it a time and a room in Sessionize and announce the schedule, {_SYNC}",
     ),
     "missing_from_source": Rule(
         False,
-        "Sessionize's schedule does not contain it any more, so it was withdrawn.",
-        f"If it should be there, check in Sessionize that it is accepted and that the endpoint's "
-        f"filter includes it, {_SYNC} It gets the same code again.",
+        "Sessionize's schedule no longer contains it, so it was withdrawn.",
+        "If it should be there, check in Sessionize that it is accepted and that the endpoint's "
+        f"filter includes it, {_SYNC} Its session code stays the same.",
     ),
 }
 
@@ -60,46 +61,47 @@ ENTITY_RULES: Mapping[str, Rule] = {
     "invalid_kept": SESSION_RULES["invalid_kept"],
     "unreferenced": Rule(
         False,
-        "Only rooms and speakers that an imported session refers to are imported; none does.",
+        "Only rooms and speakers of imported sessions are imported, and no imported session "
+        "refers to this one.",
         "If a session should refer to it, explain that session: it may be outside the event's "
         "dates or have no time.",
     ),
     "missing_from_source": Rule(
         False,
-        "Sessionize's schedule does not contain it any more, so it was withdrawn.",
+        "Sessionize's schedule no longer contains it, so it was withdrawn.",
         f"If it should be there, add it in Sessionize, {_SYNC}",
     ),
     "erased": Rule(
         False,
-        "The person asked to be forgotten: nothing personal is shown until that is lifted.",
+        "The person asked to be forgotten: no personal data is shown until the erasure is lifted.",
         NOTHING,
     ),
 }
 
-NOT_IN_THE_LOG: Mapping[str, Rule] = {
+RULES_WITHOUT_EVENT: Mapping[str, Rule] = {
     "invalid_ignored": Rule(
         False,
-        "The source contains it, but it cannot be read, and it was not imported before.",
+        "Sessionize lists it, but its entry cannot be read, so it was not imported.",
         f"Correct it in Sessionize, {_SYNC}",
     ),
     "run_failed": Rule(
         False,
-        "The last sync failed, and a sync that fails changes nothing.",
-        "Do what the failure says, then sync again.",
+        "The last sync failed, and a failed sync changes nothing.",
+        "Do what the message of the failed sync says, then sync again.",
     ),
     "no_sync_yet": Rule(
         False, "No sync of this event has completed yet.", "Wait for the sync, or request one."
     ),
     "never_seen": Rule(
         False,
-        "Nothing of this name is in the event's history or in the document of the last sync.",
-        "Check the spelling, then in Sessionize that it is accepted and that the endpoint's "
+        "Neither the event's history nor the document of the last sync contains it.",
+        "Check the spelling. Then check in Sessionize that it is accepted and that the endpoint's "
         f"filter includes it, {_SYNC}",
     ),
 }
 
 
 def rule_of(kind: str, name: str) -> Rule:
-    """The rule of a verdict about a session, a room or a speaker."""
+    """The rule with this name for a session, a room or a speaker."""
     own = SESSION_RULES if kind == "session" else ENTITY_RULES
-    return own.get(name) or NOT_IN_THE_LOG[name]
+    return own.get(name) or RULES_WITHOUT_EVENT[name]

@@ -1,4 +1,4 @@
-"""A survey of one SpreaView event: its state, who decided what last, and its newest documents."""
+"""A survey of one SpreaView event: its state, the newest decisions, and the newest documents."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,22 +7,9 @@ from uuid import UUID
 
 from audit.past.moments import outcomes
 from audit.past.runs import RunSummary, run_summary
-from contracts.events import (
-    ImportEvent,
-    RoomImported,
-    RoomWithdrawn,
-    SessionImported,
-    SessionSkippedOutOfWindow,
-    SessionSkippedUnscheduled,
-    SessionWithdrawn,
-    SpeakerErased,
-    SpeakerImported,
-    SpeakerWithdrawn,
-    SyncCompleted,
-    SyncFailed,
-    SyncStarted,
-)
+from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
 from contracts.failures import FailureCode
+from contracts.subjects import subject_of
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from worker.rules.reading import read_document
@@ -48,12 +35,12 @@ class EndedRun(NamedTuple):
     started: SyncStarted | None
     outcome: SyncCompleted | SyncFailed
     schedule: Schedule | None = None
-    """What its document says; None where there is no readable document (any more)."""
+    """The schedule in its document; None if there is no readable document, or it was deleted."""
 
 
 @dataclass
 class Survey:
-    """As much as the event has entities, whatever the length of its history."""
+    """The facts that explanations use. Its size depends on the entities, not on the history."""
 
     event_id: UUID
     organization_id: UUID | None = None
@@ -67,83 +54,72 @@ class Survey:
     completed: EndedRun | None = None
     """The last completed run."""
     failed: EndedRun | None = None
-    """The last run that failed after that."""
+    """The last run that failed after the last completed one."""
     superseded: EndedRun | None = None
-    """The last run after that which a later one had overtaken."""
+    """The last run after the last completed one that was superseded."""
 
     @property
     def schedules(self) -> list[Schedule]:
-        """The newest documents, that of the last completed run first."""
+        """The schedules of the last completed and the last failed run, in this order."""
         ended = [run for run in (self.completed, self.failed) if run is not None]
         return [run.schedule for run in ended if run.schedule is not None]
 
 
-async def survey(log: EventLog, event_id: UUID) -> Survey:
+async def read_survey(log: EventLog, event_id: UUID) -> Survey:
     """Read the whole stream once, and the documents of its newest runs.
 
     Raises:
         NotInThePastError: the log does not know the event.
     """
-    found = Survey(event_id)
+    survey = Survey(event_id)
     opened: dict[UUID, Recorded] = {}
     async for outcome in outcomes(log, event_id):
         for recorded in outcome:
             event = recorded.event
-            fold([event], found.state)
-            _note(found, recorded, event)
+            fold([event], survey.state)
+            _note_decision(survey, recorded, event)
             if isinstance(event, SyncStarted):
                 opened[event.sync_id] = recorded
             elif isinstance(event, SyncCompleted | SyncFailed):
-                _end(found, opened.pop(event.sync_id, None), recorded, event)
-    if found.completed is not None:
-        found.completed = await _with_schedule(log, found, found.completed)
-    if found.failed is not None:
-        found.failed = await _with_schedule(log, found, found.failed)
-    return found
+                _note_end(survey, opened.pop(event.sync_id, None), recorded, event)
+    if survey.completed is not None:
+        survey.completed = await _with_schedule(log, survey.completed)
+    if survey.failed is not None:
+        survey.failed = await _with_schedule(log, survey.failed)
+    return survey
 
 
-def _note(found: Survey, recorded: Recorded, event: ImportEvent) -> None:
+def _note_decision(survey: Survey, recorded: Recorded, event: ImportEvent) -> None:
     decision = Decision(event.sync_id, recorded.position, recorded.recorded_at, event)
-    found.organization_id = event.organization_id
-    match event:
-        case (
-            SessionImported()
-            | SessionSkippedOutOfWindow()
-            | SessionSkippedUnscheduled()
-            | SessionWithdrawn()
-        ):
-            found.decided["session", event.sessionize_id] = decision
-        case RoomImported() | RoomWithdrawn():
-            found.decided["room", event.sessionize_id] = decision
-        case SpeakerImported() | SpeakerWithdrawn():
-            found.decided["speaker", event.sessionize_id] = decision
-        case SpeakerErased():
-            found.erased[event.speaker_id] = decision
-        case SyncCompleted():
-            found.withheld = {
-                held.sessionize_id: found.withheld.get(held.sessionize_id, decision)
-                for held in event.withheld
-            }
-        case _:
-            pass
+    survey.organization_id = event.organization_id
+    if (subject := subject_of(event)) is not None:
+        if subject.sessionize_id is None:
+            survey.erased[subject.id] = decision
+        else:
+            survey.decided[subject.kind, subject.sessionize_id] = decision
+    elif isinstance(event, SyncCompleted):
+        survey.withheld = {
+            held.sessionize_id: survey.withheld.get(held.sessionize_id, decision)
+            for held in event.withheld
+        }
 
 
-def _end(
-    found: Survey, started: Recorded | None, ended: Recorded, outcome: SyncCompleted | SyncFailed
+def _note_end(
+    survey: Survey, started: Recorded | None, ended: Recorded, outcome: SyncCompleted | SyncFailed
 ) -> None:
     start = started.event if started else None
     run = EndedRun(
         run_summary(started, ended), start if isinstance(start, SyncStarted) else None, outcome
     )
     if isinstance(outcome, SyncCompleted):
-        found.completed, found.failed, found.superseded = run, None, None
+        survey.completed, survey.failed, survey.superseded = run, None, None
     elif outcome.code == FailureCode.SUPERSEDED:
-        found.superseded = run
+        survey.superseded = run
     else:
-        found.failed = run
+        survey.failed = run
 
 
-async def _with_schedule(log: EventLog, found: Survey, ended: EndedRun) -> EndedRun:
+async def _with_schedule(log: EventLog, ended: EndedRun) -> EndedRun:
     source = ended.outcome.source
     body = await log.source(source.digest) if source else None
     if body is None or ended.started is None:
@@ -152,7 +128,7 @@ async def _with_schedule(log: EventLog, found: Survey, ended: EndedRun) -> Ended
         schedule = read_document(
             body,
             organization_id=ended.started.organization_id,
-            spreaview_event_id=found.event_id,
+            spreaview_event_id=ended.started.spreaview_event_id,
             zone=zone_of(ended.started.window),
         ).schedule
     except (SyncFailure, InvalidWindowError):

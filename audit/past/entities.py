@@ -19,7 +19,7 @@ class EntityQuery(NamedTuple):
     """A Sessionize id, our UUID, or a session code."""
 
     def matches(self, kind: str, id_: UUID, sessionize_id: str | None) -> bool:
-        """Whether an entity is among those that the query asks for."""
+        """Whether the query includes an entity."""
         if self.kind is None:
             return True
         if self.kind != kind:

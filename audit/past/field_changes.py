@@ -10,7 +10,7 @@ FieldChanges: TypeAlias = Mapping[str, tuple[object, object]]
 
 
 def changed_fields(before: Mapping[str, object], after: Mapping[str, object]) -> FieldChanges:
-    """The fields of `before` that differ in `after`; a field that `after` lacks is None there."""
+    """The fields of `before` that differ in `after`; a field missing in `after` counts as None."""
     return {
         name: (value, after.get(name)) for name, value in before.items() if value != after.get(name)
     }

@@ -12,17 +12,17 @@ from eventstore.model import Recorded
 
 
 class NotInThePastError(LookupError):
-    """The log does not know what was asked for; the text is a sentence for the person who asked."""
+    """The log does not know the event, run or entity asked for. The message is for the user."""
 
 
 class Moment(NamedTuple):
-    """What was in the log up to here, both ends inclusive; None does not limit."""
+    """The log up to a position and a time, both inclusive; None does not limit."""
 
     position: int | None = None
     time: datetime | None = None
 
     def includes(self, recorded: Recorded) -> bool:
-        """Whether an event was in the log by then."""
+        """Whether the log had the event by this moment."""
         if self.position is not None and recorded.position > self.position:
             return False
         return self.time is None or recorded.recorded_at <= self.time
@@ -54,10 +54,11 @@ def parse_time(text: str) -> datetime:
 
 
 async def parse_moment(log: EventLog, event_id: UUID, text: str) -> Moment:
-    """A moment as people write it: `@1234`, the id of a sync, or a time.
+    """The moment that a user names: `@1234`, the id of a sync, or a time.
 
     Raises:
-        NotInThePastError: it is none of these, or the event has no such sync with an outcome.
+        NotInThePastError: the text has none of these forms, or the event has no such sync with an
+            outcome.
     """
     if text.startswith("@") and text[1:].isdecimal():
         return Moment(position=int(text[1:]))
@@ -75,7 +76,7 @@ async def parse_moment(log: EventLog, event_id: UUID, text: str) -> Moment:
 
 
 async def after_sync(log: EventLog, event_id: UUID, sync_id: UUID) -> Moment:
-    """Right after a run's outcome. Raises `NotInThePastError`."""
+    """The moment right after a run's outcome. Raises `NotInThePastError`."""
     outcome = await outcome_of(log, sync_id)
     if outcome.stream_id != event_id:
         raise NotInThePastError(
@@ -85,7 +86,7 @@ async def after_sync(log: EventLog, event_id: UUID, sync_id: UUID) -> Moment:
 
 
 async def outcome_of(log: EventLog, sync_id: UUID) -> Recorded:
-    """The terminal event of a run. Raises `NotInThePastError` if there is none (yet)."""
+    """The terminal event of a run. Raises `NotInThePastError` if it is unknown or still open."""
     outcome = await log.event(message_id(sync_id, OUTCOME))
     if outcome is not None:
         return outcome
@@ -95,7 +96,7 @@ async def outcome_of(log: EventLog, sync_id: UUID) -> Recorded:
 
 
 async def require_stream(log: EventLog, event_id: UUID) -> None:
-    """Raises `NotInThePastError` if nothing was ever recorded of a SpreaView event."""
+    """Raise `NotInThePastError` if the log has no event of a SpreaView event."""
     if not await log.stream_version(event_id):
         raise NotInThePastError(f"The log knows no SpreaView event {event_id}.")
 
@@ -103,10 +104,11 @@ async def require_stream(log: EventLog, event_id: UUID) -> None:
 async def outcomes(
     log: EventLog, event_id: UUID, until: Moment = NOW
 ) -> AsyncIterator[list[Recorded]]:
-    """The past in steps between which a read model may stand: starts, whole outcomes, erasures.
+    """The events up to a moment, in the steps of the read models: starts, outcomes, erasures.
 
-    An outcome that the moment cuts in two is left out: no read model ever showed a half. In memory
-    are a page of the log and one outcome. Raises `NotInThePastError` for an unknown event.
+    An outcome that the moment cuts in two is left out, because read models never show a half of
+    one. Memory holds a page of the log and one outcome. Raises `NotInThePastError` for an unknown
+    event.
     """
     await require_stream(log, event_id)
     pending: list[Recorded] = []

@@ -15,7 +15,7 @@ from eventstore.model import Recorded
 
 
 class RunSummary(NamedTuple):
-    """One sync. Fields that its events do not carry are None."""
+    """One sync. A field is None if no event of the run carries it."""
 
     sync_id: UUID
     status: str
@@ -68,7 +68,7 @@ async def runs(log: EventLog, event_id: UUID, span: Span = ALWAYS) -> AsyncItera
 
 
 def run_summary(started: Recorded | None, ended: Recorded | None) -> RunSummary:
-    """The run of a start and an outcome, one of which may be missing."""
+    """Summarise a run by its start and its outcome; one of the two may be None."""
     first = started or ended
     if first is None:
         raise ValueError("a run without events")

@@ -16,7 +16,7 @@ from audit.as_of.diff import differences
 from audit.as_of.document_shape import shape_of
 from audit.as_of.read_models import ReadModels, read_models_at
 from audit.explain.explain import explain
-from audit.explain.survey import survey
+from audit.explain.survey import read_survey
 from audit.explain.verdicts import session_verdict
 from audit.past.moments import after_sync
 from audit.verify.reimport import reimport
@@ -96,7 +96,7 @@ async def test_the_past_of_a_real_schedule(line: Line, series: str) -> None:
             ever[kind] |= after[kind].keys()
         listed = {session["id"]: session for session in document["sessions"]}
         seen |= listed.keys()
-        found = await survey(line.log, event_id)
+        found = await read_survey(line.log, event_id)
         for key in seen:
             verdict = session_verdict(found, key)
             assert verdict.rule == rule_of(listed.get(key), days, zone), (path.name, key)
