@@ -1,4 +1,4 @@
-"""Verifying the documents behind the runs, each against its digest."""
+"""Verifying the documents behind the runs against their digests."""
 
 import hashlib
 import zlib
@@ -13,26 +13,26 @@ _PAGE = 20
 
 
 async def check_documents(
-    connection: AsyncConnection, report: VerificationReport, named: set[bytes]
+    connection: AsyncConnection, report: VerificationReport, digests: set[bytes]
 ) -> None:
-    """Look at every document; `named` are the digests that runs rest on."""
+    """Check every stored document; `digests` are the digests that the runs name."""
     after, kept = b"", set[bytes]()
     while True:
         found = await connection.execute(statements.SOURCES, {"after": after, "limit": _PAGE})
         rows = found.all()
         for row in rows:
-            if (wrong := _wrong_with(row, is_named=row.digest in named)) is not None:
-                report.add(FindingKind.SOURCE, f"document {row.digest.hex()}{wrong}")
+            if (fault := _fault_of(row, is_named=row.digest in digests)) is not None:
+                report.add(FindingKind.SOURCE, f"document {row.digest.hex()}{fault}")
             report.checked["documents"] += 1
             kept.add(row.digest)
         if len(rows) < _PAGE:
             break
         after = rows[-1].digest
-    if missing := len(named - kept):
+    if missing := len(digests - kept):
         report.unchecked["documents that are not kept (any more)"] += missing
 
 
-def _wrong_with(row: Any, *, is_named: bool) -> str | None:
+def _fault_of(row: Any, *, is_named: bool) -> str | None:
     try:
         document = unpacked(row.body)
     except ValueError as error:
@@ -40,12 +40,16 @@ def _wrong_with(row: Any, *, is_named: bool) -> str | None:
     if (found := hashlib.sha256(document).digest()) != row.digest:
         return f" has the digest {found.hex()}"
     if len(document) != row.size_bytes:
-        return f" has {len(document)} bytes, and is said to have {row.size_bytes}"
+        return f" has {len(document)} bytes, but its recorded size is {row.size_bytes}"
     return None if is_named else ": no run names it"
 
 
 def unpacked(body: bytes) -> bytes:
-    """What was compressed, and nothing beside it. Raises ValueError for anything else."""
+    """Decompress a document or a snapshot.
+
+    Raises:
+        ValueError: `body` is damaged, cut off, or followed by other bytes.
+    """
     unpacking = zlib.decompressobj()
     try:
         document = unpacking.decompress(body)

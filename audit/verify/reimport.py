@@ -1,7 +1,7 @@
-"""Deciding old documents again by today's rules, and comparing with what was recorded then.
+"""Deciding old documents again by today's rules, and comparing with the recorded outcome.
 
-Nothing is appended. Of each run the request's facts are those of its `SyncStarted`, the state is
-that of the stream right before its outcome, and the document is the one it received.
+Nothing is appended. Each run is decided with the request in its `SyncStarted`, the state of the
+stream right before its outcome, and the document that it received.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from worker.rules.window import InvalidWindowError, bounds_of, zone_of
 
 
 class Deviation(NamedTuple):
-    """An event that today's rules would have made differently."""
+    """An event that today's rules would decide differently."""
 
     what: str
     """recorded_only, decided_only or differs."""
     type: str
     entity: str
-    """Its Sessionize id; empty for events about the run."""
+    """The Sessionize id of the entity; empty for events about the run."""
     fields: FieldChanges
-    """Recorded and decided value by field; empty unless there are both events."""
+    """Recorded and decided value, by field; empty if only one of the events exists."""
 
     def to_json(self) -> dict[str, object]:
         """The deviation as JSON values; `fields` is `{name: {recorded, decided}}`."""
@@ -62,31 +62,33 @@ class ReimportedRun(NamedTuple):
 async def reimport(
     log: EventLog, event_id: UUID, sync_id: UUID | None = None
 ) -> AsyncIterator[ReimportedRun]:
-    """Decide the runs of an event again, in order, or one of them.
+    """Decide all runs of a SpreaView event again, in order, or one of them.
 
-    In memory are the event's state, a page of the log, one outcome and one document.
+        async for run in reimport(log, event_id): print(run.sync_id, len(run.deviations))
+
+    Memory holds the event's state, a page of the log, one outcome and one document.
 
     Raises:
-        NotInThePastError: the log does not know the event, or the event no such run with an
+        NotInThePastError: the log does not know the event, or the event has no such run with an
             outcome.
     """
     state = State()
-    met = False
+    matched = False
     async for outcome in outcomes(log, event_id):
         events = [recorded.event for recorded in outcome]
         terminal = events[-1]
         if isinstance(terminal, SyncCompleted | SyncFailed) and sync_id in (None, terminal.sync_id):
-            met = True
-            why, deviations = await _again(log, state, events, terminal)
-            yield ReimportedRun(terminal.sync_id, outcome[-1].recorded_at, why, deviations)
+            matched = True
+            reason, deviations = await _decide_again(log, state, events, terminal)
+            yield ReimportedRun(terminal.sync_id, outcome[-1].recorded_at, reason, deviations)
         fold(events, state)
-    if sync_id is not None and not met:
+    if sync_id is not None and not matched:
         raise NotInThePastError(
             f"The SpreaView event {event_id} has no sync {sync_id} with an outcome."
         )
 
 
-async def _again(
+async def _decide_again(
     log: EventLog,
     state: State,
     recorded: Sequence[ImportEvent],
@@ -112,14 +114,14 @@ def _decide(
     body: bytes,
     erased: Set[UUID],
 ) -> Sequence[ImportEvent]:
-    """What a worker of today would append, up to the durations."""
+    """The events that a worker would append today, apart from durations."""
     if terminal.source is None:
         raise ValueError("a run without a document cannot be decided")
     duration_ms = terminal.duration_ms if isinstance(terminal, SyncCompleted) else 0
     request = _request(started)
     try:
         check_turn(state, request, started.ordered_at)
-        order = ImportCommand(
+        command = ImportCommand(
             **_ids(started),
             bounds=bounds_of(started.window),
             ordered_at=started.ordered_at,
@@ -134,7 +136,7 @@ def _decide(
             zone=zone_of(started.window),
             erased=erased,
         ).schedule
-        return decide(state, schedule, order, terminal.source, duration_ms)
+        return decide(state, schedule, command, terminal.source, duration_ms)
     except InvalidWindowError as error:
         refused = sync_failures.invalid_request(str(error))
     except SyncFailure as error:
@@ -151,7 +153,7 @@ def _ids(started: SyncStarted) -> dict[str, UUID]:
 
 
 def _request(started: SyncStarted) -> SyncRequested:
-    """The request as far as its facts were recorded: the API ID is not among them."""
+    """The request as it was recorded: with the masked API ID, because the log has no other."""
     return SyncRequested(
         request_id=started.sync_id,
         organization_id=started.organization_id,

@@ -1,4 +1,4 @@
-"""The report of a verification: findings, what was checked, and what could not be checked."""
+"""The report of a verification: its findings, and the extent of its checks."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -69,11 +69,11 @@ class VerificationReport:
 
     findings: list[Finding] = field(default_factory=list)
     found: Counter[FindingKind] = field(default_factory=Counter)
-    """The number of findings of each kind, including those that are not listed."""
+    """The number of findings of each kind, beyond the limit of the list as well."""
     unchecked: Counter[str] = field(default_factory=Counter)
-    """What could not be checked and why, with the number of cases."""
+    """Things that could not be checked, each with its reason and number."""
     checked: Counter[str] = field(default_factory=Counter)
-    """What was checked, with the number of cases."""
+    """Things that were checked, with their number."""
 
     @property
     def is_clean(self) -> bool:

@@ -1,4 +1,4 @@
-"""Verifying the read models: row by row against what the events make them."""
+"""Verifying the read models, row by row, against the projection of the events."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.as_of.read_models import ReadModels
+from audit.as_of.read_models import INSTANTS, ReadModels
 from audit.verify import statements
 from audit.verify.report import FindingKind, VerificationReport
 from contracts.error_text import describe_error
@@ -15,9 +15,19 @@ from eventstore.model import Recorded
 from projections.changes import Row, project
 from projections.tables import COLUMNS
 
+_KEYS = {
+    "sync_runs": ("sync_id",),
+    "rooms": ("room_id",),
+    "event_speakers": ("speaker_id",),
+    "sessions": ("session_id",),
+    "session_speakers": ("session_id", "speaker_id"),
+    "skipped_sessions": ("sessionize_id",),
+    "stream_progress": ("spreaview_event_id",),
+}
+
 
 class RowCheck:
-    """Compares the live read models of a stream with what its events make them."""
+    """Compares the live read models of one stream with the projection of its events."""
 
     def __init__(self, stream_id: UUID, version: int, report: VerificationReport) -> None:
         self._stream_id = stream_id
@@ -31,26 +41,24 @@ class RowCheck:
     async def begin(
         cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "RowCheck":
-        """Up to the version that is applied."""
+        """Read the applied version: the check ends there."""
         found = await connection.execute(statements.PROGRESS, {"stream_id": stream_id})
         return cls(stream_id, found.scalar_one_or_none() or 0, report)
 
     def take(self, recorded: Recorded) -> None:
-        """Project the next event, if it is applied."""
+        """Project the next event, unless it is beyond the applied version."""
         if recorded.version > self._version or self._trouble:
             return
         self._pending.append(recorded)
         if recorded.type in CUT_TYPES:
             try:
                 self._models.apply(project(self._pending))
-            except Exception as error:  # a tampered event is a finding, not the end
-                self._trouble = (
-                    f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
-                )
+            except Exception as error:  # a tampered event must not end the verification
+                self._trouble = f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
             self._pending = []
 
     async def end(self, connection: AsyncConnection) -> None:
-        """Compare with the tables."""
+        """Compare with the tables, after the last event."""
         if self._trouble:
             self._report.unchecked[f"read models of a stream: {self._trouble}"] += 1
             return
@@ -58,23 +66,23 @@ class RowCheck:
             self._report.unchecked["read models of a stream of which nothing is applied"] += 1
         for view, expected in self._models.views().items():
             if self._version == 0 and view == "stream_progress":
-                continue  # it may say that nothing is applied
+                continue  # a row with version 0 is allowed
             found = await connection.execute(statements.VIEW_ROWS[view], {"s": self._stream_id})
             self._compare(view, expected, [_decoded(view, row) for row in found.scalars()])
 
     def _compare(self, view: str, expected: list[Row], found: list[Row]) -> None:
-        wanted = {_key(view, row): row for row in expected}
-        there = {_key(view, row): row for row in found}
-        for key in wanted.keys() | there.keys():
-            want, have = wanted.get(key), there.get(key)
-            if want is None or have is None:
-                self._add(view, key, "is not there" if have is None else "no event makes it")
+        projected = {_key(view, row): row for row in expected}
+        stored = {_key(view, row): row for row in found}
+        for key in projected.keys() | stored.keys():
+            new, old = projected.get(key), stored.get(key)
+            if new is None or old is None:
+                self._add(view, key, "is missing" if old is None else "no event makes it")
                 continue
             for name in COLUMNS[view]:
-                if want[name] != have[name]:
-                    what = f"{name} is {have[name]!r}, the events make it {want[name]!r}"
+                if new[name] != old[name]:
+                    what = f"{name} is {old[name]!r}, but the events make it {new[name]!r}"
                     self._add(view, key, what[:300])
-        self._report.checked["rows of read models"] += len(there)
+        self._report.checked["rows of read models"] += len(stored)
 
     def _add(self, view: str, key: tuple[str, ...], what: str) -> None:
         row = f"{view} {' '.join(key)}: {what}"
@@ -83,43 +91,26 @@ class RowCheck:
         )
 
 
-_KEYS = {
-    "sync_runs": ("sync_id",),
-    "rooms": ("room_id",),
-    "event_speakers": ("speaker_id",),
-    "sessions": ("session_id",),
-    "session_speakers": ("session_id", "speaker_id"),
-    "skipped_sessions": ("sessionize_id",),
-    "stream_progress": ("spreaview_event_id",),
-}
-_INSTANTS = frozenset(
-    {
-        *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
-        *("window_starts_at", "window_ends_at"),
-    }
-)
-
-
 def _key(view: str, row: Row) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in _KEYS[view])
 
 
 def _decoded(view: str, row: str) -> Row:
-    """A row as `ReadModels` shows it: instants in UTC, whatever the connection's zone."""
+    """A row in the form of `ReadModels`: instants in UTC, in every time zone of the connection."""
     found: Row = msgspec.json.decode(row, type=dict[str, object])
     shown: Row = {}
     for name in COLUMNS[view]:
         value = found[name]
-        if value is not None and name in _INSTANTS:
+        if value is not None and name in INSTANTS:
             value = datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
         shown[name] = str(value) if isinstance(value, UUID) else value
     return shown
 
 
-async def strangers(
+async def check_rows_without_events(
     connection: AsyncConnection, report: VerificationReport, only: UUID | None
 ) -> None:
-    """Rows of read models that no event can have made."""
-    for row in await connection.execute(statements.ROWS_OF_STRANGERS, {"only": only}):
-        what = f"{row.view} has {row.rows} rows of it, and the log has no event of it"
+    """Find rows of SpreaView events that the log does not know."""
+    for row in await connection.execute(statements.ROWS_WITHOUT_EVENTS, {"only": only}):
+        what = f"{row.view} has {row.rows} rows of it, but the log has no event of it"
         report.add(FindingKind.READ_MODEL, what, stream_id=row.spreaview_event_id)

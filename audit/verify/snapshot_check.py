@@ -1,4 +1,4 @@
-"""Verifying the snapshots: each against the fold of the events that it stands for."""
+"""Verifying the snapshots against the fold of their events."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from worker.sync.fold_version import FOLD_VERSION
 
 
 class SnapshotCheck:
-    """Folds the events of one stream up to its snapshot, where there is one to be compared."""
+    """Folds the events of one stream up to the version of its snapshot, if it has one."""
 
     def __init__(
         self, stream_id: UUID, snapshot: Snapshot | None, report: VerificationReport
@@ -25,26 +25,26 @@ class SnapshotCheck:
         self._report = report
         self._state = State()
         if snapshot is not None and snapshot.fold_version != FOLD_VERSION:
-            self._pass_over("snapshots that other code has folded: it passes over them, too")
+            self._skip("snapshots that other code has folded: it passes over them, too")
 
     @classmethod
     async def begin(
         cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "SnapshotCheck":
-        """Before the first event of the stream."""
+        """Read the snapshot, before the first event of the stream."""
         found = await connection.execute(statements.SNAPSHOT, {"stream_id": stream_id})
         row = found.one_or_none()
         return cls(stream_id, Snapshot(*row) if row is not None else None, report)
 
     def take(self, recorded: Recorded) -> None:
-        """Fold the next event, if the snapshot stands for it."""
+        """Fold the next event, unless it is beyond the snapshot."""
         if self._snapshot is None or recorded.version > self._snapshot.version:
             return
         try:
             fold([recorded.event], self._state)
-        except Exception as error:  # a tampered event is a finding, not the end
+        except Exception as error:  # a tampered event must not end the verification
             what = f"version {recorded.version} cannot be folded: {describe_error(error)}"[:300]
-            self._pass_over(f"the snapshot of a stream: {what}")
+            self._skip(f"the snapshot of a stream: {what}")
 
     def end(self) -> None:
         """Compare, after the last event."""
@@ -55,18 +55,18 @@ class SnapshotCheck:
             what = f"the events end at version {self._state.version}"
         else:
             try:
-                is_right = unpacked(self._snapshot.body) == unpacked(encode_state(self._state))
-                what = "" if is_right else "the events are folded to another state"
+                is_equal = unpacked(self._snapshot.body) == unpacked(encode_state(self._state))
+                what = "" if is_equal else "the fold of the events gives another state"
             except ValueError as error:
                 what = f"it cannot be unpacked: {error}"
         if what:
             self._report.add(
                 FindingKind.SNAPSHOT,
-                f"the snapshot is wrong: {what}. Remedy: delete it, it is made anew",
+                f"the snapshot is wrong: {what}. Remedy: delete it; the next sync makes a new one",
                 stream_id=self._stream_id,
                 version=self._snapshot.version,
             )
 
-    def _pass_over(self, why: str) -> None:
+    def _skip(self, why: str) -> None:
         self._report.unchecked[why] += 1
         self._snapshot = None

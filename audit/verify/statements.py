@@ -1,10 +1,10 @@
-"""The statements by which the log is verified: they only read, each from one snapshot."""
+"""The statements of a verification. They only read."""
 
 from sqlalchemy import text
 
 READ_ONLY = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
-# In the order of the index of streams and versions, page by page.
+# Page by page, in the order of the index on (stream_id, version).
 STORED_EVENTS = text("""
     SELECT e.stream_id, e.version, e.position, e.message_id, e.type, e.schema_version,
            e.data::text, e.metadata::text, e.recorded_at, e.hash,
@@ -27,7 +27,7 @@ HEADS = text("""
     ORDER BY 1
 """)
 
-PERSONAL_DATA_OF_NOTHING = text("""
+PERSONAL_DATA_WITHOUT_EVENT = text("""
     SELECT p.message_id FROM event_store.personal_data p
     LEFT JOIN event_store.events e USING (message_id)
     WHERE e.message_id IS NULL ORDER BY 1
@@ -37,7 +37,7 @@ SNAPSHOT = text("""
     SELECT version, fold_version, body FROM event_store.snapshots WHERE stream_id = :stream_id
 """)
 
-SNAPSHOTS_OF_NOTHING = text("""
+SNAPSHOTS_WITHOUT_EVENTS = text("""
     SELECT p.stream_id, p.version FROM event_store.snapshots p
     WHERE NOT EXISTS (SELECT FROM event_store.events e WHERE e.stream_id = p.stream_id)
     ORDER BY 1
@@ -50,7 +50,7 @@ APPEND_ONLY = text("""
     WHERE tgrelid = 'event_store.events'::regclass AND tgname = 'append_only'
 """)
 
-# What a sequence has given is null to whoever may not read it, and before it has given any.
+# `given` is null for a role that may not read the sequence, and before the first position.
 POSITIONS = text("""
     SELECT (SELECT last_value FROM pg_sequences
             WHERE format('%I.%I', schemaname, sequencename)
@@ -93,7 +93,7 @@ VIEW_ROWS = {
         WHERE spreaview_event_id = :s"""),
 }
 
-ROWS_OF_STRANGERS = text("""
+ROWS_WITHOUT_EVENTS = text("""
     SELECT r.view, r.spreaview_event_id, r.rows
     FROM (
         SELECT 'sync_runs' AS view, spreaview_event_id, count(*) AS rows

@@ -1,23 +1,24 @@
-"""Verifying what guards the log: the trigger that refuses changes, the positions yet to come."""
+"""Verifying the guards of the log: the append-only trigger and the sequence of positions."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.verify import statements
 from audit.verify.report import FindingKind, VerificationReport
 
-_MEND_TRIGGER = (
-    "Remedy: ALTER TABLE event_store.events ENABLE ALWAYS TRIGGER append_only, or where there is "
-    "none, make it as the first migration does"
+_TRIGGER_REMEDY = (
+    "Remedy: ALTER TABLE event_store.events ENABLE ALWAYS TRIGGER append_only; if the trigger is "
+    "missing, create it as the first migration does"
 )
 
 
 async def check_guards(connection: AsyncConnection, report: VerificationReport) -> None:
-    """Look at both. What they let pass while they were off, the chains show."""
+    """Check both. Changes made while the trigger was off show in the chains."""
     enabled = (await connection.execute(statements.APPEND_ONLY)).scalar_one_or_none()
     if enabled != "A":
-        what = "is not there" if enabled is None else "is off, or can be passed by"
+        what = "is missing" if enabled is None else "is off, or can be bypassed"
         report.add(
-            FindingKind.GUARD, f"the trigger that keeps the log append-only {what}. {_MEND_TRIGGER}"
+            FindingKind.GUARD,
+            f"the trigger that keeps the log append-only {what}. {_TRIGGER_REMEDY}",
         )
     positions = (await connection.execute(statements.POSITIONS)).one()
     if positions.given is None:
