@@ -1,7 +1,7 @@
-"""Canonical JSON (RFC 8785), over which digests are made.
+"""Canonical JSON (RFC 8785), the input of all digests.
 
-RFC 8785 orders keys by UTF-16 code units and writes numbers as ECMAScript does. Keys in this
-project are ASCII and numbers are integers below 2**53, and so sorted keys without white space are
+RFC 8785 orders keys by UTF-16 code units and writes numbers as ECMAScript does. In this project
+keys are ASCII and numbers are integers below 2**53. So sorted keys without white space are
 canonical.
 """
 
@@ -18,5 +18,5 @@ def canonical(value: object) -> bytes:
 
 
 def digest(*parts: bytes) -> bytes:
-    """SHA-256 of the parts, joined: 32 bytes."""
+    """SHA-256 of the concatenated parts, 32 bytes."""
     return hashlib.sha256(b"".join(parts)).digest()

@@ -1,7 +1,7 @@
-"""Events ↔ their stored form: the plain data in the log, the personal data beside it.
+"""Converting events to their stored form and back: plain data, and personal data kept apart.
 
-The log keeps personal fields apart so that they can be forgotten. Reading joins the two and
-upcasts what an older version of this program wrote; what is stored is never rewritten.
+The log stores personal fields separately so that they can be erased. Reading joins the two parts
+and upcasts events that an older version of this program wrote. Stored events are never rewritten.
 """
 
 import re
@@ -20,13 +20,13 @@ JsonObject: TypeAlias = dict[str, object]
 Upcaster: TypeAlias = Callable[[JsonObject], JsonObject]
 
 PERSONAL_KEY = "personal"
-"""Where a stored event keeps the digest of its personal data; no event has a field so named."""
+"""The key of the personal data's digest in a stored event; no event has a field of this name."""
 
 SCHEMA_VERSIONS: Mapping[str, int] = dict.fromkeys(EVENT_TYPES, 1)
 """The version of each event's schema that this program writes."""
 
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
-"""(type, version n) → what makes data of version n + 1 of it. Pure, total, kept for ever."""
+"""(type, version n) → function that converts data to version n + 1. Pure, total, never removed."""
 
 
 class UnknownEventError(ValueError):
@@ -34,7 +34,7 @@ class UnknownEventError(ValueError):
 
 
 class PersonalData(NamedTuple):
-    """The part of an event that a person may ask to be forgotten."""
+    """The part of an event that an erasure deletes."""
 
     subject: UUID
     body: bytes
@@ -42,7 +42,7 @@ class PersonalData(NamedTuple):
 
 
 class PlainEvent(NamedTuple):
-    """An event as it goes into the log: personal fields taken out."""
+    """An event as the log stores it, without its personal fields."""
 
     type: str
     schema_version: int
@@ -66,7 +66,7 @@ def _metadata(hint: object) -> tuple[object, ...]:
 PERSONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     name: fields for name, event in EVENT_TYPES.items() if (fields := _personal_fields(event))
 }
-"""The personal fields of each event that has any: the one list, from which others are derived."""
+"""The personal fields of each event type that has any. Every other list is derived from this one."""
 
 
 def _subject(event: ImportEvent) -> UUID:
@@ -80,7 +80,7 @@ def _subject(event: ImportEvent) -> UUID:
 
 
 def take_apart(event: ImportEvent) -> PlainEvent:
-    """Split an event into the plain data and the personal data. `join` is the inverse."""
+    """Split an event into plain data and personal data. `join` is the inverse."""
     name = type(event).__name__
     data: JsonObject = msgspec.to_builtins(_in_utc(event))
     body = {field: data.pop(field) for field in PERSONAL_FIELDS.get(name, ())}
@@ -91,7 +91,7 @@ def take_apart(event: ImportEvent) -> PlainEvent:
 
 
 def _in_utc(event: ImportEvent) -> ImportEvent:
-    """The event with its instants in UTC, in whichever zone the request told them."""
+    """The event with its instants in UTC: a request may give them in any zone."""
     elsewhere = {
         name: value.astimezone(UTC)
         for name in event.__struct_fields__
@@ -107,7 +107,7 @@ def upcast(
     upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS,
     current: Mapping[str, int] = SCHEMA_VERSIONS,
 ) -> JsonObject:
-    """The data as today's version of its schema has it.
+    """Convert data to the current version of its schema.
 
     Raises:
         UnknownEventError: the type is unknown or the version is newer than this program's.
@@ -124,9 +124,9 @@ def upcast(
 
 
 def join(event_type: str, schema_version: int, data: str, personal: str | None) -> JsonObject:
-    """The whole event of today's version, from the two stored JSON texts.
+    """The whole event in the current version, from the two stored JSON texts.
 
-    Personal fields are null where the personal data were erased.
+    Personal fields are null if the personal data were erased.
 
     Raises:
         UnknownEventError: see `upcast`.
@@ -140,7 +140,7 @@ def join(event_type: str, schema_version: int, data: str, personal: str | None) 
 
 
 def to_event(event_type: str, data: JsonObject) -> ImportEvent:
-    """The typed event of joined data; fields that this program does not know are ignored."""
+    """The typed event of joined data. Unknown fields are ignored."""
     event: ImportEvent = msgspec.convert(data, EVENT_TYPES[event_type])
     return event
 

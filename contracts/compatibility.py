@@ -1,7 +1,7 @@
-"""Whether a JSON Schema may take another's place: what was readable has to stay readable.
+"""Checking that a new JSON Schema is compatible with the one that it replaces.
 
-Adding an optional field is compatible. Removing a field, making one required or no longer so,
-changing its type or narrowing it is not: that needs a new schema version with an upcaster.
+Adding an optional field is compatible. Removing a field, making it required or optional, and
+changing or narrowing its type are not: they need a new schema version with an upcaster.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _ANNOTATIONS = frozenset({"description", "title", "examples", "x-personal", "$id
 
 
 def incompatibilities(old: JsonObject, new: JsonObject) -> list[str]:
-    """What of `new` breaks readers or documents of `old`, one sentence each; empty if nothing."""
+    """The changes in `new` that break readers or documents of `old`, one sentence each."""
     return sorted(set(_compare(old, new, "$", _definitions(old), _definitions(new))))
 
 

@@ -1,7 +1,7 @@
-"""The import events: facts in the log, one JSON object each, and what subscribers receive.
+"""The import events: the facts in the log, published to subscribers as JSON objects.
 
 `sync_id` is the request that caused the fact. Instants are UTC. Personal fields are marked with
-`x-personal` in the schemas, are kept apart from the log and are null once they were erased.
+`x-personal` in the schemas. They are stored apart from the events, and are null after an erasure.
 """
 
 from typing import Annotated, Literal, get_args
@@ -19,7 +19,7 @@ Change = Literal["added", "updated", "restored", "repeated"]
 
 
 class Fact(Struct, frozen=True, kw_only=True):
-    """What every import event says."""
+    """The fields that every import event has."""
 
     sync_id: Annotated[UUID, Meta(description="The request that caused it.")]
     organization_id: UUID
@@ -93,7 +93,7 @@ class SyncStarted(Fact, frozen=True, kw_only=True):
 
 
 class RoomImported(Room, frozen=True, kw_only=True):
-    """A room, whole, as SpreaView should show it from now on."""
+    """A whole room, as SpreaView should show it from now on."""
 
     sync_id: UUID
     organization_id: UUID
@@ -103,7 +103,7 @@ class RoomImported(Room, frozen=True, kw_only=True):
 
 
 class SpeakerImported(Speaker, frozen=True, kw_only=True):
-    """A speaker, whole, as SpreaView should show them from now on."""
+    """A whole speaker, as SpreaView should show them from now on."""
 
     sync_id: UUID
     organization_id: UUID
@@ -113,7 +113,7 @@ class SpeakerImported(Speaker, frozen=True, kw_only=True):
 
 
 class SessionImported(Session, frozen=True, kw_only=True):
-    """A session, whole, as SpreaView should show it from now on. It ends a skip."""
+    """A whole session, as SpreaView should show it from now on. This event also ends a skip."""
 
     sync_id: UUID
     organization_id: UUID
@@ -123,7 +123,7 @@ class SessionImported(Session, frozen=True, kw_only=True):
 
 
 class SessionSkippedOutOfWindow(Fact, frozen=True, kw_only=True):
-    """A session starts outside the window: `window_starts_at` ≤ start < `window_ends_at`."""
+    """A session starts outside the window `window_starts_at` ≤ start < `window_ends_at`."""
 
     session_id: UUID
     sessionize_id: str
@@ -151,7 +151,7 @@ class SessionSkippedUnscheduled(Fact, frozen=True, kw_only=True):
 
 
 class SessionWithdrawn(Fact, frozen=True, kw_only=True):
-    """A session is gone from Sessionize. It ends a skip, too."""
+    """A session is gone from Sessionize. This event also ends a skip."""
 
     session_id: UUID
     sessionize_id: str
@@ -188,7 +188,7 @@ class HeldSession(Struct, frozen=True, kw_only=True):
 
 
 class RemovalsWithheld(Fact, frozen=True, kw_only=True):
-    """Removals were held back, since so many at once look like a mistake."""
+    """Removals were held back, because this many at the same time look like a mistake."""
 
     guarded: Annotated[int, Meta(description="Imported sessions the guard looked at.")]
     removed: Annotated[int, Meta(description="How many of them are gone from the schedule.")]
@@ -196,7 +196,7 @@ class RemovalsWithheld(Fact, frozen=True, kw_only=True):
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """What a run did with one kind of entity."""
+    """The counts of a run for one kind of entity."""
 
     added: int = 0
     updated: int = 0
@@ -217,7 +217,7 @@ class AllCounts(Struct, frozen=True, kw_only=True):
 
 
 class SyncWarning(Struct, frozen=True, kw_only=True):
-    """Something the organiser may want to mend in Sessionize."""
+    """A problem that the organiser may want to correct in Sessionize."""
 
     code: Annotated[str, Meta(description="Stable, e.g. room_double_booked.")]
     message: str
@@ -234,7 +234,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class SyncCompleted(Fact, frozen=True, kw_only=True):
-    """The run is over and everything it found is in the log."""
+    """The run is over, and all its results are in the log."""
 
     ordered_at: Instant
     counts: AllCounts
@@ -253,7 +253,7 @@ class SyncCompleted(Fact, frozen=True, kw_only=True):
 
 
 class SyncFailed(Fact, frozen=True, kw_only=True):
-    """The run is over and changed nothing."""
+    """The run is over, and it changed nothing."""
 
     ordered_at: Instant
     code: Annotated[str, Meta(description="Stable, e.g. schedule_not_announced.")]
@@ -298,4 +298,4 @@ TERMINAL_TYPES = frozenset({SyncCompleted.__name__, SyncFailed.__name__})
 """The last event of an outcome."""
 
 CUT_TYPES = TERMINAL_TYPES | {SyncStarted.__name__, SpeakerErased.__name__}
-"""A read model may stand after these, never between the events of one outcome."""
+"""The events after which a read model may be cut: never between the events of one outcome."""

@@ -1,29 +1,29 @@
-"""The stable codes of `SyncFailed`, each with what it means. Others build against these names."""
+"""The stable codes of `SyncFailed` and their meanings. Others build against these names."""
 
 from enum import StrEnum
 
 
 class FailureCode(StrEnum):
-    """Why a run failed."""
+    """The reason why a run failed."""
 
     INVALID_REQUEST = "invalid_request"
     """A field of the request is missing or wrong."""
     INVALID_API_ID = "invalid_api_id"
-    """What was given cannot be a Sessionize API ID."""
+    """The value in the request cannot be a Sessionize API ID."""
     API_ID_NOT_FOUND = "api_id_not_found"
     """Sessionize knows no such endpoint."""
     ENDPOINT_NOT_JSON = "endpoint_not_json"
-    """The endpoint answers with HTML, JavaScript or something else that is not JSON."""
+    """The endpoint answers with HTML, JavaScript or another format that is not JSON."""
     ENDPOINT_REJECTED = "endpoint_rejected"
     """Sessionize refused the request."""
     UNEXPECTED_DOCUMENT = "unexpected_document"
-    """JSON, but not a schedule."""
+    """The answer is JSON, but not a schedule."""
     SCHEDULE_EMPTY = "schedule_empty"
-    """A schedule without a session."""
+    """The schedule has no session."""
     SCHEDULE_NOT_ANNOUNCED = "schedule_not_announced"
-    """Sessions, none of them with a time or a room."""
+    """No session of the schedule has a time or a room."""
     SCHEDULE_REPLACED = "schedule_replaced"
-    """Every imported session is gone: most likely another event's schedule."""
+    """Every imported session is gone: this is most likely another event's schedule."""
     RESPONSE_TOO_LARGE = "response_too_large"
     """The answer exceeds the limit."""
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
@@ -31,4 +31,4 @@ class FailureCode(StrEnum):
     SUPERSEDED = "superseded"
     """A later request of the same SpreaView event has completed already."""
     INTERNAL_ERROR = "internal_error"
-    """A fault of ours."""
+    """A fault on our side."""

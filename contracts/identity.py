@@ -1,4 +1,4 @@
-"""Ids that never change: derived, not assigned, so that every run of every worker agrees on them.
+"""Ids that never change: they are derived, not assigned, so that all workers agree on them.
 
 An id is the UUIDv5 of `kind:sessionize id` under a namespace: the SpreaView event for sessions and
 rooms, the organization for speakers (a speaker belongs to the organization). Sessionize ids are
@@ -30,21 +30,22 @@ def speaker_id(organization_id: UUID, sessionize_id: str) -> UUID:
 def session_code(session_id: UUID) -> str:
     """Code in a session's review URL: 12 characters of Crockford's base32.
 
-    It carries the last 60 bits of the session id, all of which are hash (the version and variant
-    of the UUID lie before them). It never changes, since the id never does.
+    It encodes the last 60 bits of the session id. All of them are bits of the hash: the version
+    and the variant of the UUID lie before them. The code never changes, because the id does not.
     """
     bits = session_id.int
     return "".join(_CROCKFORD[bits >> (5 * place) & 31] for place in reversed(range(_CODE_LENGTH)))
 
 
 def message_id(sync_id: UUID, ordinal: int | str) -> UUID:
-    """Id of a run's event, hence `ce_id`: 0 is `SyncStarted`, `OUTCOME` the terminal event.
+    """Id of an event of a run, and so its `ce_id`.
 
-    The rest of an outcome counts from 1. A repeated append meets the ids of the first one.
+    The ordinal is 0 for `SyncStarted`, `OUTCOME` for the terminal event, and counts from 1 for the
+    other events of the outcome. A repeated append therefore has the same ids as the first one.
     """
     return uuid5(sync_id, str(ordinal))
 
 
 def requester_subject(organization_id: UUID, requested_by: str) -> UUID:
-    """The data subject behind `requested_by`: the same person in all of an organization's runs."""
+    """Id of the person behind `requested_by`, the same in all runs of an organization."""
     return uuid5(organization_id, requested_by)

@@ -1,4 +1,4 @@
-"""`SyncRequested`: the one message SpreaView sends. Plain snake_case JSON, headers optional."""
+"""`SyncRequested`, the only message that SpreaView sends: snake_case JSON, headers optional."""
 
 import re
 from datetime import UTC, date, datetime
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 Instant = Annotated[datetime, Meta(tz=True)]
-"""A point in time; on the wire RFC 3339 with an offset, written in UTC."""
+"""A point in time. In JSON: RFC 3339 with an offset; this program writes UTC."""
 
 _API_ID = re.compile(r"[A-Za-z0-9]{8,12}")
 _API_URL = re.compile(
@@ -27,7 +27,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class RequestIds(Struct, frozen=True, kw_only=True):
-    """The ids without which a request cannot end anywhere: they name its run and its stream."""
+    """The ids of a request: they name its run and its stream, so that it can be answered."""
 
     request_id: Annotated[UUID, Meta(description="Id of the request and of its run (sync_id).")]
     organization_id: Annotated[UUID, Meta(description="Owner of the SpreaView event.")]
@@ -63,11 +63,11 @@ class SyncRequested(RequestIds, frozen=True, kw_only=True):
 
 
 class UnreadableRequestError(ValueError):
-    """The ids cannot be read, so no run can be ended: the message belongs in the dead letters."""
+    """The ids cannot be read, so no run can be ended: the message is a dead letter."""
 
 
 class InvalidRequestError(ValueError):
-    """The ids can be read, another field is wrong: the run ends as `invalid_request`."""
+    """The ids can be read, but another field is wrong: the run fails as `invalid_request`."""
 
     def __init__(self, ids: RequestIds, reason: str) -> None:
         super().__init__(reason)
@@ -80,10 +80,11 @@ _request_decoder = msgspec.json.Decoder(SyncRequested)
 
 
 def decode_request(body: bytes) -> SyncRequested:
-    """Read one message.
+    """Decode one message.
 
     Raises:
-        UnreadableRequestError: not JSON, or one of the three ids is missing or not a UUID.
+        UnreadableRequestError: the message is not JSON, or one of the three ids is missing or is
+            not a UUID.
         InvalidRequestError: another field is missing or wrong; the reason names it.
     """
     if not body:
@@ -103,14 +104,14 @@ def decode_request(body: bytes) -> SyncRequested:
 
 
 def encode_request(request: SyncRequested) -> bytes:
-    """Write one message; `decode_request` is its inverse."""
+    """Encode one message; `decode_request` is the inverse."""
     return msgspec.json.encode(request)
 
 
 def parse_api_id(text: str) -> str | None:
-    """The API ID in what somebody typed or pasted, or None if there is none.
+    """The API ID in a text that somebody typed or pasted; None if it has none.
 
-    Only letters and digits survive, so it can become neither a host nor a path.
+    The result has only letters and digits, so it can be neither a host nor a path.
     """
     text = text.strip()
     if _API_ID.fullmatch(text):
@@ -120,5 +121,5 @@ def parse_api_id(text: str) -> str | None:
 
 
 def mask_api_id(api_id: str) -> str:
-    """The API ID as it may be shown: its first two characters, the rest starred."""
+    """The API ID in a form that may be shown: its first two characters, then asterisks."""
     return api_id[:2] + "*" * (len(api_id) - 2)

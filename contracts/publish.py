@@ -1,7 +1,7 @@
 """`python -m contracts.publish`: write the JSON Schemas and golden examples of the contracts.
 
-They are committed; a test fails when they are stale. A schema that would break its readers is not
-written: it needs a new version.
+The files are committed, and a test fails when they are stale. A schema that would break its
+readers is not written, because it needs a new version.
 """
 
 import json
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 
 def documents() -> Iterator[tuple[Path, JsonObject]]:
-    """Every published document, by its path below this package."""
+    """Every published document, with its path below this package."""
     yield (
         Path("schemas/sync-requested.v1.json"),
         _schema(SyncRequested, "urn:spreaview:schema:sync-requested:v1"),
@@ -99,7 +99,7 @@ def _test_vectors() -> JsonObject:
 
 
 def main() -> int:
-    """Write what is stale; 1 if a schema would break its readers."""
+    """Write the files. Returns 1 if a schema would break its readers."""
     broken = False
     for path, document in documents():
         target = HERE / path

@@ -1,4 +1,4 @@
-"""One sample of every message: what the golden examples are made of. Invented throughout."""
+"""One invented sample of every message, for the golden examples."""
 
 from datetime import UTC, date, datetime
 from uuid import UUID

@@ -10,7 +10,7 @@ DEAD_LETTERS = "spreaview.sync-requests.dlq.v1"
 """Requests whose ids could not be read, byte for byte, with the reason."""
 
 LOG_SEALS = "spreaview.log-seals.v1"
-"""Stream heads of the log, published so that a cut tail can be noticed (compacted)."""
+"""Stream heads of the log, so that a cut tail can be noticed (compacted)."""
 
 TOPICS = frozenset({SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS})
 
