@@ -1,1 +1,1 @@
-"""Audit: the log's past, told, explained, compared, proven and replayed."""
+"""The past of the log: history, explanations, comparison, verification, transfer, erasure."""

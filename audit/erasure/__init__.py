@@ -1,1 +1,1 @@
-"""Erasing a person everywhere."""
+"""Erasing a person from the log and the read models."""

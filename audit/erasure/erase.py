@@ -1,4 +1,4 @@
-"""Erasing a person everywhere: the log, every generation of read models, in one transaction."""
+"""Erasing a person from the log and from every generation of read models."""
 
 import zlib
 from typing import NamedTuple
@@ -55,19 +55,22 @@ class ErasureReport(NamedTuple):
 
 
 async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> ErasureReport:
-    """Forget a speaker of an organization, in one transaction; safe to repeat.
+    """Erase a speaker of an organization, in one transaction. Safe to repeat.
 
-    Afterwards they stay linked to their sessions without a personal field, whatever Sessionize
-    says, until the erasure is lifted.
+        report = await erase(engine, organization_id, speaker_id)
+
+    The speaker stays linked to their sessions without personal fields, even if Sessionize still
+    lists them, until the erasure is lifted.
     """
     erasure_id = uuid4()
-    telling: dict[bytes, bool] = {}
-    async with engine.connect() as connection:  # most of it before the log is locked
-        await _look(connection, organization_id, speaker_id, telling)
+    names_speaker: dict[bytes, bool] = {}
+    """By digest: whether the document names the speaker."""
+    async with engine.connect() as connection:  # read most documents before the log is locked
+        await _read_documents(connection, organization_id, speaker_id, names_speaker)
     while True:
         try:
             async with engine.begin() as connection:
-                known = {digest for digest, tells in telling.items() if tells}
+                known = {digest for digest, named in names_speaker.items() if named}
                 await silence_relay(connection)
                 rows = await forget_speaker(connection, organization_id, speaker_id)
                 erased = await erase_subject(
@@ -77,8 +80,8 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
                     erasure_id=erasure_id,
                     documents=known,
                 )
-                await _look(connection, organization_id, speaker_id, telling)
-                if any(tells and digest not in known for digest, tells in telling.items()):
+                await _read_documents(connection, organization_id, speaker_id, names_speaker)
+                if any(named and digest not in known for digest, named in names_speaker.items()):
                     raise ErasureRepeatError
                 return ErasureReport(speaker_id, erasure_id, erased, rows)
         except ErasureRepeatError:
@@ -88,10 +91,10 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
 async def erase_requester(
     engine: AsyncEngine, organization_id: UUID, requested_by: str
 ) -> ErasureReport:
-    """Forget who asked for syncs of an organization, in one transaction; safe to repeat.
+    """Erase a requester of syncs of an organization, in one transaction. Safe to repeat.
 
-    Afterwards nothing says who asked for those runs, nor for those that they ask for from now on,
-    until the erasure is lifted. `requested_by` is as `worker.rules.text.clean` leaves it.
+    Their name is removed from all past runs, and left out of future runs until the erasure is
+    lifted. `requested_by` must have passed through `worker.rules.text.clean`.
     """
     erasure_id, subject = uuid4(), requester_subject(organization_id, requested_by)
     while True:
@@ -111,36 +114,39 @@ async def erase_requester(
             continue
 
 
-async def _look(
+async def _read_documents(
     connection: AsyncConnection,
     organization_id: UUID,
     speaker_id: UUID,
-    telling: dict[bytes, bool],
+    names_speaker: dict[bytes, bool],
 ) -> None:
-    """Which documents tell of the speaker, those of an event that never imported them as well."""
+    """Note for each new document of the organization whether it names the speaker.
+
+    A document may name the speaker although its event never imported them.
+    """
     found = await connection.execute(_DOCUMENTS, {"organization_id": str(organization_id)})
-    for digest in [digest for digest in found.scalars() if digest not in telling]:
+    for digest in [digest for digest in found.scalars() if digest not in names_speaker]:
         body = (await connection.execute(_DOCUMENT, {"digest": digest})).scalar_one_or_none()
-        telling[digest] = body is not None and _tells(body, organization_id, speaker_id)
+        names_speaker[digest] = body is not None and _names(body, organization_id, speaker_id)
 
 
-def _tells(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
+def _names(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
     try:
         reading = read_document(
             zlib.decompress(body),
             organization_id=organization_id,
-            spreaview_event_id=organization_id,  # of no matter for who is named
+            spreaview_event_id=organization_id,  # no event is needed to find speakers
             zone=ZoneInfo("UTC"),
             erased={speaker_id},
         )
     except SyncFailure:
-        return True  # as a run keeps no document that it cannot read, once somebody is erased
+        return True  # an unreadable document may name anybody
     except zlib.error:
         return False
     return reading.names_erased
 
 
 async def lift(engine: AsyncEngine, subject: UUID) -> bool:
-    """End an erasure: the next run tells of the person again. False if there was none."""
+    """End an erasure: the next run imports the person's data again. False if there was none."""
     async with engine.begin() as connection:
         return await lift_erasure(connection, subject)

@@ -1,1 +1,1 @@
-"""Why a session, room or speaker is or is not in the schedule."""
+"""Explaining why SpreaView shows a session, room or speaker, or why it does not."""

@@ -1,1 +1,1 @@
-"""The past of a SpreaView event: its runs, its moments, the timelines of its entities."""
+"""The past of a SpreaView event: its moments, its runs, the timelines of its entities."""

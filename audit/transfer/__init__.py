@@ -1,1 +1,1 @@
-"""The log in and out: export, import, replay, seals."""
+"""Moving the log in and out: export, import, replay, files of seals."""

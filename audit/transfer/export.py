@@ -1,9 +1,9 @@
-"""Export and import: a log as JSON Lines of CloudEvents, in its stored form, hashes included.
+"""Exporting a log as JSON Lines of CloudEvents, in its stored form, hashes included.
 
-The first line names the log; then comes every event in the order of positions, every erasure, every
-document; the last line counts them and has the SHA-256 of all bytes before it. It is canonical, so
-that two exports of one log are equal byte for byte. Personal data are in an event's `personal`,
-with the salt: what was erased is not in an export.
+The first line names the log. Then come the events in the order of positions, the erasures, and the
+documents. The last line has the number of each, and the SHA-256 of all bytes before it. An export
+is canonical: two exports of the same log are equal byte for byte. Personal data are in an event's
+`personal`, with the salt. Erased data are not in an export.
 """
 
 import hashlib
@@ -138,7 +138,7 @@ async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any
 
 
 def _event(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    line: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(event.message_id),
         "source": log_source(log_id),
@@ -155,12 +155,12 @@ def _event(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
         "data": msgspec.json.decode(event.data),
     }
     if event.personal is not None and event.salt is not None:
-        told["personal"] = {
+        line["personal"] = {
             "subject": str(event.subject),
             "salt": event.salt.hex(),
             "body": msgspec.json.decode(event.personal),
         }
-    return told
+    return line
 
 
 def _plain(value: object) -> str:
@@ -170,5 +170,5 @@ def _plain(value: object) -> str:
 
 
 def document_bytes(line: dict[str, Any]) -> bytes:
-    """The compressed document of a line."""
+    """The compressed document in a line."""
     return b64decode(line["zlib"], validate=True)

@@ -1,8 +1,8 @@
-"""Replay: the log, or a part of it, told again, in order, and marked: nobody takes it for news.
+"""Replaying the log, or a part of it, in order, to a topic or to a file.
 
-A replayed event is the CloudEvent that subscribers got, as the log would tell it today (upcast, and
-without the personal data of whoever was erased since), with the attribute `replay`: what the replay
-was named.
+A replayed event is the CloudEvent that subscribers got, in today's form: upcast, and without the
+personal data erased in the meantime. Its attribute `replay` has the name of the replay, so that
+subscribers do not mistake it for a new event.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ REPLAY = "ce_replay"
 
 _PAGE = 500
 _LINES_BEGIN = b'{"specversion": "1.0", "id": "'
-"""So begins a line that was broken off; a file that begins otherwise is somebody else's."""
+"""The beginning of every line: an unfinished last line must begin like this, too."""
 
 
 class ReplaySelection(NamedTuple):
@@ -101,7 +101,7 @@ async def replay(
 
 
 class _Clock:
-    """Says when the time of an event has come: the first one's at once."""
+    """The schedule of the replayed events; the first one is due immediately."""
 
     def __init__(self, pace: float | None) -> None:
         self._pace = pace
@@ -109,7 +109,7 @@ class _Clock:
         self._began = 0.0
 
     def seconds_until(self, event: Recorded) -> float:
-        """0 or less if its time has come."""
+        """The time until an event is due; 0 or less if it is due now."""
         if self._pace is None:
             return 0.0
         now = time.monotonic()
@@ -120,9 +120,9 @@ class _Clock:
 
 
 def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Sender:
-    """Send to a topic: on a broker with transactions each event once, also after a crash.
+    """Send to a topic: each event once on a broker with transactions, even after a crash.
 
-    The mark of the outlet says where to go on.
+    The outlet's mark has the position after which to continue.
     """
 
     async def send(events: Sequence[Recorded], position: int) -> None:
@@ -133,7 +133,7 @@ def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Sender:
 
 
 def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Sender:
-    """Write one CloudEvent, as JSON, per line."""
+    """Write one CloudEvent per line, as JSON."""
 
     async def send(events: Sequence[Recorded], _: int) -> None:
         write("".join(f"{line}\n" for line in _lines(events, log_id, name)))
@@ -142,30 +142,34 @@ def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Sender:
 
 
 def last_position(path: Path, name: str) -> int:
-    """Where a replay that wrote to a file was broken off; an unfinished line is cut off it.
+    """The last position in the file of an interrupted replay; 0 for a missing or empty file.
+
+    Truncates an unfinished last line.
 
     Raises:
-        ValueError: the file holds something else, or another replay; it is left as it is.
+        ValueError: the file has other content, or another replay; it is not changed.
     """
     if not path.exists() or not path.stat().st_size:
         return 0
     whole, found = 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            told = _read(line)
+            content = _read(line)
             if (
-                told is None
+                content is None
                 and not line.endswith(b"\n")
                 and _LINES_BEGIN.startswith(line[: len(_LINES_BEGIN)])
             ):
                 break
-            if told is None:
-                raise ValueError(f"{path}, line {number}, is of no replay: name another file")
-            if told.name != name:
-                raise ValueError(f"{path} holds another replay than {name!r}")
+            if content is None:
+                raise ValueError(
+                    f"{path}, line {number}, is not part of a replay: name another file"
+                )
+            if content.name != name:
+                raise ValueError(f"{path} holds another replay, not {name!r}")
             if not line.endswith(b"\n"):
                 break
-            whole, found = whole + len(line), told.position
+            whole, found = whole + len(line), content.position
     with path.open("r+b") as file:
         file.truncate(whole)
     return found

@@ -1,4 +1,4 @@
-"""Seals, taken from the topic to be kept elsewhere, and read again."""
+"""Files of seals, kept outside the database: writing them from the topic, and reading them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from eventstore.seals import Seal, decode_seal, encode_seal
 from messaging.topic_reader import partitions_of, reading, to_the_end
 
 _BEGINNING = b'{"log_id":"'
-"""Of every seal, as `encode_seal` writes it."""
+"""The beginning of every seal that `encode_seal` writes."""
 
 
 async def published_seals(bootstrap_servers: str) -> list[Seal]:
@@ -23,20 +23,22 @@ async def published_seals(bootstrap_servers: str) -> list[Seal]:
 
 
 def add_seals(path: Path, seals: Iterable[Seal]) -> int:
-    """Add the seals that a file does not have, one per line; how many.
+    """Append the seals that a file does not have, one per line. Returns their number.
 
-    The file is made if there is none, readable by its owner alone. What it has stays: the topic
-    keeps a stream's newest seal only, and one that was made after a chain was made anew would hide
-    it. A last line that was cut off while it was written is taken away.
+        add_seals(path, await published_seals(bootstrap_servers))
+
+    Creates the file if necessary, readable by its owner only. Older seals stay in the file: the
+    topic keeps only the newest seal of a stream, and after somebody rebuilt a chain that seal
+    would fit the new chain. Removes a last line that was cut off while it was written.
 
     Raises:
-        ValueError: the file is not one of seals, or of another log; it is as it was.
-        OSError: it cannot be written.
+        ValueError: the file has other content, or the seals of another log; it is not changed.
+        OSError: the file cannot be written.
     """
-    path.touch(mode=0o600)  # whose events there are is nobody's business
+    path.touch(mode=0o600)  # the ids of the SpreaView events are confidential
     size = _size_of_whole_lines(path)
     newest = {seal.stream_id: seal for seal in read_seals(path, size=size)}
-    new = [s for s in seals if _place(newest.get(s.stream_id)) != _place(s)]
+    new = [s for s in seals if _sealed(newest.get(s.stream_id)) != _sealed(s)]
     logs = {seal.log_id for seal in (*newest.values(), *new)}
     if len(logs) > 1:
         raise ValueError(f"{path} has seals of another log. Remedy: name another file")
@@ -52,19 +54,19 @@ def _size_of_whole_lines(path: Path) -> int:
     size = content.rfind(b"\n") + 1
     end = content[size:]
     if not _BEGINNING.startswith(end[: len(_BEGINNING)]):
-        raise ValueError(f"{path}, its last line: no seal, and none that was cut off")
+        raise ValueError(f"{path}: its last line is not a seal, not even a part of one")
     return size
 
 
-def _place(seal: Seal | None) -> tuple[int, str] | None:
+def _sealed(seal: Seal | None) -> tuple[int, str] | None:
     return None if seal is None else (seal.version, seal.hash)
 
 
 def read_seals(path: Path, *, size: int | None = None) -> Iterator[Seal]:
-    """The seals of a file that `add_seals` made, or of its first bytes.
+    """The seals in a file that `add_seals` wrote, or in its first `size` bytes.
 
     Raises:
-        ValueError: there is no seal on a line, which is named.
+        ValueError: a line, named by its number, is not a seal.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

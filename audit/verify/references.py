@@ -25,7 +25,7 @@ async def check_heads(
 async def check_orphans(connection: AsyncConnection, report: VerificationReport) -> None:
     """Find snapshots and personal data without an event; count generations left unchecked."""
     for row in await connection.execute(statements.SNAPSHOTS_WITHOUT_EVENTS):
-        what = "it has a snapshot, but no event in the log"
+        what = "it has a snapshot, but the log has no event of it"
         report.add(FindingKind.SNAPSHOT, what, stream_id=row.stream_id, version=row.version)
     not_live = (await connection.execute(statements.GENERATIONS_NOT_LIVE)).scalar_one()
     if not_live:
