@@ -151,7 +151,7 @@ def last_position(path: Path, name: str) -> int:
     """
     if not path.exists() or not path.stat().st_size:
         return 0
-    whole, found = 0, 0
+    whole, position = 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             content = _read(line)
@@ -169,10 +169,10 @@ def last_position(path: Path, name: str) -> int:
                 raise ValueError(f"{path} holds another replay, not {name!r}")
             if not line.endswith(b"\n"):
                 break
-            whole, found = whole + len(line), content.position
+            whole, position = whole + len(line), content.position
     with path.open("r+b") as file:
         file.truncate(whole)
-    return found
+    return position
 
 
 class _Line(msgspec.Struct):

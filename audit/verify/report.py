@@ -41,7 +41,7 @@ class FindingKind(StrEnum):
     """A sealed event is missing or differs: the tail was cut, or the chain was rebuilt."""
 
 
-class Finding(NamedTuple):
+class VerificationFinding(NamedTuple):
     """One fault."""
 
     kind: FindingKind
@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 class VerificationReport:
     """The outcome of a verification."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[VerificationFinding] = field(default_factory=list)
     found: Counter[FindingKind] = field(default_factory=Counter)
     """The number of findings of each kind, beyond the limit of the list as well."""
     unchecked: Counter[str] = field(default_factory=Counter)
@@ -92,7 +92,7 @@ class VerificationReport:
         """Record a finding."""
         self.found[kind] += 1
         if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(Finding(kind, stream_id, version, position, what))
+            self.findings.append(VerificationFinding(kind, stream_id, version, position, what))
 
     def to_json(self) -> dict[str, object]:
         """The report as JSON values; `well` is `is_clean`."""
