@@ -39,7 +39,7 @@ async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Lin
 
 
 def told(before: ReadModels, after: ReadModels, kind: str) -> Told:
-    """What `diff` says about one kind of entity."""
+    """The differences of one kind of entity, from `diff`."""
     imported: dict[str, tuple[str, frozenset[str]]] = {}
     gone: set[str] = set()
     for d in differences(shape_of(before), shape_of(after)):
@@ -55,7 +55,7 @@ def told(before: ReadModels, after: ReadModels, kind: str) -> Told:
 
 
 def rule_of(session: dict[str, Any] | None, days: tuple[date, date], zone: str) -> str:
-    """Why a session has to be there or not."""
+    """The rule that must apply to a session."""
     if session is None:
         return "missing_from_source"
     if in_window(session, days, zone):
@@ -68,7 +68,7 @@ def rule_of(session: dict[str, Any] | None, days: tuple[date, date], zone: str) 
 
 
 @pytest.mark.parametrize("series", SERIES)
-async def test_the_past_of_a_real_schedule(line: Line, series: str) -> None:
+async def test_history_and_explanations_of_a_real_series(line: Line, series: str) -> None:
     first, last, zone, _ = SERIES[series]
     days = (date.fromisoformat(first), date.fromisoformat(last))
     window = Window(starts_on=days[0], ends_on=days[1], time_zone=zone)

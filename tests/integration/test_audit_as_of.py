@@ -1,4 +1,4 @@
-"""As of a moment: the in-memory read models are those that the tables held then."""
+"""The read models in memory at a past moment equal the tables of that time."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ async def as_of(past: Past, moment: Moment) -> dict[str, list[dict[str, Any]]]:
     return {view: in_order(rows) for view, rows in models.views().items()}
 
 
-async def test_the_columns_are_the_public_ones(engine: AsyncEngine) -> None:
+async def test_the_columns_match_the_public_views(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         found = await connection.execute(
             text(
@@ -42,12 +42,12 @@ async def test_the_columns_are_the_public_ones(engine: AsyncEngine) -> None:
         public: dict[str, list[str]] = {}
         for view, column in found:
             public.setdefault(view, []).append(column)
-    del public["speakers"]  # over all events of an organization
+    del public["speakers"]  # a view over all events of an organization
     assert {view: list(columns) for view, columns in COLUMNS.items()} == public
 
 
 @pytest.mark.parametrize("seed", ["a", "b", "c"])
-async def test_every_state_of_a_life_is_what_the_tables_held(
+async def test_every_past_state_equals_the_tables_of_that_time(
     engine: AsyncEngine, seed: str
 ) -> None:
     past = Past(engine, window=conference_window())
@@ -64,12 +64,12 @@ async def test_every_state_of_a_life_is_what_the_tables_held(
         await asyncio.sleep(0.002)
     assert any(row["status"] == "withdrawn" for row in held[-2]["sessions"])
     assert {row["status"] for row in held[-1]["sync_runs"]} == {"completed", "failed"}
-    for sync_id, time, wanted in zip(past.runs, times, held, strict=True):
-        assert await as_of(past, await after_sync(past.log, past.event_id, sync_id)) == wanted
-        assert await as_of(past, Moment(time=time)) == wanted
-        position = wanted["stream_progress"][0]["position"]
-        assert await as_of(past, Moment(position=position)) == wanted
-    # Every position within an outcome is as before the outcome.
+    for sync_id, time, expected in zip(past.runs, times, held, strict=True):
+        assert await as_of(past, await after_sync(past.log, past.event_id, sync_id)) == expected
+        assert await as_of(past, Moment(time=time)) == expected
+        position = expected["stream_progress"][0]["position"]
+        assert await as_of(past, Moment(position=position)) == expected
+    # A position within an outcome shows the state before the outcome.
     end = held[0]["stream_progress"][0]["position"]
     for position in range(end - 5, end):
         rows = await as_of(past, Moment(position=position))
@@ -77,7 +77,7 @@ async def test_every_state_of_a_life_is_what_the_tables_held(
         assert [run["status"] for run in rows["sync_runs"]] == ["running"]
 
 
-async def test_who_was_erased_is_in_no_moment(engine: AsyncEngine) -> None:
+async def test_an_erased_speaker_is_nameless_at_every_moment(engine: AsyncEngine) -> None:
     past = Past(engine)
     both = document(talk("1"), talk("2", "2026-05-28T10:00:00", speakers=["bob"]))
     await past.imports(both)
@@ -93,7 +93,7 @@ async def test_who_was_erased_is_in_no_moment(engine: AsyncEngine) -> None:
     assert {row["full_name"] for row in first["event_speakers"]} == {None}
 
 
-async def test_what_the_log_does_not_know_is_said(engine: AsyncEngine) -> None:
+async def test_unknown_events_syncs_and_moments_are_reported(engine: AsyncEngine) -> None:
     past, other = Past(engine), Past(engine)
     with pytest.raises(NotInThePastError, match="no SpreaView event"):
         await read_models_at(past.log, past.event_id, Moment())

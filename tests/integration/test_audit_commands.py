@@ -1,4 +1,4 @@
-"""The audit's commands as their users run them: processes, with a role that may only read."""
+"""The audit commands as real processes, with a database role that can only read."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ EVENT = str(uuid4())
 
 
 async def read_only_url(engine: AsyncEngine, url: str) -> str:
-    """The address for a new role that may read the log and nothing else."""
+    """The address for a new role that can read the log only."""
     role = f"reader_{uuid4().hex}"
     async with engine.begin() as connection:
         for statement in (
@@ -32,7 +32,7 @@ async def read_only_url(engine: AsyncEngine, url: str) -> str:
     return f"{scheme}://{role}:reads@{rest.rpartition('@')[2]}"
 
 
-async def test_every_command_works_for_who_may_only_read(
+async def test_every_command_works_with_a_read_only_role(
     engine: AsyncEngine, database_url: str
 ) -> None:
     past = Past(engine)
@@ -80,7 +80,7 @@ async def test_every_command_works_for_who_may_only_read(
         (("reimport", EVENT), "--dry-run"),
     ],
 )
-async def test_a_wrong_argument_ends_with_2_and_names_it(
+async def test_a_wrong_argument_exits_with_2_and_is_named(
     database_url: str, arguments: tuple[str, ...], said: str
 ) -> None:
     env = environment(database_url=database_url)
@@ -90,7 +90,7 @@ async def test_a_wrong_argument_ends_with_2_and_names_it(
     assert "Traceback" not in done.stderr
 
 
-async def test_an_unknown_id_ends_with_1_and_one_sentence(database_url: str) -> None:
+async def test_an_unknown_id_exits_with_1_and_one_sentence(database_url: str) -> None:
     env = environment(database_url=database_url)
     for arguments in (
         ("history", EVENT),

@@ -1,4 +1,4 @@
-"""Diff: what changed between two moments, in words and as JSON Patch."""
+"""The difference between two moments, per entity and as JSON Patch."""
 
 import copy
 import json
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.asyncio
 
 
 async def shape(past: Past, number: int) -> Shape:
-    """What was there after the run of that number, counted from 0."""
+    """The document shape after a run; runs are counted from 0."""
     moment = await after_sync(past.log, past.event_id, past.runs[number])
     return shape_of(await read_models_at(past.log, past.event_id, moment))
 
 
 def patched(before: Any, patch: list[dict[str, Any]]) -> Any:
-    """RFC 6902, as far as it is used, over objects."""
+    """Apply a JSON Patch of objects (RFC 6902, the operations in use)."""
     result = copy.deepcopy(before)
     for operation in patch:
         *parents, last = [
@@ -53,7 +53,7 @@ def lines(before: Shape, after: Shape) -> list[str]:
     ]
 
 
-async def test_what_changed_in_words(engine: AsyncEngine) -> None:
+async def test_changes_are_listed_per_entity_and_field(engine: AsyncEngine) -> None:
     past = Past(engine)
     early = talk("early", "2026-05-27T09:00:00")
     await past.imports(document(talk("1"), talk("2"), talk("3", speakers=["bob"], room=8), early))
@@ -91,7 +91,7 @@ async def test_what_changed_in_words(engine: AsyncEngine) -> None:
     assert lines(shapes[2], shapes[2]) == []
 
 
-async def test_the_patch_makes_the_second_of_the_first(engine: AsyncEngine) -> None:
+async def test_the_patch_turns_the_first_state_into_the_second(engine: AsyncEngine) -> None:
     past = Past(engine, window=conference_window())
     for state in life(conference("patched", sessions=20), 6, seed="patched"):
         await past.imports(encode_conference(state), allow_removals=100)
@@ -105,14 +105,14 @@ async def test_the_patch_makes_the_second_of_the_first(engine: AsyncEngine) -> N
     assert some
 
 
-async def test_a_path_is_escaped() -> None:
+async def test_patch_paths_are_escaped() -> None:
     before, after = {"a/b": {"~": 1}}, {"a/b": {"~": 2, "~1": [1]}}
     patch = list(json_patch(before, after))
     assert [operation["path"] for operation in patch] == ["/a~1b/~0", "/a~1b/~01"]
     assert patched(before, patch) == after
 
 
-async def test_the_command_takes_every_kind_of_moment(
+async def test_the_command_accepts_every_kind_of_moment(
     engine: AsyncEngine, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     past = Past(engine)

@@ -1,4 +1,4 @@
-"""Explain: the right rule for everything that is or is not there, and who decided it."""
+"""Explanations: the right rule for every entity, shown or not, and the run that decided."""
 
 import json
 from hashlib import sha256
@@ -42,7 +42,7 @@ def past(engine: AsyncEngine) -> Past:
     return Past(engine)
 
 
-async def told(past: Past, name: str, kind: str = "session") -> Explanation:
+async def explained(past: Past, name: str, kind: str = "session") -> Explanation:
     return await explain(past.log, past.event_id, kind, name)
 
 
@@ -59,77 +59,77 @@ async def test_every_rule_that_one_document_can_show(past: Past) -> None:
         "other": ("never_seen", False),
     }
     for key, (rule, there) in wanted.items():
-        found = await told(past, key)
+        found = await explained(past, key)
         assert (found.rule, found.there) == (rule, there), key
         assert found.decided_by is not None
         assert found.decided_by.sync_id == past.runs[0]
         assert found.decided_by.source_digest == sha256(json.dumps(source).encode()).hexdigest()
-    early = await told(past, "early")
+    early = await explained(past, "early")
     assert str(early.values["starts_at"]) == "2026-05-27 21:59:00+00:00"
     assert str(early.values["window_starts_at"]) == "2026-05-27 22:00:00+00:00"
-    assert (await told(past, "open")).values["missing"] == ("starts_at", "ends_at", "room")
-    nowhere = await told(past, "nowhere")
+    assert (await explained(past, "open")).values["missing"] == ("starts_at", "ends_at", "room")
+    nowhere = await explained(past, "nowhere")
     assert nowhere.values["unknown_room"] == "99"
     assert nowhere.notes[0].startswith("Warning unknown_room")
-    bad = (await told(past, "bad")).notes[0]
+    bad = (await explained(past, "bad")).notes[0]
     assert bad.startswith("Warning invalid_session")
     assert bad.endswith("If it was imported before, it stays as it was.")
 
 
-async def test_a_session_is_found_by_all_its_names(past: Past) -> None:
+async def test_a_session_is_found_by_every_id_code_and_unique_name(past: Past) -> None:
     await past.imports(document(FIRST, talk("2", room=8, title="About Time"), talk("3", room=9)))
     our_id = identity.session_id(past.event_id, "2")
     names = ("2", str(our_id), identity.session_code(our_id), "about", "About Time")
     for name in names:
-        found = await told(past, name)
+        found = await explained(past, name)
         assert (found.sessionize_id, found.id) == ("2", our_id)
     with pytest.raises(NotInThePastError, match=r"2 sessions have 'talk' in their names: Talk 1"):
-        await told(past, "talk")
-    assert (await told(past, "Talk 1")).sessionize_id == "1"
+        await explained(past, "talk")
+    assert (await explained(past, "Talk 1")).sessionize_id == "1"
 
 
-async def test_what_left_is_told_by_the_run_that_decided(past: Past) -> None:
+async def test_a_removed_session_names_the_run_that_removed_it(past: Past) -> None:
     await past.imports(everything(talk("2"), talk("moves")))
     moved = talk("moves", "2026-05-31T09:00:00")
     second = await past.imports(everything(moved))
     await past.imports(everything(moved))
     for key, rule in {"2": "missing_from_source", "moves": "after_window"}.items():
-        found = await told(past, key)
+        found = await explained(past, key)
         assert found.rule == rule
         assert found.decided_by is not None
         assert found.decided_by.sync_id == second
     await past.imports(everything(), window=days(27, 29))
-    assert (await told(past, "early")).rule == "scheduled"
-    assert (await told(past, "moves")).rule == "missing_from_source"
+    assert (await explained(past, "early")).rule == "scheduled"
+    assert (await explained(past, "moves")).rule == "missing_from_source"
 
 
-async def test_what_is_invalid_stays_as_it_was(past: Past) -> None:
+async def test_an_unreadable_session_stays_as_it_was_imported(past: Past) -> None:
     await past.imports(document(FIRST, talk("2"), LATE))
     await past.imports(document(FIRST | BROKEN, talk("2"), LATE | BROKEN))
-    found = await told(past, "1")
+    found = await explained(past, "1")
     assert (found.rule, found.there, found.name) == ("invalid_kept", True, "Talk 1")
     assert found.decided_by is not None
     assert found.decided_by.sync_id == past.runs[1]
-    late = await told(past, "late")
+    late = await explained(past, "late")
     assert late.rule == "after_window"
     assert late.notes[0].startswith("Warning invalid_session")
 
 
-async def test_what_the_guard_holds(past: Past) -> None:
+async def test_a_withheld_session_names_the_run_that_withheld_it(past: Past) -> None:
     many = [talk(str(n)) for n in range(20)]
     await past.imports(document(*many))
     second = await past.imports(document(*many[:8]))
     await past.imports(document(*many[:8]))
-    found = await told(past, "19")
+    found = await explained(past, "19")
     assert (found.rule, found.there) == ("withheld", True)
     assert found.values["in_the_source"] == "missing"
     assert found.decided_by is not None
     assert found.decided_by.sync_id == second
     assert "allow_removals: 12" in found.notes[0]
-    assert (await told(past, "0")).rule == "scheduled"
+    assert (await explained(past, "0")).rule == "scheduled"
 
 
-async def test_runs_that_came_to_nothing_are_noted(past: Past) -> None:
+async def test_failed_superseded_and_open_runs_are_noted(past: Past) -> None:
     await past.imports(document(FIRST))
     await past.imports(document(unscheduled("1")))
     facts: dict[str, Any] = {
@@ -151,28 +151,28 @@ async def test_runs_that_came_to_nothing_are_noted(past: Past) -> None:
     new = [NewEvent(identity.message_id(late, identity.OUTCOME), outcome)]
     new.append(NewEvent(identity.message_id(opened, 0), begun))
     await past.log.append(Commit(past.event_id, version, new))
-    failed, superseded, running = (await told(past, "1")).notes
+    failed, superseded, running = (await explained(past, "1")).notes
     assert f"{past.runs[1]}, failed (schedule_not_announced)" in failed
     assert f"{late} was superseded" in superseded
     assert f"{opened} has begun" in running
 
 
-async def test_a_failed_run_is_told_and_looked_into(past: Past) -> None:
+async def test_the_document_of_a_failed_run_is_searched(past: Past) -> None:
     await past.imports(document(unscheduled("1", title="Alone")))
-    found = await told(past, "alone")
+    found = await explained(past, "alone")
     assert (found.rule, found.values) == ("run_failed", {"in_the_source": True})
     assert "schedule_not_announced" in found.notes[0]
-    assert (await told(past, "2")).rule == "run_failed"
+    assert (await explained(past, "2")).rule == "run_failed"
     await past.imports(document(FIRST))
     await past.imports(document(unscheduled("1"), unscheduled("new")))
-    assert (await told(past, "new")).rule == "run_failed"
-    assert (await told(past, "2")).rule == "never_seen"
-    found = await told(past, "1")
+    assert (await explained(past, "new")).rule == "run_failed"
+    assert (await explained(past, "2")).rule == "never_seen"
+    found = await explained(past, "1")
     assert (found.rule, found.there) == ("scheduled", True)
     assert "schedule_not_announced" in found.notes[0]
 
 
-async def test_rooms_and_speakers(past: Past) -> None:
+async def test_every_rule_of_rooms_and_speakers(past: Past) -> None:
     people = [speaker("ada"), speaker("bob"), speaker("cyn", fullName=None, links="none")]
     await past.imports(
         everything(talk("2", room=8, speakers=["dan"]), speakers=[*people, speaker("dan")])
@@ -189,13 +189,13 @@ async def test_rooms_and_speakers(past: Past) -> None:
         ("speaker", "eve"): "never_seen",
     }
     for (kind, name), rule in cases.items():
-        assert (await told(past, name, kind)).rule == rule, name
-    assert (await told(past, "7", "room")).values == {"referred_to_by": ["Talk 1 (1)"]}
-    (planned,) = (await told(past, "bob", "speaker")).values.values()
+        assert (await explained(past, name, kind)).rule == rule, name
+    assert (await explained(past, "7", "room")).values == {"referred_to_by": ["Talk 1 (1)"]}
+    (planned,) = (await explained(past, "bob", "speaker")).values.values()
     assert planned == ["Talk early (early)"]
 
 
-async def test_the_command_tells_it(
+async def test_the_command_shows_the_explanation(
     past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await past.imports(everything())
@@ -214,14 +214,14 @@ async def test_the_command_tells_it(
     assert "is not there" in capsys.readouterr().out
 
 
-async def test_an_erased_speaker_is_told_as_that(past: Past) -> None:
+async def test_an_erased_speaker_is_explained_by_the_erasure(past: Past) -> None:
     await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
     erasure = await erase(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
-    for _ in range(2):  # and after an import that names the person again
-        found = await told(past, "ada", "speaker")
+    for _ in range(2):  # the second time after an import that lists the person again
+        found = await explained(past, "ada", "speaker")
         assert (found.rule, found.name) == ("erased", "ada")
         assert found.decided_by is not None
         assert found.decided_by.sync_id == erasure.erasure_id
-        assert (await told(past, "Ada Ex", "speaker")).rule == "never_seen"
-        assert (await told(past, "bob", "speaker")).rule == "imported"
+        assert (await explained(past, "Ada Ex", "speaker")).rule == "never_seen"
+        assert (await explained(past, "bob", "speaker")).rule == "imported"
         await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))

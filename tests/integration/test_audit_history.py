@@ -1,4 +1,4 @@
-"""History: the runs of an event, and the lives of its entities, field by field."""
+"""The history of an event: its runs, and the timelines of its entities."""
 
 import json
 from datetime import UTC, datetime
@@ -30,12 +30,14 @@ def past(engine: AsyncEngine) -> Past:
     return Past(engine)
 
 
-async def lives(past: Past, kind: str, name: str) -> list[tuple[str, str | None, dict[str, Any]]]:
-    told = timeline(past.log, past.event_id, EntityQuery(kind, name))
-    return [(step.change, step.reason, dict(step.fields)) async for step, _ in told]
+async def steps_of(
+    past: Past, kind: str, name: str
+) -> list[tuple[str, str | None, dict[str, Any]]]:
+    entries = timeline(past.log, past.event_id, EntityQuery(kind, name))
+    return [(step.change, step.reason, dict(step.fields)) async for step, _ in entries]
 
 
-async def test_the_runs_say_who_when_and_what_came_of_it(past: Past) -> None:
+async def test_runs_have_requester_times_and_outcome(past: Past) -> None:
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(unscheduled("1")), requested_by=None)
     await past.imports(document(talk("1")), window=days(27, 29))
@@ -56,7 +58,7 @@ async def test_the_runs_say_who_when_and_what_came_of_it(past: Past) -> None:
     assert only == [found[1]]
 
 
-async def test_the_life_of_a_session_field_by_field(past: Past) -> None:
+async def test_the_timeline_of_a_session_lists_every_field_change(past: Past) -> None:
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(talk("1", title="New"), LATER))
     await past.imports(document(talk("1", "2026-05-30T09:00:00", title="New"), LATER))
@@ -64,8 +66,8 @@ async def test_the_life_of_a_session_field_by_field(past: Past) -> None:
     await past.imports(document(LATER))
     await past.imports(document(talk("1", title="New"), LATER))
     await past.imports(document(talk("1") | BROKEN, LATER))
-    told = await lives(past, "session", "1")
-    assert [(change, reason) for change, reason, _ in told[:-1]] == [
+    steps = await steps_of(past, "session", "1")
+    assert [(change, reason) for change, reason, _ in steps[:-1]] == [
         ("added", None),
         ("updated", None),
         ("skipped", "after_window"),
@@ -73,28 +75,28 @@ async def test_the_life_of_a_session_field_by_field(past: Past) -> None:
         ("withdrawn", "missing_from_source"),
         ("restored", None),
     ]
-    assert told[0][2]["title"] == (None, "Talk 1")
-    assert told[1][2] == {"title": ("Talk 1", "New")}
-    assert told[2][2]["starts_at"][0].isoformat() == "2026-05-28T07:00:00+00:00"
-    assert told[2][2]["starts_at"][1].isoformat() == "2026-05-30T07:00:00+00:00"
-    assert told[5][2]["starts_at"] == (None, told[0][2]["starts_at"][1])  # skipped without a time
-    assert told[-1][0] == "warned"
-    assert (told[-1][1] or "").startswith("invalid_session: ")
+    assert steps[0][2]["title"] == (None, "Talk 1")
+    assert steps[1][2] == {"title": ("Talk 1", "New")}
+    assert steps[2][2]["starts_at"][0].isoformat() == "2026-05-28T07:00:00+00:00"
+    assert steps[2][2]["starts_at"][1].isoformat() == "2026-05-30T07:00:00+00:00"
+    assert steps[5][2]["starts_at"] == (None, steps[0][2]["starts_at"][1])  # skipped without a time
+    assert steps[-1][0] == "warned"
+    assert (steps[-1][1] or "").startswith("invalid_session: ")
     our_id = identity.session_id(past.event_id, "1")
     code = identity.session_code(our_id)
     for name in (str(our_id), code, code.lower()):
-        assert await lives(past, "session", name) == told
-    assert await lives(past, "session", "nothing") == []
+        assert await steps_of(past, "session", name) == steps
+    assert await steps_of(past, "session", "nothing") == []
 
 
-async def test_what_is_withheld_and_released_is_told(past: Past) -> None:
+async def test_the_timeline_shows_withheld_and_released_removals(past: Past) -> None:
     many = [talk(str(n)) for n in range(20)]
     await past.imports(document(*many))
     await past.imports(document(*many[:8]))
     await past.imports(document(*many[:8]))
     await past.imports(document(*many))
     await past.imports(document(*many[:8]), allow_removals=12)
-    assert [change for change, _, _ in await lives(past, "session", "19")] == [
+    assert [change for change, _, _ in await steps_of(past, "session", "19")] == [
         "added",
         "withheld",
         "released",
@@ -102,24 +104,24 @@ async def test_what_is_withheld_and_released_is_told(past: Past) -> None:
     ]
 
 
-async def test_the_lives_of_rooms_and_speakers(past: Past) -> None:
+async def test_the_timelines_of_rooms_and_speakers(past: Past) -> None:
     await past.imports(document(talk("1"), talk("2", room=8, speakers=["bob"])))
     changed = {
         "rooms": [room(7, name="Aula"), room(8)],
         "speakers": [speaker("ada"), speaker("bob")],
     }
     await past.imports(document(talk("1"), **changed))
-    assert [(c, r) for c, r, _ in await lives(past, "room", "8")] == [
+    assert [(c, r) for c, r, _ in await steps_of(past, "room", "8")] == [
         ("added", None),
         ("withdrawn", "unreferenced"),
     ]
-    assert (await lives(past, "room", "7"))[1] == ("updated", None, {"name": ("Room 7", "Aula")})
+    assert (await steps_of(past, "room", "7"))[1] == ("updated", None, {"name": ("Room 7", "Aula")})
     our_id = identity.speaker_id(uuid4(), "bob")
-    assert await lives(past, "speaker", str(our_id)) == []
-    assert [c for c, _, _ in await lives(past, "speaker", "bob")] == ["added", "withdrawn"]
+    assert await steps_of(past, "speaker", str(our_id)) == []
+    assert [c for c, _, _ in await steps_of(past, "speaker", "bob")] == ["added", "withdrawn"]
 
 
-async def test_by_type_all_events_are_told(past: Past) -> None:
+async def test_an_event_type_selects_steps_of_all_entities(past: Past) -> None:
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(talk("1")))
     found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "SessionWithdrawn")
@@ -132,7 +134,7 @@ async def test_by_type_all_events_are_told(past: Past) -> None:
     assert {step.sessionize_id async for step, _ in found} == {str(n) for n in range(18, 30)}
 
 
-async def test_the_commands_tell_people_and_machines(
+async def test_the_commands_print_text_and_json(
     past: Past,
     database_url: str,
     capsys: pytest.CaptureFixture[str],
@@ -175,7 +177,7 @@ async def test_the_commands_tell_people_and_machines(
     assert {row["title"] for row in json.loads(lines[-1])["sessions"]} == {"Talk 1", "Talk 2"}
 
 
-async def test_what_is_not_known_ends_with_1_and_a_sentence(
+async def test_an_unknown_entity_exits_with_1_and_a_sentence(
     past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(database_url=database_url)
@@ -195,7 +197,7 @@ async def test_what_is_not_known_ends_with_1_and_a_sentence(
     assert "knows no sync" in capsys.readouterr().err
 
 
-async def test_texts_are_shown_as_they_are(
+async def test_texts_are_printed_without_markup(
     past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(database_url=database_url)

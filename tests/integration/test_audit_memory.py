@@ -1,4 +1,4 @@
-"""A long history is told in the memory of a short one."""
+"""Reading a long history needs no more memory than reading a short one."""
 
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ SHORT, LONG = 2 * PAGE, 8 * PAGE
 
 
 async def lived(log: EventLog, events: int) -> UUID:
-    """A stream of runs of which each changes the one session; `events` are three per run."""
+    """A stream of runs that each change the one session; a run has three events."""
     stream = uuid4()
     version = 0
     while version < events:
@@ -57,7 +57,7 @@ async def lived(log: EventLog, events: int) -> UUID:
 
 
 async def peak(work: Callable[[UUID], Awaitable[None]], stream: UUID) -> int:
-    """The most bytes in use at once during the work."""
+    """The peak memory of the work, in bytes."""
     tracemalloc.start()
     try:
         await work(stream)
@@ -70,23 +70,23 @@ async def test_memory_does_not_grow_with_the_history(engine: AsyncEngine) -> Non
     log = EventLog(engine)
     streams = [await lived(log, events) for events in (SHORT, LONG)]
 
-    async def told(stream: UUID) -> None:
+    async def read_timeline(stream: UUID) -> None:
         async for _ in timeline(log, stream, EntityQuery("session", SESSION.sessionize_id)):
             pass
 
-    async def listed(stream: UUID) -> None:
+    async def list_runs(stream: UUID) -> None:
         async for _ in runs(log, stream):
             pass
 
-    async def explained(stream: UUID) -> None:
+    async def explain_session(stream: UUID) -> None:
         await explain(log, stream, "session", SESSION.sessionize_id)
 
-    async def again(stream: UUID) -> None:
+    async def decide_again(stream: UUID) -> None:
         async for _ in reimport(log, stream):
             pass
 
-    for work in (told, listed, explained, again):
-        await work(streams[0])  # what is made once, such as decoders
+    for work in (read_timeline, list_runs, explain_session, decide_again):
+        await work(streams[0])  # create decoders and other objects that are made once
         short, long = [await peak(work, stream) for stream in streams]
         assert long < 1.5 * short, (work.__name__, short, long)
     assert len((await read_models_at(log, streams[1], Moment())).runs) >= LONG // 3

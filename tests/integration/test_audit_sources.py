@@ -1,4 +1,4 @@
-"""The documents behind the runs: shown byte for byte, and decided again by today's rules."""
+"""The documents behind the runs: shown unchanged, and decided again by today's rules."""
 
 import json
 from hashlib import sha256
@@ -57,7 +57,7 @@ async def test_a_document_is_shown_byte_for_byte(
     assert run.not_decided == "its document is not kept any more"
 
 
-async def test_today_decides_as_it_decided(engine: AsyncEngine, database_url: str) -> None:
+async def test_the_same_rules_decide_the_same_again(engine: AsyncEngine, database_url: str) -> None:
     past = Past(engine, window=conference_window())
     first = conference("again", sessions=25)
     states = life(first, 6, seed="again")
@@ -76,7 +76,7 @@ async def test_today_decides_as_it_decided(engine: AsyncEngine, database_url: st
     assert await command.reimport(settings, past.event_id, None, as_json=False) == 0
 
 
-async def test_other_rules_show_what_they_would_change(
+async def test_changed_rules_show_as_deviations(
     engine: AsyncEngine,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,

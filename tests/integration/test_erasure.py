@@ -1,4 +1,4 @@
-"""A person asks to be forgotten: nothing of them is left, and all else is as it was."""
+"""An erasure removes all data of the person, and nothing else."""
 
 import asyncio
 import hashlib
@@ -38,9 +38,9 @@ WINDOW = conference_window()
 SPEAKER = next(event for event in samples.EVENTS if isinstance(event, SpeakerImported))
 ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
 MARK = "zqxwv"
-"""In every personal field of the one person, and nowhere else."""
+"""A text in every personal field of one speaker, and nowhere else."""
 WHO = "vwxqz"
-"""In the name of one who asks for syncs, and nowhere else."""
+"""A text in the name of one requester, and nowhere else."""
 
 
 @pytest_asyncio.fixture
@@ -52,7 +52,7 @@ async def line(own_kafka: str, database_url: str) -> AsyncIterator[Line]:
 
 
 def serve(line: Line, api_id: str, **changes: object) -> tuple[UUID, dict[str, Any]]:
-    """Serve a conference with one marked speaker, who has a session in the window."""
+    """Serve a conference with one marked speaker who has a session in the window."""
     document: dict[str, Any] = json.loads(encode_conference(conference(api_id)))
     talks = [s for s in document["sessions"] if (s["startsAt"] or "").startswith("2026-05-28")]
     key = next(s["speakers"][0] for s in talks if s["speakers"])
@@ -72,7 +72,7 @@ def serve(line: Line, api_id: str, **changes: object) -> tuple[UUID, dict[str, A
 
 
 async def published(line: Line) -> list[bytes]:
-    """Every record on the topic, by position."""
+    """Every record on the topic, in the order of positions."""
     head = await line.log.head()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=line.addresses.kafka, auto_offset_reset="earliest"
@@ -90,7 +90,7 @@ async def published(line: Line) -> list[bytes]:
     return [found[position] for position in sorted(found)]
 
 
-async def test_nothing_is_left_of_the_person_and_all_else_is_as_it_was(line: Line) -> None:
+async def test_an_erasure_removes_the_person_and_nothing_else(line: Line) -> None:
     speaker_id, document = serve(line, "forget001")
     requests = [a_request("forget001", WINDOW) for _ in range(2)]
     for request in requests:
@@ -139,7 +139,7 @@ def without_positions(rows: list[dict[str, object]]) -> list[str]:
     return sorted(repr({k: v for k, v in row.items() if k != "position"}) for row in rows)
 
 
-async def test_an_unchanged_schedule_stays_silent_and_a_change_of_erased_fields_is_none(
+async def test_changes_of_erased_fields_emit_no_event(
     line: Line,
 ) -> None:
     speaker_id, _ = serve(line, "forget002")
@@ -168,8 +168,8 @@ async def test_a_lifted_erasure_brings_the_person_back_with_the_next_sync(line: 
     assert (row["status"], row["full_name"]) == ("imported", f"{MARK} full")
 
 
-async def test_syncs_that_are_under_way_bring_nothing_back(line: Line) -> None:
-    """Among them first imports, whose streams do not know the person when they are erased."""
+async def test_syncs_in_flight_bring_nothing_back(line: Line) -> None:
+    """Some are first imports: their streams do not know the person at the time of the erasure."""
     speaker_id, _ = serve(line, "forget004")
     known = a_request("forget004", WINDOW)
     await line.sync(known)
@@ -192,7 +192,7 @@ async def test_syncs_that_are_under_way_bring_nothing_back(line: Line) -> None:
     assert await tables_with(line.engine, MARK) == {}
 
 
-async def test_who_asked_for_syncs_is_forgotten_and_what_they_asked_for_stays(line: Line) -> None:
+async def test_erasing_a_requester_keeps_their_runs(line: Line) -> None:
     serve(line, "forget006")
     name = f"{WHO} of the crew"
     one = a_request("forget006", WINDOW, requested_by=name)
@@ -226,7 +226,7 @@ async def who_asked(line: Line, *requests: SyncRequested) -> list[object]:
     return [by[request.request_id] for request in requests]
 
 
-async def test_the_command_forgets_who_asked_for_syncs(line: Line) -> None:
+async def test_the_command_erases_a_requester(line: Line) -> None:
     serve(line, "forget007")
     request = a_request("forget007", WINDOW, requested_by=f"{WHO} of the crew")
     await line.sync(request)
@@ -245,7 +245,7 @@ async def test_the_command_forgets_who_asked_for_syncs(line: Line) -> None:
     assert lifted.returncode == 0
 
 
-async def test_the_command(line: Line) -> None:
+async def test_the_command_erases_a_speaker_and_lifts_the_erasure(line: Line) -> None:
     speaker_id, _ = serve(line, "forget005")
     request = a_request("forget005", WINDOW)
     await line.sync(request)
@@ -267,10 +267,10 @@ async def test_the_command(line: Line) -> None:
     assert "NOTE: nothing in the log" in done.stdout
 
 
-async def test_an_append_that_was_decided_before_the_erasure_is_refused(
+async def test_an_append_decided_before_the_erasure_is_refused(
     engine: AsyncEngine, log: EventLog
 ) -> None:
-    """Its stream does not know the person, so no version tells that something has happened."""
+    """Its stream does not know the person, so its version does not change."""
     stream = uuid4()
     speaker = replace(SPEAKER, spreaview_event_id=stream)
     await erase(engine, speaker.organization_id, speaker.speaker_id)
@@ -281,17 +281,17 @@ async def test_an_append_that_was_decided_before_the_erasure_is_refused(
     await log.append(Commit(stream, 0, [NewEvent(uuid4(), replace(speaker, **nameless))]))
 
 
-async def test_a_document_that_was_judged_before_an_erasure_is_not_kept(
+async def test_a_document_read_before_the_erasure_is_not_stored(
     engine: AsyncEngine, log: EventLog
 ) -> None:
-    """Nothing of the person is in the events; only the document may name them."""
+    """The events have no data of the person; only the document may name them."""
     stream, person = uuid4(), uuid4()
     room = replace(ROOM, spreaview_event_id=stream)
     body = MARK.encode()
     document = SourceDocument(hashlib.sha256(body).hexdigest(), body)
     before = KnownErasures(ORGANIZATION, await log.erased_speakers(ORGANIZATION))
     await erase(engine, ORGANIZATION, person)
-    await erase(engine, uuid4(), uuid4())  # somebody else's does not matter
+    await erase(engine, uuid4(), uuid4())  # an erasure in another organization must not matter
     new = [NewEvent(uuid4(), room)]
     with pytest.raises(StreamMovedError):
         await log.append(Commit(stream, 0, new, source=document, erasures=before))
@@ -304,10 +304,10 @@ UNPLANNED = {"firstName": MARK, "fullName": MARK}
 
 
 @pytest.mark.parametrize("unreadable", [{}, {"bio": MARK * 20_000}])
-async def test_who_was_never_imported_is_forgotten_with_the_documents(
+async def test_a_speaker_who_was_never_imported_is_erased_from_the_documents(
     engine: AsyncEngine, unreadable: dict[str, str]
 ) -> None:
-    """Of a session outside the window no speaker is imported; the document names them."""
+    """The speaker of a session outside the window is in the document, but not imported."""
     past = Past(engine)
     bob = speaker("bob") | UNPLANNED | unreadable
     source = document(

@@ -1,4 +1,4 @@
-"""An erasure beside those who have read what it deletes: nothing comes back after it."""
+"""Erasures during concurrent work: data read before an erasure never come back after it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,7 +38,7 @@ PATIENCE = 20.0
 
 
 async def append_run(log: EventLog) -> tuple[UUID, UUID]:
-    """A stream of one run, which imports a speaker; the stream and the speaker."""
+    """Append one run that imports a speaker. Returns the ids of the stream and the speaker."""
     stream, speaker = uuid4(), uuid4()
     facts: dict[str, Any] = {"sync_id": uuid4(), "spreaview_event_id": stream}
     person = replace(SAMPLES[SpeakerImported], **facts, speaker_id=speaker)
@@ -48,7 +48,7 @@ async def append_run(log: EventLog) -> tuple[UUID, UUID]:
 
 
 async def named_in(engine: AsyncEngine, schema: str, speaker: UUID) -> int:
-    """Rows of a generation in which the speaker has a name."""
+    """The number of rows of a generation in which the speaker has a name."""
     async with engine.connect() as connection:
         found = await connection.execute(
             text(
@@ -62,7 +62,7 @@ async def named_in(engine: AsyncEngine, schema: str, speaker: UUID) -> int:
 
 
 class Pause:
-    """Holds the first call of a function at its beginning, until it is let go."""
+    """Holds the first call of a function until it is released."""
 
     def __init__(self, function: Callable[..., Awaitable[Any]]) -> None:
         self._function = function
@@ -76,19 +76,19 @@ class Pause:
             raise self._error
         return await self._function(*args, **kwargs)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._go_on.set()
 
     def fail(self, error: Exception) -> None:
         self._error = error
-        self.let_go()
+        self.release()
 
 
 GENERATIONS = 0x5350_5245_4156_0010
 
 
 async def is_done_or_waits(engine: AsyncEngine, task: asyncio.Task[Any], lock: int) -> None:
-    """Return when the task is done, or somebody waits for an advisory lock alone."""
+    """Return when the task is done, or when a session waits for the exclusive advisory lock."""
     waiting = text("""
         SELECT count(*) FROM pg_locks
         WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted
@@ -103,10 +103,10 @@ async def is_done_or_waits(engine: AsyncEngine, task: asyncio.Task[Any], lock: i
             await asyncio.sleep(0.01)
 
 
-async def test_what_a_projector_has_read_is_not_written_after_the_erasure(
+async def test_a_projector_writes_no_row_that_it_read_before_the_erasure(
     engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the projector comes to `SpeakerErased`, that is."""
+    """The projector has not reached `SpeakerErased` yet."""
     stream, speaker = await append_run(log)
     pause = Pause(write)
     monkeypatch.setattr(projector, "write", pause)
@@ -119,13 +119,13 @@ async def test_what_a_projector_has_read_is_not_written_after_the_erasure(
     await asyncio.wait_for(pause.reached.wait(), PATIENCE)
     erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
     await is_done_or_waits(engine, erasing, GENERATIONS)
-    pause.let_go()
+    pause.release()
     await asyncio.wait_for(asyncio.gather(erasing, projecting), PATIENCE)
 
     assert await named_in(engine, "spreaview_g1", speaker) == 0
 
 
-async def test_what_the_relay_has_read_is_published_before_the_erasure_or_not_at_all(
+async def test_the_relay_publishes_a_read_event_before_the_erasure_or_never(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Sequence[Record]] = []
@@ -144,15 +144,15 @@ async def test_what_the_relay_has_read_is_published_before_the_erasure_or_not_at
         await is_done_or_waits(line.engine, erasing, TELLING)
         assert not erasing.done(), "what was read is still to be published"
         assert not sent
-        pause.let_go()
+        pause.release()
         await asyncio.wait_for(erasing, PATIENCE)
         assert sent
 
 
-async def test_no_erasure_waits_for_a_relay_that_cannot_publish(
+async def test_an_erasure_does_not_wait_for_a_failing_relay(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read is forgotten with the leadership: the next try reads again."""
+    """The relay drops the events with the leadership: the next leader reads them again."""
     pause = Pause(OpenOutlet.send)
     monkeypatch.setattr(OpenOutlet, "send", lambda *args: pause(*args))
     async with the_line(own_kafka, database_url) as line:
@@ -165,10 +165,10 @@ async def test_no_erasure_waits_for_a_relay_that_cannot_publish(
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-async def test_what_a_rebuild_has_read_is_not_written_after_the_erasure(
+async def test_a_rebuild_writes_no_row_that_it_read_before_the_erasure(
     engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch, pages: int
 ) -> None:
-    """Be it the page that is written next, or the one that is read meanwhile."""
+    """This holds for the page to be written next and for the page read in the meantime."""
     monkeypatch.setattr(filling, "FILL_PAGE", 3)  # one run
     for _ in range(pages):
         _, speaker = await append_run(log)
@@ -191,7 +191,7 @@ async def test_what_a_rebuild_has_read_is_not_written_after_the_erasure(
 
     erasing = asyncio.create_task(erase(engine, ORGANIZATION, speaker))
     await is_done_or_waits(engine, erasing, GENERATIONS)
-    pause.let_go()
+    pause.release()
     await asyncio.wait_for(asyncio.gather(erasing, rebuilding), PATIENCE)
 
     async with engine.connect() as connection:

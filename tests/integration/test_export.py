@@ -1,4 +1,4 @@
-"""An export is the log, whole: imported into an empty database it is the same log."""
+"""An export has the whole log: an import into an empty database gives the same log."""
 
 import asyncio
 import json
@@ -54,7 +54,9 @@ async def exported(engine: AsyncEngine, what: ExportScope = ExportScope(key=True
     return [line async for line in export(engine, what)]
 
 
-async def test_the_same_log_in_an_empty_database(past: Past, empty: AsyncEngine) -> None:
+async def test_an_import_into_an_empty_database_gives_the_same_log(
+    past: Past, empty: AsyncEngine
+) -> None:
     lines = await exported(past.engine)
     imported = await import_log(empty, lines)
     assert imported.events == await count(past.engine)
@@ -78,18 +80,20 @@ async def count(engine: AsyncEngine) -> int:
     return len(await EventLog(engine).read_all(0, limit=100_000))
 
 
-async def test_the_imported_log_goes_on(past: Past, empty: AsyncEngine) -> None:
+async def test_an_imported_log_can_be_appended_to(past: Past, empty: AsyncEngine) -> None:
     await import_log(empty, await exported(past.engine))
     head = await EventLog(empty).head()
     async with empty.begin() as connection:
-        await connection.execute(text("DELETE FROM event_store.erased_subjects"))  # as if lifted
-    going_on = Past(empty, event_id=past.event_id, runs=list(past.runs))
-    await going_on.imports(FIRST)
+        await connection.execute(
+            text("DELETE FROM event_store.erased_subjects")
+        )  # as lifting the erasures does
+    continued = Past(empty, event_id=past.event_id, runs=list(past.runs))
+    await continued.imports(FIRST)
     assert await EventLog(empty).head() > head
     assert (await verify(empty)).found.total() == 0
 
 
-async def test_what_was_erased_is_not_in_an_export_and_the_key_only_if_asked_for(
+async def test_an_export_has_no_erased_data_and_the_key_only_on_request(
     past: Past,
 ) -> None:
     first = json.loads((await exported(past.engine, ExportScope()))[0])
@@ -102,7 +106,7 @@ async def test_what_was_erased_is_not_in_an_export_and_the_key_only_if_asked_for
         assert ("personal" in line) == (line["data"]["speaker_id"] not in erased)
 
 
-async def test_a_log_that_is_not_empty_is_left_as_it_is(past: Past) -> None:
+async def test_an_import_into_a_log_with_events_is_refused(past: Past) -> None:
     before = await exported(past.engine)
     with pytest.raises(ImportRefusedError, match="not empty"):
         await import_log(past.engine, before)
@@ -121,7 +125,7 @@ async def test_a_log_that_is_not_empty_is_left_as_it_is(past: Past) -> None:
         (lambda lines: [*lines[:2], b"{\n", *lines[3:]], "line 3"),
     ],
 )
-async def test_a_damaged_file_is_refused_and_nothing_has_changed(
+async def test_a_damaged_file_is_refused_and_changes_nothing(
     past: Past, empty: AsyncEngine, damage: object, said: str
 ) -> None:
     damaged = damage(await exported(past.engine))  # type: ignore[operator]
@@ -130,7 +134,7 @@ async def test_a_damaged_file_is_refused_and_nothing_has_changed(
     assert await EventLog(empty).head() == 0
 
 
-async def test_the_commands(
+async def test_the_export_and_import_commands(
     past: Past, empty: AsyncEngine, database_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "log.jsonl"

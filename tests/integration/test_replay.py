@@ -1,4 +1,4 @@
-"""A replay tells the log again: in order, marked, and going on where it was broken off."""
+"""A replay sends the log again, in order and marked, and continues after an interruption."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def test_lines_are_cloudevents_in_order_and_marked(log: EventLog, tmp_path
     assert told[0]["specversion"] == "1.0"
 
 
-async def test_a_part_ends_where_it_is_said_to(log: EventLog) -> None:
+async def test_a_replay_of_a_part_stops_at_its_last_position(log: EventLog) -> None:
     await a_log(log)
     positions = [r.position for r in await log.read_all(0)]
     seen: list[int] = []
@@ -76,7 +76,7 @@ async def test_a_part_ends_where_it_is_said_to(log: EventLog) -> None:
     assert seen == positions[5:10]
 
 
-async def test_in_proportion_every_event_waits_for_its_time(log: EventLog) -> None:
+async def test_a_paced_replay_keeps_the_proportions_of_time(log: EventLog) -> None:
     await a_log(log)
     recorded = await log.read_all(0)
     took = (recorded[-1].recorded_at - recorded[0].recorded_at).total_seconds()
@@ -91,7 +91,7 @@ async def test_in_proportion_every_event_waits_for_its_time(log: EventLog) -> No
     assert at[-1] - at[0] >= 2 * took * 0.9
 
 
-async def test_who_is_erased_while_a_replay_waits_is_not_told_of(
+async def test_a_speaker_erased_during_a_replay_is_replayed_without_names(
     log: EventLog, engine: AsyncEngine
 ) -> None:
     stream = uuid4()
@@ -112,7 +112,7 @@ async def test_who_is_erased_while_a_replay_waits_is_not_told_of(
     assert names == [SPEAKER.full_name, None]
 
 
-async def test_a_topic_gets_each_event_once_though_it_is_broken_off(
+async def test_a_topic_gets_each_event_once_after_an_interruption(
     log: EventLog, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)
@@ -146,7 +146,7 @@ async def test_a_topic_gets_each_event_once_though_it_is_broken_off(
     assert {dict(r.headers)[REPLAY] for r in found} == {b"again"}
 
 
-async def test_a_file_that_was_broken_off_is_gone_on_with(
+async def test_an_interrupted_file_is_continued(
     log: EventLog, database_url: str, tmp_path: Path
 ) -> None:
     await a_log(log)
@@ -166,7 +166,7 @@ async def test_a_file_that_was_broken_off_is_gone_on_with(
 
 
 @pytest.mark.parametrize("content", ["a note", "a note\n", "[1]\n", '{"specversion": "1.0"}'])
-async def test_a_file_of_somebody_else_is_left_as_it_is(
+async def test_a_file_with_other_content_is_not_changed(
     log: EventLog, database_url: str, tmp_path: Path, content: str
 ) -> None:
     await a_log(log)
@@ -175,7 +175,7 @@ async def test_a_file_of_somebody_else_is_left_as_it_is(
     command = ("replay", "--name", "mine", "--output", str(file))
     done = await asyncio.to_thread(run, *command, env=environment(database_url=database_url))
     assert (done.returncode, file.read_text()) == (1, content)
-    assert f"{file}, line 1, is of no replay" in done.stderr
+    assert f"{file}, line 1, is not part of a replay" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -187,7 +187,7 @@ async def test_a_file_of_somebody_else_is_left_as_it_is(
         ("--name", " "),
     ],
 )
-async def test_what_cannot_be_meant_is_a_wrong_argument(
+async def test_contradictory_arguments_are_refused(
     database_url: str, arguments: tuple[str, str]
 ) -> None:
     command = ("replay", "--name", "x", *arguments)
@@ -196,7 +196,7 @@ async def test_what_cannot_be_meant_is_a_wrong_argument(
     assert arguments[0] in done.stderr
 
 
-async def test_for_machines_it_says_on_standard_output_what_was_done(
+async def test_json_prints_the_result_on_standard_output(
     log: EventLog, database_url: str, tmp_path: Path
 ) -> None:
     await a_log(log)

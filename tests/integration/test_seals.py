@@ -1,4 +1,4 @@
-"""The leader seals the log from time to time; the seals can be kept elsewhere."""
+"""The leader publishes seals of the log; they can be kept in files."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -55,12 +55,12 @@ async def test_the_newest_heads_are_on_the_topic_and_prove_the_log(
 
 
 def what(seal: Seal) -> tuple[UUID, int, str]:
-    """What it seals: a new leader does it again, at another time."""
+    """The content of a seal without its time: a new leader seals again."""
     return seal.stream_id, seal.version, seal.hash
 
 
 async def sealed(line: Line) -> list[Seal]:
-    """Wait until the topic has every head as it is."""
+    """Wait until the topic has a seal of every current head."""
     log_id = (await line.log.identity()).log_id
     expected = {what(s) async for s in heads(line.engine, log_id)}
     async with asyncio.timeout(40):
@@ -70,7 +70,7 @@ async def sealed(line: Line) -> list[Seal]:
                 return seals
 
 
-async def test_what_is_appended_while_it_seals_is_not_sealed_again(
+async def test_an_event_appended_during_sealing_is_sealed_once(
     module_kafka: str, engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = EventLog.head
@@ -90,7 +90,7 @@ def a_seal(stream: UUID, version: int, log_id: UUID = LOG) -> Seal:
     return Seal(log_id, stream, version, f"{version:064x}", version, datetime.now(UTC))
 
 
-async def test_what_a_file_has_stays_and_only_what_is_new_is_added(tmp_path: Path) -> None:
+async def test_adding_keeps_old_seals_and_appends_only_new_ones(tmp_path: Path) -> None:
     file, one, other = tmp_path / "seals", uuid4(), uuid4()
     first = a_seal(one, 3)
     assert add_seals(file, [first]) == 1
@@ -105,7 +105,7 @@ async def test_what_a_file_has_stays_and_only_what_is_new_is_added(tmp_path: Pat
     ]
 
 
-async def test_a_line_that_was_cut_off_is_taken_away(tmp_path: Path) -> None:
+async def test_a_cut_off_last_line_is_removed(tmp_path: Path) -> None:
     file, stream = tmp_path / "seals", uuid4()
     add_seals(file, [a_seal(stream, 1), a_seal(uuid4(), 2)])
     file.write_bytes(file.read_bytes()[:-40])
@@ -121,7 +121,7 @@ async def test_a_line_that_was_cut_off_is_taken_away(tmp_path: Path) -> None:
         (encode_seal(a_seal(uuid4(), 1, uuid4())) + b"\n", "another log"),
     ],
 )
-async def test_a_file_of_something_else_is_refused_and_stays_as_it_was(
+async def test_a_file_with_other_content_is_refused_and_not_changed(
     tmp_path: Path, content: bytes, why: str
 ) -> None:
     file = tmp_path / "seals"
@@ -131,7 +131,7 @@ async def test_a_file_of_something_else_is_refused_and_stays_as_it_was(
     assert file.read_bytes() == content
 
 
-async def test_a_line_that_is_no_seal_is_named(tmp_path: Path) -> None:
+async def test_a_line_without_a_seal_is_named(tmp_path: Path) -> None:
     (tmp_path / "seals").write_text('{"no": "seal"}\n')
     with pytest.raises(ValueError, match="line 1"):
         list(read_seals(tmp_path / "seals"))

@@ -1,4 +1,4 @@
-"""Nobody changes the past unnoticed: what a superuser can do, and what verifying says of it."""
+"""Verification finds every change that a superuser can make to the past."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ SECOND = document(
 
 @dataclass
 class Scene:
-    """Two SpreaView events with two runs each, sealed when all was well."""
+    """Two SpreaView events with two runs each, sealed before any tampering."""
 
     engine: AsyncEngine
     stream: UUID
@@ -59,7 +59,7 @@ class Scene:
         return await verify(self.engine, seals=self.seals)
 
     async def tamper(self, *statements: str, **values: object) -> None:
-        """What a superuser can do, the triggers off."""
+        """Run statements as a superuser, with the triggers off."""
         async with self.engine.begin() as connection:
             await connection.execute(text("ALTER TABLE event_store.events DISABLE TRIGGER USER"))
             for statement in statements:
@@ -71,7 +71,7 @@ class Scene:
             )
 
     async def version_of(self, event_type: str) -> int:
-        """Of the stream's first event of a type."""
+        """The version of the stream's first event of a type."""
         log = EventLog(self.engine)
         return next(
             [
@@ -102,12 +102,12 @@ async def keep_snapshot(engine: AsyncEngine, stream_id: UUID, state: State) -> N
 
 
 def named(found: VerificationReport, kind: FindingKind, stream: UUID) -> set[int | None]:
-    """The versions of a stream at which something of a kind was found; and nowhere else."""
+    """The versions of the findings of a kind, which must all be in one stream."""
     assert {f.stream_id for f in found.findings if f.kind == kind} == {stream}
     return {f.version for f in found.findings if f.kind == kind}
 
 
-async def test_what_nobody_touched_is_well_and_it_is_said_what_was_looked_at(scene: Scene) -> None:
+async def test_an_untouched_log_is_clean_and_the_checks_are_counted(scene: Scene) -> None:
     found = await scene.verified()
     assert found.is_clean, found.findings
     assert found.checked["streams"] == 2
@@ -182,19 +182,19 @@ async def test_an_inserted_event(scene: Scene) -> None:
     assert named(found, FindingKind.HEAD, scene.stream) == {head + 1}
 
 
-async def test_a_whole_chain_made_anew(scene: Scene) -> None:
-    """The chain itself is right then: only a seal that was kept elsewhere knows better."""
+async def test_a_rebuilt_chain_breaks_its_seal(scene: Scene) -> None:
+    """The new chain is consistent: only a seal kept elsewhere shows the change."""
     await scene.tamper(
         """UPDATE event_store.events SET data = data || '{"name": "Another"}'
            WHERE stream_id = :s AND type = 'RoomImported'"""
     )
-    await make_the_chain_anew(scene)
+    await rebuild_the_chain(scene)
     found = await scene.verified()
     assert found.found[FindingKind.CHANGED] == 0
     assert named(found, FindingKind.SEAL, scene.stream) == {await scene.head()}
 
 
-async def make_the_chain_anew(scene: Scene) -> None:
+async def rebuild_the_chain(scene: Scene) -> None:
     previous = chain.GENESIS
     async for event in EventLog(scene.engine).read_stream(scene.stream):
         body = chain.body_digest(
@@ -226,7 +226,7 @@ async def test_a_replaced_document(scene: Scene) -> None:
     assert "has the digest" in finding.what
 
 
-async def test_a_document_that_is_not_kept_is_said_and_no_fault(scene: Scene) -> None:
+async def test_a_deleted_document_is_reported_as_unchecked(scene: Scene) -> None:
     await scene.tamper("DELETE FROM event_store.sources")
     found = await scene.verified()
     assert found.is_clean
@@ -236,14 +236,12 @@ async def test_a_document_that_is_not_kept_is_said_and_no_fault(scene: Scene) ->
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("SET size_bytes = size_bytes + 1", "bytes, and is said to have"),
+        ("SET size_bytes = size_bytes + 1", "bytes, but its recorded size is"),
         ("SET body = body || '\\x00'", "1 bytes follow it"),
         ("SET body = substring(body FOR 20)", "it was cut off"),
     ],
 )
-async def test_a_document_that_is_not_kept_as_it_was(
-    scene: Scene, statement: str, what: str
-) -> None:
+async def test_a_damaged_document_is_a_finding(scene: Scene, statement: str, what: str) -> None:
     await scene.tamper(
         f"""UPDATE event_store.sources {statement}
             WHERE digest = (SELECT digest FROM event_store.sources ORDER BY digest LIMIT 1)"""
@@ -280,14 +278,16 @@ async def test_a_snapshot_of_another_state(scene: Scene) -> None:
         ),
     ],
 )
-async def test_a_snapshot_that_no_events_make(scene: Scene, statement: str, what: str) -> None:
+async def test_a_snapshot_without_matching_events_is_a_finding(
+    scene: Scene, statement: str, what: str
+) -> None:
     await scene.tamper(statement)
     (finding,) = (await scene.verified()).findings
     assert finding.kind == FindingKind.SNAPSHOT
     assert what in finding.what
 
 
-async def test_a_snapshot_of_other_code_is_not_checked_and_that_is_said(scene: Scene) -> None:
+async def test_a_snapshot_of_other_code_is_reported_as_unchecked(scene: Scene) -> None:
     await scene.tamper("UPDATE event_store.snapshots SET fold_version = 'other', body = 'x'")
     found = await scene.verified()
     assert found.is_clean
@@ -302,8 +302,8 @@ async def test_a_snapshot_of_other_code_is_not_checked_and_that_is_said(scene: S
         "ALTER TABLE event_store.events ENABLE TRIGGER append_only",
     ],
 )
-async def test_a_log_that_is_not_guarded(scene: Scene, statement: str) -> None:
-    """With the last of them, a session that plays the replica could change it."""
+async def test_a_missing_or_disabled_trigger_is_a_finding(scene: Scene, statement: str) -> None:
+    """With the last statement, a session with the role of a replica could change the log."""
     async with scene.engine.begin() as connection:
         await connection.execute(text(statement))
     (finding,) = (await scene.verified()).findings
@@ -311,14 +311,14 @@ async def test_a_log_that_is_not_guarded(scene: Scene, statement: str) -> None:
     assert "ENABLE ALWAYS" in finding.what
 
 
-async def test_positions_that_were_given_already(scene: Scene) -> None:
+async def test_a_sequence_behind_the_head_is_a_finding(scene: Scene) -> None:
     await scene.tamper("SELECT setval('event_store.events_position_seq', 3)")
     (finding,) = (await scene.verified()).findings
     assert finding.kind == FindingKind.GUARD
     assert "at 3" in finding.what
 
 
-async def test_a_generation_that_is_not_live_is_not_checked_and_that_is_said(scene: Scene) -> None:
+async def test_a_generation_that_is_not_live_is_reported_as_unchecked(scene: Scene) -> None:
     async with scene.engine.begin() as connection:
         await create(connection, number=2, live=False, code_version=CODE_VERSION)
     found = await scene.verified()
@@ -348,8 +348,8 @@ async def test_altered_personal_data(scene: Scene, statement: str) -> None:
     assert named(found, FindingKind.PERSONAL_DATA, scene.stream) == {version}
 
 
-async def test_who_asked_for_a_run_is_taken_away(scene: Scene) -> None:
-    """An erasure of another person excuses nothing."""
+async def test_a_deleted_requester_is_a_finding(scene: Scene) -> None:
+    """The erasure of another person is no excuse."""
     async with scene.engine.connect() as connection:
         found_id = await connection.execute(
             text("SELECT speaker_id FROM spreaview.event_speakers LIMIT 1")
@@ -366,7 +366,7 @@ async def test_who_asked_for_a_run_is_taken_away(scene: Scene) -> None:
     )
 
 
-async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None:
+async def test_erased_personal_data_are_no_finding(scene: Scene) -> None:
     async with scene.engine.connect() as connection:
         found_id = await connection.execute(
             text("SELECT speaker_id FROM spreaview.event_speakers LIMIT 1")
@@ -383,7 +383,7 @@ async def test_personal_data_that_were_erased_are_no_fault(scene: Scene) -> None
     ("statement", "what"),
     [
         ("UPDATE spreaview_g1.rooms SET name = 'X' WHERE spreaview_event_id = :s", "name is 'X'"),
-        ("DELETE FROM spreaview_g1.sessions WHERE spreaview_event_id = :s", "is not there"),
+        ("DELETE FROM spreaview_g1.sessions WHERE spreaview_event_id = :s", "is missing"),
         (
             """INSERT INTO spreaview_g1.session_speakers
                VALUES (:s, gen_random_uuid(), gen_random_uuid(), 1)""",
@@ -410,7 +410,7 @@ async def test_a_lost_stream(scene: Scene) -> None:
     assert "no event of it" in " ".join(f.what for f in alone.findings)
 
 
-async def test_rows_of_an_event_that_the_log_does_not_know(scene: Scene) -> None:
+async def test_rows_of_an_unknown_event_are_findings(scene: Scene) -> None:
     stranger = uuid4()
     await scene.tamper(
         "UPDATE spreaview_g1.rooms SET spreaview_event_id = :n WHERE spreaview_event_id = :s",
@@ -420,20 +420,20 @@ async def test_rows_of_an_event_that_the_log_does_not_know(scene: Scene) -> None
     places = {f.stream_id for f in found.findings}
     assert places == {scene.stream, stranger}
     assert [f.what for f in found.findings if f.stream_id == stranger] == [
-        "rooms has 2 rows of it, and the log has no event of it"
+        "rooms has 2 rows of it, but the log has no event of it"
     ]
     alone = await verify(scene.engine, only=stranger)
     assert [f.stream_id for f in alone.findings] == [stranger]
 
 
-async def test_rows_of_a_stream_that_is_said_not_to_be_applied(scene: Scene) -> None:
+async def test_rows_of_a_stream_without_progress_are_findings(scene: Scene) -> None:
     await scene.tamper("DELETE FROM spreaview_g1.stream_progress WHERE spreaview_event_id = :s")
     found = await scene.verified()
     assert {f.stream_id for f in found.findings} == {scene.stream}
     assert "no event makes it" in found.findings[0].what
 
 
-async def test_what_goes_on_meanwhile_is_no_fault(scene: Scene) -> None:
+async def test_concurrent_imports_cause_no_finding(scene: Scene) -> None:
     past = Past(scene.engine, event_id=scene.other)
     importing = asyncio.create_task(import_again_and_again(past))
     try:
@@ -453,7 +453,7 @@ async def import_again_and_again(past: Past) -> None:
 
 @pytest_asyncio.fixture
 async def reader_url(scene: Scene, database_url: str) -> AsyncIterator[str]:
-    """A role that can read and nothing else."""
+    """The address for a role that can only read."""
     name = f"reader_{uuid4().hex[:12]}"
     schemas = "event_store, spreaview, projections"
     async with scene.engine.begin() as connection:
@@ -466,7 +466,7 @@ async def reader_url(scene: Scene, database_url: str) -> AsyncIterator[str]:
         await connection.execute(text(f"DROP ROLE {name}"))
 
 
-async def test_the_command_needs_no_more_than_to_read(
+async def test_the_command_works_with_a_read_only_role(
     scene: Scene, reader_url: str, tmp_path: Path
 ) -> None:
     async with database(reader_url, pool_size=2) as engine:
@@ -484,9 +484,7 @@ async def test_the_command_needs_no_more_than_to_read(
     assert told["findings"][0]["stream_id"] == str(scene.stream)
 
 
-async def test_what_was_written_over_a_row_is_shown_as_it_is(
-    scene: Scene, database_url: str
-) -> None:
+async def test_a_tampered_text_is_printed_without_markup(scene: Scene, database_url: str) -> None:
     await scene.tamper(
         "UPDATE spreaview_g1.sessions SET title = 'a [/] [conceal] :rocket:' "
         "WHERE spreaview_event_id = :s"
@@ -496,9 +494,7 @@ async def test_what_was_written_over_a_row_is_shown_as_it_is(
     assert "title is 'a [/] [conceal] :rocket:'" in shown.stdout, shown.stderr
 
 
-async def test_an_event_that_the_log_does_not_know_is_not_well(
-    scene: Scene, database_url: str
-) -> None:
+async def test_an_unknown_event_exits_with_1(scene: Scene, database_url: str) -> None:
     unknown = str(uuid4())
     env = environment(database_url=database_url)
     shown = await asyncio.to_thread(run, "verify", "--event-id", unknown, env=env)

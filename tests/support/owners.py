@@ -22,11 +22,11 @@ SITE = Path(asyncpg.__file__).parents[1]
 ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"} | {
     name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
 }
-"""No more than a Python needs, wherever it is installed."""
+"""The only environment that a Python needs, wherever it is installed."""
 PATIENCE = 30.0
-"""Seconds after which something that does not happen is a fault."""
+"""Seconds to wait for a condition before the test fails."""
 
-# It ends in order when its standard input does; on Ctrl-C it first asks the database.
+# Ends in order at the end of its standard input; on Ctrl-C it queries the database first.
 OWNER = """
 import asyncio, json, signal, subprocess, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ async def main(folder):
         kafka(log_path=folder / "kafka.log") as address,
     ):
         command = [sys.executable, "-c", "import signal; signal.pause()"]
-        # It inherits whatever a child can inherit.
+        # Inherits everything that a child can inherit.
         other = subprocess.Popen(command, stdout=subprocess.DEVNULL, close_fds=False)
         print(json.dumps({"url": url, "kafka": address, "other": other.pid}), flush=True)
         loop.add_reader(sys.stdin.fileno(), ended.set)
@@ -59,7 +59,7 @@ async def main(folder):
 asyncio.run(main(Path(sys.argv[1])))
 """
 
-# It says whether a server can be had on a folder.
+# Prints whether a server can be started on a folder.
 STARTER = """
 import asyncio, sys
 from pathlib import Path
@@ -93,7 +93,7 @@ class Owner(NamedTuple):
     url: str
     kafka: str
     other: psutil.Process
-    """A child of the owner that is no server."""
+    """A child of the owner that is not a server."""
     servers: list[psutil.Process]
     """Guardians, servers and their children."""
 
@@ -107,7 +107,7 @@ class Owner(NamedTuple):
         return found
 
     async def servers_are_gone(self) -> None:
-        """Return when no server is running and nobody listens on their ports."""
+        """Return when no server is running and their ports are free."""
         await until(lambda: not any(is_alive(p) for p in self.servers))
         for port in (port_of(self.url), port_of(self.kafka)):
             assert not await is_listening(port)
@@ -115,7 +115,7 @@ class Owner(NamedTuple):
 
 @asynccontextmanager
 async def owner(folder: Path, ordinary: Ordinary | None = None) -> AsyncIterator[Owner]:
-    """An owner with both servers, in a process group of its own; ended at the end."""
+    """Start an owner with both servers, in its own process group, and end it on exit."""
     async with started(OWNER, folder, ordinary) as process:
         told = json.loads(await printed(process))
         other = psutil.Process(told["other"])
@@ -132,7 +132,7 @@ async def owner(folder: Path, ordinary: Ordinary | None = None) -> AsyncIterator
 async def started(
     code: str, folder: Path, ordinary: Ordinary | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Python code in a process of its own; it is to end when its standard input does."""
+    """Run Python code in its own process; the code must end with its standard input."""
     python, uid, gid = ordinary[:3] if ordinary else (sys.executable, None, None)
     process = await asyncio.create_subprocess_exec(
         *(python, "-c", code, str(folder)),
@@ -155,7 +155,7 @@ async def started(
 
 
 async def printed(process: asyncio.subprocess.Process) -> str:
-    """The next line that the process prints; empty if it ends without."""
+    """The next line that the process prints; empty if it ends first."""
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):
         return (await process.stdout.readline()).decode().rstrip()
@@ -163,7 +163,7 @@ async def printed(process: asyncio.subprocess.Process) -> str:
 
 @contextmanager
 def ordinary_user() -> Iterator[Ordinary | str]:
-    """`nobody` with a Python and a folder of its own; or why there is none (only root can)."""
+    """The user `nobody` with its own Python and folder, or the reason why there is none."""
     if os.geteuid() != 0:
         return (yield "only root can start a process as another user")
     nobody = pwd.getpwnam("nobody")
@@ -196,14 +196,14 @@ def _can_run(ordinary: Ordinary) -> bool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that can only be looked at; fails if it does not come."""
+    """Poll until a condition holds; fails after the patience."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 (nobody sets an event for it)
+        while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process runs; one that nobody has buried yet does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -211,7 +211,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 async def is_listening(port: int) -> bool:
-    """Whether anybody accepts connections there."""
+    """Whether the port accepts connections."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

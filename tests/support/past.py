@@ -1,4 +1,4 @@
-"""A past: documents imported one after the other by the real decider into a real log."""
+"""A past: documents that the real decider imports one after the other into a real log."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
 
 @dataclass
 class Past:
-    """One SpreaView event; every import is a run of it."""
+    """One SpreaView event; every import is a run."""
 
     engine: AsyncEngine
     event_id: UUID = field(default_factory=uuid4)
@@ -54,7 +54,7 @@ class Past:
         requested_by: str | None = "Ada Example",
         api_id: str = "abcd1234",
     ) -> UUID:
-        """Run a sync of a document and project it; the id of the run."""
+        """Import a document and project it. Returns the id of the run."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.window = window or self.window
         sync_id = uuid4()
@@ -62,7 +62,7 @@ class Past:
         ids = RequestIds(
             request_id=sync_id, organization_id=ORGANIZATION, spreaview_event_id=self.event_id
         )
-        order = ImportCommand(
+        command = ImportCommand(
             sync_id=sync_id,
             organization_id=ORGANIZATION,
             spreaview_event_id=self.event_id,
@@ -73,7 +73,7 @@ class Past:
             api_id_fingerprint=sha256(api_id.encode()).hexdigest()[:32],
         )
         started = SyncStarted(
-            **order.facts(),
+            **command.facts(),
             ordered_at=ordered_at,
             requested_at=ordered_at,
             requested_by=requested_by,
@@ -81,7 +81,7 @@ class Past:
             force=False,
             allow_removals=allow_removals,
             api_id_masked=f"{api_id[:2]}******",
-            api_id_fingerprint=order.api_id_fingerprint,
+            api_id_fingerprint=command.api_id_fingerprint,
             worker_version="1",
         )
         version = await self.log.stream_version(self.event_id)
@@ -101,7 +101,7 @@ class Past:
                 erased=await self.log.erased_speakers(ORGANIZATION),
             )
             may_be_kept = not reading.names_erased
-            outcome = decide(state, reading.schedule, order, source, 3)
+            outcome = decide(state, reading.schedule, command, source, 3)
         except SyncFailure as refused:
             outcome = [sync_failed(ids, ordered_at, refused, source)]
         last = len(outcome)
@@ -125,7 +125,7 @@ class Past:
         return sync_id
 
     async def project(self) -> None:
-        """Bring the tables to the head of the log."""
+        """Project up to the head of the log."""
         async with self.engine.begin() as connection:
             await enter_live(connection)
             await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [self.event_id]})
@@ -134,7 +134,7 @@ class Past:
 
 
 async def dumped(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str, Any]]:
-    """The rows of a view as JSON has them, instants in UTC, in an order of their own."""
+    """The rows of a view as JSON values, in a stable order, instants in UTC."""
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
         found = await connection.execute(
@@ -148,9 +148,9 @@ async def dumped(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[st
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without an order, with instants as instants."""
+    """The rows in a stable order, with parsed instants."""
     instants = ("requested_at", "started_at", "finished_at")  # with or without trailing zeros
-    told = [
+    parsed = [
         row | {k: datetime.fromisoformat(row[k]) for k in instants if row.get(k)} for row in rows
     ]
-    return sorted(told, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+    return sorted(parsed, key=lambda row: json.dumps(row, sort_keys=True, default=str))

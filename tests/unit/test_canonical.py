@@ -1,4 +1,4 @@
-"""Canonical JSON: the same bytes for the same value, whoever writes them."""
+"""Canonical JSON: every writer gives the same bytes for the same value."""
 
 import hashlib
 import json
@@ -23,14 +23,14 @@ VALUES = st.recursive(
 
 
 def independently(value: object) -> bytes:
-    """RFC 8785 for ASCII keys and integers, by the standard library."""
+    """RFC 8785 for ASCII keys and integers, with the standard library."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
 
 
 @for_all(VALUES)
-def test_keys_are_sorted_white_space_is_gone_and_text_is_escaped_least(value: object) -> None:
+def test_keys_are_sorted_without_white_space_or_needless_escapes(value: object) -> None:
     assert canonical(value) == independently(value)
 
 
@@ -48,7 +48,7 @@ def test_the_form_of_rfc_8785(value: object, text: str) -> None:
     assert canonical(value) == text.encode()
 
 
-def test_structs_ids_and_instants_are_written_as_on_the_wire() -> None:
+def test_structs_ids_and_instants_are_written_as_in_messages() -> None:
     value = {
         "link": Link(url="u", title="t", link_type="l"),
         "id": UUID(int=1),
@@ -62,12 +62,12 @@ def test_structs_ids_and_instants_are_written_as_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
-def test_the_canonical_form_is_that_of_what_is_read_back(event: ImportEvent) -> None:
+def test_the_canonical_form_is_stable_after_reading_it_back(event: ImportEvent) -> None:
     data = take_apart(event).data
 
     assert independently(json.loads(canonical(data))) == canonical(data)
 
 
-def test_a_digest_is_sha_256_over_the_joined_parts() -> None:
+def test_a_digest_is_sha_256_of_the_concatenated_parts() -> None:
     assert digest(b"one", b"", b"two") == hashlib.sha256(b"onetwo").digest()
     assert digest(b"one", b"two") != digest(b"two", b"one")

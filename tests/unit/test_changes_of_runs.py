@@ -31,7 +31,7 @@ def test_a_skip_is_a_row_with_its_reason(name: str, reason: str) -> None:
 
 
 @skips
-def test_a_skip_of_an_imported_session_takes_it_from_the_schedule(name: str, reason: str) -> None:
+def test_a_skip_of_an_imported_session_removes_it_from_the_schedule(name: str, reason: str) -> None:
     event = skipped(name, was_imported=True)
 
     assert the_mark(projected(event).sessions)["status"] == "withdrawn"
@@ -48,13 +48,13 @@ def test_a_skip_ends_when_the_session_is_imported_or_withdrawn(name: str, reason
         assert projected(end, skip).skips[SKIP] is not None
 
 
-def test_a_skipped_session_that_is_gone_leaves_the_schedule_alone() -> None:
+def test_a_withdrawn_skip_does_not_change_the_schedule() -> None:
     changes = projected(sample("SessionWithdrawn", was_imported=False))
 
     assert not changes.sessions.marks
 
 
-def test_a_run_that_started_is_running() -> None:
+def test_a_started_run_is_running() -> None:
     (row,) = projected(SAMPLES["SyncStarted"]).started_runs.values()
 
     assert row["status"] == "running"
@@ -64,7 +64,7 @@ def test_a_run_that_started_is_running() -> None:
     assert (row["requested_by"], row["api_id_masked"]) == ("Ada Example", "ab******")
 
 
-def test_a_run_that_completed_says_so() -> None:
+def test_a_completed_run_has_its_report() -> None:
     changes = projected(SAMPLES["SyncStarted"], SAMPLES["SyncCompleted"])
     (row,) = changes.ended_runs.values()
 
@@ -76,7 +76,7 @@ def test_a_run_that_completed_says_so() -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("schedule_empty", "failed"), ("superseded", "superseded")]
 )
-def test_a_run_that_failed_says_why(code: str, status: str) -> None:
+def test_a_failed_run_has_its_reason(code: str, status: str) -> None:
     (row,) = projected(
         sample("SyncFailed", code=code, message="M.", remedy="R.")
     ).ended_runs.values()
@@ -111,7 +111,7 @@ def test_a_speaker_imported_without_personal_fields_is_erased() -> None:
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_a_single_personal_field_shows_that_a_speaker_was_not_erased(name: str) -> None:
+def test_a_speaker_with_one_personal_field_is_not_erased(name: str) -> None:
     event = sample("SpeakerImported", **{other: None for other in PERSONAL if other != name})
 
     assert the(projected(event).speakers)["status"] == "imported"
@@ -130,7 +130,7 @@ def test_the_progress_of_a_stream_is_its_last_event() -> None:
     }
 
 
-def test_an_event_without_a_field_that_is_needed_is_an_error() -> None:
+def test_an_event_without_a_required_field_is_an_error() -> None:
     broken = recorded(sample("SessionImported"), 1)
     del broken.data["speaker_ids"]
 

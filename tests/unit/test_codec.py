@@ -1,4 +1,4 @@
-"""Events, taken apart for the log and joined again; upcasting what older versions wrote."""
+"""Splitting events for the log, joining them again, and upcasting old events."""
 
 from datetime import datetime, timedelta, timezone
 from typing import get_args
@@ -40,18 +40,18 @@ def test_there_is_a_sample_of_every_event() -> None:
 
 
 @every_event
-def test_an_event_survives_the_log(event: ImportEvent) -> None:
+def test_an_event_is_equal_after_storing_and_reading(event: ImportEvent) -> None:
     plain = take_apart(event)
 
     assert to_event(plain.type, joined(plain)) == event
 
 
 @every_event
-def test_what_is_joined_is_what_was_said(event: ImportEvent) -> None:
+def test_joined_data_equal_the_event_as_json(event: ImportEvent) -> None:
     assert joined(take_apart(event)) == msgspec.json.decode(msgspec.json.encode(event))
 
 
-def test_the_personal_fields_are_those_of_a_person() -> None:
+def test_the_personal_fields_of_every_event() -> None:
     assert PERSONAL_FIELDS == {
         "SyncStarted": ("requested_by",),
         "SpeakerImported": (
@@ -79,7 +79,7 @@ def test_personal_fields_are_never_in_the_plain_data(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PERSONAL_FIELDS)
-def test_personal_fields_are_null_once_they_were_erased(name: str) -> None:
+def test_personal_fields_are_null_after_an_erasure(name: str) -> None:
     whole = joined(take_apart(SAMPLES[name]), erased=True)
 
     assert {field: whole[field] for field in PERSONAL_FIELDS[name]} == dict.fromkeys(
@@ -106,7 +106,7 @@ def test_a_speaker_is_the_subject_of_their_own_data() -> None:
     assert personal.body == canonical(msgspec.json.decode(personal.body))
 
 
-def test_who_requested_is_one_subject_within_an_organization() -> None:
+def test_a_requester_is_one_subject_within_an_organization() -> None:
     personal = take_apart(SAMPLES["SyncStarted"]).personal
 
     assert personal is not None
@@ -129,7 +129,7 @@ def test_fields_of_a_later_version_are_ignored(event: ImportEvent) -> None:
     assert to_event(name, msgspec.to_builtins(event) | {"colour": "blue"}) == event
 
 
-# What a program would have that writes version 3 of RoomImported.
+# The upcasters and versions of a program that writes version 3 of RoomImported.
 CURRENT = {**SCHEMA_VERSIONS, "RoomImported": 3}
 MADE_UP = {
     ("RoomImported", 1): lambda data: {**data, "floor": len(str(data["name"]))},
@@ -154,7 +154,7 @@ def test_an_old_event_is_upcast_version_by_version(version: int, data: JsonObjec
     assert data == before
 
 
-def test_other_events_are_not_touched_by_an_upcaster() -> None:
+def test_an_upcaster_does_not_change_other_events() -> None:
     data: JsonObject = {"name": "Aula"}
 
     assert upcast("RoomWithdrawn", 1, data, MADE_UP, CURRENT) == data
@@ -164,7 +164,7 @@ def test_other_events_are_not_touched_by_an_upcaster() -> None:
     ("name", "version"),
     [("RoomImported", 4), ("RoomImported", 0), ("RoomImported", -1), ("RoomPainted", 1)],
 )
-def test_what_a_newer_program_wrote_is_not_guessed(name: str, version: int) -> None:
+def test_an_event_of_a_newer_program_is_refused(name: str, version: int) -> None:
     with pytest.raises(UnknownEventError, match=f"{name} v{version}.*Remedy"):
         upcast(name, version, {}, MADE_UP, CURRENT)
 

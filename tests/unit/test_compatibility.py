@@ -1,4 +1,4 @@
-"""Whether one schema may take another's place."""
+"""Compatibility of a new schema with the one that it replaces."""
 
 import json
 
@@ -34,7 +34,7 @@ SCHEMA: JsonObject = {
 
 
 def edited(path: str, value: object, schema: JsonObject = SCHEMA) -> JsonObject:
-    """The schema with one place, slashed, set."""
+    """The schema with another value at a path with slashes."""
     schema = json.loads(json.dumps(schema))
     *parents, name = path.split("/")
     place = schema
@@ -47,7 +47,7 @@ def edited(path: str, value: object, schema: JsonObject = SCHEMA) -> JsonObject:
 
 
 def without(path: str, name: str, schema: JsonObject = SCHEMA) -> JsonObject:
-    """The schema without one of the fields at a place."""
+    """The schema without one of the fields at a path."""
     place: object = schema
     for parent in path.split("/"):
         assert isinstance(place, dict)
@@ -73,7 +73,7 @@ def without(path: str, name: str, schema: JsonObject = SCHEMA) -> JsonObject:
         ),
     ],
 )
-def test_what_readers_need_not_know_is_compatible(new: JsonObject) -> None:
+def test_additions_and_annotations_are_compatible(new: JsonObject) -> None:
     assert incompatibilities(SCHEMA, new) == []
 
 
@@ -130,12 +130,12 @@ def test_what_readers_need_not_know_is_compatible(new: JsonObject) -> None:
         ),
     ],
 )
-def test_what_breaks_readers_is_named(new: JsonObject, problems: list[str]) -> None:
+def test_breaking_changes_are_named(new: JsonObject, problems: list[str]) -> None:
     assert incompatibilities(SCHEMA, new) == problems
 
 
 def nullable(schema: JsonObject) -> JsonObject:
-    """A schema with one field, which is that or null."""
+    """A schema with one field that has the given schema or is null."""
     return {
         "type": "object",
         "properties": {"field": {"anyOf": [schema, NULL]}},
@@ -158,7 +158,7 @@ def test_a_new_optional_field_within_a_nullable_object_is_compatible() -> None:
     assert incompatibilities(old, edited("$defs/Window/properties/ends_on", TEXT, old)) == []
 
 
-def test_a_required_field_that_may_be_missing_now_breaks_readers() -> None:
+def test_making_a_required_field_optional_breaks_readers() -> None:
     new = edited("required", ["window"])
     nameless = {"window": {"starts_on": "2026-05-28"}}
     assert Draft202012Validator(new).is_valid(nameless)

@@ -1,4 +1,4 @@
-"""Whatever a document holds, every event of its import fits into a record of Kafka."""
+"""Every event of an import fits into a Kafka record, for every document."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.documents import document, room, speaker, talk
 from tests.support.given import given
 
 MOST_BYTES = 1_000_000
-"""A broker refuses more than about a million bytes unless its operator allows more."""
+"""The default limit of a broker is a little more than a million bytes."""
 
 LONG = "t" * 65_000
 LINKS = [{"title": "Blog", "url": f"https://{LONG}.example", "linkType": "Blog"}] * 20
@@ -25,7 +25,7 @@ def many_links() -> JsonObject:
 
 
 def many_unreferenced() -> JsonObject:
-    """The speakers of a wider selection than that of the sessions."""
+    """A document with many speakers who have no session."""
     others: list[JsonObject] = [
         {"id": f"0a1b2c3d-4e5f-4a6b-8c7d-{number:012}"} for number in range(30_000)
     ]
@@ -33,7 +33,7 @@ def many_unreferenced() -> JsonObject:
 
 
 def everything_once() -> JsonObject:
-    """One session whose every text is as long as it may be."""
+    """One session with the longest allowed texts."""
     texts = dict.fromkeys(("title", "description", "liveUrl", "recordingUrl"), LONG)
     ada = dict.fromkeys(("firstName", "lastName", "fullName", "tagLine", "bio"), LONG)
     return document(talk("1") | texts, speakers=[speaker("ada") | ada], rooms=[room(7, name=LONG)])

@@ -1,4 +1,4 @@
-"""Ids that never change, computed here a second time by other means."""
+"""Ids that never change, computed independently a second time."""
 
 import hashlib
 import json
@@ -74,7 +74,7 @@ def test_a_code_is_12_characters_of_crockfords_base_32(session_id: UUID) -> None
 
 
 @for_all(st.uuids(), st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_is_an_id(namespace: UUID, key: str) -> None:
+def test_any_text_can_be_a_sessionize_id(namespace: UUID, key: str) -> None:
     assert str(identity.session_id(namespace, key)) == version_5(namespace, f"session:{key}")
     assert str(identity.room_id(namespace, key)) == version_5(namespace, f"room:{key}")
     assert str(identity.speaker_id(namespace, key)) == version_5(namespace, f"speaker:{key}")
@@ -93,5 +93,5 @@ def test_sessions_and_rooms_belong_to_one_event() -> None:
     assert identity.room_id(EVENT, "1") != identity.room_id(other, "1")
 
 
-def test_the_person_who_requests_is_the_same_in_all_runs_of_an_organization() -> None:
+def test_a_requester_has_one_id_in_all_runs_of_an_organization() -> None:
     assert str(identity.requester_subject(ORGANIZATION, "Ada")) == version_5(ORGANIZATION, "Ada")

@@ -1,4 +1,4 @@
-"""`SyncRequested`: what can be read, and what is wrong with the rest."""
+"""Decoding `SyncRequested`: readable, unreadable and invalid messages."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -22,7 +22,7 @@ MISSING = object()
 
 
 def changed(path: str, value: object) -> bytes:
-    """The sample with one field, dotted, set or taken away."""
+    """The sample with one field, named by a dotted path, set or removed."""
     whole = msgspec.json.decode(encode_request(samples.REQUEST))
     *parents, name = path.split(".")
     inner = whole
@@ -34,15 +34,15 @@ def changed(path: str, value: object) -> bytes:
     return msgspec.json.encode(whole)
 
 
-def test_a_request_is_read_as_it_was_written() -> None:
+def test_decoding_inverts_encoding() -> None:
     assert decode_request(encode_request(samples.REQUEST)) == samples.REQUEST
 
 
-def test_a_byte_order_mark_does_no_harm() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert decode_request(b"\xef\xbb\xbf" + encode_request(samples.REQUEST)) == samples.REQUEST
 
 
-def test_fields_that_are_not_known_are_ignored() -> None:
+def test_unknown_fields_are_ignored() -> None:
     body = msgspec.json.encode({**PLAIN, "colour": "blue", "nested": [{}]})
 
     assert decode_request(body) == samples.REQUEST
@@ -72,7 +72,7 @@ def test_optional_fields_may_be_missing_or_null(name: str, value: object) -> Non
         *(pytest.param(changed(name, None), id=f"{name} is null") for name in IDS),
     ],
 )
-def test_without_its_ids_a_request_is_unreadable(body: bytes) -> None:
+def test_a_request_without_ids_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableRequestError):
         decode_request(body)
 
@@ -115,18 +115,18 @@ def test_any_other_wrong_field_is_invalid_and_named(path: str, value: object) ->
     )
 
 
-def test_an_instant_with_an_offset_is_that_instant() -> None:
+def test_an_offset_is_part_of_the_instant() -> None:
     request = decode_request(changed("requested_at", "2026-05-20T10:00:00+02:00"))
 
     assert request.requested_at == datetime(2026, 5, 20, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
-def test_an_instant_that_utc_cannot_say_is_invalid(text: str) -> None:
+def test_an_instant_outside_the_utc_calendar_is_invalid(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="requested_at"):
         decode_request(changed("requested_at", text))
 
 
-def test_of_a_message_without_a_body_it_is_said() -> None:
+def test_an_empty_message_is_reported_as_empty() -> None:
     with pytest.raises(UnreadableRequestError, match="empty"):
         decode_request(b"")

@@ -1,4 +1,4 @@
-"""The names that others build against. A change here is a change of the contract."""
+"""The public names. A change here is a change of the contract."""
 
 from contracts import topics
 from contracts.events import CUT_TYPES, EVENT_TYPES, TERMINAL_TYPES
@@ -6,7 +6,7 @@ from contracts.failures import FailureCode
 from contracts.messages import SyncRequested
 
 
-def test_the_events() -> None:
+def test_the_names_of_the_events() -> None:
     assert set(EVENT_TYPES) == {
         "SyncStarted",
         "RoomImported",
@@ -32,7 +32,7 @@ def test_every_event_names_its_run_and_its_owner() -> None:
         assert {"sync_id", "organization_id", "spreaview_event_id"} <= set(fields)
 
 
-def test_the_request() -> None:
+def test_the_fields_of_the_request() -> None:
     assert SyncRequested.__struct_fields__ == (
         "request_id",
         "organization_id",
@@ -46,7 +46,7 @@ def test_the_request() -> None:
     )
 
 
-def test_the_topics() -> None:
+def test_the_names_of_the_topics() -> None:
     assert topics.SYNC_REQUESTS == "spreaview.sync-requests.v1"
     assert topics.IMPORT_EVENTS == "spreaview.import-events.v1"
     assert topics.DEAD_LETTERS == "spreaview.sync-requests.dlq.v1"

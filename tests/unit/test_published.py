@@ -1,4 +1,4 @@
-"""What is published: schemas and golden examples as the models have them today."""
+"""The published schemas and golden examples match the models."""
 
 import json
 from pathlib import Path
@@ -29,14 +29,14 @@ def problems(schema: JsonObject, instance: object) -> list[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
-def test_what_is_committed_is_what_the_models_say(path: Path) -> None:
+def test_the_committed_files_match_the_models(path: Path) -> None:
     file = publish.HERE / path
 
     assert file.exists(), f"{path} {STALE}"
     assert file.read_text("utf-8") == publish.render(DOCUMENTS[path]), f"{path} {STALE}"
 
 
-def test_nothing_else_is_committed() -> None:
+def test_no_other_file_is_committed() -> None:
     committed = {
         path.relative_to(publish.HERE)
         for folder in ("schemas", "examples")
@@ -80,7 +80,7 @@ def test_a_schema_refuses_an_example_that_lacks_a_required_field(name: str) -> N
 
 
 @every_event
-def test_a_schema_refuses_an_id_that_is_no_uuid(name: str) -> None:
+def test_a_schema_refuses_an_id_that_is_not_a_uuid(name: str) -> None:
     data = published(f"examples/{kebab(name)}.v1.json")["data"]
 
     assert isinstance(data, dict)
