@@ -1,6 +1,6 @@
-"""Projecting: events become changes of the read models' rows. Pure.
+"""Turn events into changes to the rows of the read models. Pure.
 
-Of many events on one row the last counts, so a batch of any size touches each row once.
+A batch of any size changes each row once: the last event on a row wins.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ Key = TypeVar("Key")
 
 
 class Projected(Protocol):
-    """What a projection needs to know of a recorded event."""
+    """The part of a recorded event that a projection needs."""
 
     @property
     def type(self) -> str:
@@ -24,40 +24,40 @@ class Projected(Protocol):
 
     @property
     def data(self) -> Mapping[str, object]:
-        """Joined and upcast."""
+        """The event, upcast, with its personal fields."""
 
     @property
     def stream_id(self) -> UUID:
-        """The SpreaView event."""
+        """The id of the SpreaView event."""
 
     @property
     def version(self) -> int:
-        """Within the stream."""
+        """The number of the event within its stream."""
 
     @property
     def position(self) -> int:
-        """Within the log."""
+        """The place of the event in the log."""
 
     @property
     def recorded_at(self) -> datetime:
-        """When it was appended."""
+        """When the event was appended."""
 
 
 @dataclass(slots=True)
 class TableChanges(Generic[Key]):
-    """Rows to be written whole, and rows of which only some columns change."""
+    """Changes to one table: whole rows, and rows in which only some columns change."""
 
     rows: dict[Key, Row] = field(default_factory=dict)
     marks: dict[Key, Row] = field(default_factory=dict)
-    """Key columns and the columns that change; the rows are in the database."""
+    """Key columns and changed columns of rows that are in the database."""
 
     def put(self, key: Key, row: Row) -> None:
-        """The whole row."""
+        """Insert or replace a row."""
         self.marks.pop(key, None)
         self.rows[key] = row
 
     def mark(self, key: Key, identity: Row, change: Row) -> None:
-        """Some columns of a row that exists, here or in the database."""
+        """Change some columns of a row that exists, in this batch or in the database."""
         if key in self.rows:
             self.rows[key].update(change)
         else:
@@ -66,32 +66,34 @@ class TableChanges(Generic[Key]):
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch of events does to the read models of one generation."""
+    """All changes that a batch of events makes to one generation."""
 
     started_runs: dict[object, Row] = field(default_factory=dict)
     ended_runs: dict[object, Row] = field(default_factory=dict)
     rooms: TableChanges[object] = field(default_factory=TableChanges)
     speakers: TableChanges[tuple[object, object]] = field(default_factory=TableChanges)
     forgotten: dict[tuple[object, object], Row] = field(default_factory=dict)
-    """Speakers who lose their personal fields before anything else is written."""
+    """Speakers whose personal fields are cleared before any other change is written."""
     sessions: TableChanges[object] = field(default_factory=TableChanges)
     session_speakers: dict[object, list[Row]] = field(default_factory=dict)
-    """By session: all of its speakers."""
+    """By session id: the rows of all its speakers."""
     skips: dict[tuple[object, object], Row | None] = field(default_factory=dict)
-    """By event and Sessionize id; None removes."""
+    """By SpreaView event and Sessionize id; None removes the row."""
     progress: dict[UUID, Row] = field(default_factory=dict)
-    """By stream: the version and position that the batch reaches."""
+    """By stream: the version and position after this batch."""
 
 
 _ERASED_FIELDS = PERSONAL_FIELDS["SpeakerImported"]
 
 
 def project(events: Iterable[Projected]) -> Changes:
-    """The changes that events make, in their order.
+    """Fold events, in log order, into one set of changes for `write`.
+
+        await write(connection, project(events))
 
     Raises:
-        KeyError: an event without a field that a read model needs.
-        contracts.codec.UnknownEventError: an event of a newer version of this program.
+        KeyError: an event lacks a field that a read model needs.
+        contracts.codec.UnknownEventError: a newer version of this program wrote an event.
     """
     changes = Changes()
     for event in events:
@@ -157,7 +159,7 @@ def _mark(
 
 
 def _speaker_status(data: Mapping[str, object]) -> str:
-    """Without a single personal field the speaker was erased, then or since."""
+    """Return `erased` for a speaker without any personal field: an erasure has removed them."""
     return "imported" if any(data[name] is not None for name in _ERASED_FIELDS) else "erased"
 
 

@@ -1,4 +1,4 @@
-"""Generations: each is a schema with one copy of the read models; the views show the live one."""
+"""Generations: schemas that each hold a copy of the read models. The views show the live one."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,10 +15,12 @@ from projections.version import CODE_VERSION
 
 PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
 
-# Held by a session for as long as it rebuilds, rolls back or drops.
-TRY_UPKEEP_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=0x5350_5245_4156_0012)
+# One session holds it during a rebuild, a rollback or a drop.
+TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(
+    key=0x5350_5245_4156_0012
+)
 
-# The other side of SHARE_GENERATION: waits until nobody is within a transaction that writes one.
+# Conflicts with SHARE_GENERATION: waits until no transaction is writing a generation.
 TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)
 
 CREATE_REGISTRY = (
@@ -56,13 +58,13 @@ GENERATIONS = text("""
     FROM projections.generations ORDER BY number
 """)
 
-# Waits for the transaction of a rebuild that was killed a moment ago.
+# Waits for the last transaction of a rebuild that was just killed.
 HOLD_GENERATION = text("""
     SELECT number, schema, live, code_version, created_at, position, filled_at, switched_at
     FROM projections.generations WHERE number = :number FOR UPDATE
 """)
 
-# Nothing is moved if somebody else has moved it: a rebuild that lost its lock stops here.
+# Updates no row if another process has moved the position: a rebuild that lost its lock stops.
 ADVANCE = text("""
     UPDATE projections.generations SET position = :position
     WHERE number = :number AND position = :before AND NOT live
@@ -88,14 +90,14 @@ FORGET_GENERATION = text("DELETE FROM projections.generations WHERE number = :nu
 
 
 class NoGenerationError(Exception):
-    """There are no read models yet. Remedy: `spreaview-sync migrate`."""
+    """The database has no read models yet. Remedy: `spreaview-sync migrate`."""
 
     def __init__(self) -> None:
         super().__init__("there are no read models yet; run: spreaview-sync migrate")
 
 
 class GenerationsError(Exception):
-    """Why nothing was done to the generations, and what to do about it, as the user is told."""
+    """A change of generations that was refused. The message explains why and names the remedy."""
 
 
 class Generation(NamedTuple):
@@ -107,14 +109,14 @@ class Generation(NamedTuple):
     code_version: str | None
     created_at: datetime
     position: int
-    """How far a rebuild has read the log; projectors do not move it."""
+    """How far a rebuild has read the log. Projectors do not update it."""
     filled_at: datetime | None
     switched_at: datetime | None
-    """When it last became live."""
+    """When the generation last became live."""
 
     @property
     def state(self) -> str:
-        """`filling`, `filled` (never live yet), `live` or `old`."""
+        """One of `filling`, `filled` (never live yet), `live` and `old`."""
         if self.live:
             return "live"
         if self.filled_at is None:
@@ -133,7 +135,7 @@ class Generation(NamedTuple):
 
 
 async def prepare(engine: AsyncEngine) -> None:
-    """Make the first generation and the views if there are none. Safe to call at once twice."""
+    """Create the first generation and the views unless they exist. Concurrent calls are safe."""
     async with engine.begin() as connection:
         await connection.execute(PREPARE_LOCK)
         for statement in CREATE_REGISTRY:
@@ -145,33 +147,34 @@ async def prepare(engine: AsyncEngine) -> None:
 async def create(
     connection: AsyncConnection, *, number: int, live: bool, code_version: str
 ) -> Generation:
-    """Make the tables of a generation; those of a live one have their indexes and the views."""
+    """Create a generation and its tables; a live one also gets its indexes and the views."""
     schema = f"spreaview_g{number}"
     await connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     await connection.execute(
         INSERT_GENERATION,
         {"number": number, "schema": schema, "live": live, "code_version": code_version},
     )
-    await enter(connection, schema)
+    await select_generation(connection, schema)
     await run_script(connection, "tables.sql")
     if live:
         await run_script(connection, "indexes.sql")
         await run_script(connection, "views.sql")
-    return await hold(connection, number)
+    return await lock_generation(connection, number)
 
 
-async def enter(connection: AsyncConnection, schema: str) -> None:
-    """Make a generation's tables those of the rest of this transaction."""
+async def select_generation(connection: AsyncConnection, schema: str) -> None:
+    """Select a generation: unqualified tables are its tables until this transaction ends."""
     await connection.execute(statements.SET_SEARCH_PATH, {"schema": schema})
 
 
 async def forget_speaker(
     connection: AsyncConnection, organization_id: UUID, speaker_id: UUID
 ) -> int:
-    """Clear a speaker's personal fields in every generation, live or not; the number of rows.
+    """Clear a speaker's personal fields in every generation; return the number of rows.
 
-    Until the caller's transaction ends nobody is within one that writes a generation: whoever had
-    read the fields before has written them by now, and they are cleared with the rest.
+    Waits for all transactions that write a generation and keeps new ones out until the caller's
+    transaction ends. A projector that has read the fields has written them by then, so they are
+    cleared, too.
     """
     of = {"organization_id": organization_id, "speaker_id": speaker_id}
     return await _forget(connection, statements.FORGET_SPEAKER, of)
@@ -180,7 +183,7 @@ async def forget_speaker(
 async def forget_requester(
     connection: AsyncConnection, organization_id: UUID, requested_by: str
 ) -> int:
-    """Clear who asked for a run, as `forget_speaker` does it."""
+    """Clear the name of a requester, with the guarantee of `forget_speaker`."""
     of = {"organization_id": organization_id, "requested_by": requested_by}
     return await _forget(connection, statements.FORGET_REQUESTER, of)
 
@@ -191,41 +194,41 @@ async def _forget(
     rows = 0
     await connection.execute(TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
-        await enter(connection, schema)
+        await select_generation(connection, schema)
         rows += (await connection.execute(statement, of)).rowcount
     return rows
 
 
-async def enter_live(connection: AsyncConnection) -> None:
-    """Make the live generation's tables those of the rest of this transaction.
+async def select_live_generation(connection: AsyncConnection) -> None:
+    """Select the live generation until this transaction ends.
 
-    Its shared lock keeps the generation live until the commit: a switch waits for it.
+    A shared lock keeps the generation live until then: a switch waits for it.
 
     Raises:
-        NoGenerationError: nothing was prepared yet.
+        NoGenerationError: the database has no read models yet.
     """
     await connection.execute(statements.SHARE_GENERATION)
     schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
     if schema is None:
         raise NoGenerationError
-    await enter(connection, schema)
+    await select_generation(connection, schema)
 
 
-async def generations(connection: AsyncConnection) -> list[Generation]:
-    """All, by number."""
+async def list_generations(connection: AsyncConnection) -> list[Generation]:
+    """Return every generation, by number."""
     return [Generation(*row) for row in await connection.execute(GENERATIONS)]
 
 
 async def live_generation(connection: AsyncConnection) -> Generation:
-    """The one that the views show. Raises `NoGenerationError`."""
-    for generation in await generations(connection):
+    """Return the generation that the views show. Raises `NoGenerationError`."""
+    for generation in await list_generations(connection):
         if generation.live:
             return generation
     raise NoGenerationError
 
 
-async def hold(connection: AsyncConnection, number: int) -> Generation:
-    """A generation as it is until this transaction ends."""
+async def lock_generation(connection: AsyncConnection, number: int) -> Generation:
+    """Lock the row of a generation until this transaction ends, and return it."""
     row = (await connection.execute(HOLD_GENERATION, {"number": number})).one()
     return Generation(*row)
 
@@ -233,16 +236,16 @@ async def hold(connection: AsyncConnection, number: int) -> Generation:
 async def drop(connection: AsyncConnection, generation: Generation) -> None:
     """Drop a generation with its rows, within the caller's transaction.
 
-    Waits for transactions that may be within it: an erasure cleans every generation.
+    Waits for transactions that write generations: an erasure cleans every generation.
 
     Raises:
-        GenerationsError: it is the live one.
+        GenerationsError: the generation is live.
     """
     await connection.execute(TAKE_GENERATION)
     forgotten = await connection.execute(FORGET_GENERATION, {"number": generation.number})
     if forgotten.rowcount != 1:
-        raise GenerationsError(f"generation {generation.number} is live and is not dropped")
-    # Not by CASCADE: were a public view to show one of the tables, that must fail.
+        raise GenerationsError(f"generation {generation.number} is live and cannot be dropped")
+    # Without CASCADE: dropping a table must fail while a public view shows it.
     found = await connection.execute(TABLE_SIZES, {"schema": generation.schema})
     tables = [f'{generation.schema}."{row.relname}"' for row in found]
     if tables:
@@ -251,20 +254,20 @@ async def drop(connection: AsyncConnection, generation: Generation) -> None:
 
 
 @asynccontextmanager
-async def upkeep_lock(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Be the only one to rebuild, roll back or drop, until the block ends or the process does.
+async def maintenance_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Exclude every other rebuild, rollback and drop until the block or the process ends.
 
     Raises:
-        GenerationsError: another one is at it.
+        GenerationsError: another process holds the lock.
     """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not (await connection.execute(TRY_UPKEEP_LOCK)).scalar_one():
+        if not (await connection.execute(TRY_MAINTENANCE_LOCK)).scalar_one():
             raise GenerationsError(
                 "another rebuild, rollback or drop is running. Wait until it has ended, then run "
-                "this again; spreaview-sync projections generations shows how far it is."
+                "this again; spreaview-sync projections generations shows its progress."
             )
         try:
             yield
         finally:
-            await connection.invalidate()  # the lock ends with its session
+            await connection.invalidate()  # closing the session releases the lock

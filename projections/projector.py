@@ -1,6 +1,7 @@
-"""The projector: a signal names streams, the log says what they have, one transaction applies it.
+"""The projector: applies events from the log to the streams that Kafka records name.
 
-What Kafka duplicates, delays or loses does no harm: versions, not records, decide what is new.
+One transaction applies a stream's events together with its new version. Kafka may duplicate, delay
+or lose records, because the applied versions decide which events are new.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from messaging.backoff import persist
 from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements
 from projections.changes import project
-from projections.generations import NoGenerationError, enter_live
+from projections.generations import NoGenerationError, select_live_generation
 from projections.status import STOPPED_STREAMS, ahead_streams
 from projections.stopping import RESUME_STREAM, STOPPED_BY_OTHERS, stop, stop_ahead
 from projections.version import CODE_VERSION
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 GROUP = "spreaview-projector"
 
 _SWEEP_LIMIT = 1000
-_SWEEPS_TO_A_LOOK_AHEAD = 60
+_SWEEPS_PER_AHEAD_CHECK = 60
 
 
 class ResumedStream(NamedTuple):
@@ -48,7 +49,7 @@ class ResumedStream(NamedTuple):
 
 
 class Projector:
-    """Keeps the read models of the live generation up to date. Any number may run at once."""
+    """Keeps the live generation up to date. Several projectors may run at the same time."""
 
     def __init__(
         self, engine: AsyncEngine, *, sweep_seconds: float, code_version: str = CODE_VERSION
@@ -57,40 +58,40 @@ class Projector:
         self._sweep_seconds = sweep_seconds
         self._code_version = code_version
         self._tried: set[tuple[UUID, int]] = set()
-        """Stopped streams that this process has tried, and the version at which they stood."""
+        """Stopped streams that this process has tried to resume, with their applied versions."""
 
     def router(self, *, session_seconds: float, max_records: int) -> KafkaRouter:
-        """The FastStream router to be included in the application's broker."""
+        """Return a FastStream router that handles the import events."""
         router = KafkaRouter()
         membership = Membership(GROUP, session_seconds)
         subscribe(router, IMPORT_EVENTS, self.take, membership=membership, max_records=max_records)
         return router
 
     async def take(self, records: Sequence[RawRecord]) -> None:
-        """Bring the streams that the records' keys name to the log's state."""
+        """Catch up the streams that the keys of the records name."""
         streams = {stream for record in records if (stream := _stream_of(record)) is not None}
         await self.catch_up(sorted(streams))
 
     async def sweep(self) -> None:
-        """Look for streams that lag behind the log, for ever: a lost signal heals here.
+        """Catch up lagging streams forever, so that a lost Kafka record does no harm.
 
-        So does a stream that other code could not go on with, once, with ours. From time to time it
-        looks for streams that are ahead of the log, which was restored then, and stops them.
+        Each sweep also tries to resume the streams that other code has stopped, once per applied
+        version. Every 60th sweep stops the streams that are ahead of a restored log.
         """
         for sweep in count():
-            if sweep % _SWEEPS_TO_A_LOOK_AHEAD == 0:
-                await self._stop_what_is_ahead(say_all=sweep == 0)
-            await self._go_on_with_what_others_stopped()
+            if sweep % _SWEEPS_PER_AHEAD_CHECK == 0:
+                await self._stop_ahead_streams(report_known=sweep == 0)
+            await self._resume_streams_stopped_by_other_code()
             lagging = await persist("projector: sweep", self._lagging, on=_is_outage)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
                 await asyncio.sleep(self._sweep_seconds)
 
     async def catch_up(self, stream_ids: Sequence[UUID]) -> None:
-        """Apply all that lies beyond the streams' applied versions, whole outcomes at a time.
+        """Apply every event after the streams' applied versions, in whole outcomes.
 
-        An event that cannot be applied stops its stream, recorded with the error; the other
-        streams go on. Waits for a database that is down.
+        An event that cannot be applied stops its stream, with the error recorded; the other
+        streams continue. Retries until the database is reachable.
         """
         if not stream_ids:
             return
@@ -100,7 +101,9 @@ class Projector:
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
                 return
-            logger.warning("a batch is applied stream by stream after: %s", describe_error(error))
+            logger.warning(
+                "a batch failed and is applied again stream by stream: %s", describe_error(error)
+            )
             for stream_id in stream_ids:
                 await self.catch_up([stream_id])
 
@@ -112,7 +115,7 @@ class Projector:
 
     async def _lagging(self) -> list[UUID]:
         async with self._engine.begin() as connection:
-            await enter_live(connection)
+            await select_live_generation(connection)
             found = await connection.execute(statements.LAGGING_STREAMS, {"limit": _SWEEP_LIMIT})
             return sorted(found.scalars())
 
@@ -132,23 +135,23 @@ class Projector:
     async def _stopped(self) -> dict[UUID, str]:
         """The error of each stopped stream."""
         async with self._engine.begin() as connection:
-            await enter_live(connection)
+            await select_live_generation(connection)
             found = await connection.execute(STOPPED_STREAMS)
             return {row.spreaview_event_id: row.error for row in found}
 
-    async def _go_on_with_what_others_stopped(self) -> None:
-        """Try again with the streams that other code stopped, each once at one version.
+    async def _resume_streams_stopped_by_other_code(self) -> None:
+        """Try to resume each stream that other code has stopped, once per applied version.
 
-        So two versions of the program side by side, as in a rolling update, do not fight.
+        The limit keeps two versions of the program, as in a rolling update, from retrying forever.
         """
         for stream_id, version in await persist("projector: sweep", self._untried, on=_is_outage):
-            logger.info("stream %s, which other code stopped, is tried again", stream_id)
+            logger.info("trying to resume stream %s, which other code has stopped", stream_id)
             self._tried.add((stream_id, version))
             await self._try_again(stream_id)
 
     async def _untried(self) -> list[tuple[UUID, int]]:
         async with self._engine.begin() as connection:
-            await enter_live(connection)
+            await select_live_generation(connection)
             found = await connection.execute(
                 STOPPED_BY_OTHERS, {"code_version": self._code_version}
             )
@@ -157,11 +160,14 @@ class Projector:
             ]
 
     async def _try_again(self, stream_id: UUID) -> None:
-        """It is stopped for all others until something was applied: nobody else tries meanwhile."""
+        """Resume a stream and apply its next events in one transaction, or stop it again.
+
+        Other projectors see the stream as stopped until events have been applied.
+        """
 
         async def apply_first() -> None:
             async with self._engine.begin() as connection:
-                await enter_live(connection)
+                await select_live_generation(connection)
                 await connection.execute(RESUME_STREAM, {"stream_id": stream_id})
                 await apply_next(connection, [stream_id], code_version=self._code_version)
 
@@ -172,17 +178,17 @@ class Projector:
         else:
             await self.catch_up([stream_id])
 
-    async def _stop_what_is_ahead(self, *, say_all: bool) -> None:
-        """Stop the streams that are ahead; of those that are stopped already, tell at the start."""
+    async def _stop_ahead_streams(self, *, report_known: bool) -> None:
+        """Stop the streams that are ahead of the log, and log those already stopped on request."""
         ahead = await persist(
             "projector: sweep", lambda: ahead_streams(self._engine), on=_is_outage
         )
         await self.catch_up([stream.stream_id for stream in ahead if not stream.stopped])
         known = sum(stream.stopped for stream in ahead)
-        if known and say_all:
+        if known and report_known:
             logger.error(
-                "%d streams that have stopped are ahead of the log, which was restored to an "
-                "earlier time, or replaced. Remedy: spreaview-sync projections repair --ahead",
+                "%d stopped streams are ahead of the log, which was restored to an earlier time or "
+                "replaced. Remedy: spreaview-sync projections repair --ahead",
                 known,
             )
 
@@ -191,7 +197,7 @@ class Projector:
 
         async def record() -> int:
             async with self._engine.begin() as connection:
-                await enter_live(connection)
+                await select_live_generation(connection)
                 return await stop(connection, stream_id, error, self._code_version)
 
         version = await persist("projector: recording a stopped stream", record, on=_is_outage)
@@ -205,16 +211,16 @@ async def apply_next(
     limit: int = PAGE,
     code_version: str = CODE_VERSION,
 ) -> bool:
-    """Apply the next outcomes of some streams; False if nothing lies beyond their versions.
+    """Apply the next outcomes of some streams; return False if they have no new events.
 
-    The progress rows are created, then locked, and only then is the log read, in a statement of
-    its own: so of two projectors the second sees what the first has applied. A stream whose last
-    applied event is not in the log any more is stopped instead.
+    The progress rows are created and locked before a separate statement reads the log, so a second
+    projector sees the versions that the first has applied. A stream that is ahead of the log is
+    stopped instead.
     """
-    await enter_live(connection)
-    wanted = {"stream_ids": sorted(stream_ids)}
-    await connection.execute(statements.CREATE_PROGRESS, wanted)
-    locked = await connection.execute(statements.LOCK_PROGRESS, wanted)
+    await select_live_generation(connection)
+    params = {"stream_ids": sorted(stream_ids)}
+    await connection.execute(statements.CREATE_PROGRESS, params)
+    locked = await connection.execute(statements.LOCK_PROGRESS, params)
     versions = {row.spreaview_event_id: row.version for row in locked}
     for stream_id, error in (await stop_ahead(connection, list(versions), code_version)).items():
         logger.error("stream %s is stopped: %s", stream_id, describe_error(error))
@@ -235,7 +241,7 @@ def _stream_of(record: RawRecord) -> UUID | None:
         return UUID((record.key or b"").decode())
     except ValueError:
         logger.warning(
-            "%s/%d@%d has no SpreaView event as its key: passed over",
+            "ignoring %s/%d@%d: its key is not the id of a SpreaView event",
             record.topic,
             record.partition,
             record.offset,

@@ -1,4 +1,4 @@
-"""Queries of the public views, as JSON-ready rows."""
+"""Queries of the public views. The rows hold JSON values."""
 
 from typing import TypeAlias
 from uuid import UUID
@@ -36,22 +36,22 @@ _TIMETABLE = text("""
 
 
 class Queries:
-    """Reads what SpreaView reads."""
+    """Reads the public views, as SpreaView does."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def sync_run(self, sync_id: UUID) -> JsonRow | None:
-        """The row of `sync_runs`, or None before the worker has begun."""
+        """Return the row of `sync_runs`, or None before the worker has started the run."""
         rows = await self._rows(_SYNC_RUN, sync_id)
         return rows[0] if rows else None
 
     async def skipped_sessions(self, spreaview_event_id: UUID) -> list[JsonRow]:
-        """What is skipped now, with the reasons."""
+        """Return the sessions that are skipped now, with the reasons."""
         return await self._rows(_SKIPPED, spreaview_event_id)
 
     async def timetable(self, spreaview_event_id: UUID) -> list[JsonRow]:
-        """The scheduled sessions in the order of time and rooms, with room and speaker names."""
+        """Return the scheduled sessions by time and room, with room and speaker names."""
         return await self._rows(_TIMETABLE, spreaview_event_id)
 
     async def _rows(self, statement: TextClause, key: UUID) -> list[JsonRow]:

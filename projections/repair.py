@@ -1,4 +1,4 @@
-"""Repair: the rows of one stream made anew from the log, in one transaction."""
+"""Repair: replace the rows of one stream by rows made from the log, in one transaction."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
 from projections import statements
-from projections.generations import NoGenerationError, enter_live
+from projections.generations import NoGenerationError, select_live_generation
 from projections.projector import apply_next
 from projections.stopping import HOLD_PROGRESS
 
@@ -53,9 +53,9 @@ FORGET_UNKNOWN = text("""
 
 
 class RepairError(Exception):
-    """The log has an event of the stream that cannot be applied. Nothing has changed.
+    """An event of the stream cannot be applied. Nothing has changed.
 
-    Remedy: mend the cause, which may take another version of this program, and repair again.
+    Remedy: fix the cause, perhaps with another version of this program, and repair again.
     """
 
     def __init__(self, stream_id: UUID, error: Exception) -> None:
@@ -68,14 +68,14 @@ class RepairError(Exception):
 
 
 class Repaired(NamedTuple):
-    """What a repair came to."""
+    """The result of a repair."""
 
     stream_id: UUID
     before: Mapping[str, int]
-    """Rows by table."""
+    """Number of rows by table."""
     after: Mapping[str, int]
     version: int
-    """What is applied now; 0 where the log does not know the stream, and nothing is left of it."""
+    """The applied version now; 0, without any rows, if the log does not know the stream."""
 
     def to_json(self) -> dict[str, object]:
         """An element of the answer of `projections repair --json`."""
@@ -87,14 +87,16 @@ class Repaired(NamedTuple):
 
 
 async def repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
-    """Make the rows of a stream anew, whatever they are now and whether it had stopped.
+    """Replace the rows of a stream by rows made from the log, whether it has stopped or not.
 
-    Readers see the old rows or the new, nothing between. Projectors wait for the stream meanwhile.
+        repaired = await repair(engine, spreaview_event_id)
+
+    Readers see either the old rows or the new ones. Projectors wait for the stream meanwhile.
 
     Raises:
         RepairError: an event of the stream cannot be applied; nothing has changed.
-        sqlalchemy.exc.DBAPIError, OSError: the database is not there; nothing has changed.
-        NoGenerationError: as `enter_live`.
+        sqlalchemy.exc.DBAPIError, OSError: the database is unreachable; nothing has changed.
+        NoGenerationError: as `select_live_generation`.
     """
     try:
         return await _repair(engine, stream_id)
@@ -107,10 +109,10 @@ async def repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
 
 
 async def _repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
-    wanted = {"stream_ids": [stream_id]}
+    params = {"stream_ids": [stream_id]}
     async with engine.begin() as connection:
-        await enter_live(connection)
-        await connection.execute(statements.CREATE_PROGRESS, wanted)
+        await select_live_generation(connection)
+        await connection.execute(statements.CREATE_PROGRESS, params)
         await connection.execute(HOLD_PROGRESS, {"stream_id": stream_id})
         before = await _count(connection, stream_id)
         await connection.execute(CLEAR_STREAM, {"stream_id": stream_id})

@@ -1,9 +1,9 @@
-"""The SQL statements that apply events, and those that choose the generation to apply them to.
+"""The SQL statements that apply events to the rows of a generation.
 
-The other statements stand beside the functions that run them: `generations` has every statement
-that writes the table of generations, `stopping` those that stop and resume a stream, `repair`
-those that clear one. An unqualified table is that of the generation in `search_path`. `:rows` is a
-JSON array with an object per row, whose keys are the columns; other keys are ignored.
+Other statements stand beside the functions that run them. `generations` owns the table of
+generations, `stopping` stops and resumes streams, `repair` clears them. Unqualified table names
+resolve through `search_path` to one generation. `:rows` is a JSON array with one object
+per row, whose keys are the columns; other keys are ignored.
 """
 
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ FORGET_SPEAKER = text(f"""
     WHERE organization_id = :organization_id AND speaker_id = :speaker_id
 """)  # noqa: S608 (of constants)
 
-# Differs whenever somebody has been forgotten in between.
+# The result changes with every erasure.
 ERASURES = text("SELECT count(*), max(erased_at) FROM event_store.erased_subjects")
 
 FORGET_REQUESTER = text(f"""
@@ -62,7 +62,7 @@ FORGET_REQUESTER = text(f"""
 
 SET_SEARCH_PATH = text("SELECT set_config('search_path', :schema, true)")
 
-# In the order of the streams, so that two projectors never wait for each other in a circle.
+# Ordered by stream, so that two projectors cannot deadlock.
 CREATE_PROGRESS = text("""
     INSERT INTO stream_progress (spreaview_event_id)
     SELECT id FROM unnest(CAST(:stream_ids AS uuid[])) AS wanted (id) ORDER BY id
@@ -83,8 +83,8 @@ MOVE_PROGRESS = text("""
     WHERE p.spreaview_event_id = r.spreaview_event_id
 """)
 
-# The heads are the log's own table: the one place where the read side looks beyond its API, so
-# that the database compares millions of streams and sends only those that lag.
+# Reads the log's own table of streams instead of the log's API: PostgreSQL can compare millions of
+# streams and return only the lagging ones.
 LAGGING_STREAMS = text("""
     SELECT s.stream_id
     FROM event_store.streams s

@@ -1,4 +1,4 @@
-"""How the read models are: which streams have stopped, lag, or are ahead of the log."""
+"""The state of the read models: streams that have stopped, lag, or are ahead of the log."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from projections.generations import enter_live, live_generation
+from projections.generations import live_generation, select_live_generation
 from projections.version import CODE_VERSION
 
 OLDEST_LAG = text("""
@@ -24,8 +24,8 @@ OLDEST_LAG = text("""
     LIMIT 1
 """)
 
-# A stream is ahead if its last applied event is not the one that the log has there. Nothing can be
-# applied then: it would be applied to rows that the log knows nothing of.
+# A stream is ahead if the log does not have its last applied event at that place. No event may be
+# applied to it: its rows come from events that are not in the log.
 IS_AHEAD = """
     p.version > 0 AND NOT EXISTS (
         SELECT FROM event_store.events e
@@ -66,32 +66,32 @@ TOTALS = text("""
 
 
 class Lag(NamedTuple):
-    """The streams that have events beyond their applied version, but for those that stopped."""
+    """The streams with events that are not applied yet, without the stopped ones."""
 
     streams: int
     stream_id: UUID | None
-    """The one that has waited for longest."""
+    """The stream that has waited longest."""
     version: int
-    """What is applied of it."""
+    """The applied version of that stream."""
     seconds: float
     """Age of its first event that is not applied."""
 
 
 class StoppedStream(NamedTuple):
-    """A stream that does not go on by itself."""
+    """A stream that stopped at an event that cannot be applied, or because it is ahead."""
 
     stream_id: UUID
     version: int
-    """What is applied."""
+    """The applied version."""
     error: str
     stopped_at: datetime
     code_version: str
     position: int | None
-    """Of the event that could not be applied; None where it is not an event that stops it."""
+    """Position of the event that could not be applied; None if no single event is the cause."""
     type: str | None
-    """Its type."""
+    """Type of that event."""
     behind: int
-    """Events that wait for it."""
+    """Events of this stream that are not applied."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name; the time and the id as text."""
@@ -103,15 +103,15 @@ class StoppedStream(NamedTuple):
 
 
 class AheadStream(NamedTuple):
-    """A stream of which more is applied, or something else, than the log has."""
+    """A stream whose last applied event is not in the log: the log was restored or replaced."""
 
     stream_id: UUID
     version: int
-    """What is applied."""
+    """The applied version."""
     log_version: int
-    """What the log has; 0 if it does not know the stream."""
+    """The version in the log; 0 if the stream is unknown there."""
     stopped: bool
-    """Whether it is marked as stopped already, for this or another reason."""
+    """Whether the stream has stopped already, for this or another reason."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name; the id as text."""
@@ -120,32 +120,32 @@ class AheadStream(NamedTuple):
 
 @dataclass(frozen=True)
 class ProjectionsStatus:
-    """The read models of the live generation, against the log."""
+    """The read models of the live generation, compared with the log."""
 
     generation: str
     filled_by: str | None
-    """Version of the code that filled it."""
+    """Version of the code that filled the generation."""
     code_version: str
-    """Of this program."""
+    """Version of this program's projections."""
     streams: int
     head: int
     """Position of the newest event in the log."""
     lag: Lag
     events_behind: int
-    """Events to be applied, but for those of stopped streams."""
+    """Events that are not applied yet, except in stopped streams."""
     stopped: list[StoppedStream]
     ahead: list[AheadStream]
     stuck_seconds: float
-    """A lag that is older is not that of a projector at work."""
+    """A projector at work does not lag longer than this."""
 
     @property
     def is_stuck(self) -> bool:
-        """Whether what waits has waited for too long."""
+        """Whether the oldest lag is too long for a projector at work."""
         return self.lag.seconds > self.stuck_seconds
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody has to do anything."""
+        """Whether no operator needs to act."""
         return not (self.stopped or self.ahead or self.is_stuck)
 
     def to_json(self) -> dict[str, object]:
@@ -167,9 +167,9 @@ class ProjectionsStatus:
 
 
 async def oldest_lag(engine: AsyncEngine) -> Lag:
-    """How many streams lag, and the oldest lag of all. Raises as `enter_live`."""
+    """Return how many streams lag, and the oldest lag. Raises as `select_live_generation`."""
     async with engine.begin() as connection:
-        await enter_live(connection)
+        await select_live_generation(connection)
         row = (await connection.execute(OLDEST_LAG)).one_or_none()
     if row is None:
         return Lag(0, None, 0, 0.0)
@@ -179,11 +179,11 @@ async def oldest_lag(engine: AsyncEngine) -> Lag:
 async def projections_status(
     engine: AsyncEngine, *, stuck_seconds: float = math.inf
 ) -> ProjectionsStatus:
-    """Look at every stream. Raises as `enter_live`."""
+    """Report the state of every stream. Raises as `select_live_generation`."""
     lag = await oldest_lag(engine)
     ahead = await ahead_streams(engine)
     async with engine.begin() as connection:
-        await enter_live(connection)
+        await select_live_generation(connection)
         generation = await live_generation(connection)
         totals = (await connection.execute(TOTALS)).one()
         stopped = await connection.execute(STOPPED_STREAMS)
@@ -202,7 +202,7 @@ async def projections_status(
 
 
 async def ahead_streams(engine: AsyncEngine) -> list[AheadStream]:
-    """Streams whose last applied event is not in the log: it was restored, or replaced."""
+    """Return the streams that are ahead of the log. Raises as `select_live_generation`."""
     async with engine.begin() as connection:
-        await enter_live(connection)
+        await select_live_generation(connection)
         return [AheadStream(*row) for row in await connection.execute(AHEAD_STREAMS)]

@@ -1,4 +1,4 @@
-"""Streams that stop: at an event that cannot be applied, or because they are ahead of the log."""
+"""Stop streams at an event that cannot be applied, or because they are ahead of the log."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ HOLD_PROGRESS = text("""
     SELECT version FROM stream_progress WHERE spreaview_event_id = :stream_id FOR UPDATE
 """)
 
-# The row is there and locked.
+# The row exists and is locked.
 STOP_STREAM = text("""
     UPDATE stream_progress
     SET error = :error, stopped_at = clock_timestamp(), code_version = :code_version,
@@ -27,7 +27,7 @@ STOP_STREAM = text("""
     WHERE spreaview_event_id = :stream_id
 """)
 
-# Stopped by other code than ours, which may be able to go on.
+# Streams stopped by another version of this code: this version may be able to resume them.
 STOPPED_BY_OTHERS = text(f"""
     SELECT p.spreaview_event_id, p.version FROM stream_progress p
     WHERE p.error IS NOT NULL AND p.code_version IS DISTINCT FROM :code_version
@@ -43,12 +43,12 @@ RESUME_STREAM = text(f"""
 
 
 class AheadOfTheLogError(Exception):
-    """More of a stream, or something else, was applied than the log has."""
+    """The last applied event of a stream is not in the log."""
 
     def __init__(self, stream: AheadStream) -> None:
         super().__init__(
-            f"version {stream.version} is applied, but is not what the log has (it has up to "
-            f"{stream.log_version}): the log was restored to an earlier time, or replaced. Remedy: "
+            f"version {stream.version} is applied, but the log does not have that event (its last "
+            f"version is {stream.log_version}): it was restored or replaced. Remedy: "
             "spreaview-sync projections repair --ahead"
         )
 
@@ -56,10 +56,10 @@ class AheadOfTheLogError(Exception):
 async def stop(
     connection: AsyncConnection, stream_id: UUID, error: Exception, code_version: str
 ) -> int:
-    """Record that a stream cannot go on, and at which event; the version that is applied of it.
+    """Record that a stream has stopped, and at which event; return its applied version.
 
-    Nothing is recorded where another projector has applied all that there is meanwhile. The
-    transaction has entered a generation.
+    Nothing is recorded if another projector has meanwhile applied every event of the stream. The
+    caller's transaction has selected a generation.
     """
     await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [stream_id]})
     held = await connection.execute(HOLD_PROGRESS, {"stream_id": stream_id})
@@ -73,9 +73,10 @@ async def stop(
 async def stop_ahead(
     connection: AsyncConnection, stream_ids: Sequence[UUID], code_version: str
 ) -> dict[UUID, AheadOfTheLogError]:
-    """Stop those of the streams that are ahead of the log, and say so of each.
+    """Stop the streams that are ahead of the log; return an error for each of them.
 
-    Their progress rows are locked, in a statement before: so what is found is still so.
+    The caller has locked the progress rows in an earlier statement, so the result stays true until
+    the transaction ends.
     """
     if not stream_ids:
         return {}
@@ -107,9 +108,9 @@ async def _record(
 async def _first_that_fails(
     connection: AsyncConnection, events: Sequence[Recorded]
 ) -> Recorded | None:
-    """The event that cannot be applied, found by applying one after the other, and undoing it.
+    """Return the first event that cannot be applied, found by applying them one by one.
 
-    None where each can be applied for itself.
+    Everything is rolled back. Returns None if each event can be applied separately.
     """
     savepoint = await connection.begin_nested()
     for event in events:

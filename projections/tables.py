@@ -1,4 +1,4 @@
-"""The tables of a generation, which are made by scripts, and the views over the live one."""
+"""The tables of a generation and the columns of the public views."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -46,7 +46,7 @@ TABLE_COLUMNS = text("""
 
 
 async def run_script(connection: AsyncConnection, script: str) -> None:
-    """Run a script of several statements, which only the driver itself takes."""
+    """Run a script of `projections/sql`: only the driver accepts several statements at once."""
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     if driver is None:

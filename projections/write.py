@@ -1,4 +1,4 @@
-"""Writing changes: one statement per table, however many rows."""
+"""Write changes to the database: one statement per kind of change, for any number of rows."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ _encoder = msgspec.json.Encoder()
 
 
 async def write(connection: AsyncConnection, changes: Changes) -> None:
-    """Apply changes to the generation that the transaction has entered."""
+    """Write changes to the generation that this transaction has selected."""
     for statement, rows in _statements(changes):
         if rows:
             await connection.execute(statement, {"rows": _encoder.encode(rows).decode()})

@@ -32,7 +32,11 @@ async def run_rebuild(
     async def work(engine: AsyncEngine) -> None:
         with telling(as_json=as_json) as told:
             done = await rebuild(
-                engine, report=told.report, say=told.say, keep=keep, accept_stopped=accept_stopped
+                engine,
+                report_progress=told.report,
+                report_step=told.say,
+                keep=keep,
+                accept_stopped=accept_stopped,
             )
         _tell(done, told)
 
@@ -45,7 +49,10 @@ async def run_rollback(settings: Settings, *, accept_stopped: bool, as_json: boo
     async def work(engine: AsyncEngine) -> None:
         with telling(as_json=as_json) as told:
             done = await rollback(
-                engine, report=told.report, say=told.say, accept_stopped=accept_stopped
+                engine,
+                report_progress=told.report,
+                report_step=told.say,
+                accept_stopped=accept_stopped,
             )
         _tell(done, told)
 

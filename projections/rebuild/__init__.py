@@ -1,1 +1,1 @@
-"""Rebuilding the read models: fill a new generation, compare it, switch to it."""
+"""Rebuild the read models: fill a new generation, compare it with the live one, and switch."""

@@ -1,7 +1,7 @@
-"""Filling a generation that is not live: the log in big pages, in the order of positions.
+"""Fill a generation that is not live: apply the log in large pages, in the order of positions.
 
-Nobody reads such a generation and only one process writes it, so there are no row locks; each page
-is one transaction with the position that it reaches, and a process that was killed goes on there.
+No row locks are needed, because only one process writes such a generation and no reader sees it.
+One transaction applies a page and records its position, from which a killed process resumes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from eventstore.model import Recorded
 from eventstore.read import read_outcomes
 from projections import statements
 from projections.changes import project
-from projections.generations import ADVANCE, Generation, GenerationsError, enter
+from projections.generations import ADVANCE, Generation, GenerationsError, select_generation
 from projections.stopping import stop
 from projections.version import CODE_VERSION
 from projections.write import write
@@ -28,12 +28,12 @@ FILL_PAGE = 5_000
 """Events per transaction."""
 
 FILL_BYTES = 8 * 1024 * 1024
-"""As stored: bounds the memory where events are long."""
+"""Stored size of a page: limits the memory if events are large."""
 
 UNBOUNDED = 2**62
 
 
-# Positions are kept as they were, so a session that dies loses its last pages and their position.
+# A crash of PostgreSQL may then lose the last pages, but only together with their positions.
 COMMIT_EARLY = text("SELECT set_config('synchronous_commit', 'off', true)")
 
 PROGRESS_OF = text("""
@@ -43,28 +43,28 @@ PROGRESS_OF = text("""
 
 
 class FillProgress(NamedTuple):
-    """How far the filling of a generation is."""
+    """Progress of filling a generation."""
 
     position: int
     head: int
-    """Of the log, as seen when this filling began."""
+    """Position of the newest event in the log when this process began to fill."""
     page: int
-    """Events of this page."""
+    """Events in this page."""
     events: int
-    """Read since this filling began."""
+    """Events read since this process began to fill."""
     seconds: float
-    """Since this filling began."""
+    """Since this process began to fill."""
     remaining: float
-    """Seconds left at the pace so far."""
+    """Estimated seconds until the end, at the average speed so far."""
 
     @property
     def percent(self) -> float:
-        """The part of the log that is read."""
+        """The part of the log that has been read."""
         return 100 * self.position / self.head
 
     @property
     def events_per_second(self) -> float:
-        """The pace so far."""
+        """Average speed so far."""
         return self.events / self.seconds if self.seconds else 0.0
 
     def to_json(self) -> dict[str, object]:
@@ -76,11 +76,11 @@ class FillProgress(NamedTuple):
         }
 
 
-Report = Callable[[FillProgress], None]
+ReportProgress = Callable[[FillProgress], None]
 
 
 class TakenOverError(GenerationsError):
-    """Another process has moved this generation: ours had lost its connection."""
+    """Another process has taken over this generation after ours lost its connection."""
 
     def __init__(self, generation: Generation) -> None:
         super().__init__(
@@ -89,11 +89,13 @@ class TakenOverError(GenerationsError):
         )
 
 
-async def fill(engine: AsyncEngine, generation: Generation, head: int, report: Report) -> int:
-    """Apply the log beyond the generation's position, up to `head` at least; the position reached.
+async def fill(
+    engine: AsyncEngine, generation: Generation, head: int, report_progress: ReportProgress
+) -> int:
+    """Apply the log from the generation's position up to at least `head`; return the new position.
 
-    The next page is read while one is written. What is appended meanwhile is not chased after: who
-    appends all the time would keep it from ending.
+    The next page is read while the current one is written. Events appended meanwhile are left to
+    the switch: chasing them might never end.
     """
     began, start, after, events = time.monotonic(), generation.position, generation.position, 0
     if after >= head:
@@ -105,12 +107,14 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
                 reading = asyncio.create_task(_read(engine, page.events[-1].position))
             async with engine.begin() as connection:
                 await connection.execute(COMMIT_EARLY)
-                fresh = await _as_of_now(connection, after, page)
+                fresh = await _without_erased(connection, after, page)
                 after = await apply_page(connection, generation, after, fresh)
             events += len(fresh)
             seconds = time.monotonic() - began
             left = max(0, head - after) * seconds / max(1, after - start)
-            report(FillProgress(after, max(head, after), len(fresh), events, seconds, left))
+            report_progress(
+                FillProgress(after, max(head, after), len(fresh), events, seconds, left)
+            )
     finally:
         if not reading.done():
             reading.cancel()
@@ -121,7 +125,7 @@ async def fill(engine: AsyncEngine, generation: Generation, head: int, report: R
 class _Page(NamedTuple):
     events: Sequence[Recorded]
     erasures: object
-    """What had been erased before they were read."""
+    """The state of erasures before the events were read."""
 
 
 async def _read(engine: AsyncEngine, after: int) -> _Page:
@@ -135,11 +139,13 @@ async def _erasures(connection: AsyncConnection) -> object:
     return tuple((await connection.execute(statements.ERASURES)).one())
 
 
-async def _as_of_now(connection: AsyncConnection, after: int, page: _Page) -> Sequence[Recorded]:
-    """The page without what was erased since it was read.
+async def _without_erased(
+    connection: AsyncConnection, after: int, page: _Page
+) -> Sequence[Recorded]:
+    """Return the events of a page without personal data erased since it was read.
 
-    From here to the end of the transaction nobody is forgotten: an erasure is before the writing,
-    or clears what it has written.
+    A lock keeps erasures out until the transaction ends. An erasure therefore comes either before
+    this reading, or after the writing, and then clears the written rows.
     """
     await connection.execute(statements.SHARE_GENERATION)
     if await _erasures(connection) == page.erasures:
@@ -150,13 +156,13 @@ async def _as_of_now(connection: AsyncConnection, after: int, page: _Page) -> Se
 async def apply_page(
     connection: AsyncConnection, generation: Generation, after: int, page: Sequence[Recorded]
 ) -> int:
-    """Apply whole outcomes to a generation that stands at position `after`; where it stands now.
+    """Apply whole outcomes to a generation at position `after`; return its new position.
 
-    What a stream has already is passed over. An outcome that cannot be applied stops its stream
-    only, before that outcome, recorded with the error, as a projector does it.
+    Events that a stream has already are ignored. An outcome that cannot be applied stops only its
+    stream, at the version before that outcome, as in a projector.
 
     Raises:
-        TakenOverError: the generation does not stand there, or is live.
+        TakenOverError: the generation is at another position, or is live.
     """
     position = page[-1].position
     moved = await connection.execute(
@@ -165,15 +171,15 @@ async def apply_page(
     )
     if moved.rowcount != 1:
         raise TakenOverError(generation)
-    await enter(connection, generation.schema)
+    await select_generation(connection, generation.schema)
     streams = {"stream_ids": sorted({event.stream_id for event in page})}
     await connection.execute(statements.CREATE_PROGRESS, streams)
     found = await connection.execute(PROGRESS_OF, streams)
-    goes_on = {row.spreaview_event_id: row.version for row in found if not row.stopped}
+    applied = {row.spreaview_event_id: row.version for row in found if not row.stopped}
     fresh = [
         event
         for event in page
-        if event.stream_id in goes_on and event.version > goes_on[event.stream_id]
+        if event.stream_id in applied and event.version > applied[event.stream_id]
     ]
     if fresh:
         await _apply(connection, fresh)
@@ -181,7 +187,7 @@ async def apply_page(
 
 
 async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> bool:
-    """Apply events, in ever smaller parts if they cannot be; whether all of them were."""
+    """Apply events, in ever smaller parts after a failure; return whether all were applied."""
     try:
         async with connection.begin_nested():
             await write(connection, project(events))
@@ -211,7 +217,7 @@ async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> boo
 
 
 def _outcomes(events: Sequence[Recorded]) -> list[list[Recorded]]:
-    """One stream's events, outcome by outcome."""
+    """Split the events of one stream into its outcomes."""
     parts: list[list[Recorded]] = [[]]
     for event in events:
         parts[-1].append(event)

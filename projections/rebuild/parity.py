@@ -1,7 +1,7 @@
-"""Parity: whether two generations have the same rows, proved by hashes that PostgreSQL computes.
+"""Parity: compare the rows of two generations by hashes that PostgreSQL computes.
 
-Only streams that stand at the same version in both, and go on in both, can be compared; both are
-seen in one snapshot. What is read from one log by the same code has the same rows.
+Both generations are read in one database snapshot. Only streams that have the same version in both
+and have stopped in neither are compared. The same code makes the same rows from the same log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "stream_progress": ("spreaview_event_id",),
     "sync_runs": ("spreaview_event_id", "sync_id"),
 }
-"""By table: what tells its rows apart. A table that is not here is not compared, and named."""
+"""Key columns by table. A table that is missing here is reported as not compared."""
 
 _PERSONAL = frozenset(chain.from_iterable(PERSONAL_FIELDS.values()))
 _HIDDEN = "(personal)"
@@ -39,7 +39,7 @@ _SAME = """
     WHERE o.error IS NULL AND n.error IS NULL
 """
 
-# Two sums of independent 64-bit hashes: the order of the rows does not matter, how often does.
+# Two sums of independent 64-bit hashes: independent of the order of rows, not of duplicates.
 _HASH = """
     SELECT count(*), coalesce(sum(hashtextextended(t::text, 1)::numeric), 0),
            coalesce(sum(hashtextextended(t::text, 2)::numeric), 0)
@@ -64,13 +64,13 @@ _DIFFERENT = """
 
 
 class RowDifference(NamedTuple):
-    """One row that differs; personal values are not told."""
+    """One row that differs. Personal values are hidden."""
 
     key: Mapping[str, object]
     kind: str
     """`added`, `removed` or `changed`."""
     fields: Mapping[str, tuple[object, object]]
-    """Of a changed row: old and new value by column; a column that one side lacks is null."""
+    """Old and new values of a changed row by column; null if one side lacks the column."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name; the values are JSON already, as PostgreSQL wrote them."""
@@ -83,13 +83,13 @@ class TableParity:
 
     table: str
     rows: tuple[int, int]
-    """Compared: in the old, in the new."""
+    """Rows compared in the old and in the new generation."""
     equal: bool
     added: int = 0
     removed: int = 0
     changed: int = 0
     first: Sequence[RowDifference] = ()
-    """At most as many as were asked for."""
+    """The first differences, up to the requested number."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name, the row counts as `old` and `new`."""
@@ -106,19 +106,19 @@ class TableParity:
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison of two generations came to."""
+    """The result of comparing two generations."""
 
     streams: int
-    """Compared."""
+    """Streams compared."""
     not_compared: int
-    """Streams that stand at different versions, or have stopped."""
+    """Streams that have different versions, or have stopped."""
     tables: Sequence[TableParity]
     tables_not_compared: Sequence[str]
-    """They are in one generation only, or their keys are not known."""
+    """Tables that only one generation has, or whose keys are unknown."""
 
     @property
     def equal(self) -> bool:
-        """Whether every row compared is equal in every column."""
+        """Whether all compared rows are equal in every column."""
         return all(table.equal for table in self.tables) and not self.tables_not_compared
 
     def to_json(self) -> dict[str, object]:
@@ -133,7 +133,7 @@ class Parity:
 
 
 async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, first: int) -> Parity:
-    """Compare all rows of two generations; tell the `first` differences of each table."""
+    """Compare all rows of two generations; report the `first` differences of each table."""
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         async with connection.begin():
@@ -148,7 +148,7 @@ async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, firs
                     f"FULL JOIN {new.schema}.stream_progress USING (spreaview_event_id)"
                 )
             )
-            everything = int(found.scalar_one())
+            all_streams = int(found.scalar_one())
             columns = [await _columns(connection, g.schema) for g in (old, new)]
             common = sorted(set(columns[0]) & set(columns[1]) & set(KEYS))
             tables = [
@@ -157,8 +157,8 @@ async def compare(engine: AsyncEngine, old: Generation, new: Generation, *, firs
                 )
                 for table in common
             ]
-    left_out = sorted((set(columns[0]) | set(columns[1])) - set(common))
-    return Parity(streams, everything - streams, tables, left_out)
+    not_compared = sorted((set(columns[0]) | set(columns[1])) - set(common))
+    return Parity(streams, all_streams - streams, tables, not_compared)
 
 
 async def _columns(connection: AsyncConnection, schema: str) -> dict[str, list[tuple[str, str]]]:

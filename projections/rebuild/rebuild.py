@@ -1,4 +1,4 @@
-"""Rebuild: a new generation from the log while the old one serves; and back to the one before."""
+"""Rebuild the read models into a new generation, or roll back to the generation before."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from projections.generations import (
     GenerationsError,
     create,
     drop,
-    enter,
-    generations,
-    hold,
+    list_generations,
     live_generation,
-    upkeep_lock,
+    lock_generation,
+    maintenance_lock,
+    select_generation,
 )
-from projections.rebuild.fill import FillProgress, Report, fill
+from projections.rebuild.fill import FillProgress, ReportProgress, fill
 from projections.rebuild.parity import Parity, compare
 from projections.rebuild.switch import StoppedInNew, switch
 from projections.status import AHEAD_STREAMS
@@ -31,9 +31,9 @@ from projections.tables import TABLE_COLUMNS, TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
 
 FIRST_DIFFERENCES = 5
-"""Told of each table."""
+"""Differences reported per table."""
 
-# What lies before it is applied, but for streams that have stopped.
+# Every event up to this position is applied, except for stopped streams.
 APPLIED_UP_TO = text("""
     SELECT coalesce(
         (SELECT min(e.position) - 1
@@ -45,21 +45,21 @@ APPLIED_UP_TO = text("""
         (SELECT max(position) FROM event_store.events), 0)
 """)
 
-Say = Callable[[str], None]
+ReportStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """What a rebuild or a rollback came to."""
+    """The result of a rebuild or a rollback."""
 
     live: Generation
     before: Generation
-    """What was live before."""
+    """The generation that was live before."""
     events: int
-    """Read by this process."""
+    """Events read by this process."""
     seconds: float
     parity: Parity | None
-    """Of a rebuild: the generations before the switch."""
+    """The comparison of both generations before the switch; None for a rollback."""
     stopped: Sequence[StoppedInNew]
     dropped: Sequence[int]
 
@@ -78,12 +78,12 @@ class RebuildResult:
 
 
 class GenerationSummary(NamedTuple):
-    """A generation with what it takes."""
+    """A generation with its size."""
 
     generation: Generation
     rows: int
     size: int
-    """Bytes, with the indexes."""
+    """Bytes, including the indexes."""
 
     def to_json(self) -> dict[str, object]:
         """An element of the answer of `projections generations --json`."""
@@ -93,93 +93,101 @@ class GenerationSummary(NamedTuple):
 async def rebuild(
     engine: AsyncEngine,
     *,
-    report: Report,
-    say: Say,
+    report_progress: ReportProgress,
+    report_step: ReportStep,
     keep: int | None = None,
     accept_stopped: bool = False,
     code_version: str = CODE_VERSION,
 ) -> RebuildResult:
-    """Fill a generation from the log and make it live; one that was begun by this code goes on.
+    """Fill a generation from the log and make it live, or resume one that this code has begun.
 
-    Readers and projectors go on with the live one meanwhile. Killed at any moment, it is repeated.
-    Of the generations that were live before, the `keep` newest are kept; None keeps all.
+    Readers and projectors use the live generation meanwhile. After a crash at any moment, call it
+    again. Afterwards the `keep` newest old generations are kept; None keeps all.
 
     Raises:
-        GenerationsError: another one is at it, or the switch was not possible; what is filled is
-            kept, and a repetition goes on with it.
+        GenerationsError: another rebuild is running, or the switch was not possible. The filled
+            generation is kept, and the next call resumes it.
     """
     began = time.monotonic()
-    async with upkeep_lock(engine):
-        target = await _target(engine, code_version, say)
+    async with maintenance_lock(engine):
+        target = await _target(engine, code_version, report_step)
         head = await EventLog(engine).head()
-        say(f"fills generation {target.number} from position {target.position} to {head}")
-        counted = _Counting(report)
-        await fill(engine, target, head, counted)
+        report_step(f"filling generation {target.number} from position {target.position} to {head}")
+        counter = _EventCounter(report_progress)
+        await fill(engine, target, head, counter)
         async with engine.begin() as connection:
-            await enter(connection, target.schema)
+            await select_generation(connection, target.schema)
             await run_script(connection, "indexes.sql")
             await connection.execute(SET_FILLED, {"number": target.number})
             before = await live_generation(connection)
         await _analyze(engine, target)
         async with engine.begin() as connection:
-            target = await hold(connection, target.number)
-        await fill(engine, target, await EventLog(engine).head(), counted)
-        say(f"compares generation {target.number} with generation {before.number}")
+            target = await lock_generation(connection, target.number)
+        await fill(engine, target, await EventLog(engine).head(), counter)
+        report_step(f"comparing generation {target.number} with generation {before.number}")
         parity = await compare(engine, before, target, first=FIRST_DIFFERENCES)
-        stopped = await switch(engine, target.number, accept_stopped=accept_stopped, report=counted)
+        stopped = await switch(
+            engine, target.number, accept_stopped=accept_stopped, report_progress=counter
+        )
         dropped = [] if keep is None else await _drop_old(engine, keep)
         async with engine.connect() as connection:
             live = await live_generation(connection)
     seconds = time.monotonic() - began
-    return RebuildResult(live, before, counted.events, seconds, parity, stopped, dropped)
+    return RebuildResult(live, before, counter.events, seconds, parity, stopped, dropped)
 
 
 async def rollback(
-    engine: AsyncEngine, *, report: Report, say: Say, accept_stopped: bool = False
+    engine: AsyncEngine,
+    *,
+    report_progress: ReportProgress,
+    report_step: ReportStep,
+    accept_stopped: bool = False,
 ) -> RebuildResult:
-    """Catch the generation that was live before up with the log, and make it live again.
+    """Make the generation that was live before live again, after it has caught up with the log.
 
     Raises:
-        GenerationsError: there is none, its tables are others, it has more than the log, or the
-            switch was not possible.
+        GenerationsError: no such generation exists, its tables differ, it is ahead of the log, or
+            the switch was not possible.
     """
     began = time.monotonic()
-    async with upkeep_lock(engine):
+    async with maintenance_lock(engine):
         async with engine.begin() as connection:
             live = await live_generation(connection)
-            old = [g for g in await generations(connection) if g.state == "old"]
+            old = [g for g in await list_generations(connection) if g.state == "old"]
             if not old:
                 raise GenerationsError("there is no generation that was live before")
             target = max(old, key=lambda g: (g.switched_at, g.number))
             await _check_same_tables(connection, target, live)
             if await _is_ahead(connection, target):
                 raise GenerationsError(
-                    f"generation {target.number} has more than the log, which was restored since. "
+                    f"generation {target.number} is ahead of the log, which was restored since. "
                     "Remedy: spreaview-sync projections rebuild"
                 )
-            await enter(connection, target.schema)
+            await select_generation(connection, target.schema)
             position = (await connection.execute(APPLIED_UP_TO)).scalar_one()
             await connection.execute(SET_POSITION, {"number": target.number, "position": position})
-            target = await hold(connection, target.number)
-        say(f"catches generation {target.number} up from position {position}")
-        counted = _Counting(report)
-        stopped = await switch(engine, target.number, accept_stopped=accept_stopped, report=counted)
+            target = await lock_generation(connection, target.number)
+        report_step(f"catching up generation {target.number} from position {position}")
+        counter = _EventCounter(report_progress)
+        stopped = await switch(
+            engine, target.number, accept_stopped=accept_stopped, report_progress=counter
+        )
         async with engine.connect() as connection:
             now = await live_generation(connection)
-    return RebuildResult(now, live, counted.events, time.monotonic() - began, None, stopped, [])
+    return RebuildResult(now, live, counter.events, time.monotonic() - began, None, stopped, [])
 
 
 async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]:
-    """Drop one generation, or every one that was filled and is not live; the numbers dropped.
+    """Drop one generation, or all filled ones that are not live; return the dropped numbers.
 
     Raises:
-        GenerationsError: there is no such generation, it is live, or a rebuild is running.
+        GenerationsError: the generation does not exist or is live, or a rebuild is running.
     """
-    async with upkeep_lock(engine):
+    async with maintenance_lock(engine):
         if number is None:
             return await _drop_old(engine, 0)
         async with engine.begin() as connection:
-            for generation in await generations(connection):
+            for generation in await list_generations(connection):
                 if generation.number == number:
                     await drop(connection, generation)
                     return [number]
@@ -189,10 +197,10 @@ async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]
 
 
 async def generation_summaries(engine: AsyncEngine) -> list[GenerationSummary]:
-    """Every generation, by number, with its rows counted."""
+    """Return every generation, by number, with its row count and size."""
     shown = []
     async with engine.connect() as connection:
-        for generation in await generations(connection):
+        for generation in await list_generations(connection):
             rows = size = 0
             tables = await connection.execute(TABLE_SIZES, {"schema": generation.schema})
             for table in tables.all():
@@ -204,40 +212,42 @@ async def generation_summaries(engine: AsyncEngine) -> list[GenerationSummary]:
     return shown
 
 
-class _Counting:
-    """Adds up the events of several fillings."""
+class _EventCounter:
+    """Reports progress and sums the events over several calls of `fill`."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report_progress: ReportProgress) -> None:
+        self._report_progress = report_progress
         self.events = 0
 
-    def __call__(self, filled: FillProgress) -> None:
-        self.events += filled.page
-        self._report(filled)
+    def __call__(self, progress: FillProgress) -> None:
+        self.events += progress.page
+        self._report_progress(progress)
 
 
-async def _target(engine: AsyncEngine, code_version: str, say: Say) -> Generation:
-    """The generation to be filled: one that this code has begun, or a new one."""
+async def _target(engine: AsyncEngine, code_version: str, report_step: ReportStep) -> Generation:
+    """Return the generation to fill: one that this code has begun, or a new one."""
     async with engine.begin() as connection:
         await live_generation(connection)
-        for begun in await generations(connection):
+        for begun in await list_generations(connection):
             if begun.state not in ("filling", "filled"):
                 continue
-            begun = await hold(connection, begun.number)
+            begun = await lock_generation(connection, begun.number)
             if begun.live:
                 continue
             if await _is_ahead(connection, begun):
-                say(
-                    f"drops generation {begun.number}, which has more than the log, and begins anew"
+                report_step(
+                    f"dropping generation {begun.number}, which is ahead of the log; starting over"
                 )
                 await drop(connection, begun)
                 continue
             if begun.code_version == code_version:
-                say(f"goes on with generation {begun.number}, begun at {begun.created_at:%F %T %Z}")
+                report_step(
+                    f"resuming generation {begun.number}, begun at {begun.created_at:%F %T %Z}"
+                )
                 return begun
-            say(
-                f"drops generation {begun.number}, which other code ({begun.code_version}) has "
-                "begun, and begins anew"
+            report_step(
+                f"dropping generation {begun.number}, which other code ({begun.code_version}) has "
+                "begun; starting over"
             )
             await drop(connection, begun)
         number = (await connection.execute(NEXT_NUMBER)).scalar_one()
@@ -245,13 +255,13 @@ async def _target(engine: AsyncEngine, code_version: str, say: Say) -> Generatio
 
 
 async def _is_ahead(connection: AsyncConnection, generation: Generation) -> bool:
-    """Whether there are rows in it that the log knows nothing of: it was restored meanwhile."""
-    await enter(connection, generation.schema)
+    """Whether the generation has rows of events that a restored log lacks."""
+    await select_generation(connection, generation.schema)
     return (await connection.execute(AHEAD_STREAMS)).first() is not None
 
 
 async def _analyze(engine: AsyncEngine, generation: Generation) -> None:
-    """Let PostgreSQL know what is in the tables, before queries come."""
+    """Update the planner's statistics before queries use the tables."""
     async with engine.begin() as connection:
         for row in (await connection.execute(TABLE_SIZES, {"schema": generation.schema})).all():
             await connection.execute(text(f'ANALYZE {generation.schema}."{row.relname}"'))
@@ -266,15 +276,15 @@ async def _check_same_tables(
     ]
     if shapes[0] != shapes[1]:
         raise GenerationsError(
-            f"the tables of generation {target.number} are not those of generation {live.number}: "
-            "this program cannot write them. Remedy: run projections rebuild with the program "
-            f"whose projections are {target.code_version}."
+            f"the tables of generation {target.number} differ from those of generation "
+            f"{live.number}: this program cannot write them. Remedy: run projections rebuild with "
+            f"the program whose projections are {target.code_version}."
         )
 
 
 async def _drop_old(engine: AsyncEngine, keep: int) -> list[int]:
     async with engine.begin() as connection:
-        old = [g for g in await generations(connection) if g.filled_at and not g.live]
+        old = [g for g in await list_generations(connection) if g.filled_at and not g.live]
         old.sort(key=lambda g: (g.switched_at is not None, g.switched_at, g.number), reverse=True)
         for generation in old[keep:]:
             await drop(connection, generation)

@@ -1,4 +1,4 @@
-"""The switch: in one transaction the views show another generation, and projectors write it."""
+"""The switch: one transaction makes another generation live for the views and the projectors."""
 
 import asyncio
 import random
@@ -19,21 +19,21 @@ from projections.generations import (
     TAKE_GENERATION,
     Generation,
     GenerationsError,
-    enter,
-    hold,
     live_generation,
+    lock_generation,
+    select_generation,
 )
-from projections.rebuild.fill import PROGRESS_OF, Report, apply_page, fill
+from projections.rebuild.fill import PROGRESS_OF, ReportProgress, apply_page, fill
 from projections.tables import run_script
 
 LAST_EVENTS = 2_000
-"""What is caught up at most while projectors stand still."""
+"""The most events that a switch applies while projectors are blocked."""
 
 _TRIES = 120
 _PROJECTORS_WAIT = "500ms"
 _READERS_WAIT = "100ms"
-"""Per view, of which there are eight: so we give up before PostgreSQL looks for deadlocks (1 s),
-and no reader is ever its victim."""
+"""Per view. There are eight views, so the switch gives up before PostgreSQL looks for deadlocks
+after 1 s and could abort a reader."""
 
 
 LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
@@ -45,13 +45,13 @@ STOPPED = text("""
 
 
 class StoppedInNew(NamedTuple):
-    """A stream that stopped in a generation that is to become live."""
+    """A stream that has stopped in the generation that will become live."""
 
     stream_id: UUID
     version: int
-    """What is applied of it there."""
+    """The applied version there."""
     live_version: int
-    """What is applied of it in the live generation."""
+    """The applied version in the live generation."""
     live_stopped: bool
     error: str
 
@@ -61,12 +61,12 @@ class StoppedInNew(NamedTuple):
 
     @property
     def is_worse(self) -> bool:
-        """Whether readers would see less of it than now, or it goes on only where it is live."""
+        """Whether the switch would lose events of the stream, or stop one that continues now."""
         return not self.live_stopped or self.version < self.live_version
 
 
 class StoppedStreamsError(GenerationsError):
-    """Streams have stopped in the new generation that go on in the live one."""
+    """Streams have stopped in the new generation but continue in the live one."""
 
     def __init__(self, number: int, stopped: Sequence[StoppedInNew]) -> None:
         self.stopped = stopped
@@ -76,50 +76,50 @@ class StoppedStreamsError(GenerationsError):
             for stream in stopped[:20]
         )
         super().__init__(
-            f"no switch: {len(stopped)} streams cannot be applied any further, though the live "
+            f"no switch: {len(stopped)} streams have stopped in the new generation, but the live "
             f"generation has more of them:\n{named}\n"
-            f"Remedy: mend the cause, spreaview-sync projections drop {number}, and rebuild again; "
-            "or say --accept-stopped: they then stand still, and spreaview-sync projections retry "
-            "lets them go on."
+            f"Remedy: fix the cause, spreaview-sync projections drop {number}, and rebuild again; "
+            "or use --accept-stopped: the streams then stay stopped until spreaview-sync "
+            "projections retry resumes them."
         )
 
 
 class NoQuietMomentError(GenerationsError):
-    """Somebody has held the generation or a view all the time. Nothing was switched."""
+    """Other transactions held the generation or a view all the time. Nothing was switched."""
 
     def __init__(self) -> None:
         super().__init__(
-            "no switch: transactions have held the read models all the time. The generation is "
-            "filled and kept. Remedy: end what pg_stat_activity shows as idle in transaction, "
-            "then run this again."
+            "no switch: other transactions held the read models all the time. The filled "
+            "generation is kept. Remedy: end the sessions that pg_stat_activity shows as idle in "
+            "transaction, then run this again."
         )
 
 
 class _TooFarBehindError(Exception):
-    """More events have come than may be applied while projectors stand still."""
+    """More new events than a switch may apply while projectors are blocked."""
 
 
 async def switch(
-    engine: AsyncEngine, number: int, *, accept_stopped: bool, report: Report
+    engine: AsyncEngine, number: int, *, accept_stopped: bool, report_progress: ReportProgress
 ) -> Sequence[StoppedInNew]:
-    """Catch a filled generation up with the log and make it live; the streams stopped in it.
+    """Catch up a filled generation and make it live; return the streams that stopped in it.
 
-    Readers of the views wait for milliseconds at most, then see at least what they saw before.
+    Readers of the views wait for milliseconds at most and never see an older state than before.
 
     Raises:
-        StoppedStreamsError: readers would see less of a stream, and `accept_stopped` is not said.
-        NoQuietMomentError: the locks were not to be had in about two minutes.
+        StoppedStreamsError: readers would lose events of a stream, and `accept_stopped` is false.
+        NoQuietMomentError: the locks were not available within about two minutes.
     """
     for _ in range(_TRIES):
         async with engine.begin() as connection:
-            generation = await hold(connection, number)
-        await fill(engine, generation, await EventLog(engine).head(), report)
+            generation = await lock_generation(connection, number)
+        await fill(engine, generation, await EventLog(engine).head(), report_progress)
         try:
             return await _try_switch(engine, number, accept_stopped=accept_stopped)
         except _TooFarBehindError:
             continue
         except (DBAPIError, PostgresError) as error:
-            if not _is_lock_trouble(error):
+            if not _is_lock_conflict(error):
                 raise
         await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
     raise NoQuietMomentError
@@ -131,7 +131,7 @@ async def _try_switch(
     async with engine.begin() as connection:
         await connection.execute(LOCK_TIMEOUT, {"timeout": _PROJECTORS_WAIT})
         await connection.execute(TAKE_GENERATION)
-        generation = await hold(connection, number)
+        generation = await lock_generation(connection, number)
         await _catch_up(connection, generation)
         live = await live_generation(connection)
         stopped = await stopped_in(connection, generation, live)
@@ -141,13 +141,13 @@ async def _try_switch(
         await connection.execute(LEAVE_LIVE)
         await connection.execute(BECOME_LIVE, {"number": number})
         await connection.execute(LOCK_TIMEOUT, {"timeout": _READERS_WAIT})
-        await enter(connection, generation.schema)
+        await select_generation(connection, generation.schema)
         await run_script(connection, "views.sql")
     return stopped
 
 
 async def _catch_up(connection: AsyncConnection, generation: Generation) -> None:
-    """Apply what has come since, up to the head: nothing that a projector applied is beyond it."""
+    """Apply the remaining events up to the head. No projector has applied later ones."""
     after, applied = generation.position, 0
     while page := await read_outcomes(connection, after, limit=LAST_EVENTS):
         applied += len(page)
@@ -159,10 +159,10 @@ async def _catch_up(connection: AsyncConnection, generation: Generation) -> None
 async def stopped_in(
     connection: AsyncConnection, generation: Generation, live: Generation
 ) -> list[StoppedInNew]:
-    """The streams that stopped in a generation, and how they are in the live one."""
-    await enter(connection, generation.schema)
+    """Return the streams that stopped in a generation, with their state in the live one."""
+    await select_generation(connection, generation.schema)
     found = (await connection.execute(STOPPED)).all()
-    await enter(connection, live.schema)
+    await select_generation(connection, live.schema)
     ids = {"stream_ids": [row.spreaview_event_id for row in found]}
     now: Mapping[UUID, tuple[int, bool]] = {
         row.spreaview_event_id: (row.version, row.stopped)
@@ -179,7 +179,9 @@ async def stopped_in(
     ]
 
 
-def _is_lock_trouble(error: DBAPIError | PostgresError) -> bool:
-    cause = error.orig if isinstance(error, DBAPIError) else error  # a script's is the driver's
+def _is_lock_conflict(error: DBAPIError | PostgresError) -> bool:
+    cause = (
+        error.orig if isinstance(error, DBAPIError) else error
+    )  # a script raises the driver's error
     code = getattr(cause, "sqlstate", None)
     return code in (LockNotAvailableError.sqlstate, DeadlockDetectedError.sqlstate)

@@ -1,4 +1,4 @@
--- What queries need beside the primary keys; made when a generation is filled, which is faster.
+-- Indexes for queries. A rebuild creates them after it has filled the tables, which is faster.
 
 CREATE INDEX IF NOT EXISTS sync_runs_of_event ON sync_runs (spreaview_event_id, position);
 CREATE INDEX IF NOT EXISTS event_speakers_of_organization ON event_speakers (organization_id, speaker_id);

@@ -1,13 +1,13 @@
--- The tables of one generation of read models, made in the schema that search_path names first.
--- A generation is filled from the log and never migrated: a change here is a new generation.
+-- The tables of one generation of read models, created in the first schema of search_path.
+-- Tables are never migrated: after a change here, a rebuild fills a new generation from the log.
 
 CREATE TABLE stream_progress (
     spreaview_event_id uuid PRIMARY KEY,
     version            bigint NOT NULL DEFAULT 0,
     position           bigint NOT NULL DEFAULT 0,
-    error              text,        -- why this stream stopped; null while it goes on
+    error              text,        -- why this stream stopped; null while it continues
     stopped_at         timestamptz,
-    code_version       text,        -- of the projections that could not go on
+    code_version       text,        -- of the projections that failed
     stopped_by         bigint       -- position of the event that could not be applied, if known
 ) WITH (fillfactor = 70);
 
@@ -86,7 +86,7 @@ CREATE TABLE session_speakers (
     spreaview_event_id uuid NOT NULL,
     session_id         uuid NOT NULL,
     speaker_id         uuid NOT NULL,
-    ordinal            integer NOT NULL,  -- counts from 1 in the order of display
+    ordinal            integer NOT NULL,  -- 1, 2, … in the order of display
     PRIMARY KEY (spreaview_event_id, session_id, speaker_id)
 );
 

@@ -1,5 +1,5 @@
--- The public read models: views over the generation that search_path names. Columns are only ever
--- added, at the end.
+-- The public read models: views over the generation that search_path selects. Columns may only be
+-- added, at the end. projections/tables.py lists them.
 
 CREATE OR REPLACE VIEW spreaview.sync_runs AS
 SELECT sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by, started_at,
@@ -16,8 +16,8 @@ SELECT spreaview_event_id, organization_id, speaker_id, sessionize_id, first_nam
        full_name, tag_line, bio, profile_picture, links, is_top_speaker, status, position
 FROM event_speakers;
 
--- A speaker of the organization: as the newest event shows them that has them, else as the newest
--- that had.
+-- One row per speaker of the organization, from the newest SpreaView event that imports the speaker
+-- now, or else from the newest that once did.
 CREATE OR REPLACE VIEW spreaview.speakers AS
 SELECT DISTINCT ON (organization_id, speaker_id)
        organization_id, speaker_id, sessionize_id, first_name, last_name, full_name, tag_line, bio,

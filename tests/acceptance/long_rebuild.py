@@ -117,7 +117,7 @@ async def until_at(engine: AsyncEngine, number: int, position: float) -> None:
     """Wait until a generation is filled up to a position."""
     while True:
         async with engine.connect() as connection:
-            found = {g.number: g for g in await generations.generations(connection)}
+            found = {g.number: g for g in await generations.list_generations(connection)}
         if number in found and found[number].position >= position:
             return
         await asyncio.sleep(0.05)

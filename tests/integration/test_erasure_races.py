@@ -22,7 +22,7 @@ from eventstore.read import read_outcomes
 from messaging.cloudevents import Record
 from messaging.publisher import Mark, OpenOutlet
 from projections import projector
-from projections.generations import create, generations
+from projections.generations import create, list_generations
 from projections.projector import apply_next
 from projections.rebuild import fill as filling
 from projections.rebuild.fill import fill
@@ -195,6 +195,6 @@ async def test_a_rebuild_writes_no_row_that_it_read_before_the_erasure(
     await asyncio.wait_for(asyncio.gather(erasing, rebuilding), PATIENCE)
 
     async with engine.connect() as connection:
-        (filled,) = [g for g in await generations(connection) if g.number == 2]
+        (filled,) = [g for g in await list_generations(connection) if g.number == 2]
     assert filled.position == head, "it has not come to SpeakerErased"
     assert await named_in(engine, "spreaview_g2", speaker) == 0

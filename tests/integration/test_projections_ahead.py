@@ -80,7 +80,7 @@ async def test_a_projector_that_starts_says_what_is_ahead_and_does_not_try_it(
     await swept_once(a_projector(engine, "new"), monkeypatch)
     assert await the_stopped(engine) == stopped
     assert caplog.text.count("repair --ahead") == 1
-    assert "tried again" not in caplog.text
+    assert "trying to resume" not in caplog.text
 
 
 async def test_a_stream_that_others_have_repaired_is_not_stopped_by_an_old_finding(

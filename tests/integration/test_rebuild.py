@@ -110,11 +110,15 @@ async def dump(engine: AsyncEngine) -> dict[str, list[str]]:
 
 
 async def rebuilt(engine: AsyncEngine, **options: Any) -> RebuildResult:
-    return await rebuild(engine, report=lambda _: None, say=lambda _: None, **options)
+    return await rebuild(
+        engine, report_progress=lambda _: None, report_step=lambda _: None, **options
+    )
 
 
 async def rolled_back(engine: AsyncEngine, **options: Any) -> RebuildResult:
-    return await rollback(engine, report=lambda _: None, say=lambda _: None, **options)
+    return await rollback(
+        engine, report_progress=lambda _: None, report_step=lambda _: None, **options
+    )
 
 
 async def test_a_rebuild_has_the_rows_that_projecting_made(
@@ -403,7 +407,7 @@ def rebuilding(database_url: str) -> Iterator[subprocess.Popen[str]]:
 
 async def generation(engine: AsyncEngine, number: int) -> generations.Generation | None:
     async with engine.connect() as connection:
-        found = [g for g in await generations.generations(connection) if g.number == number]
+        found = [g for g in await generations.list_generations(connection) if g.number == number]
     return found[0] if found else None
 
 
@@ -465,7 +469,7 @@ async def test_killed_three_times_it_goes_on_and_comes_to_the_same(
                 break
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert "goes on with generation 2" in told[0]["step"]
+    assert "resuming generation 2" in told[0]["step"]
     assert (told[-1]["live"], told[-1]["parity"]["equal"]) == (2, True)
     assert told[-1]["parity"]["streams"] == len(streams)
     assert await dump(engine) == expected
@@ -478,7 +482,7 @@ async def test_what_other_code_has_begun_is_dropped_and_begun_anew(
     async with engine.begin() as connection:
         await generations.create(connection, number=2, live=False, code_version="older")
     said: list[str] = []
-    done = await rebuild(engine, report=lambda _: None, say=said.append)
+    done = await rebuild(engine, report_progress=lambda _: None, report_step=said.append)
     assert (done.live.number, done.live.schema) == (2, "spreaview_g2")
     assert "other code (older)" in said[0]
 
@@ -503,8 +507,8 @@ async def test_what_was_begun_before_the_log_was_restored_is_begun_anew(
     )
     await append_run(log, stream, 1)
     said: list[str] = []
-    await rebuild(engine, report=lambda _: None, say=said.append)
-    assert "drops generation 2, which has more than the log" in said[0]
+    await rebuild(engine, report_progress=lambda _: None, report_step=said.append)
+    assert "dropping generation 2, which is ahead of the log" in said[0]
     assert (await rows(engine, "stream_progress", stream))[0]["version"] == await log.head()
     assert await rows(engine, "stream_progress", gone) == []
 
@@ -516,7 +520,7 @@ async def test_no_one_goes_back_to_what_the_log_does_not_know(
     await catch_up(engine, [stream])
     await rebuilt(engine)
     await restore_to(engine, stream, 1)
-    with pytest.raises(GenerationsError, match="more than the log"):
+    with pytest.raises(GenerationsError, match="is ahead of the log"):
         await rolled_back(engine)
 
 
@@ -534,7 +538,7 @@ async def test_one_that_lost_its_generation_to_another_process_writes_nothing(
 async def test_two_at_once_are_refused_and_the_live_one_is_never_dropped(
     engine: AsyncEngine,
 ) -> None:
-    async with generations.upkeep_lock(engine):
+    async with generations.maintenance_lock(engine):
         for attempt in (rebuilt(engine), rolled_back(engine), drop_generations(engine, None)):
             with pytest.raises(GenerationsError, match="is running"):
                 await attempt

@@ -17,7 +17,7 @@ from contracts.messages import RequestIds, Window
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent, SourceDocument
 from projections import statements
-from projections.generations import enter_live
+from projections.generations import select_live_generation
 from projections.projector import apply_next
 from tests.support.documents import WINDOW
 from tests.support.line import ORGANIZATION
@@ -127,7 +127,7 @@ class Past:
     async def project(self) -> None:
         """Project up to the head of the log."""
         async with self.engine.begin() as connection:
-            await enter_live(connection)
+            await select_live_generation(connection)
             await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [self.event_id]})
             while await apply_next(connection, [self.event_id]):
                 pass

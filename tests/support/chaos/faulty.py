@@ -23,7 +23,7 @@ from eventstore import append
 from eventstore.checkpoints import Checkpoint
 from eventstore.log import EventLog
 from projections.changes import Changes
-from projections.generations import enter_live
+from projections.generations import select_live_generation
 from projections.projector import Projector
 from worker.relay.relay import CHECKPOINT, Relay
 
@@ -83,7 +83,7 @@ def versions_apart() -> None:
     async def rows_first(connection: AsyncConnection, changes: Changes) -> None:
         progress, changes.progress = changes.progress, {}
         async with connection.engine.begin() as other:
-            await enter_live(other)
+            await select_live_generation(other)
             await write(other, changes)
         await asyncio.sleep(_PAUSE_SECONDS)
         await write(connection, Changes(progress=progress))
