@@ -1,9 +1,9 @@
 """A long rebuild under live load, killed three times.
 
-Run as `python -m tests.acceptance.long_rebuild`. A log of a million events is rebuilt into a new
-generation by the command, which is killed three times on its way, while runs are appended and
-projected, and a reader looks every 10 milliseconds. Then the old generation is made live again. The
-reader must see no error and nothing go back, and the new generation must be equal to the old.
+Run as `python -m tests.acceptance.long_rebuild`. The command rebuilds a log of a million events and
+is killed three times. Meanwhile runs are appended and projected, and a reader polls the views every
+10 milliseconds. A rollback then makes the old generation live again. The reader must see no error
+and no older version, and both generations must have equal rows.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from eventstore.migrate import migrate
 from projections import generations
 from projections.generations import prepare
 from projections.projector import Projector
-from tests.benchmarks.rebuild import load
-from tests.integration.test_rebuild import append_run
+from tests.support.long_log import load
 from tests.support.processes import COMMAND, ROOT, environment
+from tests.support.rebuilds import append_sessions
 
 _KILLS = (0.2, 0.5, 0.8)
-"""Of the log, where it is killed."""
+"""Fractions of the log at which the rebuild is killed."""
 _SEEN = text("""
     SELECT p.spreaview_event_id, p.version, r.name FROM spreaview.stream_progress p
     LEFT JOIN spreaview.rooms r USING (spreaview_event_id)
@@ -43,14 +43,14 @@ _SEEN = text("""
 
 @asynccontextmanager
 async def live_load(engine: AsyncEngine, streams: list[UUID]) -> AsyncIterator[None]:
-    """Runs are appended and projected while the block runs."""
+    """Append and project runs while the block runs."""
     log, done = EventLog(engine), asyncio.Event()
 
     async def write(stream: UUID) -> None:
         number = 1
         while not done.is_set():
             number += 1
-            await append_run(log, stream, number)
+            await append_sessions(log, stream, number)
             await asyncio.sleep(0.05)
 
     sweeping = asyncio.create_task(Projector(engine, sweep_seconds=0.05).sweep())
@@ -66,9 +66,9 @@ async def live_load(engine: AsyncEngine, streams: list[UUID]) -> AsyncIterator[N
 
 @asynccontextmanager
 async def reader(url: str, streams: list[UUID], faults: list[str]) -> AsyncIterator[list[int]]:
-    """Looks every 10 milliseconds while the block runs; gives how often it has looked."""
+    """Poll the views every 10 milliseconds while the block runs; yield the number of polls."""
     seen: dict[UUID, int] = {}
-    looks = [0]
+    polls = [0]
 
     async def read() -> None:
         async with database(url, pool_size=2) as engine:
@@ -81,19 +81,19 @@ async def reader(url: str, streams: list[UUID], faults: list[str]) -> AsyncItera
                             seen[row.spreaview_event_id] = row.version
                 except Exception as error:
                     faults.append(repr(error))
-                looks[0] += 1
+                polls[0] += 1
                 await asyncio.sleep(0.01)
 
     reading = asyncio.create_task(read())
     try:
-        yield looks
+        yield polls
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
 
 async def command(url: str, *arguments: str) -> asyncio.subprocess.Process:
-    """A running `projections` command."""
+    """Start a `projections` command."""
     return await asyncio.create_subprocess_exec(
         *COMMAND,
         "projections",
@@ -105,11 +105,11 @@ async def command(url: str, *arguments: str) -> asyncio.subprocess.Process:
     )
 
 
-async def told(process: asyncio.subprocess.Process) -> dict[str, object]:
-    """What a command says last."""
-    said, _ = await process.communicate()
-    last: dict[str, object] = json.loads(said.splitlines()[-1])
-    assert process.returncode == 0, said
+async def result_of(process: asyncio.subprocess.Process) -> dict[str, object]:
+    """Return the last JSON line of a command."""
+    output, _ = await process.communicate()
+    last: dict[str, object] = json.loads(output.splitlines()[-1])
+    assert process.returncode == 0, output
     return last
 
 
@@ -124,7 +124,7 @@ async def until_at(engine: AsyncEngine, number: int, position: float) -> None:
 
 
 async def long_rebuild(events: int, folder: Path) -> bool:
-    """Do it, and print what came of it; whether all was well."""
+    """Run the test and print its results; return whether it passed."""
     async with (
         postgres(folder / "postgres", settings={"fsync": "off"}) as url,
         database(url, pool_size=12) as engine,
@@ -134,32 +134,32 @@ async def long_rebuild(events: int, folder: Path) -> bool:
         total = await load(engine, events)
         streams = [uuid4() for _ in range(5)]
         for stream in streams:
-            await append_run(EventLog(engine), stream, 1)
+            await append_sessions(EventLog(engine), stream, 1)
         began = time.monotonic()
-        first = await told(await command(url, "rebuild"))
+        first = await result_of(await command(url, "rebuild"))
         print(
             f"{total} events; the first rebuild took {time.monotonic() - began:.0f} s", flush=True
         )
         faults: list[str] = []
-        async with live_load(engine, streams), reader(url, streams, faults) as looks:
+        async with live_load(engine, streams), reader(url, streams, faults) as polls:
             for part in _KILLS:
                 killed = await command(url, "rebuild")
                 await until_at(engine, 3, part * total)
                 killed.kill()
                 await killed.communicate()
                 print(f"killed at {part:.0%}", flush=True)
-            done = await told(await command(url, "rebuild"))
-            back = await told(await command(url, "rollback"))
+            done = await result_of(await command(url, "rebuild"))
+            back = await result_of(await command(url, "rollback"))
         print(f"live: {first['live']}, then {done['live']}, and back: {back['live']}")
         parity = done["parity"]
         assert isinstance(parity, dict)
         print(f"parity: equal {parity['equal']}, {parity['streams']} streams compared")
-        print(f"{looks[0]} looks; faults: {faults[:5] or 'none'}")
+        print(f"{polls[0]} polls; faults: {faults[:5] or 'none'}")
         return bool(parity["equal"]) and not faults and (done["live"], back["live"]) == (3, 2)
 
 
 def main() -> int:
-    """0 if all was well."""
+    """Return 0 if the test passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     chosen = parser.parse_args()

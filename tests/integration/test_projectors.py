@@ -1,4 +1,4 @@
-"""Projectors side by side: an older version never over a newer, in every order of their steps."""
+"""Concurrent projectors: no order of their steps shows an older version after a newer one."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -7,41 +7,32 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts import samples
-from contracts.events import RoomImported, SyncCompleted, SyncStarted
 from eventstore.log import EventLog
-from eventstore.model import Commit, NewEvent
 from eventstore.read import READ_STREAMS
 from projections import statements
 from projections.projector import Projector, apply_next
+from tests.support.streams import (
+    append_run,
+    until_applied,
+)
 
 pytestmark = pytest.mark.asyncio
 
-STARTED = next(event for event in samples.EVENTS if isinstance(event, SyncStarted))
-ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
-COMPLETED = next(event for event in samples.EVENTS if isinstance(event, SyncCompleted))
+
 STEPS = 4  # create the progress row, lock it, read the log, write and commit
+
+
 NAME_AT = {0: None, 1: None, 3: "run 1", 4: "run 1", 6: "run 2"}
+
+
 WITHOUT_LOCK = text(str(statements.LOCK_PROGRESS).replace("FOR UPDATE", ""))
 
 
-async def append_run(log: EventLog, stream: UUID, number: int) -> None:
-    """A run that gives the one room the name of the run."""
-    sync_id = uuid4()
-    facts: dict[str, Any] = {"sync_id": sync_id, "spreaview_event_id": stream}
-    room = replace(ROOM, **facts, name=f"run {number}")
-    version = 3 * (number - 1)
-    await log.append(Commit(stream, version, [NewEvent(uuid4(), replace(STARTED, **facts))]))
-    events = [NewEvent(uuid4(), room), NewEvent(uuid4(), replace(COMPLETED, **facts))]
-    await log.append(Commit(stream, version + 1, events))
-
-
 class Stepped:
-    """A projector whose every step waits to be allowed."""
+    """A projector that waits for a permit before each step."""
 
     def __init__(self, connection: AsyncConnection, pid: int, stream: UUID) -> None:
         self._connection = connection
@@ -62,7 +53,7 @@ class Stepped:
         await self._connection.commit()
 
     async def execute(self, statement: object, parameters: Mapping[str, Any] | None = None) -> Any:
-        """What `apply_next` and `write` call."""
+        """Called by `apply_next` and `write`."""
         if self._gates and statement is self._gates[0]:
             self._gates.pop(0)
             await self._gate()
@@ -76,7 +67,7 @@ class Stepped:
         await self._permit.acquire()
 
     async def step(self, observer: AsyncConnection) -> None:
-        """Do the next step, up to the next gate, the end, or a lock that another one has."""
+        """Do the next step, up to the next gate, the end, or a lock held by the other projector."""
         await self._settle(observer)
         if self.at_gate.is_set():
             self.at_gate.clear()
@@ -99,7 +90,7 @@ class Stepped:
 
 
 def interleavings(a: int, b: int, w: int) -> Iterator[str]:
-    """Every order of so many steps of A, of B, and appends of a writer."""
+    """Yield every order of `a` steps of A, `b` steps of B and `w` appends of a writer."""
     if not a + b + w:
         yield ""
     for actor, rest in (("A", (a - 1, b, w)), ("B", (a, b - 1, w)), ("W", (a, b, w - 1))):
@@ -126,7 +117,7 @@ class Scene:
         self._observer = await observer.execution_options(isolation_level="AUTOCOMMIT")
 
     async def play(self, order: str, *, seen_before: bool) -> str | None:
-        """Play one interleaving; what was wrong to see, if anything was."""
+        """Play one interleaving; return the fault that a reader saw, if any."""
         stream = uuid4()
         await append_run(self._log, stream, 1)
         if seen_before:
@@ -160,7 +151,7 @@ class Scene:
         return fault or late or (None if last == 6 else f"ended at version {last}")
 
     async def _look(self, stream: UUID, last: int) -> tuple[int, str | None]:
-        """What an outside reader sees now: the version, and what is wrong about it."""
+        """Return the version that a reader sees now, and its fault, if any."""
         found = await self._observer.execute(
             text("""
                 SELECT coalesce(max(p.version), 0) AS version, max(r.name) AS name
@@ -179,7 +170,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("seen_before", [False, True], ids=["a new stream", "a known stream"])
-async def test_no_order_of_steps_shows_an_older_version_over_a_newer(
+async def test_no_order_of_steps_shows_an_older_version_after_a_newer(
     engine: AsyncEngine, log: EventLog, seen_before: bool
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -191,7 +182,7 @@ async def test_no_order_of_steps_shows_an_older_version_over_a_newer(
             assert await scene.play(order, seen_before=seen_before) is None, order
 
 
-async def test_the_same_orders_find_out_a_projector_that_does_not_lock(
+async def test_the_same_orders_detect_a_projector_without_locks(
     engine: AsyncEngine, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statements, "LOCK_PROGRESS", WITHOUT_LOCK)
@@ -204,53 +195,12 @@ async def test_the_same_orders_find_out_a_projector_that_does_not_lock(
     pytest.fail("no order of the steps showed the fault")
 
 
-async def test_an_event_that_cannot_be_applied_stops_its_stream_only(
-    engine: AsyncEngine, log: EventLog
-) -> None:
-    good, bad = uuid4(), uuid4()
-    for stream in (good, bad):
-        await append_run(log, stream, 1)
-    async with engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE event_store.events DISABLE TRIGGER USER"))
-        await connection.execute(
-            text("""
-                UPDATE event_store.events SET data = data - 'name'
-                WHERE stream_id = :bad AND type = 'RoomImported'
-            """),
-            {"bad": bad},
-        )
-    await Projector(engine, sweep_seconds=60).catch_up(sorted([good, bad]))
-    async with engine.connect() as connection:
-        found = await connection.execute(
-            text("SELECT spreaview_event_id, version, error FROM spreaview_g1.stream_progress")
-        )
-        progress = {row.spreaview_event_id: (row.version, row.error) for row in found}
-    assert progress[good] == (3, None)
-    assert progress[bad][0] == 0
-    assert "name" in progress[bad][1]
-
-
-async def test_a_sweep_heals_a_lost_signal(engine: AsyncEngine, log: EventLog) -> None:
+async def test_a_sweep_catches_up_after_a_lost_record(engine: AsyncEngine, log: EventLog) -> None:
     stream = uuid4()
     projector = Projector(engine, sweep_seconds=0.05)
     sweeping = asyncio.create_task(projector.sweep())
     try:
         await append_run(log, stream, 1)
-        await _applied(engine, stream, 3)
+        await until_applied(engine, stream, 3)
     finally:
         sweeping.cancel()
-
-
-async def _applied(engine: AsyncEngine, stream: UUID, version: int) -> None:
-    """Wait until the read models stand at a version."""
-    statement = text("""
-        SELECT version FROM spreaview.stream_progress
-        WHERE spreaview_event_id = :s AND version = :v
-    """)
-    async with asyncio.timeout(30):
-        while True:
-            async with engine.connect() as connection:
-                found = await connection.execute(statement, {"s": stream, "v": version})
-                if found.first() is not None:
-                    return
-            await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Events as the log gives them, projected: the bench of the read side's pure half."""
+"""Sample events in the form that the log returns, and their changes."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ AT = datetime(2026, 5, 20, 8, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Recorded:
-    """An event as the log gives it."""
+    """An event in the form that the log returns."""
 
     type: str
     data: JsonObject
@@ -46,14 +46,14 @@ def projected(*events: ImportEvent) -> Changes:
 
 
 def the(table: TableChanges[object] | TableChanges[tuple[object, object]]) -> JsonObject:
-    """The only row that is written whole."""
+    """Return the only row that is inserted or replaced."""
     assert not table.marks
     (row,) = table.rows.values()
     return row
 
 
 def the_mark(table: TableChanges[object] | TableChanges[tuple[object, object]]) -> JsonObject:
-    """The only row of which some columns change."""
+    """Return the only row in which some columns change."""
     assert not table.rows
     (row,) = table.marks.values()
     return row

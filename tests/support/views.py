@@ -1,4 +1,4 @@
-"""The public views, as one picture of what SpreaView shows of an event."""
+"""The public views of one event, in the form that `tests.support.corpus.expected` has."""
 
 from typing import Any
 from uuid import UUID
@@ -9,13 +9,13 @@ from tests.support.line import rows as rows_of
 
 
 async def _shown(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str, object]]:
-    """The rows that are not withdrawn."""
+    """Return the rows that are not withdrawn."""
     found = await rows_of(engine, view, event_id)
     return [row for row in found if row["status"] != "withdrawn"]
 
 
 async def imported(engine: AsyncEngine, event_id: UUID) -> dict[str, dict[str, Any]]:
-    """What the public views show now, keyed as `tests.support.corpus.expected` is."""
+    """Return the rows that the public views show now, keyed by Sessionize id."""
     sessions = await _shown(engine, "sessions", event_id)
     rooms = await _shown(engine, "rooms", event_id)
     speakers = await _shown(engine, "event_speakers", event_id)
@@ -27,13 +27,13 @@ async def imported(engine: AsyncEngine, event_id: UUID) -> dict[str, dict[str, A
     lineup: dict[object, list[object]] = {}
     for link in links:
         lineup.setdefault(link["session_id"], []).append(speaker_keys[link["speaker_id"]])
-    left_out = {
+    hidden = {
         *("spreaview_event_id", "organization_id", "sessionize_id", "position", "status"),
         *("session_id", "session_code", "room_id", "speaker_id"),
     }
 
     def columns(row: dict[str, object]) -> dict[str, object]:
-        return {name: value for name, value in row.items() if name not in left_out}
+        return {name: value for name, value in row.items() if name not in hidden}
 
     return {
         "sessions": {

@@ -1,4 +1,4 @@
-"""Projecting entities: of many events on one row the last counts."""
+"""The changes of rooms, speakers and sessions: the last event on a row wins."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def withdrawn(kind: str) -> ImportEvent:
 
 
 @every_kind
-def test_an_import_writes_the_row_whole(kind: str) -> None:
+def test_an_import_writes_a_whole_row(kind: str) -> None:
     event = imported(kind)
     row = the(getattr(projected(event), TABLES[kind]))
 
@@ -33,7 +33,7 @@ def test_an_import_writes_the_row_whole(kind: str) -> None:
 
 
 @every_kind
-def test_the_last_of_many_imports_wins(kind: str) -> None:
+def test_the_last_import_of_a_batch_wins(kind: str) -> None:
     events = [imported(kind, sessionize_id=str(n)) for n in range(3)]
     row = the(getattr(projected(*events), TABLES[kind]))
 
@@ -41,7 +41,7 @@ def test_the_last_of_many_imports_wins(kind: str) -> None:
 
 
 @every_kind
-def test_a_withdrawal_marks_a_row_that_is_in_the_database(kind: str) -> None:
+def test_a_withdrawal_changes_the_status_of_a_row_in_the_database(kind: str) -> None:
     mark = the_mark(getattr(projected(withdrawn(kind)), TABLES[kind]))
 
     assert mark == {
@@ -75,7 +75,7 @@ def test_marks_of_one_row_are_merged_and_the_last_wins() -> None:
     assert table.marks == {1: {"id": 1, "status": "b", "position": 1}}
 
 
-def test_rows_of_different_keys_do_not_meet() -> None:
+def test_rows_with_different_keys_are_kept_apart() -> None:
     changes = projected(imported("Session"), imported("Session", session_id=OTHER))
 
     assert len(changes.sessions.rows) == 2

@@ -1,4 +1,4 @@
-"""Projecting skips, runs, erasures and progress."""
+"""The changes of skips, runs, erased speakers and progress."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_skip_is_a_row_with_its_reason(name: str, reason: str) -> None:
 
 
 @skips
-def test_a_skip_of_an_imported_session_removes_it_from_the_schedule(name: str, reason: str) -> None:
+def test_a_skip_of_an_imported_session_withdraws_it(name: str, reason: str) -> None:
     event = skipped(name, was_imported=True)
 
     assert the_mark(projected(event).sessions)["status"] == "withdrawn"
@@ -48,13 +48,13 @@ def test_a_skip_ends_when_the_session_is_imported_or_withdrawn(name: str, reason
         assert projected(end, skip).skips[SKIP] is not None
 
 
-def test_a_withdrawn_skip_does_not_change_the_schedule() -> None:
+def test_the_withdrawal_of_a_skipped_session_changes_no_session() -> None:
     changes = projected(sample("SessionWithdrawn", was_imported=False))
 
     assert not changes.sessions.marks
 
 
-def test_a_started_run_is_running() -> None:
+def test_a_started_run_has_the_status_running() -> None:
     (row,) = projected(SAMPLES["SyncStarted"]).started_runs.values()
 
     assert row["status"] == "running"
@@ -64,7 +64,7 @@ def test_a_started_run_is_running() -> None:
     assert (row["requested_by"], row["api_id_masked"]) == ("Ada Example", "ab******")
 
 
-def test_a_completed_run_has_its_report() -> None:
+def test_a_completed_run_has_the_status_completed() -> None:
     changes = projected(SAMPLES["SyncStarted"], SAMPLES["SyncCompleted"])
     (row,) = changes.ended_runs.values()
 
@@ -76,7 +76,7 @@ def test_a_completed_run_has_its_report() -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("schedule_empty", "failed"), ("superseded", "superseded")]
 )
-def test_a_failed_run_has_its_reason(code: str, status: str) -> None:
+def test_a_failed_run_has_its_code_message_and_remedy(code: str, status: str) -> None:
     (row,) = projected(
         sample("SyncFailed", code=code, message="M.", remedy="R.")
     ).ended_runs.values()
@@ -130,7 +130,7 @@ def test_the_progress_of_a_stream_is_its_last_event() -> None:
     }
 
 
-def test_an_event_without_a_required_field_is_an_error() -> None:
+def test_a_missing_required_field_is_an_error() -> None:
     broken = recorded(sample("SessionImported"), 1)
     del broken.data["speaker_ids"]
 
