@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ OWNERS: Mapping[str, set[str]] = {
 }
 
 
+@cache
 def writers() -> dict[str, set[str]]:
     """By table: the modules of the product that have a statement that writes it."""
     found: dict[str, set[str]] = {}
