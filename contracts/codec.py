@@ -66,7 +66,7 @@ def _metadata(hint: object) -> tuple[object, ...]:
 PERSONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     name: fields for name, event in EVENT_TYPES.items() if (fields := _personal_fields(event))
 }
-"""The personal fields of each event type that has any. Every other list is derived from this one."""
+"""The personal fields of each event type that has any: every other list is derived from it."""
 
 
 def _subject(event: ImportEvent) -> UUID:

@@ -54,7 +54,9 @@ class RowCheck:
             try:
                 self._models.apply(project(self._pending))
             except Exception as error:  # a tampered event must not end the verification
-                self._trouble = f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
+                self._trouble = (
+                    f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
+                )
             self._pending = []
 
     async def end(self, connection: AsyncConnection) -> None:

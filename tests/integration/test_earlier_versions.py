@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore import statements
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.snapshots import PUT_SNAPSHOT
 from projections import generations
 from projections.rebuild.rebuild import rebuild
 from projections.status import projections_status
@@ -35,7 +35,7 @@ async def test_a_snapshot_made_at_cbab06d_is_used(engine: AsyncEngine, log: Even
     await log.append(Commit(stream_id, 0, [NewEvent(uuid4(), event) for event in EARLIER.events]))
     async with engine.begin() as connection:
         await connection.execute(
-            statements.PUT_SNAPSHOT, {"stream_id": stream_id, **EARLIER.snapshot._asdict()}
+            PUT_SNAPSHOT, {"stream_id": stream_id, **EARLIER.snapshot._asdict()}
         )
 
     state = await load_state(log, stream_id)
@@ -56,7 +56,7 @@ async def test_a_generation_begun_at_cbab06d_is_continued(
             connection, number=2, live=False, code_version=EARLIER.code_version
         )
 
-    done = await rebuild(engine, report=lambda _: None, say=lambda _: None)
+    done = await rebuild(engine, report_progress=lambda _: None, report_step=lambda _: None)
 
     assert (done.live.number, done.live.created_at) == (2, begun.created_at)
 

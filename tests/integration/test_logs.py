@@ -23,7 +23,7 @@ from cli.sandbox.sessionize import sessionize_double
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
-from projections.generations import enter_live
+from projections.generations import select_live_generation
 from tests.support.line import a_request
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
 
@@ -59,7 +59,7 @@ FAULTS = (
 
 async def arrange_faults(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await enter_live(connection)
+        await select_live_generation(connection)
         for statement in FAULTS:
             await connection.execute(text(statement))
 

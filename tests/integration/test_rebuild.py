@@ -14,8 +14,8 @@ from contracts.events import (
     SpeakerErased,
 )
 from eventstore.log import EventLog
-from eventstore.read import read_outcomes
 from eventstore.model import Commit, NewEvent
+from eventstore.read import read_outcomes
 from projections.generations import GenerationsError, prepare
 from projections.rebuild import fill as filling
 from projections.rebuild import parity

@@ -34,7 +34,7 @@ from contracts.events import (
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import Commit, NewEvent
-from projections.generations import enter_live, generations, prepare
+from projections.generations import list_generations, prepare, select_live_generation
 from projections.projector import Projector
 from projections.rebuild.parity import compare
 from projections.rebuild.rebuild import rebuild
@@ -204,13 +204,13 @@ async def of_the_database(
         for view, fields in (*TABLES.items(), ("speakers", OF_A_SPEAKER))
     }
     async with engine.connect() as connection:
-        await enter_live(connection)
+        await select_live_generation(connection)
         await write(connection, projected(erased(speaker)))
         found = (await connection.execute(text("SELECT * FROM event_speakers"))).all()
         report["database: a row after its erasure is projected"] = shown(OF_A_SPEAKER, found)
         await connection.rollback()
 
-    await rebuild(engine, report=lambda _: None, say=lambda _: None)
+    await rebuild(engine, report_progress=lambda _: None, report_step=lambda _: None)
     report |= await _of_parity(engine)
     for table, fields in TABLES.items():
         for number in (1, 2):
@@ -233,7 +233,7 @@ async def of_the_database(
 async def _of_parity(engine: AsyncEngine) -> Report:
     """Two generations that differ in every personal field: each is reported, its values are not."""
     async with engine.connect() as connection:
-        old, new = await generations(connection)
+        old, new = await list_generations(connection)
     for table, fields in TABLES.items():
         other = ", ".join(f"""{field} = '"other"'""" for field in fields)  # valid as JSON, too
         await _execute(engine, f"UPDATE {old.schema}.{table} SET {other}")
