@@ -11,14 +11,15 @@ import typer
 from msgspec.structs import replace
 
 from audit.transfer.replay import ReplaySelection
+from cli.command import finish, quiet_settings, settings
 from cli.commands import demo as demo_command
-from cli.commands import erase as erase_command
+from cli.commands import erase_speaker as erase_command
 from cli.commands import migrate as migrate_command
 from cli.commands import plan as plan_command
 from cli.commands import replay as replay_command
 from cli.commands import request as request_command
-from cli.commands import serve as serve_command
 from cli.commands import up as up_command
+from cli.commands import worker as serve_command
 from cli.groups.dlq import dlq_app
 from cli.groups.past import past_app
 from cli.groups.projections import projections_app
@@ -49,7 +50,6 @@ from cli.options import (
 from cli.sandbox.errors import SandboxError
 from cli.services import VERSION, Role
 from cli.settings import SettingsError
-from cli.starting import finish, quiet_settings, settings
 from contracts.messages import SyncRequested, Window
 from contracts.topics import TOPICS
 

@@ -13,8 +13,8 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
-from cli import show
 from cli.connections import Addresses, database
+from cli.render import sync as show
 from cli.sandbox.conference import conference_window
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from cli import letters as show
+from cli.render import dead_letters as show
 from cli.runfile import resolve_kafka
 from cli.settings import Settings
 from contracts.error_text import describe_error

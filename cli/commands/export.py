@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.transfer.export import ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
-from cli.answering import answering_database
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.answering import answering_database
-from cli.filling import Told, telling
+from cli.render.progress import Told, telling
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.rebuild.parity import Parity

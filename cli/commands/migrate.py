@@ -2,8 +2,8 @@
 
 import json
 
-from cli.answering import answering_database
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from eventstore.migrate import migrate
 from projections.generations import prepare

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 from rich.console import Console
 
-from cli import show
-from cli.answering import answering_database
 from cli.connections import http_client
+from cli.render import sync as show
 from cli.runfile import resolve_database, resolve_sessionize
+from cli.servers import answering_database
 from cli.services import VERSION, sessionize_client
 from cli.settings import Settings
 from contracts.events import SyncFailed

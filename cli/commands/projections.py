@@ -8,8 +8,8 @@ from uuid import UUID
 from rich.console import Console
 from rich.markup import escape
 
-from cli.answering import answering_database
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from projections.projector import Projector
 from projections.repair import Repaired, RepairError, repair

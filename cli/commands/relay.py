@@ -7,9 +7,9 @@ from functools import partial
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from cli.answering import answering_database
 from cli.connections import Addresses, leader_connection
 from cli.runfile import resolve
+from cli.servers import answering_database
 from cli.services import relay_outlet
 from cli.settings import Settings
 from contracts.error_text import describe_error

@@ -19,8 +19,8 @@ from audit.transfer.replay import (
     to_kafka,
     to_lines,
 )
-from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
 from eventstore.log import EventLog

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from cli import show
-from cli.answering import answering_database
+from cli.render import sync as show
 from cli.runfile import resolve
+from cli.servers import answering_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
 from contracts.error_text import describe_error

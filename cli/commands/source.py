@@ -8,8 +8,8 @@ from uuid import UUID
 from audit.past.moments import NotInThePastError
 from audit.past.sources import source_of
 from audit.verify.reimport import reimport as redecided
-from cli import show_past
-from cli.commands.past import answered, people, say_json
+from cli.commands.history import answered, people, say_json
+from cli.render import past as show_past
 from cli.settings import Settings
 from eventstore.log import EventLog
 

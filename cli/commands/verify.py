@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from audit.transfer.seal_files import add_seals, published_seals, read_seals
 from audit.verify.report import VerificationReport
 from audit.verify.verify import verify
-from cli.answering import answering_database
 from cli.runfile import resolve, resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
 from eventstore.seals import Seal

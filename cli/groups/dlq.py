@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.command import finish, quiet_settings
 from cli.commands import dlq as command
 from cli.options import Json
-from cli.starting import finish, quiet_settings
 from messaging.dead_letters.fold import LetterName
 
 dlq_app = typer.Typer(

@@ -9,10 +9,10 @@ import typer
 
 from audit.past.entities import EntityQuery
 from audit.past.moments import Span, parse_time
-from cli.commands import past as command
+from cli.command import finish, quiet_settings
+from cli.commands import history as command
 from cli.commands import source as source_command
 from cli.options import Json, a_uuid
-from cli.starting import finish, quiet_settings
 from contracts.events import EVENT_TYPES
 
 past_app = typer.Typer()

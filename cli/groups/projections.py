@@ -5,10 +5,10 @@ from uuid import UUID
 
 import typer
 
+from cli.command import finish, quiet_settings
 from cli.commands import generations as generations_command
 from cli.commands import projections as command
 from cli.options import Json, a_uuid
-from cli.starting import finish, quiet_settings
 
 projections_app = typer.Typer(
     help="The read models: how they are, and how to mend them.",

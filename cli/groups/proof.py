@@ -7,10 +7,10 @@ from uuid import UUID
 import typer
 
 from audit.transfer.export import ExportScope
+from cli.command import finish, quiet_settings
 from cli.commands import export as export_command
 from cli.commands import verify as command
 from cli.options import Json, a_uuid
-from cli.starting import finish, quiet_settings
 
 seals_app = typer.Typer(
     help="Seals of the log, which show what its chains cannot.",

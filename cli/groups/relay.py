@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.command import finish, quiet_settings
 from cli.commands import relay
 from cli.options import LAST_POSITION, Json
-from cli.starting import finish, quiet_settings
 
 relay_app = typer.Typer(
     help="The relay, which publishes the log to Kafka.",

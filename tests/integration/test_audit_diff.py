@@ -13,7 +13,7 @@ from audit.as_of.diff import differences, json_patch
 from audit.as_of.document_shape import Shape, shape_of
 from audit.as_of.read_models import read_models_at
 from audit.past.moments import Moment, after_sync, parse_moment
-from cli.commands import past as command
+from cli.commands import history as command
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import life
 from cli.settings import Settings

@@ -13,7 +13,7 @@ from audit.erasure.erase import erase
 from audit.explain.explain import Explanation, explain
 from audit.past.entities import EntityQuery
 from audit.past.moments import NotInThePastError
-from cli.commands import past as command
+from cli.commands import history as command
 from cli.settings import Settings
 from contracts import identity, samples
 from contracts.events import SyncFailed, SyncStarted

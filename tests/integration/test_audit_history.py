@@ -13,7 +13,7 @@ from audit.past.entities import EntityQuery
 from audit.past.moments import ALWAYS, Span
 from audit.past.runs import runs
 from audit.past.timeline import timeline
-from cli.commands import past as command
+from cli.commands import history as command
 from cli.settings import Settings
 from contracts import identity
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled

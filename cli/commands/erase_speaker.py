@@ -3,9 +3,9 @@
 import json
 
 from audit.erasure.erase import erase, erase_requester, lift
-from cli.answering import answering_database
 from cli.options import Person
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 
 _ONLY_TIME = """

@@ -20,9 +20,9 @@ from audit.past.entities import EntityQuery
 from audit.past.moments import Moment, NotInThePastError, Span, after_sync, parse_moment
 from audit.past.runs import runs as runs_of
 from audit.past.timeline import TimelineEntry, timeline
-from cli import show_past
-from cli.answering import answering_database
+from cli.render import past as show_past
 from cli.runfile import resolve_database
+from cli.servers import answering_database
 from cli.settings import Settings
 from eventstore.log import EventLog
 

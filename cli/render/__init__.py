@@ -1,0 +1,1 @@
+"""What a person sees: one module per kind of result. With --json a result shows itself."""
