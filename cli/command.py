@@ -1,34 +1,115 @@
-"""What every command begins and ends with."""
+"""What all commands share: settings, logging, the event loop, and the one boundary for errors."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+import errno
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeAlias
 
 import typer
 
+from audit.past.moments import NotInThePastError
+from cli.errors import CommandError
 from cli.logs import configure_logging
-from cli.settings import Settings, load_settings
+from cli.render.answer import Answer
+from cli.sandbox.errors import SandboxError
+from cli.settings import Settings, SettingsError, load_settings
+
+logger = logging.getLogger(__name__)
+
+REFUSED = 1
+"""Exit code: the answer is no, or the command could not do its work."""
+USAGE = 2
+"""Exit code: wrong usage or settings."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+Work: TypeAlias = Callable[[Settings], Coroutine[Any, Any, Answer | int]]
+"""The work of a command: it returns what to show, or only an exit code if it has shown it all."""
 
 
-def settings(*, json_logs: bool = False) -> Settings:
-    """The settings, and logging set up for a process that serves."""
-    loaded = load_settings()
-    configure_logging(loaded.log_level, "json" if json_logs else loaded.log_format)
-    return loaded
+def new_app(help_text: str | None = None) -> typer.Typer:
+    """An app for one command, or for a group of commands if a help text is given."""
+    app = typer.Typer(
+        help=help_text,
+        no_args_is_help=help_text is not None,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    if help_text is not None:
+        app.callback()(_group)  # a group stays a group even if it has one command
+    return app
 
 
-def quiet_settings() -> Settings:
-    """The settings, and logging set up for a command that people wait for."""
-    loaded = load_settings()
-    level = "WARNING" if loaded.log_level == "INFO" else loaded.log_level
-    configure_logging(level, loaded.log_format)
-    return loaded
+def _group() -> None:
+    pass
 
 
-def finish(work: Coroutine[Any, Any, int]) -> None:
-    """Run a command and end with its exit code, with 130 on Ctrl-C."""
+def run(work: Work, *, as_json: bool) -> NoReturn:
+    """Run a command that a person or a script waits for, show its answer, and exit.
+
+    Exit code: that of the answer; 1 if the work could not be done, 2 for wrong settings, each with
+    a sentence on standard error; 130 after Ctrl-C. Logs below WARNING are left out.
+    """
+
+    def begin() -> Settings:
+        settings = load_settings()
+        level = "WARNING" if settings.log_level == "INFO" else settings.log_level
+        configure_logging(level, settings.log_format)
+        return settings
+
+    _run(work, begin, as_json=as_json)
+
+
+def serve(work: Work, *, as_json: bool) -> NoReturn:
+    """Run a service until it is stopped; errors end it as in `run`. `as_json` is for its logs."""
+
+    def begin() -> Settings:
+        settings = load_settings()
+        configure_logging(settings.log_level, "json" if as_json else settings.log_format)
+        return settings
+
+    _run(work, begin, as_json=as_json)
+
+
+def _run(work: Work, begin: Callable[[], Settings], *, as_json: bool) -> NoReturn:
+    configure_logging("WARNING", "console")  # until the settings are read
     try:
-        code = asyncio.run(work)
+        code = asyncio.run(finish(work, begin(), as_json=as_json))
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
+    except SettingsError as error:
+        code = _fail(error, USAGE)
+    except BrokenPipeError:
+        raise  # the reader of standard output has gone
+    except Exception:  # logged by us: Python would print the values in its message
+        logger.critical("ended by an unforeseen fault", exc_info=True)
+        code = REFUSED
     raise typer.Exit(code)
+
+
+async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
+    """Do the work and show its answer; returns the exit code.
+
+    Every foreseen error becomes a sentence on standard error here, and nowhere else. Others pass.
+    """
+    try:
+        answer = await work(settings)
+        return answer if isinstance(answer, int) else answer.print(as_json=as_json)
+    except (SettingsError, SandboxError) as error:
+        return _fail(error, USAGE)
+    except (CommandError, NotInThePastError) as error:
+        return _fail(error, REFUSED)
+    except OSError as error:
+        if error.errno in (None, errno.EPIPE):
+            raise
+        place = error.filename if error.filename is not None else "the output"
+        return _fail(f"{place} cannot be used: {error.strerror}", REFUSED)
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"spreaview-sync: {error}", file=sys.stderr)
+    return code

@@ -1,66 +1,89 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 from datetime import date, datetime
 from typing import Annotated, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import typer
 
+from audit.past.entities import EntityQuery
+from audit.past.moments import parse_time
+from contracts.events import EVENT_TYPES
 from contracts.identity import requester_subject, speaker_id
+from contracts.messages import SyncRequested, Window
 from worker.rules.text import clean
 
 
-def _date(text: str) -> date:
+def date_argument(text: str) -> date:
+    """Parse a date such as 2026-05-28."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter("not a date such as 2026-05-28") from error
 
 
-def a_uuid(text: str) -> UUID:
-    """What typer reads a UUID with."""
+def uuid_argument(text: str) -> UUID:
+    """Parse a UUID."""
     try:
         return UUID(text)
     except ValueError as error:
         raise typer.BadParameter("not a UUID") from error
 
 
-def a_name(text: str) -> str:
-    """A name that says something."""
+def name_argument(text: str) -> str:
+    """Parse a name that is not blank."""
     if not text.strip():
         raise typer.BadParameter("it is empty")
     return text
 
 
+def time_argument(text: str) -> datetime:
+    """Parse an ISO 8601 time; without an offset it is UTC."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter("not a time such as 2026-05-28T09:00Z") from error
+
+
+def event_type_argument(text: str) -> str:
+    """Parse the name of an import event."""
+    if text not in EVENT_TYPES:
+        raise typer.BadParameter(f"none of {', '.join(EVENT_TYPES)}")
+    return text
+
+
 LAST_POSITION = 2**63 - 1
-"""The greatest that PostgreSQL can count to."""
+"""The largest position that PostgreSQL can hold."""
 
 OrganizationId = Annotated[
-    UUID, typer.Option(parser=a_uuid, metavar="UUID", help="The organization of the event.")
+    UUID, typer.Option(parser=uuid_argument, metavar="UUID", help="The organization of the event.")
 ]
 EventId = Annotated[
-    UUID, typer.Option(parser=a_uuid, metavar="UUID", help="The SpreaView event to import into.")
+    UUID,
+    typer.Option(parser=uuid_argument, metavar="UUID", help="The SpreaView event to import into."),
 ]
 ApiId = Annotated[str, typer.Option(metavar="ID", help="Sessionize API ID, or an address with it.")]
 From = Annotated[
-    date, typer.Option("--from", parser=_date, metavar="DATE", help="First day, inclusive.")
+    date, typer.Option("--from", parser=date_argument, metavar="DATE", help="First day, inclusive.")
 ]
 To = Annotated[
-    date, typer.Option("--to", parser=_date, metavar="DATE", help="Last day, inclusive.")
+    date, typer.Option("--to", parser=date_argument, metavar="DATE", help="Last day, inclusive.")
 ]
 TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="IANA zone, such as Europe/Vienna.")]
 OptionalFrom = Annotated[
-    date | None, typer.Option("--from", parser=_date, metavar="DATE", help="First day, inclusive.")
+    date | None,
+    typer.Option("--from", parser=date_argument, metavar="DATE", help="First day, inclusive."),
 ]
 OptionalTo = Annotated[
-    date | None, typer.Option("--to", parser=_date, metavar="DATE", help="Last day, inclusive.")
+    date | None,
+    typer.Option("--to", parser=date_argument, metavar="DATE", help="Last day, inclusive."),
 ]
 OptionalTimeZone = Annotated[
     str | None, typer.Option("--time-zone", metavar="ZONE", help="IANA zone.")
 ]
 RequestId = Annotated[
     UUID | None,
-    typer.Option(parser=a_uuid, metavar="UUID", help="Id of the run; new if not given."),
+    typer.Option(parser=uuid_argument, metavar="UUID", help="Id of the run; new if not given."),
 ]
 RequestedBy = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who asked, as SpreaView shows it.")
@@ -70,11 +93,52 @@ AllowRemovals = Annotated[
     int | None,
     typer.Option(min=0, metavar="N", help="Confirm up to N removals that were withheld."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Event = Annotated[
+    UUID,
+    typer.Argument(
+        parser=uuid_argument, metavar="EVENT", help="A SpreaView event.", show_default=False
+    ),
+]
+OneEvent = Annotated[
+    UUID | None,
+    typer.Option(
+        "--event-id", parser=uuid_argument, metavar="UUID", help="One SpreaView event only."
+    ),
+]
+RoomOption = Annotated[
+    str | None, typer.Option("--room", metavar="ID", help="A room: its Sessionize id or ours.")
+]
+SpeakerOption = Annotated[
+    str | None, typer.Option("--speaker", metavar="ID", help="A speaker: Sessionize id or ours.")
+]
 
 
-def a_speaker(organization_id: UUID, text: str) -> UUID:
-    """A speaker's id from what people know: our UUID, or the id in Sessionize, a UUID as well."""
+def query_of(session: str | None, room: str | None, speaker: str | None) -> EntityQuery:
+    """The one entity that was named, or all of them. Raises typer.BadParameter."""
+    named = {"session": session, "room": room, "speaker": speaker}
+    chosen = [EntityQuery(kind, text.strip()) for kind, text in named.items() if text is not None]
+    if len(chosen) > 1:
+        raise typer.BadParameter("name one session, one room or one speaker")
+    return chosen[0] if chosen else EntityQuery()
+
+
+def new_request(
+    organization_id: UUID, event_id: UUID, api_id: str, window: Window
+) -> SyncRequested:
+    """A `SyncRequested` with a new id, made now."""
+    return SyncRequested(
+        request_id=uuid4(),
+        organization_id=organization_id,
+        spreaview_event_id=event_id,
+        sessionize_api_id=api_id,
+        window=window,
+        requested_at=datetime.now().astimezone(),
+    )
+
+
+def speaker_argument(organization_id: UUID, text: str) -> UUID:
+    """Our id of a speaker, given that id or the speaker's id in Sessionize."""
     try:
         given = UUID(text)
     except ValueError:
@@ -83,25 +147,25 @@ def a_speaker(organization_id: UUID, text: str) -> UUID:
 
 
 class Person(NamedTuple):
-    """Somebody who asks to be forgotten."""
+    """A person who asked to be forgotten."""
 
     organization_id: UUID
     subject: UUID
-    """The speaker's id, or that of who asked for syncs."""
+    """Our id of the speaker, or of the person who requested syncs."""
     requested_by: str | None
-    """How they asked for them; None of a speaker."""
+    """The name with which the person requested syncs; None for a speaker."""
 
     def __str__(self) -> str:
-        """As they are told to people."""
+        """The person as shown in messages."""
         return f"speaker {self.subject}" if self.requested_by is None else f"{self.requested_by!r}"
 
 
-def a_person(organization_id: UUID, speaker: str | None, requested_by: str | None) -> Person:
-    """The one that was named, in either way. Raises typer.BadParameter."""
+def person_argument(organization_id: UUID, speaker: str | None, requested_by: str | None) -> Person:
+    """The person named by either option. Raises typer.BadParameter."""
     if (speaker is None) == (requested_by is None):
         raise typer.BadParameter("name either --speaker or --requested-by")
     if speaker is not None:
-        return Person(organization_id, a_speaker(organization_id, speaker), None)
+        return Person(organization_id, speaker_argument(organization_id, speaker), None)
     try:
         name = clean(requested_by or "")
     except ValueError as error:
@@ -109,8 +173,3 @@ def a_person(organization_id: UUID, speaker: str | None, requested_by: str | Non
     if not name:
         raise typer.BadParameter("--requested-by is empty")
     return Person(organization_id, requester_subject(organization_id, name), name)
-
-
-def now_utc() -> datetime:
-    """The time of the request, as a person presses the button."""
-    return datetime.now().astimezone()

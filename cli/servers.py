@@ -1,50 +1,66 @@
-"""The database of a command that people wait for: what keeps it from answering is one sentence."""
+"""The servers of a command: what keeps one from answering becomes a sentence with the remedy."""
 
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import errno
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-import typer
+from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database, without_password
+from cli.errors import CommandError
+from cli.runfile import resolve_database
+from cli.settings import Settings
 from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
+from eventstore.log import EventLog
 from projections.generations import NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
 _NOT_ALLOWED = "42501"
-_REMEDY = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
+_OF_FILES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Errors of writing a file, which no socket has."""
+_CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
+_CHECK_KAFKA = "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run this again."
 
 
 @asynccontextmanager
-async def answering_database(
-    url: str, pool_size: int, remedy: str = _REMEDY
+async def open_database(
+    settings: Settings, pool_size: int = 1, *, remedy: str = _CHECK_DATABASE
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine; a database that does not answer, is not migrated or refuses ends with 1.
+    """An engine on the database of the settings, or of a running `up`.
 
-    So does a file that cannot be read or written. Who reads standard output may go away: that is
-    no matter of the database.
+    Raises:
+        SettingsError: no address is known.
+        CommandError: the database does not answer, is not migrated, or refuses. A file that cannot
+            be written inside the block is not the database's fault and passes through.
     """
+    url = resolve_database(settings)
     try:
         async with database(url, pool_size) as engine:
             yield engine
-    except BrokenPipeError:
+    except CommandError:
         raise
     except Exception as error:
-        said = _said(url, error, remedy)
-        if said is None:
+        if (reason := _database_error(url, error, remedy)) is None:
             raise
-        print(f"spreaview-sync: {said}", file=sys.stderr)
-        raise typer.Exit(1) from error
+        raise CommandError(reason) from error
 
 
-def _said(url: str, error: Exception, remedy: str) -> str | None:
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
+    """The log, to be read; a role that may only SELECT is enough. Raises as `open_database`."""
+    async with open_database(settings) as engine:
+        yield EventLog(engine)
+
+
+def _database_error(url: str, error: Exception, remedy: str) -> str | None:
+    """A sentence for an error of the database; None for any other error."""
     if isinstance(error, NoGenerationError):
         return str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename} cannot be used: {error.strerror}"
+    if isinstance(error, OSError) and (error.filename is not None or not _of_a_socket(error)):
+        return None
     code = getattr(getattr(error, "orig", error), "sqlstate", None)
     where = without_password(url)
     if code in _NOT_MIGRATED:
@@ -52,8 +68,27 @@ def _said(url: str, error: Exception, remedy: str) -> str | None:
     if code == _NOT_ALLOWED:
         return (
             f"PostgreSQL at {where} refuses: {describe_error(error)}\n"
-            "Remedy: grant the role that, or set SPREAVIEW_DATABASE_URL to one that may."
+            "Remedy: grant the role that right, or set SPREAVIEW_DATABASE_URL to one that has it."
         )
     if is_database_outage(error):
         return f"PostgreSQL at {where} does not answer: {describe_error(error)}\nRemedy: {remedy}"
     return None
+
+
+def _of_a_socket(error: OSError) -> bool:
+    """Whether an error can be a connection's: not that of a full disk or of a closed pipe."""
+    return not isinstance(error, BrokenPipeError) and error.errno not in _OF_FILES
+
+
+@contextmanager
+def kafka_errors(
+    kafka: str, consequence: str = "", *, remedy: str = _CHECK_KAFKA
+) -> Iterator[None]:
+    """Raise `CommandError` where Kafka does not answer; `consequence` says what was not done."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        begin = f"{consequence}: " if consequence else ""
+        raise CommandError(
+            f"{begin}Kafka at {kafka} does not answer: {describe_error(error)}\nRemedy: {remedy}"
+        ) from error

@@ -1,20 +1,24 @@
-"""`demo`: the main job on the sandbox, once, for a person to watch."""
+"""`demo`: one sync on the sandbox, from the request to the read models, for a person to watch."""
 
 import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from typing import Annotated, NamedTuple
+from uuid import NAMESPACE_URL, uuid5
 
+import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
 from rich.console import Console
 
+from cli.command import REFUSED, new_app, run
 from cli.connections import Addresses, database
-from cli.render import sync as show
+from cli.options import Json, OptionalFrom, OptionalTimeZone, OptionalTo, new_request
+from cli.render import sync as render
 from cli.sandbox.conference import conference_window
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
@@ -36,8 +40,8 @@ _OUTCOME_SECONDS = 60.0
 
 DEMO_API_ID = "demo2026"
 
-_GO_ON = """
-[bold]How to go on[/]
+_NEXT_STEPS = """
+[bold]Next steps[/]
   .venv/bin/spreaview-sync up        everything, until Ctrl-C; then in another terminal:
   .venv/bin/spreaview-sync request --wait \\
       --organization-id {organization} \\
@@ -47,15 +51,41 @@ _GO_ON = """
 """
 
 
-class Wanted(NamedTuple):
+class Schedule(NamedTuple):
     """What to import."""
 
     api_id: str = DEMO_API_ID
     window: Window = conference_window()
 
 
-async def demo(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
-    """Import a conference; 0 if the sync completed. Another than the synthetic one is fetched."""
+app = new_app()
+
+
+@app.command()
+def demo(
+    api_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Import this from Sessionize, with the options below."),
+    ] = None,
+    from_: OptionalFrom = None,
+    to: OptionalTo = None,
+    time_zone: OptionalTimeZone = None,
+    as_json: Json = False,
+) -> None:
+    """Import a conference on a local sandbox and show what happened.
+
+    Without --api-id the conference is a synthetic one, and nothing leaves this machine.
+    """
+    schedule = Schedule()
+    if api_id is not None:
+        if from_ is None or to is None or time_zone is None:
+            raise typer.BadParameter("--api-id needs --from, --to and --time-zone")
+        schedule = Schedule(api_id, Window(starts_on=from_, ends_on=to, time_zone=time_zone))
+    run(partial(import_once, schedule, as_json=as_json), as_json=as_json)
+
+
+async def import_once(schedule: Schedule, settings: Settings, *, as_json: bool) -> int:
+    """Import a schedule on a sandbox of its own; 0 if the sync completed."""
     console = Console(stderr=as_json, highlight=False, emoji=False)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir) as data_dir:
@@ -64,34 +94,29 @@ async def demo(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
                 "data_dir": Path(data_dir),
                 "database_url": None,
                 "kafka_bootstrap_servers": None,
-                "sessionize_base_url": _source(settings, wanted),
-                "kafka_session_seconds": 1.0,  # the local broker's groups take so long to form
+                "sessionize_base_url": _source(settings, schedule),
+                "kafka_session_seconds": 1.0,  # the shortest the local broker allows
             }
         )
         console.print("Starting PostgreSQL and a Kafka broker …")
         async with sandbox(local) as addresses:
             console.print("Starting the worker and the projector …")
             async with running(Role.WORKER | Role.PROJECTOR, local, addresses):
-                return await _sync(console, addresses, local, wanted, as_json=as_json)
+                return await _sync(console, addresses, local, schedule, as_json=as_json)
 
 
-def _source(settings: Settings, wanted: Wanted) -> str | None:
-    """Where the schedule comes from: None is the double."""
-    if wanted.api_id == DEMO_API_ID:
+def _source(settings: Settings, schedule: Schedule) -> str | None:
+    """Where the schedule comes from; None is the local double of Sessionize."""
+    if schedule.api_id == DEMO_API_ID:
         return None
     return settings.sessionize_base_url or SESSIONIZE_API
 
 
 async def _sync(
-    console: Console, addresses: Addresses, settings: Settings, wanted: Wanted, *, as_json: bool
+    console: Console, addresses: Addresses, settings: Settings, schedule: Schedule, *, as_json: bool
 ) -> int:
-    request = SyncRequested(
-        request_id=uuid4(),
-        organization_id=ORGANIZATION,
-        spreaview_event_id=EVENT,
-        sessionize_api_id=wanted.api_id,
-        window=wanted.window,
-        requested_at=datetime.now(UTC),
+    request = replace(
+        new_request(ORGANIZATION, EVENT, schedule.api_id, schedule.window),
         requested_by="the demo",
     )
     console.print("\n[bold]The request[/], as SpreaView publishes it on Kafka")
@@ -104,7 +129,7 @@ async def _sync(
         _events(addresses.kafka, settings.kafka_partitions) as events,
     ):
         async for event in events:
-            line = show.event_line(event.position, event.type, event.data)
+            line = render.event_line(event.position, event.type, event.data)
             console.print(line, no_wrap=True, overflow="ellipsis")
             if event.type in _TERMINAL:
                 break
@@ -115,15 +140,15 @@ async def _sync(
 async def _report(
     console: Console, queries: Queries, request: SyncRequested, *, as_json: bool
 ) -> int:
-    run = await run_ended(queries, request.request_id, _OUTCOME_SECONDS)
+    row = await run_ended(queries, request.request_id, _OUTCOME_SECONDS)
     skipped = await queries.skipped_sessions(request.spreaview_event_id)
     sessions = await queries.timetable(request.spreaview_event_id)
     console.print("\n[bold]The read models[/], as SpreaView queries them")
-    show.timetable(console, sessions, request.window.time_zone)
+    render.show_timetable(console, sessions, request.window.time_zone)
     console.print()
-    show.outcome(console, run, skipped)
+    render.show_outcome(console, row, skipped)
     console.print(
-        _GO_ON.format(
+        _NEXT_STEPS.format(
             organization=ORGANIZATION,
             event=EVENT,
             api_id=request.sessionize_api_id,
@@ -134,9 +159,9 @@ async def _report(
         soft_wrap=True,
     )
     if as_json:
-        told = {"sync_run": run, "skipped_sessions": skipped, "sessions": sessions}
-        print(json.dumps(told, ensure_ascii=False))
-    return 0 if run["status"] == "completed" else 1
+        value = {"sync_run": row, "skipped_sessions": skipped, "sessions": sessions}
+        print(json.dumps(value, ensure_ascii=False))
+    return 0 if row["status"] == "completed" else REFUSED
 
 
 @asynccontextmanager

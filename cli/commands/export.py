@@ -1,69 +1,68 @@
-"""`export` and `import`."""
+"""`export`: the log as a file."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
-from audit.transfer.export import ExportScope, export
-from audit.transfer.import_log import ImportRefusedError, import_log
-from cli.runfile import resolve_database
-from cli.servers import answering_database
+from audit.transfer.export import ExportScope
+from audit.transfer.export import export as export_lines
+from cli.command import new_app, run
+from cli.options import Json, OneEvent
+from cli.output import whole_file
+from cli.render.answer import print_json
+from cli.render.progress import progress
+from cli.servers import open_database
 from cli.settings import Settings
 
+app = new_app()
 
-async def export_log(
-    settings: Settings, scope: ExportScope, output: Path | None, *, as_json: bool
+
+@app.command()
+def export(
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: standard output.")
+    ] = None,
+    event_id: OneEvent = None,
+    without_sources: Annotated[
+        bool, typer.Option("--without-sources", help="Without the documents behind the syncs.")
+    ] = False,
+    with_key: Annotated[
+        bool,
+        typer.Option(
+            "--with-key",
+            help="With the secret key of the fingerprints of API IDs: an import compares them as "
+            "before. Without it, every API ID counts as changed once.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the log as JSON Lines, hashes included.
+
+    Each line is a CloudEvent in its stored form, with personal data.
+    """
+    scope = ExportScope(only=event_id, documents=not without_sources, key=with_key)
+    run(partial(write_export, scope, output, as_json=as_json), as_json=as_json)
+
+
+async def write_export(
+    scope: ExportScope, output: Path | None, settings: Settings, *, as_json: bool
 ) -> int:
-    """Write an export to a file, or to standard output. A file is there whole or not at all."""
-    async with answering_database(resolve_database(settings), pool_size=1) as engine:
-        with _progress() as told:
+    """Write an export to a file, which is there whole or not at all, or to standard output."""
+    async with open_database(settings) as engine:
+        with progress("export") as update:
             if output is None:
-                async for line in export(engine, scope, told):
+                async for line in export_lines(engine, scope, update):
                     sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
                 return 0
-            partial = output.with_name(f"{output.name}.partial")
-            partial.touch(mode=0o600)  # personal data are in it, and the key if it was asked for
-            try:
-                with partial.open("wb") as file:
-                    async for line in export(engine, scope, told):
-                        file.write(line)
-                partial.replace(output)
-            finally:
-                partial.unlink(missing_ok=True)
+            with whole_file(output) as file:
+                async for line in export_lines(engine, scope, update):
+                    file.write(line)
     if as_json:
-        print(json.dumps({"output": str(output)}))
+        print_json({"output": str(output)})
     else:
         print(f"The log is in {output}.", file=sys.stderr)
     return 0
-
-
-async def import_into(settings: Settings, source: Path, *, as_json: bool) -> int:
-    """Import an export; 1 if it was refused, and then nothing has changed."""
-    async with answering_database(resolve_database(settings), pool_size=1) as engine:
-        try:
-            with source.open("rb") as file:
-                done = await import_log(engine, file)
-        except ImportRefusedError as error:
-            print(f"spreaview-sync: {source} was not imported: {error}", file=sys.stderr)
-            return 1
-    if as_json:
-        print(json.dumps(done.to_json()))
-    else:
-        print(f"The log is {done.log_id}: {done.events} events, {done.documents} documents.")
-        print("A projector builds the read models; a relay publishes all of it to an empty Kafka.")
-    return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    columns = (TextColumn("export"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("export", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)

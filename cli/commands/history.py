@@ -1,196 +1,140 @@
-"""`history` and `as-of`: what the log tells of the past."""
+"""`history`: the syncs of an event, or the timeline of one entity."""
 
-import json
-import os
 import shlex
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from rich.console import Console
+import typer
 
-from audit.as_of.diff import diff as compare
-from audit.as_of.document_shape import shape_of
-from audit.as_of.read_models import ReadModels, read_models_at
-from audit.explain import explain as explaining
 from audit.past.entities import EntityQuery
-from audit.past.moments import Moment, NotInThePastError, Span, after_sync, parse_moment
-from audit.past.runs import runs as runs_of
-from audit.past.timeline import TimelineEntry, timeline
-from cli.render import past as show_past
-from cli.runfile import resolve_database
-from cli.servers import answering_database
+from audit.past.moments import NotInThePastError, Span
+from audit.past.runs import runs
+from audit.past.timeline import timeline
+from cli.command import new_app, run
+from cli.options import (
+    Event,
+    Json,
+    RoomOption,
+    SpeakerOption,
+    event_type_argument,
+    query_of,
+    time_argument,
+)
+from cli.render import past as render
+from cli.render.answer import Answer, JsonArray, console
+from cli.servers import open_log
 from cli.settings import Settings
 from eventstore.log import EventLog
 
-NOT_FOUND = 1
-_PIPED = 160
+app = new_app()
 
-
-@asynccontextmanager
-async def opened_log(settings: Settings) -> AsyncIterator[EventLog]:
-    """The log, to be read; a role that may only SELECT is enough."""
-    async with answering_database(resolve_database(settings), pool_size=1) as engine:
-        yield EventLog(engine)
-
-
-async def answered(settings: Settings, work: Callable[[EventLog], Awaitable[int]]) -> int:
-    """Do the work on the log; what the log does not know ends with 1 and a sentence."""
-    try:
-        async with opened_log(settings) as log:
-            return await work(log)
-    except NotInThePastError as unknown:
-        print(f"spreaview-sync: {unknown}", file=sys.stderr)
-        return NOT_FOUND
-
-
-def say_json(thing: object) -> None:
-    """One JSON value on standard output."""
-    print(json.dumps(thing, ensure_ascii=False))
-
-
-def people() -> Console:
-    """Where people read; what is piped has room for tables."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED
-    return Console(highlight=False, emoji=False, width=width)
-
-
-OF_RUNS: Mapping[str | None, Collection[str]] = {
+STATUSES: Mapping[str | None, Collection[str]] = {
     None: ("running", "completed", "failed", "superseded"),
     "SyncStarted": ("running", "completed", "failed", "superseded"),
     "SyncCompleted": ("completed",),
     "SyncFailed": ("failed", "superseded"),
 }
-"""Which runs an event type asks for; the other types are about entities."""
+"""The status of the runs that an event type selects; the other types are about entities."""
 
 
-async def runs(
-    settings: Settings,
-    event: UUID,
-    span: Span,
-    event_type: str | None = None,
-    *,
-    as_json: bool,
-) -> int:
-    """The runs of an event; with a type of `OF_RUNS` those that came to that."""
+@app.command()
+def history(
+    event: Event,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A session: its Sessionize id, its code, or our id."),
+    ] = None,
+    speaker: SpeakerOption = None,
+    room: RoomOption = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=time_argument,
+            metavar="TIME",
+            help="From this time on. ISO 8601; without an offset it is UTC.",
+        ),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(parser=time_argument, metavar="TIME", help="Up to this time."),
+    ] = None,
+    event_type: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            parser=event_type_argument,
+            metavar="TYPE",
+            help="Only events such as SessionImported.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Report the syncs of an event, or one entity's timeline.
 
-    async def work(log: EventLog) -> int:
-        wanted = OF_RUNS[event_type]
-        found = [run async for run in runs_of(log, event, span) if run.status in wanted]
-        if as_json:
-            say_json([run.to_json() for run in found])
-        elif found:
-            show_past.runs(people(), found)
-        else:
-            print("No runs.")
-        return 0
-
-    return await answered(settings, work)
+    The timeline of a session, speaker or room shows every change, field by field.
+    """
+    query = query_of(session, room, speaker)
+    if since is not None and until is not None and since > until:
+        raise typer.BadParameter("--since is later than --until")
+    span = Span(since, until)
+    if query.kind is None and event_type in STATUSES:
+        run(partial(report_runs, event, span, event_type), as_json=as_json)
+    selection = Selection(event, query, span, event_type)
+    run(partial(report_timeline, selection, as_json=as_json), as_json=as_json)
 
 
-class Asked(NamedTuple):
-    """Which lives are to be told."""
+async def report_runs(
+    event: UUID, span: Span, event_type: str | None, settings: Settings
+) -> Answer:
+    """The runs of an event whose status the type selects, oldest first."""
+    async with open_log(settings) as log:
+        statuses = STATUSES[event_type]
+        found = [each async for each in runs(log, event, span) if each.status in statuses]
+    return Answer([each.to_json() for each in found], partial(render.show_runs, runs=found))
+
+
+class Selection(NamedTuple):
+    """Which timelines are reported."""
 
     event: UUID
-    wanted: EntityQuery
+    query: EntityQuery
     span: Span
     event_type: str | None
 
 
-async def life(settings: Settings, asked: Asked, *, as_json: bool) -> int:
-    """The life of an entity, or the events of one type."""
+async def report_timeline(selection: Selection, settings: Settings, *, as_json: bool) -> int:
+    """Print a timeline while it is read: it may be as long as the log.
 
-    async def work(log: EventLog) -> int:
-        told = timeline(log, *asked)
-        console, number = people(), 0
-        async for step, names in told:
+    Raises `NotInThePastError` for an entity that the history does not know.
+    """
+    output, array = console(), JsonArray()
+    async with open_log(settings) as log:
+        async for entry in timeline(log, *selection):
             if as_json:
-                print("," if number else "[", end="")
-                say_json(step.to_json())
+                array.add(entry.step.to_json())
             else:
-                show_past.story(console, [TimelineEntry(step, names)])
-            number += 1
-        if number == 0 and asked.wanted.kind is not None:
-            await _known(log, asked)
-        if as_json:
-            print("]" if number else "[]")
-        if number == 0 and not as_json:
-            console.print("Nothing of this in that time.")
-        return 0
-
-    return await answered(settings, work)
+                render.show_timeline_entry(output, entry)
+                array.length += 1
+        if array.length == 0 and selection.query.kind is not None:
+            await _require_known(log, selection)
+    if as_json:
+        array.end()
+    elif array.length == 0:
+        output.print("No matching events in that period.")
+    return 0
 
 
-async def _known(log: EventLog, asked: Asked) -> None:
-    """Raises `NotInThePastError` unless the entity has a past outside the span."""
-    async for _ in timeline(log, asked.event, asked.wanted):
+async def _require_known(log: EventLog, selection: Selection) -> None:
+    """Raise `NotInThePastError` unless the entity has a past outside the span."""
+    async for _ in timeline(log, selection.event, selection.query):
         return
-    option = "" if asked.wanted.kind == "session" else f"--{asked.wanted.kind} "
-    named = option + shlex.quote(asked.wanted.text)
+    kind, text = selection.query
+    option = "" if kind == "session" else f"--{kind} "
     raise NotInThePastError(
-        f"The history of the SpreaView event tells nothing of a {asked.wanted.kind} "
-        f"{asked.wanted.text!r}. Next: spreaview-sync explain {asked.event} {named} tells why, if "
-        "the source contains it."
+        f"The history of the SpreaView event does not know a {kind} {text!r}. Next: "
+        f"spreaview-sync explain {selection.event} {option}{shlex.quote(text)} says why, if the "
+        "source contains it."
     )
-
-
-async def as_of(
-    settings: Settings,
-    event: UUID,
-    sync: UUID | None,
-    time: datetime | None,
-    position: int | None,
-    *,
-    as_json: bool,
-) -> int:
-    """The read models at a moment."""
-
-    async def work(log: EventLog) -> int:
-        at = await after_sync(log, event, sync) if sync else Moment(position, time)
-        models = await read_models_at(log, event, at)
-        if as_json:
-            say_json(models.to_json())
-        else:
-            _show_models(models)
-        return 0
-
-    return await answered(settings, work)
-
-
-def _show_models(models: ReadModels) -> None:
-    show_past.models(people(), models)
-
-
-async def explain(settings: Settings, event: UUID, wanted: EntityQuery, *, as_json: bool) -> int:
-    """Why something is or is not there; 1 if nothing of that name was ever seen."""
-
-    async def work(log: EventLog) -> int:
-        told = await explaining.explain(log, event, wanted.kind or "session", wanted.text)
-        if as_json:
-            say_json(told.to_json())
-        else:
-            show_past.explanation(people(), told)
-        return NOT_FOUND if told.rule == "never_seen" else 0
-
-    return await answered(settings, work)
-
-
-async def diff(settings: Settings, event: UUID, before: str, after: str, *, as_json: bool) -> int:
-    """What changed between two moments."""
-
-    async def work(log: EventLog) -> int:
-        old, new = [
-            shape_of(await read_models_at(log, event, await parse_moment(log, event, text)))
-            for text in (before, after)
-        ]
-        found = compare(old, new)
-        if as_json:
-            say_json(found.to_json())
-        else:
-            show_past.differences(people(), found.changes, show_past.names_of(old, new))
-        return 0
-
-    return await answered(settings, work)

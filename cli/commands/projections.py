@@ -1,117 +1,268 @@
-"""`projections status`, `retry` and `repair`."""
+"""`projections`: the read models, and the generations that hold them."""
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated
 from uuid import UUID
 
+import typer
 from rich.console import Console
-from rich.markup import escape
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.runfile import resolve_database
-from cli.servers import answering_database
+from cli.command import REFUSED, new_app, run
+from cli.errors import CommandError
+from cli.options import Json, uuid_argument
+from cli.render.answer import Answer, sentence
+from cli.render.generations import show_generations, show_rebuild
+from cli.render.progress import rebuild_progress
+from cli.render.projections import show_status
+from cli.servers import open_database
 from cli.settings import Settings
-from projections.projector import Projector
-from projections.repair import Repaired, RepairError, repair
-from projections.status import ProjectionsStatus, ahead_streams, projections_status
+from projections.generations import GenerationsError
+from projections.projector import Projector, ResumedStream
+from projections.rebuild.rebuild import (
+    drop_generations,
+    generation_summaries,
+)
+from projections.rebuild.rebuild import (
+    rebuild as rebuild_generation,
+)
+from projections.rebuild.rebuild import (
+    rollback as roll_back,
+)
+from projections.repair import Repaired, RepairError
+from projections.repair import repair as repair_stream
+from projections.status import ahead_streams, projections_status
+
+app = new_app("The read models: their status, and the commands that mend them.")
+
+_AGAIN = "run the same command again when it does; a rebuild continues where it was."
+
+Events = Annotated[
+    list[UUID] | None,
+    typer.Argument(
+        parser=uuid_argument, metavar="[EVENT]...", help="SpreaView events.", show_default=False
+    ),
+]
+AcceptStopped = Annotated[
+    bool,
+    typer.Option(
+        "--accept-stopped",
+        help="Switch even if streams have stopped that continue in the live generation.",
+    ),
+]
 
 
-async def status(settings: Settings, *, as_json: bool) -> int:
-    """Show how the read models are; 0 if nobody has to act, 1 otherwise."""
-    async with answering_database(resolve_database(settings), pool_size=2) as engine:
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show what lags, has stopped, or is ahead of the log.
+
+    Exit code 1 if somebody has to act.
+    """
+    run(report_status, as_json=as_json)
+
+
+async def report_status(settings: Settings) -> Answer:
+    """The status of the read models; exit code 1 if somebody has to act."""
+    async with open_database(settings, pool_size=2) as engine:
         found = await projections_status(engine, stuck_seconds=settings.stuck_seconds)
-    if as_json:
-        print(json.dumps(found.to_json()))
-    else:
-        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
-    return 0 if found.is_well else 1
+    exit_code = 0 if found.is_well else REFUSED
+    return Answer(found.to_json(), partial(show_status, status=found), exit_code)
 
 
-async def retry(settings: Settings, events: Sequence[UUID] | None, *, as_json: bool) -> int:
-    """Let stopped streams go on, all if none is named; 1 if one of them stops again."""
-    async with answering_database(resolve_database(settings), pool_size=2) as engine:
+@app.command()
+def retry(
+    events: Events = None,
+    every: Annotated[bool, typer.Option("--all", help="All streams that have stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Resume stopped streams.
+
+    Exit code 1 if one of them stops again.
+    """
+    if bool(events) == every:
+        raise typer.BadParameter("name SpreaView events, or use --all")
+    run(partial(resume, events or None), as_json=as_json)
+
+
+async def resume(events: Sequence[UUID] | None, settings: Settings) -> Answer:
+    """Resume streams, all of them if none is named; exit code 1 if one stops again."""
+    async with open_database(settings, pool_size=2) as engine:
         resumed = await Projector(engine, sweep_seconds=60).resume(events)
-    if as_json:
-        print(json.dumps([stream.to_json() for stream in resumed]))
-    else:
+
+    def show(_: Console) -> None:
         for stream in resumed:
-            print(f"{stream.stream_id}  {'goes on' if stream.error is None else stream.error}")
+            print(f"{stream.stream_id}  {_resumed(stream)}")
         if not resumed:
-            print("Nothing of this has stopped.")
-    return 1 if any(stream.error is not None for stream in resumed) else 0
+            print("No such stream has stopped.")
+
+    stops = any(stream.error is not None for stream in resumed)
+    return Answer([stream.to_json() for stream in resumed], show, REFUSED if stops else 0)
 
 
-async def repair_streams(
-    settings: Settings, events: Sequence[UUID] | None, *, as_json: bool
-) -> int:
-    """Make the rows of streams anew, of all that are ahead of the log if none is named.
+def _resumed(stream: ResumedStream) -> str:
+    return "resumed" if stream.error is None else stream.error
 
-    1 if a stream could not be repaired; the others are.
+
+@app.command()
+def repair(
+    events: Events = None,
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="All whose applied version is ahead of the log.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the rows of SpreaView events again from the log.
+
+    Each event is repaired in one transaction.
+    """
+    if bool(events) == ahead:
+        raise typer.BadParameter("name SpreaView events, or use --ahead")
+    run(partial(repair_streams, events or None), as_json=as_json)
+
+
+async def repair_streams(events: Sequence[UUID] | None, settings: Settings) -> Answer:
+    """Repair streams, all that are ahead of the log if none is named.
+
+    Exit code 1 if a stream could not be repaired; the others are.
     """
     repaired: list[Repaired] = []
     failed: list[RepairError] = []
-    async with answering_database(resolve_database(settings), pool_size=2) as engine:
+    async with open_database(settings, pool_size=2) as engine:
         if events is None:
             events = [stream.stream_id for stream in await ahead_streams(engine)]
         for stream_id in events:
             try:
-                repaired.append(await repair(engine, stream_id))
+                repaired.append(await repair_stream(engine, stream_id))
             except RepairError as error:
                 failed.append(error)
-    if as_json:
-        print(json.dumps([*(r.to_json() for r in repaired), *(f.to_json() for f in failed)]))
-    else:
-        for r in repaired:
-            print(_line(r))
-        if not (repaired or failed):
-            print("No read model is ahead of the log.")
-    for f in failed:
+    for failure in failed:
         print(
-            f"spreaview-sync: {f.stream_id} is as it was: {f}\nRemedy: an event in the log "
-            "cannot be applied by this version of spreaview-sync; run one that can, then repair "
-            "again.",
+            f"spreaview-sync: {failure.stream_id} is unchanged: {failure}\nRemedy: an event in "
+            "the log cannot be applied by this version of spreaview-sync; run one that can, then "
+            "repair again.",
             file=sys.stderr,
         )
-    return 1 if failed else 0
+
+    def show(_: Console) -> None:
+        for each in repaired:
+            print(_repaired(each))
+        if not (repaired or failed):
+            print("No read model is ahead of the log.")
+
+    value = [*(each.to_json() for each in repaired), *(each.to_json() for each in failed)]
+    return Answer(value, show, REFUSED if failed else 0)
 
 
-def _line(r: Repaired) -> str:
-    if not r.version:
-        return f"{r.stream_id}  the log does not know it: none of its rows is left"
-    changes = ", ".join(f"{table} {r.before[table]} → {rows}" for table, rows in r.after.items())
-    return f"{r.stream_id}  version {r.version}: {changes}"
-
-
-def _show(console: Console, found: ProjectionsStatus) -> None:
-    console.print(f"generation   {found.generation}, by code {found.filled_by}")
-    if found.filled_by != found.code_version:
-        console.print(
-            f"             this is code {found.code_version}: it applies what is new, and what was "
-            "there stays\n             as it was; spreaview-sync projections rebuild makes all anew"
-        )
-    console.print(f"log          {found.streams} streams, up to position {found.head}")
-    console.print(
-        f"behind       {found.lag.streams} streams, {found.events_behind} events, "
-        f"{found.lag.seconds:.1f} s"
+def _repaired(repaired: Repaired) -> str:
+    if not repaired.version:
+        return f"{repaired.stream_id}  is not in the log: its rows were deleted"
+    changes = ", ".join(
+        f"{table} {repaired.before[table]} → {rows}" for table, rows in repaired.after.items()
     )
-    if found.is_stuck:
-        console.print(
-            f"[red]stands still[/] {found.lag.stream_id} has waited for longest: is a projector "
-            "running?\n             next: spreaview-sync projector, or see what its log says"
-        )
-    mended_by_repair = {stream.stream_id for stream in found.ahead}
-    for stream in found.stopped:
-        at = f", at position {stream.position} ({stream.type})" if stream.type else ""
-        console.print(
-            f"[red]stopped[/]      {stream.stream_id} after version {stream.version}{at}, "
-            f"{stream.behind} events wait, {stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code "
-            f"{stream.code_version}: {escape(stream.error)}"
-        )
-        if stream.stream_id not in mended_by_repair:
-            console.print(f"             next: spreaview-sync projections retry {stream.stream_id}")
-    for ahead in found.ahead:
-        console.print(
-            f"[red]ahead[/]        {ahead.stream_id}: version {ahead.version} is applied, the log "
-            f"has {ahead.log_version}, or another event there: it was restored or replaced\n"
-            "             next: spreaview-sync projections repair --ahead"
-        )
+    return f"{repaired.stream_id}  version {repaired.version}: {changes}"
+
+
+@app.command()
+def rebuild(
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Afterwards drop all but the N newest generations that were live before.",
+            show_default="all are kept",
+        ),
+    ] = None,
+    accept_stopped: AcceptStopped = False,
+    as_json: Json = False,
+) -> None:
+    """Fill a new generation from the log, compare it, and switch to it.
+
+    The old one serves meanwhile. A rebuild that was interrupted continues when it is run again.
+    """
+    work = partial(fill_and_switch, keep, accept_stopped=accept_stopped, as_json=as_json)
+    run(work, as_json=as_json)
+
+
+async def fill_and_switch(
+    keep: int | None, settings: Settings, *, accept_stopped: bool, as_json: bool
+) -> Answer:
+    """Rebuild, reporting progress; not possible while another one runs."""
+    async with _generations(settings) as engine:
+        with rebuild_progress(as_json=as_json) as shown:
+            result = await rebuild_generation(
+                engine,
+                report_progress=shown.report,
+                report_step=shown.step,
+                keep=keep,
+                accept_stopped=accept_stopped,
+            )
+    return Answer(result.to_json(), partial(show_rebuild, result=result))
+
+
+@app.command()
+def rollback(accept_stopped: AcceptStopped = False, as_json: Json = False) -> None:
+    """Bring the generation that was live before up to date, and switch back to it."""
+    run(partial(switch_back, accept_stopped=accept_stopped, as_json=as_json), as_json=as_json)
+
+
+async def switch_back(settings: Settings, *, accept_stopped: bool, as_json: bool) -> Answer:
+    """Roll back, reporting progress."""
+    async with _generations(settings) as engine:
+        with rebuild_progress(as_json=as_json) as shown:
+            result = await roll_back(
+                engine,
+                report_progress=shown.report,
+                report_step=shown.step,
+                accept_stopped=accept_stopped,
+            )
+    return Answer(result.to_json(), partial(show_rebuild, result=result))
+
+
+@app.command()
+def generations(as_json: Json = False) -> None:
+    """List the generations of the read models."""
+    run(list_generations, as_json=as_json)
+
+
+async def list_generations(settings: Settings) -> Answer:
+    """Every generation with its rows and its size."""
+    async with _generations(settings) as engine:
+        summaries = await generation_summaries(engine)
+    value = [summary.to_json() for summary in summaries]
+    return Answer(value, partial(show_generations, summaries=summaries))
+
+
+@app.command()
+def drop(
+    number: Annotated[int | None, typer.Argument(help="Number of the generation.")] = None,
+    all_old: Annotated[
+        bool, typer.Option("--all-old", help="All that are filled and not live.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Drop generations with their rows. The live one is never dropped."""
+    if (number is None) != all_old:
+        raise typer.BadParameter("name a generation, or use --all-old")
+    run(partial(drop_old, number), as_json=as_json)
+
+
+async def drop_old(number: int | None, settings: Settings) -> Answer:
+    """Drop one generation, or all old ones."""
+    async with _generations(settings) as engine:
+        dropped = await drop_generations(engine, number)
+    text = f"dropped: {', '.join(map(str, dropped))}" if dropped else "Nothing to drop."
+    return sentence({"dropped": dropped}, text)
+
+
+@asynccontextmanager
+async def _generations(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """A database whose generations are managed; `GenerationsError` becomes the command's."""
+    async with open_database(settings, pool_size=4, remedy=_AGAIN) as engine:
+        try:
+            yield engine
+        except GenerationsError as error:
+            raise CommandError(str(error)) from error

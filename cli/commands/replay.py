@@ -1,109 +1,156 @@
-"""`replay`."""
+"""`replay`: the log, or a part of it, published again and marked as a replay."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from aiokafka.errors import KafkaError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
 from audit.transfer.replay import (
     ReplayResult,
     ReplaySelection,
+    Sender,
     last_position,
-    replay,
     to_kafka,
     to_lines,
 )
-from cli.runfile import resolve, resolve_database
-from cli.servers import answering_database
+from audit.transfer.replay import replay as replay_events
+from cli.command import new_app, run
+from cli.errors import CommandError
+from cli.options import LAST_POSITION, Json, OneEvent, name_argument
+from cli.output import private_file
+from cli.render.progress import progress
+from cli.runfile import resolve
+from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
-from contracts.error_text import describe_error
+from contracts.topics import TOPICS
 from eventstore.log import EventLog
 from messaging.publisher import Outlet
 from messaging.topics import declare_replay
 
+app = new_app()
 
-class Wanted(NamedTuple):
-    """What to replay, and to where."""
+
+class Replay(NamedTuple):
+    """What is replayed, and where to."""
 
     name: str
-    part: ReplaySelection
+    selection: ReplaySelection
     topic: str | None
     output: Path | None
     """None without a topic is standard output."""
     pace: float | None
 
 
-async def replay_log(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
-    """Replay; 0 if it came to its end, 1 if Kafka is not there or the file is another's."""
-    async with answering_database(resolve_database(settings), pool_size=2) as engine:
+@app.command()
+def replay(
+    name: Annotated[
+        str,
+        typer.Option(
+            parser=name_argument,
+            help="Marks the events; the same name again continues that replay.",
+            metavar="NAME",
+        ),
+    ],
+    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="To a file; default: standard output."),
+    ] = None,
+    after: Annotated[
+        int,
+        typer.Option(min=0, max=LAST_POSITION, metavar="POSITION", help="After this position."),
+    ] = 0,
+    until: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="POSITION", help="Up to this position; default: the head."),
+    ] = None,
+    event_id: OneEvent = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Times the original speed; default: as fast as possible."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish the log again, marked as a replay.
+
+    The events keep their order. A replay that was interrupted continues under its name.
+    """
+    if to_topic is not None and output is not None:
+        raise typer.BadParameter("use --to-topic or --output, not both")
+    if to_topic in TOPICS:
+        raise typer.BadParameter(
+            "events on this topic are new events to its subscribers; name a topic of your own",
+            param_hint="'--to-topic'",
+        )
+    selection = ReplaySelection(after, until, event_id)
+    wanted = Replay(name, selection, to_topic, output, pace)
+    run(partial(publish_again, wanted, as_json=as_json), as_json=as_json)
+
+
+async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) -> int:
+    """Replay to the end of the selection, then report how far it came."""
+    async with open_database(settings, pool_size=2) as engine:
         log = EventLog(engine)
         try:
             if wanted.topic is not None:
-                done = await _to_topic(settings, wanted, wanted.topic, log)
+                result = await _to_topic(settings, wanted, wanted.topic, log)
             else:
-                done = await _to_lines(wanted, log)
-        except (KafkaError, TimeoutError) as error:
-            print(
-                f"spreaview-sync: Kafka does not answer: {describe_error(error)}", file=sys.stderr
-            )
-            print("Remedy: the same command again goes on where it was.", file=sys.stderr)
-            return 1
+                result = await _to_lines(wanted, log)
         except ValueError as error:
-            print(f"spreaview-sync: {error}", file=sys.stderr)
-            return 1
-    text = f"{done.events} events were told again, up to position {done.position}"
-    # On standard output are the events, unless they go elsewhere.
+            raise CommandError(str(error)) from error
+    text = f"{result.events} events were replayed, up to position {result.position}"
+    # The events themselves are on standard output, unless they go elsewhere.
     elsewhere = wanted.output is not None or wanted.topic is not None
     where = sys.stdout if as_json and elsewhere else sys.stderr
-    print(json.dumps(done.to_json()) if as_json else text, file=where)
+    print(json.dumps(result.to_json()) if as_json else text, file=where)
     return 0
 
 
-async def _to_topic(settings: Settings, wanted: Wanted, topic: str, log: EventLog) -> ReplayResult:
+async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLog) -> ReplayResult:
     addresses = resolve(settings)
-    await declare_replay(
-        addresses.kafka,
-        topic,
-        partitions=settings.kafka_partitions,
-        replication_factor=settings.kafka_replication_factor,
-    )
-    group = f"spreaview-replay-{wanted.name}"
-    outlet = Outlet(addresses.kafka, topic, group, transactions=addresses.kafka_transactions)
-    log_id = (await log.identity()).log_id
-    async with outlet.opened() as opened:
-        after = max(wanted.part.after, opened.mark.position if opened.mark else 0)
-        part = wanted.part._replace(after=after)
-        with _progress(part, await log.head()) as told:
+    remedy = "run the same command again; it continues where it was."
+    with kafka_errors(addresses.kafka, remedy=remedy):
+        await declare_replay(
+            addresses.kafka,
+            topic,
+            partitions=settings.kafka_partitions,
+            replication_factor=settings.kafka_replication_factor,
+        )
+        group = f"spreaview-replay-{wanted.name}"
+        outlet = Outlet(addresses.kafka, topic, group, transactions=addresses.kafka_transactions)
+        log_id = (await log.identity()).log_id
+        async with outlet.opened() as opened:
+            after = max(wanted.selection.after, opened.mark.position if opened.mark else 0)
+            selection = wanted.selection._replace(after=after)
             sender = to_kafka(opened, log_id, wanted.name)
-            return await replay(log, part, sender, pace=wanted.pace, on_progress=told)
+            return await _replay(log, selection, sender, wanted.pace)
 
 
-async def _to_lines(wanted: Wanted, log: EventLog) -> ReplayResult:
+async def _to_lines(wanted: Replay, log: EventLog) -> ReplayResult:
     log_id = (await log.identity()).log_id
     if wanted.output is None:
         sender = to_lines(sys.stdout.write, log_id, wanted.name)
-        return await replay(log, wanted.part, sender, pace=wanted.pace)
-    after = max(wanted.part.after, last_position(wanted.output, wanted.name))
-    wanted.output.touch(mode=0o600)  # people's names are in it
-    part = wanted.part._replace(after=after)
-    head = await log.head()
-    with wanted.output.open("a", encoding="utf-8") as file, _progress(part, head) as told:
-        sender = to_lines(file.write, log_id, wanted.name)
-        return await replay(log, part, sender, pace=wanted.pace, on_progress=told)
+        return await replay_events(log, wanted.selection, sender, pace=wanted.pace)
+    after = max(wanted.selection.after, last_position(wanted.output, wanted.name))
+    selection = wanted.selection._replace(after=after)
+    with private_file(wanted.output, "a") as file:
+        return await _replay(log, selection, to_lines(file.write, log_id, wanted.name), wanted.pace)
 
 
-@contextmanager
-def _progress(part: ReplaySelection, head: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, with the time that remains; nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn("replay"), BarColumn(), TimeRemainingColumn())
-    until = head if part.until is None else part.until
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("replay", total=max(0, until - part.after))
-        yield lambda position: bar.update(task, completed=position - part.after)
+async def _replay(
+    log: EventLog, selection: ReplaySelection, sender: Sender, pace: float | None
+) -> ReplayResult:
+    """Replay with a progress bar."""
+    until = await log.head() if selection.until is None else selection.until
+    with progress("replay") as update:
+        total = max(0, until - selection.after)
+        return await replay_events(
+            log,
+            selection,
+            sender,
+            pace=pace,
+            on_progress=lambda position: update(position - selection.after, total),
+        )

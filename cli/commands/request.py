@@ -1,72 +1,117 @@
-"""`request`: publish a `SyncRequested` and, if asked to, wait for what comes of it."""
+"""`request`: publish a `SyncRequested` and, with --wait, report its outcome."""
 
-import json
-import sys
 import time
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Annotated, NamedTuple
+from uuid import uuid4
 
-from aiokafka.errors import KafkaError
+import typer
+from msgspec.structs import replace
 from rich.console import Console
 
-from cli.render import sync as show
+from cli.command import REFUSED, new_app, run
+from cli.errors import CommandError
+from cli.options import (
+    AllowRemovals,
+    ApiId,
+    EventId,
+    Force,
+    From,
+    Json,
+    OrganizationId,
+    RequestedBy,
+    RequestId,
+    TimeZone,
+    To,
+    new_request,
+)
+from cli.render import sync as render
+from cli.render.answer import Answer, sentence
 from cli.runfile import resolve
-from cli.servers import answering_database
+from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
-from contracts.error_text import describe_error
-from contracts.messages import SyncRequested
+from contracts.messages import SyncRequested, Window
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
 
+app = new_app()
 
-class Report(NamedTuple):
-    """What to tell about the request."""
 
-    wait: bool
+class Waiting(NamedTuple):
+    """How to wait for the outcome."""
+
+    seconds: float
+    """At most."""
     timings: bool
-    timeout: float
-    as_json: bool
+    """Whether to report how long each step took."""
 
 
-async def request(settings: Settings, message: SyncRequested, report: Report) -> int:
-    """Publish, report; 0 completed (or published, without waiting), 1 otherwise."""
+@app.command()
+def request(
+    organization_id: OrganizationId,
+    event_id: EventId,
+    api_id: ApiId,
+    from_: From,
+    to: To,
+    time_zone: TimeZone,
+    request_id: RequestId = None,
+    requested_by: RequestedBy = None,
+    force: Force = False,
+    allow_removals: AllowRemovals = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, report it.")] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="With --wait: report how long it took.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="With --wait: seconds to wait at most.")] = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Request a sync; with --wait, report its outcome.
+
+    Exit code 0 if the sync completed, 1 if it failed or was superseded.
+    """
+    if timings and not wait:
+        raise typer.BadParameter("--timings needs --wait")
+    window = Window(starts_on=from_, ends_on=to, time_zone=time_zone)
+    message = replace(
+        new_request(organization_id, event_id, api_id, window),
+        request_id=request_id or uuid4(),
+        requested_by=requested_by,
+        force=force,
+        allow_removals=allow_removals,
+    )
+    run(partial(publish, message, Waiting(timeout, timings) if wait else None), as_json=as_json)
+
+
+async def publish(message: SyncRequested, waiting: Waiting | None, settings: Settings) -> Answer:
+    """Publish a request; exit code 0 if it completed, or was published without waiting."""
     addresses = resolve(settings)
     began = time.monotonic()
-    try:
+    with kafka_errors(addresses.kafka, "the request was not published"):
         async with producing(addresses.kafka) as producer:
             await publish_request(producer, message)
-    except KafkaError as error:
-        print(
-            f"spreaview-sync: the request was not published, Kafka at {addresses.kafka} does not "
-            f"answer: {describe_error(error)}\n"
-            "Remedy: check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then request again.",
-            file=sys.stderr,
-        )
-        return 1
-    if not report.wait:
-        said = {"request_id": str(message.request_id), "published": True}
-        print(json.dumps(said) if report.as_json else f"requested sync {message.request_id}")
-        return 0
-    async with answering_database(addresses.database_url, pool_size=1) as engine:
+    if waiting is None:
+        value = {"request_id": str(message.request_id), "published": True}
+        return sentence(value, f"requested sync {message.request_id}")
+    async with open_database(settings) as engine:
         queries = Queries(engine)
         try:
-            run = await run_ended(queries, message.request_id, report.timeout)
+            row = await run_ended(queries, message.request_id, waiting.seconds)
         except StillRunningError as error:
-            print(f"spreaview-sync: {error}", file=sys.stderr)
-            return 1
+            raise CommandError(str(error)) from error
         skipped = await queries.skipped_sessions(message.spreaview_event_id)
     waited = time.monotonic() - began
-    timings = _timings(run, message.requested_at, waited) if report.timings else None
-    if report.as_json:
-        told: dict[str, object] = {"sync_run": run, "skipped_sessions": skipped}
-        print(json.dumps(told | ({"timings": timings} if timings else {}), ensure_ascii=False))
-    else:
-        console = Console(emoji=False)
-        show.outcome(console, run, skipped)
-        for name, seconds in (timings or {}).items():
+    timings = _timings(row, message.requested_at, waited) if waiting.timings else {}
+    value = {"sync_run": row, "skipped_sessions": skipped}
+
+    def show(console: Console) -> None:
+        render.show_outcome(console, row, skipped)
+        for name, seconds in timings.items():
             console.print(f"{name:<28} {seconds:8.3f} s")
-    return 0 if run["status"] == "completed" else 1
+
+    exit_code = 0 if row["status"] == "completed" else REFUSED
+    return Answer(value | ({"timings": timings} if timings else {}), show, exit_code)
 
 
 def _timings(run: JsonRow, requested_at: datetime, waited: float) -> dict[str, float]:

@@ -3,24 +3,35 @@
 import asyncio
 import json
 import sys
+from functools import partial
 
+from cli.command import new_app, serve
 from cli.connections import without_password
+from cli.options import Json
 from cli.runfile import announced, refuse_second
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import until_stopped
 
+app = new_app()
 
-async def up(settings: Settings, *, as_json: bool) -> int:
-    """Start what is missing, run worker and projector, print one line when all is ready."""
+
+@app.command()
+def up(as_json: Json = False) -> None:
+    """Run everything until Ctrl-C, with local servers where none are set."""
+    serve(partial(run_everything, as_json=as_json), as_json=as_json)
+
+
+async def run_everything(settings: Settings, *, as_json: bool) -> int:
+    """Start what is missing, run worker and projector, and print one line when all is ready."""
     refuse_second(settings.data_dir)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    await until_stopped(_run(settings, as_json=as_json))
+    await until_stopped(_serve(settings, as_json=as_json))
     return 0
 
 
-async def _run(settings: Settings, *, as_json: bool) -> None:
+async def _serve(settings: Settings, *, as_json: bool) -> None:
     async with (
         sandbox(settings) as addresses,
         running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background,

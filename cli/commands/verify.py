@@ -1,70 +1,70 @@
-"""`verify`, and `seals`."""
+"""`verify`: is everything as it was recorded?"""
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 from uuid import UUID
 
+import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.transfer.seal_files import add_seals, published_seals, read_seals
+from audit.past.moments import NotInThePastError
+from audit.transfer.seal_files import published_seals, read_seals
 from audit.verify.report import VerificationReport
-from audit.verify.verify import verify
-from cli.runfile import resolve, resolve_database
-from cli.servers import answering_database
+from audit.verify.verify import verify as verify_log
+from cli.command import REFUSED, new_app, run
+from cli.errors import CommandError
+from cli.options import Json, OneEvent
+from cli.render.answer import Answer
+from cli.render.progress import progress
+from cli.runfile import resolve
+from cli.servers import open_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
 from eventstore.seals import Seal
 
+app = new_app()
 
-async def verify_log(
-    settings: Settings, *, only: UUID | None, seals: Path | None, from_kafka: bool, as_json: bool
-) -> int:
-    """Verify; 0 if nothing was found, 1 otherwise or if the seals cannot be had."""
+
+@app.command()
+def verify(
+    event_id: OneEvent = None,
+    seals: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Seals kept elsewhere."),
+    ] = None,
+    seals_from_kafka: Annotated[
+        bool, typer.Option("--seals-from-kafka", help="Also the seals on the topic.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Verify that the log and the read models are as recorded.
+
+    Exit code 1 if they are not.
+    """
+    work = partial(report_verification, event_id, seals, from_kafka=seals_from_kafka)
+    run(work, as_json=as_json)
+
+
+async def report_verification(
+    only: UUID | None, file: Path | None, settings: Settings, *, from_kafka: bool
+) -> Answer:
+    """Verify everything, or one event; exit code 1 if anything was found."""
     try:
-        kept = await _seals(settings, seals, from_kafka=from_kafka)
+        seals = await _seals(settings, file, from_kafka=from_kafka)
     except ValueError as error:
-        return _no_seals(str(error))
+        raise CommandError(f"the seals cannot be read: {error}") from error
     except (KafkaError, OSError) as error:
-        return _no_seals(describe_error(error))
-    async with answering_database(resolve_database(settings), pool_size=1) as engine:
-        with _progress() as told:
-            found = await verify(engine, only=only, seals=kept, on_progress=told)
-    if only is not None and found.is_clean and not found.checked["events"]:
-        print(f"spreaview-sync: The log knows no SpreaView event {only}.", file=sys.stderr)
-        return 1
-    if as_json:
-        print(json.dumps(found.to_json()))
-    else:
-        _show(Console(highlight=False, soft_wrap=True, emoji=False), found)
-    return 0 if found.is_clean else 1
-
-
-async def keep_seals(settings: Settings, output: Path, *, as_json: bool) -> int:
-    """Add the topic's seals to a file; 1 if Kafka is not there, or the file is another."""
-    try:
-        number = add_seals(output, await published_seals(resolve(settings).kafka))
-    except ValueError as error:
-        return _no_seals(str(error))
-    except KafkaError as error:
-        return _no_seals(describe_error(error))
-    except OSError as error:
-        print(
-            f"spreaview-sync: {output} cannot be written: {describe_error(error)}", file=sys.stderr
-        )
-        return 1
-    print(json.dumps({"added": number}) if as_json else f"{number} seals were added to {output}")
-    return 0
-
-
-def _no_seals(reason: str) -> int:
-    print(f"spreaview-sync: the seals cannot be read: {reason}", file=sys.stderr)
-    return 1
+        raise CommandError(f"the seals cannot be read: {describe_error(error)}") from error
+    async with open_database(settings) as engine:
+        with progress("verify") as update:
+            report = await verify_log(engine, only=only, seals=seals, on_progress=update)
+    if only is not None and report.is_clean and not report.checked["events"]:
+        raise NotInThePastError(f"The log knows no SpreaView event {only}.")
+    exit_code = 0 if report.is_clean else REFUSED
+    return Answer(report.to_json(), partial(_show, report=report), exit_code)
 
 
 async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:
@@ -72,25 +72,18 @@ async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> 
     return kept + (await published_seals(resolve(settings).kafka) if from_kafka else [])
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    columns = (TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verify", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def _show(console: Console, found: VerificationReport) -> None:
-    for finding in found.findings:
-        console.print(f"[red]wrong[/]       {escape(str(finding))}")
-    told = len(found.findings)
-    if (total := found.found.total()) > told:
-        console.print(f"[red]wrong[/]       … and {total - told} more")
-    for what, number in found.unchecked.items():
-        console.print(f"[yellow]not checked[/] {escape(what)} ({number})")
-    looked = ", ".join(f"{number} {what}" for what, number in found.checked.items())
-    console.print(f"checked     {looked}")
-    console.print(
-        "[green]All is as it was recorded.[/]" if found.is_clean else "[red]It is not.[/]"
+def _show(console: Console, report: VerificationReport) -> None:
+    write = partial(console.print, soft_wrap=True)
+    for finding in report.findings:
+        write(f"[red]wrong[/]       {escape(str(finding))}")
+    if (more := report.found.total() - len(report.findings)) > 0:
+        write(f"[red]wrong[/]       … and {more} more")
+    for what, number in report.unchecked.items():
+        write(f"[yellow]not checked[/] {escape(what)} ({number})")
+    checked = ", ".join(f"{number} {what}" for what, number in report.checked.items())
+    write(f"checked     {checked}")
+    write(
+        "[green]Everything is as it was recorded.[/]"
+        if report.is_clean
+        else "[red]Not everything is as it was recorded.[/]"
     )

@@ -1,20 +1,14 @@
-"""`worker` and `projector`: one role, until a signal."""
+"""`worker`: takes sync requests and publishes the log, until a signal."""
 
-import asyncio
+from cli.command import new_app, serve
+from cli.options import Json
+from cli.services import Role
+from cli.serving import serve_role
 
-from cli.runfile import resolve
-from cli.services import Role, running
-from cli.settings import Settings
-from cli.waiting import until_stopped
+app = new_app()
 
 
-async def serve(role: Role, settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; what is in hand is finished or handed back."""
-    addresses = resolve(settings)
-
-    async def work() -> None:
-        async with running(role, settings, addresses) as background:
-            await asyncio.shield(background)
-
-    await until_stopped(work())
-    return 0
+@app.command()
+def worker(as_json: Json = False) -> None:
+    """Run a worker: it takes sync requests and publishes the log."""
+    serve(serve_role(Role.WORKER), as_json=as_json)

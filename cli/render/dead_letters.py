@@ -1,4 +1,4 @@
-"""What a person or a machine sees of dead letters. Whatever others wrote is masked first."""
+"""Dead letters as a table or JSON. Text that others wrote is masked first."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def as_whole(letter: Letter, record: RawRecord) -> dict[str, object]:
     }
 
 
-def table(console: Console, letters: Sequence[Letter], *, everything: bool) -> None:
+def show_table(console: Console, letters: Sequence[Letter], *, everything: bool) -> None:
     """Letters, one a row; with `everything` also what became of them."""
     if not letters:
         console.print("No dead letters." if everything else "No open dead letters.")
@@ -77,7 +77,7 @@ def table(console: Console, letters: Sequence[Letter], *, everything: bool) -> N
     console.print(shown)
 
 
-def whole(console: Console, letter: Letter, record: RawRecord) -> None:
+def show_letter(console: Console, letter: Letter, record: RawRecord) -> None:
     """Everything about one letter."""
     told = as_whole(letter, record)
     about = {

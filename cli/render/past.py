@@ -1,4 +1,4 @@
-"""What a person sees of the past: runs, lives, explanations, differences."""
+"""The past for a person to read: runs, timelines, explanations, differences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,9 +35,9 @@ def moment(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else "–"
 
 
-def runs(console: Console, told: Iterable[RunSummary]) -> None:
+def show_runs(console: Console, runs: Iterable[RunSummary]) -> None:
     """The runs of a SpreaView event: each an id that can be copied, and some lines below it."""
-    for run in told:
+    for run in runs:
         failure = f" ({run.failure_code})" if run.failure_code else ""
         until = run.last_position or "…"
         console.print(
@@ -63,7 +63,7 @@ def counted(run: RunSummary) -> list[str]:
     """The counts of a run, without those that are 0, a line each."""
     if run.counts is None:
         return []
-    told = []
+    lines = []
     for kind in ("sessions", "speakers", "rooms"):
         counts = getattr(run.counts, kind)
         made = [
@@ -71,9 +71,9 @@ def counted(run: RunSummary) -> list[str]:
             for name in counts.__struct_fields__
             if (number := counts_of(counts, name))
         ]
-        told += [f"{kind}: {', '.join(made)}"] if made else []
-    told += [f"{run.warnings} warnings"] if run.warnings else []
-    return told
+        lines += [f"{kind}: {', '.join(made)}"] if made else []
+    lines += [f"{run.warnings} warnings"] if run.warnings else []
+    return lines
 
 
 def counts_of(counts: object, name: str) -> int:
@@ -81,21 +81,18 @@ def counts_of(counts: object, name: str) -> int:
     return int(getattr(counts, name))
 
 
-def story(console: Console, told: Iterable[TimelineEntry]) -> int:
-    """What happened, line by line; how many things."""
-    number = 0
-    for step, names in told:
-        number += 1
-        console.print(
-            f"[dim]{moment(step.recorded_at)} @{step.position}[/]  "
-            f"[bold]{_CHANGES.get(step.change, step.change)}[/]  {step.kind} "
-            f"{escape(step.sessionize_id)} {escape(step.name)}  [dim]sync {step.sync_id}[/]"
-        )
-        if step.reason:
-            console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}")
-        for line in field_lines(step.fields, names):
-            console.print(f"    {line}")
-    return number
+def show_timeline_entry(console: Console, entry: TimelineEntry) -> None:
+    """One thing that happened, and the fields that it changed."""
+    step, names = entry
+    console.print(
+        f"[dim]{moment(step.recorded_at)} @{step.position}[/]  "
+        f"[bold]{_CHANGES.get(step.change, step.change)}[/]  {step.kind} "
+        f"{escape(step.sessionize_id)} {escape(step.name)}  [dim]sync {step.sync_id}[/]"
+    )
+    if step.reason:
+        console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}")
+    for line in field_lines(step.fields, names):
+        console.print(f"    {line}")
 
 
 def field_lines(
@@ -121,7 +118,7 @@ def value(thing: object, names: Mapping[str, str]) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def models(console: Console, models: ReadModels) -> None:
+def show_read_models(console: Console, models: ReadModels) -> None:
     """Read models of a moment: the schedule, what is skipped, and how much there is of the rest."""
     views = models.views()
     rooms = {str(row["room_id"]): str(row["name"]) for row in views["rooms"]}
@@ -149,34 +146,34 @@ def models(console: Console, models: ReadModels) -> None:
     progress = models.progress or {"version": 0, "position": 0}
     console.print(
         f"{len(rooms)} rooms, {len(speakers)} speakers, {len(views['sync_runs'])} runs; version "
-        f"{progress['version']}, position {progress['position']}. --json tells every row."
+        f"{progress['version']}, position {progress['position']}. --json shows every row."
     )
 
 
-def explanation(console: Console, told: Explanation) -> None:
+def show_explanation(console: Console, explanation: Explanation) -> None:
     """Why something is or is not there, in sentences."""
-    code = f", code {told.session_code}" if told.session_code else ""
+    code = f", code {explanation.session_code}" if explanation.session_code else ""
     named = (
-        f"{escape(told.name)} ({escape(told.sessionize_id)}{code})"
-        if told.sessionize_id
-        else (escape(told.name))
+        f"{escape(explanation.name)} ({escape(explanation.sessionize_id)}{code})"
+        if explanation.sessionize_id
+        else (escape(explanation.name))
     )
-    there = "[bold green]is there[/]" if told.there else "[bold red]is not there[/]"
-    console.print(f"The {told.kind} {named} {there}: {told.rule}.", soft_wrap=True)
-    console.print(told.words, soft_wrap=True)
-    for name, thing in told.values.items():
+    there = "[bold green]is there[/]" if explanation.there else "[bold red]is not there[/]"
+    console.print(f"The {explanation.kind} {named} {there}: {explanation.rule}.", soft_wrap=True)
+    console.print(explanation.words, soft_wrap=True)
+    for name, thing in explanation.values.items():
         console.print(f"    {name}: {escape(value(thing, {}))}", soft_wrap=True)
-    for note in told.notes:
+    for note in explanation.notes:
         console.print(f"[yellow]Note[/] {escape(note)}", soft_wrap=True)
-    if told.decided_by is not None:
-        by = told.decided_by
+    if explanation.decided_by is not None:
+        by = explanation.decided_by
         digest = f", from the document {by.source_digest}" if by.source_digest else ""
         console.print(
             f"Decided by sync {by.sync_id} at {moment(by.recorded_at)}, position "
             f"{by.position}{digest}.",
             soft_wrap=True,
         )
-    console.print(f"[bold]What to do:[/] {escape(told.remedy)}", soft_wrap=True)
+    console.print(f"[bold]What to do:[/] {escape(explanation.remedy)}", soft_wrap=True)
 
 
 def names_of(*shapes: Shape) -> dict[str, str]:
@@ -189,23 +186,24 @@ def names_of(*shapes: Shape) -> dict[str, str]:
     }
 
 
-def differences(
-    console: Console, found: Sequence[EntityDifference], names: Mapping[str, str]
+def show_differences(
+    console: Console, changes: Sequence[EntityDifference], names: Mapping[str, str]
 ) -> None:
     """What changed, line by line."""
-    for told in found:
+    for change in changes:
         console.print(
-            f"[bold]{told.change}[/] {told.kind} {escape(told.sessionize_id)} {escape(told.name)}",
+            f"[bold]{change.change}[/] {change.kind} {escape(change.sessionize_id)} "
+            f"{escape(change.name)}",
             soft_wrap=True,
         )
-        known = names if told.kind in ("session", "skip") else {}
-        for line in field_lines(told.fields, known):
+        known = names if change.kind in ("session", "skip") else {}
+        for line in field_lines(change.fields, known):
             console.print(f"    {line}", soft_wrap=True)
-    if not found:
+    if not changes:
         console.print("Nothing changed.")
 
 
-def redecided(console: Console, run: ReimportedRun) -> None:
+def show_reimported_run(console: Console, run: ReimportedRun) -> None:
     """One run, decided again."""
     verdict = run.not_decided or (
         f"{len(run.deviations)} events would be different" if run.deviations else "the same"

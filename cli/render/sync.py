@@ -1,4 +1,4 @@
-"""What a person sees: runs, events, timetables, skipped sessions."""
+"""A sync for a person to read: its outcome, its plan, the schedule, the skipped sessions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from projections.queries import JsonRow
 from worker.sync.plan import Plan, planned_changes
 
 _EVENT_WORDS = {
-    "sync-started": "the run began",
+    "sync-started": "run started",
     "room-imported": "room",
     "speaker-imported": "speaker",
     "session-imported": "session",
@@ -23,8 +23,8 @@ _EVENT_WORDS = {
     "speaker-withdrawn": "speaker withdrawn",
     "room-withdrawn": "room withdrawn",
     "removals-withheld": "removals withheld",
-    "sync-completed": "the run is complete",
-    "sync-failed": "the run failed",
+    "sync-completed": "run completed",
+    "sync-failed": "run failed",
 }
 _SHORT = 60
 _REASONS = {
@@ -45,10 +45,10 @@ def event_line(position: int, ce_type: str, data: Mapping[str, object]) -> str:
     return f"[dim]{position:>5}[/]  {words:<34} {escape(str(change)):<14} {escape(str(name))}"
 
 
-def outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
-    """The report of a run: what it did, or why it failed and what to do."""
+def show_outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
+    """What a run did, or why it failed and what to do."""
     if run["status"] == "completed":
-        console.print("[bold green]The sync is complete.[/]")
+        console.print("[bold green]The sync completed.[/]")
         _counts(console, run)
     else:
         console.print(f"[bold red]The sync {run['status']}[/] ({run['failure_code']}).")
@@ -57,11 +57,11 @@ def outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
     for warning in _list(run.get("warnings")):
         console.print(f"[yellow]Warning[/] ({warning['code']}): {escape(str(warning['message']))}")
     if skipped and run["status"] == "completed":
-        skipped_table(console, skipped, str(run["time_zone"] or "UTC"))
+        show_skipped(console, skipped, str(run["time_zone"] or "UTC"))
 
 
-def planned(console: Console, plan: Plan, time_zone: str) -> None:
-    """What a sync would do now."""
+def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
+    """The changes that a sync would make now, or why it would fail."""
     outcome = plan.outcome[-1]
     if isinstance(outcome, SyncFailed):
         console.print(f"[bold red]The sync would fail[/] ({outcome.code}).")
@@ -109,8 +109,8 @@ def _counts(console: Console, run: JsonRow) -> None:
     console.print(table)
 
 
-def skipped_table(console: Console, skipped: Sequence[JsonRow], time_zone: str) -> None:
-    """What is not in the schedule, and why."""
+def show_skipped(console: Console, skipped: Sequence[JsonRow], time_zone: str) -> None:
+    """The sessions that are not in the schedule, and why."""
     table = Table("starts", "session", "why it is left out", title="Skipped", title_justify="left")
     for row in skipped:
         missing = ", ".join(str(m) for m in _values(row.get("missing")))
@@ -123,7 +123,7 @@ def skipped_table(console: Console, skipped: Sequence[JsonRow], time_zone: str) 
     console.print(table)
 
 
-def timetable(console: Console, sessions: Sequence[JsonRow], time_zone: str) -> None:
+def show_timetable(console: Console, sessions: Sequence[JsonRow], time_zone: str) -> None:
     """Rooms × sessions, a table per day."""
     rooms = list(dict.fromkeys(str(session["room"]) for session in sessions))
     days: dict[str, dict[str, dict[str, list[str]]]] = {}

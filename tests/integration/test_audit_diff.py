@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,8 @@ from audit.as_of.diff import differences, json_patch
 from audit.as_of.document_shape import Shape, shape_of
 from audit.as_of.read_models import read_models_at
 from audit.past.moments import Moment, after_sync, parse_moment
-from cli.commands import history as command
+from cli.command import finish
+from cli.commands.diff import report_difference
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import life
 from cli.settings import Settings
@@ -124,12 +126,21 @@ async def test_the_command_accepts_every_kind_of_moment(
     settings = Settings(database_url=database_url)
     for before in (str(first), f"@{position}", time, time.removesuffix("+00:00")):
         for after in (str(past.runs[1]), "@999999", "2999-01-01"):
-            done = await command.diff(settings, past.event_id, before, after, as_json=False)
+            done = await finish(
+                partial(report_difference, past.event_id, before, after), settings, as_json=False
+            )
             assert done == 0
             assert "title: Talk 1 → [b]New" in capsys.readouterr().out
-    done = await command.diff(settings, past.event_id, "@0", str(first), as_json=True)
+    done = await finish(
+        partial(report_difference, past.event_id, "@0", str(first)), settings, as_json=True
+    )
     assert done == 0
     told = json.loads(capsys.readouterr().out)
     assert [change["kind"] for change in told["changes"]] == ["session", "room", "speaker"]
     assert {operation["op"] for operation in told["patch"]} == {"add"}
-    assert await command.diff(settings, past.event_id, str(uuid4()), "@1", as_json=True) == 1
+    assert (
+        await finish(
+            partial(report_difference, past.event_id, str(uuid4()), "@1"), settings, as_json=True
+        )
+        == 1
+    )

@@ -1,6 +1,7 @@
 """Explanations: the right rule for every entity, shown or not, and the run that decided."""
 
 import json
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,8 @@ from audit.erasure.erase import erase
 from audit.explain.explain import Explanation, explain
 from audit.past.entities import EntityQuery
 from audit.past.moments import NotInThePastError
-from cli.commands import history as command
+from cli.command import finish
+from cli.commands.explain import report_explanation
 from cli.settings import Settings
 from contracts import identity, samples
 from contracts.events import SyncFailed, SyncStarted
@@ -201,16 +203,24 @@ async def test_the_command_shows_the_explanation(
     await past.imports(everything())
     settings = Settings(database_url=database_url)
     asked = EntityQuery("session", "early")
-    assert await command.explain(settings, past.event_id, asked, as_json=False) == 0
+    assert (
+        await finish(partial(report_explanation, past.event_id, asked), settings, as_json=False)
+        == 0
+    )
     printed = capsys.readouterr().out
     for words in ("is not there", "before 00:00", "2026-05-27 21:59:00Z", str(past.runs[0])):
         assert words in printed
-    assert await command.explain(settings, past.event_id, asked, as_json=True) == 0
+    assert (
+        await finish(partial(report_explanation, past.event_id, asked), settings, as_json=True) == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["values"]["window_starts_at"] == "2026-05-27T22:00:00Z"
     assert found["decided_by"]["sync_id"] == str(past.runs[0])
     unknown = EntityQuery("session", "nothing like it")
-    assert await command.explain(settings, past.event_id, unknown, as_json=False) == 1
+    assert (
+        await finish(partial(report_explanation, past.event_id, unknown), settings, as_json=False)
+        == 1
+    )
     assert "is not there" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -10,10 +11,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.past.entities import EntityQuery
-from audit.past.moments import ALWAYS, Span
+from audit.past.moments import ALWAYS, NOW, Span
 from audit.past.runs import runs
 from audit.past.timeline import timeline
-from cli.commands import history as command
+from cli.command import finish
+from cli.commands.as_of import report_read_models
+from cli.commands.explain import report_explanation
+from cli.commands.history import Selection, report_runs, report_timeline
 from cli.settings import Settings
 from contracts import identity
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
@@ -146,7 +150,12 @@ async def test_the_commands_print_text_and_json(
     await past.imports(document(unscheduled("1")))
     settings = Settings(database_url=database_url)
     for as_json in (False, True):
-        assert await command.runs(settings, past.event_id, ALWAYS, as_json=as_json) == 0
+        assert (
+            await finish(
+                partial(report_runs, past.event_id, ALWAYS, None), settings, as_json=as_json
+            )
+            == 0
+        )
     printed = capsys.readouterr().out
     assert "asked by Ada Example" in printed
     (told,) = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
@@ -155,22 +164,30 @@ async def test_the_commands_print_text_and_json(
     assert f"What to do: {told[2]['failure_remedy'][:20]}" in printed
 
     for event_type, number in {"SyncStarted": 3, "SyncCompleted": 2, "SyncFailed": 1}.items():
-        done = await command.runs(settings, past.event_id, ALWAYS, event_type, as_json=True)
+        done = await finish(
+            partial(report_runs, past.event_id, ALWAYS, event_type), settings, as_json=True
+        )
         assert (done, len(json.loads(capsys.readouterr().out))) == (0, number)
 
-    later = command.Asked(past.event_id, EntityQuery("session", "1"), Span(LONG_AFTER), None)
-    assert await command.life(settings, later, as_json=False) == 0
-    assert "Nothing of this" in capsys.readouterr().out
-    asked = command.Asked(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
-    assert await command.life(settings, asked, as_json=False) == 0
+    later = Selection(past.event_id, EntityQuery("session", "1"), Span(LONG_AFTER), None)
+    assert (
+        await finish(partial(report_timeline, later, as_json=False), settings, as_json=False) == 0
+    )
+    assert "No matching events" in capsys.readouterr().out
+    asked = Selection(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
+    assert (
+        await finish(partial(report_timeline, asked, as_json=False), settings, as_json=False) == 0
+    )
     assert "title: Talk 1 → [red]New" in capsys.readouterr().out
-    assert await command.life(settings, asked, as_json=True) == 0
+    assert await finish(partial(report_timeline, asked, as_json=True), settings, as_json=True) == 0
     steps = json.loads(capsys.readouterr().out)
     assert steps[1]["fields"] == {"title": {"old": "Talk 1", "new": "[red]New"}}
 
     for as_json in (False, True):
-        done = await command.as_of(
-            settings, past.event_id, past.runs[0], None, None, as_json=as_json
+        done = await finish(
+            partial(report_read_models, past.event_id, past.runs[0], NOW),
+            settings,
+            as_json=as_json,
         )
         assert done == 0
     lines = capsys.readouterr().out.splitlines()
@@ -181,19 +198,30 @@ async def test_an_unknown_entity_exits_with_1_and_a_sentence(
     past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(database_url=database_url)
-    assert await command.runs(settings, past.event_id, ALWAYS, as_json=True) == 1
+    assert (
+        await finish(partial(report_runs, past.event_id, ALWAYS, None), settings, as_json=True) == 1
+    )
     assert "knows no SpreaView event" in capsys.readouterr().err
     await past.imports(document(talk("1")))
-    asked = command.Asked(past.event_id, EntityQuery("session", "none"), ALWAYS, None)
-    assert await command.life(settings, asked, as_json=False) == 1
+    asked = Selection(past.event_id, EntityQuery("session", "none"), ALWAYS, None)
+    assert (
+        await finish(partial(report_timeline, asked, as_json=False), settings, as_json=False) == 1
+    )
     said = capsys.readouterr().err
-    assert "nothing of a session 'none'" in said
-    assert f"spreaview-sync explain {past.event_id} none tells" in said
-    asked = command.Asked(past.event_id, EntityQuery("room", "no room"), ALWAYS, None)
-    assert await command.life(settings, asked, as_json=False) == 1
+    assert "does not know a session 'none'" in said
+    assert f"spreaview-sync explain {past.event_id} none says why" in said
+    asked = Selection(past.event_id, EntityQuery("room", "no room"), ALWAYS, None)
+    assert (
+        await finish(partial(report_timeline, asked, as_json=False), settings, as_json=False) == 1
+    )
     said = capsys.readouterr().err
-    assert f"spreaview-sync explain {past.event_id} --room 'no room' tells" in said
-    assert await command.as_of(settings, past.event_id, uuid4(), None, None, as_json=False) == 1
+    assert f"spreaview-sync explain {past.event_id} --room 'no room' says why" in said
+    assert (
+        await finish(
+            partial(report_read_models, past.event_id, uuid4(), NOW), settings, as_json=False
+        )
+        == 1
+    )
     assert "knows no sync" in capsys.readouterr().err
 
 
@@ -203,9 +231,14 @@ async def test_texts_are_printed_without_markup(
     settings = Settings(database_url=database_url)
     title = "[bold]Ship it[/] :rocket:"
     await past.imports(document(talk("1", title=title)))
-    asked = command.Asked(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
-    assert await command.life(settings, asked, as_json=False) == 0
+    asked = Selection(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
+    assert (
+        await finish(partial(report_timeline, asked, as_json=False), settings, as_json=False) == 0
+    )
     assert f"title: nothing → {title}" in capsys.readouterr().out
     wanted = EntityQuery("session", "1")
-    assert await command.explain(settings, past.event_id, wanted, as_json=False) == 0
+    assert (
+        await finish(partial(report_explanation, past.event_id, wanted), settings, as_json=False)
+        == 0
+    )
     assert title in capsys.readouterr().out

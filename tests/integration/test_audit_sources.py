@@ -1,6 +1,7 @@
 """The documents behind the runs: shown unchanged, and decided again by today's rules."""
 
 import json
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.past.moments import NotInThePastError
 from audit.verify.reimport import ReimportedRun, reimport
-from cli.commands import source as command
+from cli.command import finish
+from cli.commands.reimport import report_deviations
+from cli.commands.source import report_source
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.sandbox.evolution import evolve, life
 from cli.settings import Settings
@@ -36,10 +39,16 @@ async def test_a_document_is_shown_byte_for_byte(
     body = b"\xef\xbb\xbf" + json.dumps(document(talk("1", title="Ünï\r\n"))).encode() + b"\r\n"
     sync_id = await past.imports(body)
     settings = Settings(database_url=database_url)
-    assert await command.show(settings, sync_id, None, as_json=False) == 0
+    assert (
+        await finish(partial(report_source, sync_id, None, as_json=False), settings, as_json=False)
+        == 0
+    )
     assert capfdbinary.readouterr().out == body
     file = tmp_path / "source.json"
-    assert await command.show(settings, sync_id, file, as_json=True) == 0
+    assert (
+        await finish(partial(report_source, sync_id, file, as_json=True), settings, as_json=True)
+        == 0
+    )
     assert file.read_bytes() == body
     told = json.loads(capfdbinary.readouterr().out)
     assert (told["digest"], told["size_bytes"]) == (sha256(body).hexdigest(), len(body))
@@ -48,11 +57,20 @@ async def test_a_document_is_shown_byte_for_byte(
 
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM event_store.sources"))
-    assert await command.show(settings, sync_id, None, as_json=False) == 1
+    assert (
+        await finish(partial(report_source, sync_id, None, as_json=False), settings, as_json=False)
+        == 1
+    )
     assert b"not kept any more" in capfdbinary.readouterr().err
-    assert await command.show(settings, sync_id, None, as_json=True) == 0
+    assert (
+        await finish(partial(report_source, sync_id, None, as_json=True), settings, as_json=True)
+        == 0
+    )
     assert json.loads(capfdbinary.readouterr().out)["kept"] is False
-    assert await command.show(settings, uuid4(), None, as_json=False) == 1
+    assert (
+        await finish(partial(report_source, uuid4(), None, as_json=False), settings, as_json=False)
+        == 1
+    )
     (run,) = await again(past)
     assert run.not_decided == "its document is not kept any more"
 
@@ -73,7 +91,12 @@ async def test_the_same_rules_decide_the_same_again(engine: AsyncEngine, databas
     with pytest.raises(NotInThePastError, match="has no sync"):
         [run async for run in reimport(past.log, past.event_id, uuid4())]
     settings = Settings(database_url=database_url)
-    assert await command.reimport(settings, past.event_id, None, as_json=False) == 0
+    assert (
+        await finish(
+            partial(report_deviations, past.event_id, None, as_json=False), settings, as_json=False
+        )
+        == 0
+    )
 
 
 async def test_changed_rules_show_as_deviations(
@@ -103,9 +126,24 @@ async def test_changed_rules_show_as_deviations(
         (d.what, d.type, d.entity) for d in second.deviations
     ]
     settings = Settings(database_url=database_url)
-    assert await command.reimport(settings, past.event_id, past.runs[0], as_json=False) == 1
+    one = partial(report_deviations, past.event_id, past.runs[0])
+    assert (
+        await finish(
+            partial(one, as_json=False),
+            settings,
+            as_json=False,
+        )
+        == 1
+    )
     assert "title: Talk 1 → Talk one" in capsys.readouterr().out
-    assert await command.reimport(settings, past.event_id, past.runs[0], as_json=True) == 1
+    assert (
+        await finish(
+            partial(one, as_json=True),
+            settings,
+            as_json=True,
+        )
+        == 1
+    )
     (told,) = json.loads(capsys.readouterr().out)
     fields = told["deviations"][0]["fields"]
     assert fields == {"title": {"recorded": "Talk 1", "decided": "Talk one"}}

@@ -48,6 +48,28 @@ class RelayStatus:
         stands_still = self.leader is None and self.behind.events > 0
         return not (self.mismatch or self.unpublished or stands_still)
 
+    def to_json(self) -> dict[str, object]:
+        """The answer of `relay status --json`."""
+        return {
+            "well": self.is_well,
+            "leader": self.leader,
+            "head": self.head,
+            "checkpoint": self.checkpoint.position if self.checkpoint else None,
+            "kafka_checkpoint": self.mark.position if self.mark else None,
+            "behind_events": self.behind.events,
+            "behind_seconds": round(self.behind.seconds, 3),
+            "mismatch": self.mismatch,
+            "unpublished": [
+                {
+                    "position": event.position,
+                    "message_id": str(event.message_id),
+                    "reason": event.reason,
+                    "since": event.since.isoformat(),
+                }
+                for event in self.unpublished
+            ],
+        }
+
 
 async def relay_status(
     log: EventLog, checkpoints: Checkpoints, outlet: Outlet, connect: Connect

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from contracts.events import (
     ImportEvent,
     Room,
@@ -36,6 +38,14 @@ class Plan(NamedTuple):
     state: State
     outcome: list[ImportEvent]
 
+    def to_json(self) -> dict[str, object]:
+        """The answer of `plan --json`: the terminal event, and the changes."""
+        changes = [change.to_json() for change in planned_changes(self)]
+        value: dict[str, object] = msgspec.to_builtins(
+            {"outcome": self.outcome[-1], "changes": changes}
+        )
+        return value
+
 
 class PlannedChange(NamedTuple):
     """The change of one session, speaker or room."""
@@ -50,6 +60,11 @@ class PlannedChange(NamedTuple):
     """Reason for a withdrawal or a skip."""
     fields: Mapping[str, tuple[object, object]]
     """Old and new value of each changed field."""
+
+    def to_json(self) -> dict[str, object]:
+        """The change; each field as `{"old", "new"}`."""
+        fields = {name: {"old": old, "new": new} for name, (old, new) in self.fields.items()}
+        return {**self._asdict(), "fields": fields}
 
 
 def planned_changes(plan: Plan) -> Iterator[PlannedChange]:

@@ -1,0 +1,5 @@
+"""Errors that end a command with a sentence."""
+
+
+class CommandError(Exception):
+    """The command cannot do its work; the text says why, and what to do."""
