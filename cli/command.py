@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeAlias
@@ -15,8 +14,6 @@ from cli.logs import configure_logging
 from cli.render.answer import Answer
 from cli.sandbox.errors import SandboxError
 from cli.settings import Settings, SettingsError, load_settings
-
-logger = logging.getLogger(__name__)
 
 REFUSED = 1
 """Exit code: the answer is no, or the command could not do its work."""
@@ -76,18 +73,12 @@ def serve(work: Work, *, as_json: bool) -> NoReturn:
 
 
 def _run(work: Work, begin: Callable[[], Settings], *, as_json: bool) -> NoReturn:
-    configure_logging("WARNING", "console")  # until the settings are read
     try:
         code = asyncio.run(finish(work, begin(), as_json=as_json))
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SettingsError as error:
         code = _fail(error, USAGE)
-    except BrokenPipeError:
-        raise  # the reader of standard output has gone
-    except Exception:  # logged by us: Python would print the values in its message
-        logger.critical("ended by an unforeseen fault", exc_info=True)
-        code = REFUSED
     raise typer.Exit(code)
 
 

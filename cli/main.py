@@ -1,5 +1,8 @@
 """`spreaview-sync`: the command line. This module only registers the commands."""
 
+import logging
+import sys
+
 from cli.registry import Command, Sections, command_line
 
 SECTIONS: Sections = {
@@ -40,5 +43,13 @@ app = command_line("spreaview-sync", SECTIONS)
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; an unforeseen fault is logged and ends it with 1."""
+    try:
+        app()
+    except Exception:  # Python itself would print the values in its message
+        from cli.logs import configure_logging
+
+        if not logging.getLogger().handlers:
+            configure_logging("WARNING", "console")
+        logging.getLogger(__name__).critical("ended by an unforeseen fault", exc_info=True)
+        sys.exit(1)

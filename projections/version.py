@@ -13,6 +13,6 @@ MODULES = ("projections.changes", "projections.write", "contracts.codec")
 CODE_VERSION = version_of(
     MODULES,
     scripts=[("projections", "sql/tables.sql")],
-    same_as={"360da00e566d": "cfbc371f95ed"},
+    same_as={"ddfd5a53290a": "cfbc371f95ed"},
 )
 """The version of the code that decodes events, and makes and writes the rows of read models."""

@@ -12,6 +12,6 @@ MODULES = ("worker.rules.state", "worker.rules.state_encoding", "contracts.codec
 
 FOLD_VERSION = version_of(
     MODULES,
-    same_as={"5f0775793bdb": "25c0a8b7c4b7"},
+    same_as={"17a8da7a78d7": "25c0a8b7c4b7"},
 )
 """The version of the code that decodes and folds events, and encodes and decodes states."""
