@@ -12,7 +12,7 @@ _TRUSTED = OUR_PACKAGES | {"aiokafka"}
 _DATA_EXCEPTIONS = "22"
 """The class of SQLSTATE codes whose messages quote the value that is not valid."""
 _BEFORE_A_VALUE = re.compile('[":«»„“”]')
-"""What can precede a quoted value, whatever the language of the server's messages."""
+"""Characters that can precede a quoted value, in every language of the server's messages."""
 _RAISE = "exec_stmt_raise"
 """The function of PostgreSQL behind RAISE, whose message a trigger or function has composed."""
 _QUOTED = re.compile(r"(?<!\w)['\"](?:.*['\"](?!\w)|.*)")
