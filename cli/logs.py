@@ -50,6 +50,14 @@ def configure_logging(level: str, style: str) -> None:
     stamina.instrumentation.set_on_retry_hooks([])  # waiting is said once per state, by us
 
 
+def log_fault() -> None:
+    """Log the exception that is being handled, even if logging is not set up yet."""
+    handlers = logging.getLogger().handlers
+    if not any(isinstance(handler.formatter, _RedactingFormatter) for handler in handlers):
+        configure_logging("WARNING", "console")
+    logging.getLogger(__name__).critical("ended by an unforeseen fault", exc_info=True)
+
+
 def _quieten(name: str, level: int) -> None:
     """Have a library's logger write from a level on, and only through our handler.
 

@@ -1,6 +1,5 @@
 """`spreaview-sync`: the command line. This module only registers the commands."""
 
-import logging
 import sys
 
 from cli.registry import Command, Sections, command_line
@@ -47,9 +46,7 @@ def main() -> None:
     try:
         app()
     except Exception:  # Python itself would print the values in its message
-        from cli.logs import configure_logging
+        from cli.logs import log_fault
 
-        if not logging.getLogger().handlers:
-            configure_logging("WARNING", "console")
-        logging.getLogger(__name__).critical("ended by an unforeseen fault", exc_info=True)
+        log_fault()
         sys.exit(1)

@@ -116,6 +116,7 @@ def test_an_unforeseen_fault_of_a_command_is_logged(
         raise KeyError(SECRET)
 
     monkeypatch.setattr(cli.main, "app", fail)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as before the settings are read
     with pytest.raises(SystemExit) as ended:
         cli.main.main()
     assert ended.value.code == 1
