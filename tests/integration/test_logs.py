@@ -123,7 +123,7 @@ async def test_unforeseen_faults_are_logged_without_secrets(
         requests = [a_request(api_id, conference_window()) for api_id in API_IDS]
         for request in requests:
             await publish_request(producer, request)
-        handled = f"sync {requests[-1].request_id} met a fault"
+        handled = f"sync {requests[-1].request_id} failed unexpectedly"
         env = environment(
             database_url=with_password.render_as_string(hide_password=False),
             kafka_bootstrap_servers=own_kafka,
