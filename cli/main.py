@@ -18,8 +18,8 @@ SECTIONS: Sections = {
     },
     "Operate": {
         "relay": Command("relay", "The relay, which publishes the log to Kafka."),
-        "projections": Command("projections", "The read models: status, retry, repair, rebuild."),
-        "dlq": Command("dlq", "Dead letters: list, show, retry or discard them."),
+        "projections": Command("projections", "The read models: their status and their repair."),
+        "dlq": Command("dlq", "Dead letters: requests that could not be read."),
         "erase-speaker": Command("erase_speaker", "Erase the personal data of a person."),
         "version": Command("version", "Print the version."),
     },

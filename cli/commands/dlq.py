@@ -24,7 +24,7 @@ from messaging.dead_letters.resolution import retry as retry_letter
 from messaging.requests import producing
 from messaging.topic_reader import Reader, reading
 
-app = new_app("Dead letters: requests that could not be read. List, show, retry or discard them.")
+app = new_app("Dead letters: requests that could not be read.")
 
 
 def letter_argument(text: str) -> LetterName:

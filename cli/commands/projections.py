@@ -36,7 +36,7 @@ from projections.repair import Repaired, RepairError
 from projections.repair import repair as repair_stream
 from projections.status import ahead_streams, projections_status
 
-app = new_app("The read models: their status, and the commands that mend them.")
+app = new_app("The read models: their status and their repair.")
 
 _AGAIN = "run the same command again when it does; a rebuild continues where it was."
 

@@ -476,7 +476,7 @@ async def test_the_command_works_with_a_read_only_role(
     command = ("verify", "--seals", str(tmp_path / "seals"))
     shown = await asyncio.to_thread(run, *command, env=env)
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "All is as it was recorded." in shown.stdout
+    assert "Everything is as it was recorded." in shown.stdout
     await scene.tamper("UPDATE event_store.streams SET version = 1 WHERE stream_id = :s")
     shown = await asyncio.to_thread(run, *command, "--json", env=env)
     assert shown.returncode == 1
