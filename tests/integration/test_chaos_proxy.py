@@ -1,11 +1,14 @@
 """The proxy of the chaos harness does to connections what it says."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 
+from tests.support.chaos.kafka_proxy import ApiKey, kafka_proxy
 from tests.support.chaos.proxy import LOOPBACK, Proxy, proxy
 from tests.support.kafka.broker import free_ports
 
@@ -85,3 +88,38 @@ async def test_what_is_swallowed_passes_when_the_black_hole_is_gone(echoing: Pro
     await swallowing
     assert await answer == b"two\n"
     client.writer.close()
+
+
+def request(api_key: ApiKey, text: bytes) -> bytes:
+    return struct.pack(">ih", 2 + len(text), api_key) + text
+
+
+async def test_a_late_request_arrives_before_the_one_that_was_named() -> None:
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                (size,) = struct.unpack(">i", await reader.readexactly(4))
+                heard.append((await reader.readexactly(size))[2:])
+                writer.write(b"\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, LOOPBACK, 0)
+    async with server, kafka_proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+        made.target = server.sockets[0].getsockname()[1]
+        late = made.hold(ApiKey.END_TXN)
+        late.deliver_before(ApiKey.PRODUCE, nth=2)
+        first = await connected(made)
+        await first.says(request(ApiKey.PRODUCE, b"one"))
+        with pytest.raises(ConnectionResetError):
+            await first.says(request(ApiKey.END_TXN, b"held"))
+        first.writer.close()
+        second = await connected(made)
+        await second.says(request(ApiKey.END_TXN, b"repeated"))
+        await second.says(request(ApiKey.PRODUCE, b"two"))
+        assert b"held" not in heard
+        await second.says(request(ApiKey.PRODUCE, b"three"))
+        assert late.is_delivered
+        second.writer.close()
+    assert heard == [b"one", b"repeated", b"two", b"held", b"three"]

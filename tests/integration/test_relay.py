@@ -3,9 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -14,107 +12,25 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from msgspec.structs import replace
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import leader_connection
 from cli.sandbox.ports import free_port
-from contracts import samples
-from contracts.events import RoomImported
-from contracts.topics import DEFAULT_PARTITIONS
-from eventstore.checkpoints import Checkpoint, Checkpoints
-from eventstore.leadership import LOCK, Connect, deposing, leading
+from eventstore.checkpoints import Checkpoint
+from eventstore.leadership import LOCK, deposing, leading
 from eventstore.log import EventLog
-from eventstore.model import Commit, NewEvent
 from eventstore.wakeup import WakeUp
-from messaging.cloudevents import CloudEvent, Record, decode, log_source
+from messaging.cloudevents import CloudEvent, Record, log_source
 from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
-from worker.relay.relay import CHECKPOINT, Relay
-from worker.relay.rewind import RelayStatus, RewindError, relay_status, rewind
+from tests.support.relaying import PATIENCE, Subject, versions
+from worker.relay.relay import CHECKPOINT
+from worker.relay.rewind import RewindError, rewind
 
 pytestmark = pytest.mark.asyncio
-
-ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
-PATIENCE = 30.0
-
-
-@dataclass
-class Subject:
-    """A log, and what relays it to which broker."""
-
-    log: EventLog
-    engine: AsyncEngine
-    database_url: str
-    outlet: Outlet
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.engine)
-
-    @property
-    def connect(self) -> Connect:
-        return partial(leader_connection, self.database_url)
-
-    @asynccontextmanager
-    async def relaying(self) -> AsyncIterator[asyncio.Task[None]]:
-        """A relay of its own while the block runs."""
-        relay = Relay(
-            self.log, self.checkpoints, self.outlet, self.connect, poll_seconds=0.1, batch=7
-        )
-        task = asyncio.create_task(relay.run())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def append(
-        self, stream_id: UUID, expected_version: int, number: int, *, name: str = "Hall"
-    ) -> None:
-        events = [NewEvent(uuid4(), replace(ROOM, name=name)) for _ in range(number)]
-        await self.log.append(Commit(stream_id, expected_version, events))
-
-    async def published(self, number: int, *, committed: bool = True) -> list[CloudEvent]:
-        """The first `number` events that are on the topic."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.outlet.bootstrap_servers,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed" if committed else "read_uncommitted",
-        )
-        topic = self.outlet.topic
-        consumer.assign([TopicPartition(topic, n) for n in range(DEFAULT_PARTITIONS)])
-        await consumer.start()
-        try:
-            found: list[CloudEvent] = []
-            async with asyncio.timeout(PATIENCE):
-                while len(found) < number:
-                    for records in (await consumer.getmany(timeout_ms=500)).values():
-                        found += [decode(r.value or b"", r.headers) for r in records]
-            return found
-        finally:
-            await consumer.stop()
-
-    async def caught_up(self) -> None:
-        """Wait until the checkpoint stands at the head of the log."""
-        head = await self.log.head()
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                checkpoint = await self.checkpoints.read(CHECKPOINT)
-                if checkpoint is not None and checkpoint.position == head:
-                    return
-                await asyncio.sleep(0.02)
-
-    async def status(self) -> RelayStatus:
-        return await relay_status(self.log, self.checkpoints, self.outlet, self.connect)
-
-    async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
-        return await rewind(
-            self.log, self.checkpoints, self.outlet, self.connect, to=to, restored=restored
-        )
 
 
 @pytest_asyncio.fixture
@@ -125,10 +41,6 @@ async def subject(
     transactions = broker.can(Can.TRANSACTIONS)
     outlet = Outlet(broker.address, topic, f"relay-{uuid4()}", transactions=transactions)
     return Subject(log, engine, database_url, outlet)
-
-
-def versions(events: Sequence[CloudEvent]) -> list[int]:
-    return [event.stream_version for event in events]
 
 
 def versions_by_stream(events: Sequence[CloudEvent], streams: dict[UUID, UUID]) -> object:

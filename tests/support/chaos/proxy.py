@@ -52,10 +52,7 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection; new ones are served."""
         for writer in list(self._writers):
-            if (connected := writer.get_extra_info("socket")) is not None:
-                with suppress(OSError):  # it is closed already
-                    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
+            reset(writer)
 
     async def refuse(self, seconds: float) -> None:
         """Reset every connection and refuse new ones for a while."""
@@ -109,7 +106,7 @@ class Proxy:
         self._writers.add(far_writer)
         try:
             # A half-closed connection of these protocols is a closed one.
-            there = asyncio.create_task(self._pump(reader, far_writer))
+            there = asyncio.create_task(self._forward(reader, writer, far_writer))
             back = asyncio.create_task(self._pump(far_reader, writer))
             try:
                 await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,12 +118,29 @@ class Proxy:
             self._writers.discard(far_writer)
             far_writer.transport.abort()
 
+    async def _forward(
+        self,
+        client: asyncio.StreamReader,
+        to_client: asyncio.StreamWriter,
+        to_server: asyncio.StreamWriter,
+    ) -> None:
+        """Forward everything that a client sends, until it ends."""
+        await self._pump(client, to_server)
+
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection: the peer gets a reset, not an orderly end."""
+    if (connected := writer.get_extra_info("socket")) is not None:
+        with suppress(OSError):  # it is closed already
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
 
 
 @asynccontextmanager

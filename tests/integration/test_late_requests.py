@@ -1,0 +1,83 @@
+"""A request to Kafka that arrives after its client has given it up and repeated it (KAFKA-17754).
+
+The client cannot recall it, and the broker cannot tell it from a request of the transaction that is
+open when it arrives. A proxy on the way to a real Apache Kafka holds one back, and delivers it at
+the worst moments of the transaction that follows.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.log import EventLog
+from messaging.publisher import Outlet
+from tests.support.apache_kafka import own_broker_behind
+from tests.support.brokers import KnownBroker
+from tests.support.chaos.kafka_proxy import ApiKey, KafkaProxy, kafka_proxy
+from tests.support.kafka.broker import free_ports
+from tests.support.relaying import PATIENCE, Subject, versions
+
+pytestmark = pytest.mark.asyncio
+repeats = pytest.mark.xfail(
+    raises=AssertionError,
+    reason="the producer whose commit was not answered also publishes the next transaction",
+)
+
+BEFORE, AFTER = 20, 600
+"""Events in the transaction whose commit is late, and in the one that follows."""
+TEXT = "x" * 2000
+"""Makes the second transaction larger than one produce request."""
+
+
+class Behind(NamedTuple):
+    """A broker, and the proxy through which the relay reaches it."""
+
+    broker: KnownBroker
+    proxy: KafkaProxy
+
+
+@pytest_asyncio.fixture(scope="module")
+async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
+    async with (
+        kafka_proxy(free_ports(1)[0]) as proxy,
+        own_broker_behind(tmp_path_factory.mktemp("kafka"), proxy.port) as broker,
+    ):
+        proxy.target = broker.behind_proxy
+        yield Behind(KnownBroker("apache", broker.address), proxy)
+
+
+@pytest_asyncio.fixture
+async def subject(log: EventLog, engine: AsyncEngine, database_url: str, behind: Behind) -> Subject:
+    topic = await behind.broker.a_topic()
+    outlet = Outlet(behind.proxy.address, topic, f"relay-{uuid4()}", transactions=True)
+    return Subject(log, engine, database_url, outlet)
+
+
+@pytest.mark.parametrize(
+    ("before", "nth"),
+    [
+        pytest.param(ApiKey.PRODUCE, 2, id="between two produce requests", marks=repeats),
+        pytest.param(ApiKey.ADD_OFFSETS_TO_TXN, 1, id="between the records and the position"),
+        pytest.param(ApiKey.TXN_OFFSET_COMMIT, 1, id="before the position is sent", marks=repeats),
+        pytest.param(ApiKey.END_TXN, 1, id="right before the commit"),
+    ],
+)
+async def test_a_late_commit_repeats_nothing(
+    subject: Subject, behind: Behind, before: ApiKey, nth: int
+) -> None:
+    late = behind.proxy.hold(ApiKey.END_TXN)
+    stream = uuid4()
+    await subject.append(stream, 0, BEFORE)
+    async with subject.relaying(batch=1000):
+        await asyncio.wait_for(late.is_held.wait(), PATIENCE)
+        await subject.caught_up()
+        late.deliver_before(before, nth)
+        await subject.append(stream, BEFORE, AFTER, name=TEXT)
+        await subject.caught_up()
+        assert late.is_delivered
+    assert versions(await subject.all_published()) == list(range(1, BEFORE + AFTER + 1))

@@ -1,0 +1,120 @@
+"""A proxy that reads Kafka's frames and can deliver a request after its client gave it up."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from enum import IntEnum
+
+from tests.support.chaos.proxy import Proxy, reset
+
+
+class ApiKey(IntEnum):
+    """The requests whose late arrival can do harm, by their number in the protocol."""
+
+    PRODUCE = 0
+    OFFSET_COMMIT = 8
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    TXN_OFFSET_COMMIT = 28
+
+
+class LateRequest:
+    """A request that is held while its client reconnects and repeats it. Made by `KafkaProxy`."""
+
+    def __init__(self, api_key: ApiKey) -> None:
+        self.api_key = api_key
+        self.is_held = asyncio.Event()
+        """Set when a request was caught, and its client cut off."""
+        self._is_due = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._before: int | None = None
+        self._still_to_pass = 0
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the broker has answered it."""
+        return self._is_over.is_set()
+
+    async def deliver(self) -> None:
+        """Send it to the broker; return when that has answered, or has ended the connection."""
+        self._is_due.set()
+        await self._is_over.wait()
+
+    def deliver_before(self, api_key: ApiKey, nth: int = 1) -> None:
+        """Deliver it right before the nth request of another kind from now on."""
+        self._before, self._still_to_pass = api_key, nth
+
+    async def precede(self, api_key: int) -> None:
+        """Deliver it if a request of this kind is the one that it was to arrive before."""
+        if not self.is_held.is_set() or api_key != self._before:
+            return
+        self._still_to_pass -= 1
+        if not self._still_to_pass:
+            await self.deliver()
+
+    async def arrive_late(self, frame: bytes, to_server: asyncio.StreamWriter) -> None:
+        """Keep the connection to the broker, and deliver the frame there when it is due.
+
+        Cancelled by the end of the connection, which follows the broker's answer.
+        """
+        self.is_held.set()
+        try:
+            await self._is_due.wait()
+            to_server.write(frame)
+            await asyncio.Event().wait()
+        finally:
+            self._is_over.set()
+
+
+class KafkaProxy(Proxy):
+    """A `Proxy` that can also hold a request. Made by `kafka_proxy`."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._late: list[LateRequest] = []
+
+    def hold(self, api_key: ApiKey) -> LateRequest:
+        """Hold the next request of this kind, and cut off the client that sent it."""
+        late = LateRequest(api_key)
+        self._late.append(late)
+        return late
+
+    async def _forward(
+        self,
+        client: asyncio.StreamReader,
+        to_client: asyncio.StreamWriter,
+        to_server: asyncio.StreamWriter,
+    ) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                frame, api_key = await _request(client)
+                await self._flows.wait()
+                for late in list(self._late):
+                    if late.is_delivered:
+                        self._late.remove(late)
+                    elif late.api_key == api_key and not late.is_held.is_set():
+                        reset(to_client)
+                        await late.arrive_late(frame, to_server)
+                    else:
+                        await late.precede(api_key)
+                to_server.write(frame)
+                await to_server.drain()
+
+
+async def _request(client: asyncio.StreamReader) -> tuple[bytes, int]:
+    """The next frame, and the API key with which it begins."""
+    prefix = await client.readexactly(4)
+    body = await client.readexactly(struct.unpack(">i", prefix)[0])
+    return prefix + body, struct.unpack(">h", body[:2])[0]
+
+
+@asynccontextmanager
+async def kafka_proxy(port: int) -> AsyncIterator[KafkaProxy]:
+    """A proxy at this port while the block runs. Raises OSError: the port is taken."""
+    made = KafkaProxy(port)
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.close()

@@ -1,0 +1,125 @@
+"""A log of the test's own, what relays it, and what readers of the topic see of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID, uuid4
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.connections import leader_connection
+from contracts import samples
+from contracts.events import RoomImported
+from contracts.topics import DEFAULT_PARTITIONS
+from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.leadership import Connect
+from eventstore.log import EventLog
+from eventstore.model import Commit, NewEvent
+from messaging.cloudevents import CloudEvent, decode
+from messaging.publisher import Outlet
+from worker.relay.relay import CHECKPOINT, Relay
+from worker.relay.rewind import RelayStatus, relay_status, rewind
+
+ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
+PATIENCE = 30.0
+
+
+@dataclass
+class Subject:
+    """A log, and what relays it to which broker."""
+
+    log: EventLog
+    engine: AsyncEngine
+    database_url: str
+    outlet: Outlet
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.engine)
+
+    @property
+    def connect(self) -> Connect:
+        return partial(leader_connection, self.database_url)
+
+    @asynccontextmanager
+    async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
+        """A relay of its own while the block runs."""
+        relay = Relay(
+            self.log, self.checkpoints, self.outlet, self.connect, poll_seconds=0.1, batch=batch
+        )
+        task = asyncio.create_task(relay.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def append(
+        self, stream_id: UUID, expected_version: int, number: int, *, name: str = "Hall"
+    ) -> None:
+        events = [NewEvent(uuid4(), replace(ROOM, name=name)) for _ in range(number)]
+        await self.log.append(Commit(stream_id, expected_version, events))
+
+    async def published(self, number: int, *, committed: bool = True) -> list[CloudEvent]:
+        """The first `number` events that are on the topic."""
+        async with self._reading(committed=committed) as consumer:
+            found: list[CloudEvent] = []
+            while len(found) < number:
+                found += await _next_events(consumer)
+            return found
+
+    async def all_published(self) -> list[CloudEvent]:
+        """Every event that is on the topic now, for readers of committed data."""
+        async with self._reading(committed=True) as consumer:
+            ends = await consumer.end_offsets(consumer.assignment())
+            found: list[CloudEvent] = []
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                found += await _next_events(consumer)
+            return found
+
+    @asynccontextmanager
+    async def _reading(self, *, committed: bool) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.outlet.bootstrap_servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed" if committed else "read_uncommitted",
+        )
+        topic = self.outlet.topic
+        consumer.assign([TopicPartition(topic, n) for n in range(DEFAULT_PARTITIONS)])
+        await consumer.start()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield consumer
+        finally:
+            await consumer.stop()
+
+    async def caught_up(self) -> None:
+        """Wait until the checkpoint stands at the head of the log."""
+        head = await self.log.head()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                checkpoint = await self.checkpoints.read(CHECKPOINT)
+                if checkpoint is not None and checkpoint.position == head:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def status(self) -> RelayStatus:
+        return await relay_status(self.log, self.checkpoints, self.outlet, self.connect)
+
+    async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
+        return await rewind(
+            self.log, self.checkpoints, self.outlet, self.connect, to=to, restored=restored
+        )
+
+
+async def _next_events(consumer: AIOKafkaConsumer) -> list[CloudEvent]:
+    answer = await consumer.getmany(timeout_ms=500)
+    return [decode(r.value or b"", r.headers) for records in answer.values() for r in records]
+
+
+def versions(events: Sequence[CloudEvent]) -> list[int]:
+    return [event.stream_version for event in events]
