@@ -3,6 +3,10 @@
 A partition's offset is committed only below its oldest record in hand, so a slow record holds back
 the commits of its partition and nothing else. What a crash or a rebalance takes out of our hands
 comes again; records are handled at least once.
+
+A partition that is not assigned any more is neither worked on nor committed. That includes records
+that were fetched before a rebalance and are handed over after it began: aiokafka commits nothing at
+all if one of the partitions is not assigned.
 """
 
 import asyncio
@@ -43,6 +47,10 @@ class _InHand(NamedTuple):
     job: Job
     offsets: OpenOffsets
 
+    @property
+    def partition(self) -> TopicPartition:
+        return TopicPartition(self.record.topic, self.record.partition)
+
 
 class ConcurrentIntake:
     """A member of a consumer group that works on many records of a topic at once.
@@ -76,6 +84,9 @@ class ConcurrentIntake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._draining = False
+        self._rebalances = 0
+        self._assignment_is_known = asyncio.Event()
+        self._assignment_is_known.set()
 
     def router(self) -> KafkaRouter:
         """The FastStream router to be included in the application's broker."""
@@ -86,10 +97,14 @@ class ConcurrentIntake:
             self._take,
             membership=self._membership,
             max_records=max(1, self._most // 2),
-            listener=_Rebalances(self._assigned, self._revoked),
+            listener=self.listener(),
             committed=True,
         )
         return router
+
+    def listener(self) -> ConsumerRebalanceListener:
+        """Has to be called by the consumer before and after every rebalance."""
+        return _Rebalances(self._revoke, self._assign)
 
     @property
     def partitions(self) -> frozenset[TopicPartition]:
@@ -97,13 +112,15 @@ class ConcurrentIntake:
         return frozenset(self._assigned)
 
     async def is_through(self, partition: TopicPartition, end: int) -> bool:
-        """Whether nothing of a partition is in hand, and nothing is left up to an offset.
+        """Whether all records of a partition below an offset are done, and committed.
 
         A partition may end in what is no record, such as the end of a transaction: nobody takes
         it, and so it is not committed.
         """
         known = self._partitions.get(partition)
-        if self._consumer is None or (known is not None and known.are_open):
+        if self._consumer is None or (known is not None and known.due is not None):
+            return False
+        if known is not None and known.are_open:
             return False
         try:
             return bool(await self._consumer.position(partition) >= end)
@@ -128,6 +145,7 @@ class ConcurrentIntake:
         or to another member.
         """
         self._draining = True
+        self._assignment_is_known.set()
         self._pause()
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)
@@ -140,7 +158,7 @@ class ConcurrentIntake:
 
     async def _take(self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
         self._consumer = consumer
-        for record in records:
+        for record in await self._still_ours(consumer, records):
             if self._draining:
                 return
             partition = TopicPartition(record.topic, record.partition)
@@ -150,6 +168,26 @@ class ConcurrentIntake:
             self._enqueue(_InHand(record, self._read(record), offsets))
         if self._in_hand >= self._most:
             self._pause()
+
+    async def _still_ours(
+        self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]
+    ) -> Sequence[RawRecord]:
+        """The records that no rebalance has taken away since they were fetched.
+
+        A rebalance sets the position of each partition back to what was committed. So a record at
+        or beyond the position was fetched before the rebalance, and comes again.
+        """
+        positions: dict[TopicPartition, int] = {}
+        seen = None
+        while seen != self._rebalances:
+            await self._assignment_is_known.wait()
+            seen = self._rebalances
+            for partition in {TopicPartition(r.topic, r.partition) for r in records}:
+                try:
+                    positions[partition] = await consumer.position(partition)
+                except KafkaError:
+                    positions[partition] = 0  # it is not ours any more
+        return [r for r in records if r.offset < positions[TopicPartition(r.topic, r.partition)]]
 
     def _read(self, record: RawRecord) -> Job:
         try:
@@ -180,7 +218,12 @@ class ConcurrentIntake:
     async def _do(self, item: _InHand) -> None:
         record = item.record
         what = f"{record.topic}/{record.partition}@{record.offset}"
-        await persist(what, item.job.run, on=lambda _: True)
+
+        async def run() -> None:
+            if self._partitions.get(item.partition) is item.offsets:
+                await item.job.run()
+
+        await persist(what, run, on=lambda _: True)
         item.offsets.end(record.offset)
         self._in_hand -= 1
         self._ended.set()
@@ -195,10 +238,17 @@ class ConcurrentIntake:
         if self._consumer is not None and not self._draining and self._consumer.paused():
             self._consumer.resume(*self._consumer.paused())
 
-    async def _revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let go of partitions: what has ended is committed, the rest ends without us."""
+    async def _revoke(self, revoked: Iterable[TopicPartition]) -> None:
+        """Let go of partitions: commit what has ended, begin nothing that is left."""
+        self._assignment_is_known.clear()
+        self._assigned.difference_update(revoked)
         gone = {tp: self._partitions.pop(tp) for tp in revoked if tp in self._partitions}
         await self._commit_in_time(gone)
+
+    async def _assign(self, assigned: Iterable[TopicPartition]) -> None:
+        self._assigned.update(assigned)
+        self._rebalances += 1
+        self._assignment_is_known.set()
 
     async def _commit_in_time(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> None:
         try:
@@ -209,8 +259,15 @@ class ConcurrentIntake:
 
     async def _commit(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> bool:
         """Commit what is due; False if the broker did not take it."""
-        due = {tp: known.due for tp, known in partitions.items() if known.due is not None}
-        if not due or self._consumer is None:
+        if self._consumer is None:
+            return True
+        ours = self._consumer.assignment()
+        due = {
+            tp: known.due
+            for tp, known in partitions.items()
+            if tp in ours and known.due is not None
+        }
+        if not due:
             return True
         known = {tp: partitions[tp] for tp in due}  # others may come and go meanwhile
         try:
@@ -231,15 +288,14 @@ async def _fail(error: Exception) -> None:
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     def __init__(
         self,
-        assigned: set[TopicPartition],
-        revoked: Callable[[Iterable[TopicPartition]], Awaitable[None]],
+        revoke: Callable[[Iterable[TopicPartition]], Awaitable[None]],
+        assign: Callable[[Iterable[TopicPartition]], Awaitable[None]],
     ) -> None:
-        self._assigned = assigned
-        self._revoked = revoked
+        self._revoke = revoke
+        self._assign = assign
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._assigned.difference_update(revoked)
-        await self._revoked(revoked)
+        await self._revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._assigned.update(assigned)
+        await self._assign(assigned)
