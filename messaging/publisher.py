@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import stamina
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.structs import OffsetAndMetadata
 
 from messaging.cloudevents import Record
+from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Outlet(NamedTuple):
         Raises:
             aiokafka.errors.KafkaError, TimeoutError: the broker is not there.
         """
-        producer = AIOKafkaProducer(
+        producer = Producer(
             bootstrap_servers=self.bootstrap_servers,
             transactional_id=self.group_id if self.transactions else None,
             transaction_timeout_ms=int(_BATCH_SECONDS * 1000),
@@ -97,11 +98,20 @@ class Outlet(NamedTuple):
 class OpenOutlet:
     """An outlet that sends. Made by `Outlet.opened`."""
 
-    def __init__(self, outlet: Outlet, producer: AIOKafkaProducer, mark: Mark | None) -> None:
+    def __init__(self, outlet: Outlet, producer: Producer, mark: Mark | None) -> None:
         self._outlet = outlet
         self._producer = producer
         self.mark = mark
         """The one found when it was opened: nothing beyond it was sent."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether to leave the block and open it again before the next batch.
+
+        True once a request was not answered at the first try: its late copy could commit a part of
+        the next transaction, or move the mark back.
+        """
+        return self._outlet.transactions and self._producer.has_unanswered
 
     async def send(self, records: Sequence[Record], mark: Mark) -> None:
         """Return when the broker has confirmed every record; and the mark, if it keeps one.
@@ -142,7 +152,7 @@ def _is_electing(error: Exception) -> bool:
     return isinstance(error, KafkaError) and bool(error.retriable)
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
+async def _close(producer: Producer) -> None:
     """Stop a producer that may have a broken transaction or a broker that is away."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):

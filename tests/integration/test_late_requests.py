@@ -23,10 +23,6 @@ from tests.support.kafka.broker import free_ports
 from tests.support.relaying import PATIENCE, Subject, versions
 
 pytestmark = pytest.mark.asyncio
-repeats = pytest.mark.xfail(
-    raises=AssertionError,
-    reason="the producer whose commit was not answered also publishes the next transaction",
-)
 
 BEFORE, AFTER = 20, 600
 """Events in the transaction whose commit is late, and in the one that follows."""
@@ -59,18 +55,21 @@ async def subject(log: EventLog, engine: AsyncEngine, database_url: str, behind:
 
 
 @pytest.mark.parametrize(
-    ("before", "nth"),
+    ("held", "before", "nth"),
     [
-        pytest.param(ApiKey.PRODUCE, 2, id="between two produce requests", marks=repeats),
-        pytest.param(ApiKey.ADD_OFFSETS_TO_TXN, 1, id="between the records and the position"),
-        pytest.param(ApiKey.TXN_OFFSET_COMMIT, 1, id="before the position is sent", marks=repeats),
-        pytest.param(ApiKey.END_TXN, 1, id="right before the commit"),
+        pytest.param(ApiKey.END_TXN, ApiKey.PRODUCE, 2, id="commit-between-two-produce-requests"),
+        pytest.param(ApiKey.END_TXN, ApiKey.ADD_OFFSETS_TO_TXN, 1, id="commit-after-the-records"),
+        pytest.param(ApiKey.END_TXN, ApiKey.TXN_OFFSET_COMMIT, 1, id="commit-before-the-position"),
+        pytest.param(ApiKey.END_TXN, ApiKey.END_TXN, 1, id="commit-before-the-commit"),
+        pytest.param(ApiKey.TXN_OFFSET_COMMIT, ApiKey.END_TXN, 1, id="position-before-the-commit"),
+        pytest.param(ApiKey.ADD_OFFSETS_TO_TXN, ApiKey.PRODUCE, 1, id="group-before-the-records"),
+        pytest.param(ApiKey.PRODUCE, ApiKey.PRODUCE, 2, id="records-between-two-produce-requests"),
     ],
 )
-async def test_a_late_commit_repeats_nothing(
-    subject: Subject, behind: Behind, before: ApiKey, nth: int
+async def test_a_late_request_repeats_nothing(
+    subject: Subject, behind: Behind, held: ApiKey, before: ApiKey, nth: int
 ) -> None:
-    late = behind.proxy.hold(ApiKey.END_TXN)
+    late = behind.proxy.hold(held)
     stream = uuid4()
     await subject.append(stream, 0, BEFORE)
     async with subject.relaying(batch=1000):
@@ -81,3 +80,6 @@ async def test_a_late_commit_repeats_nothing(
         await subject.caught_up()
         assert late.is_delivered
     assert versions(await subject.all_published()) == list(range(1, BEFORE + AFTER + 1))
+    mark = await subject.outlet.mark()
+    assert mark is not None
+    assert mark.position == await subject.log.head()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError, ProducerFenced
+from aiokafka.errors import InvalidTxnState, KafkaTimeoutError, ProducerFenced
 
 import messaging.publisher
 import worker.relay.relay
@@ -22,24 +22,29 @@ from worker.relay.rewind import rewind
 
 @dataclass
 class Producer:
-    """What `Outlet.opened` makes of an AIOKafkaProducer, and the transactions of its broker."""
+    """What `Outlet.opened` makes of a producer, and the transactions of its broker."""
 
     world: World
     is_transactional: bool
     epoch: int = 0
     records: list[int] = field(default_factory=list)
     mark: Mark | None = None
+    has_unanswered: bool = False
 
     async def start(self) -> None:
         await self.world.step("start", self._init)
 
     def _init(self) -> None:
         self.world.epoch += 1
-        self.epoch = self.world.me.epoch = self.world.epoch
+        self.epoch = self.owner.epoch = self.world.epoch
+
+    def __post_init__(self) -> None:
+        self.owner = self.world.me
 
     async def begin_transaction(self) -> None:
         assert self.is_transactional
         self.records, self.mark = [], None
+        self.owner.is_disturbed = False
 
     async def send(self, position: int) -> None:
         await self.world.step("record", lambda: self._take_in(position))
@@ -47,6 +52,7 @@ class Producer:
     def _take_in(self, position: int) -> None:
         if self.is_transactional:
             self._is_not_fenced()
+            self._is_not_disturbed()
             self.records.append(position)
         else:
             self.world.topic.append(position)
@@ -54,24 +60,46 @@ class Producer:
     async def send_offsets_to_transaction(self, offsets: dict[Any, Any], group_id: str) -> None:
         def keep() -> None:
             self._is_not_fenced()
+            self._is_not_disturbed()
             (found,) = offsets.values()
             self.mark = Mark(found.offset, found.metadata)
 
         await self.world.step("offsets", keep)
 
     async def commit_transaction(self) -> None:
-        await self.world.step("commit", self._commit)
+        await self.world.step("commit", self._commit, hold=self._hold)
+
+    def _hold(self) -> None:
+        self.has_unanswered = True
+        self.world.late.append(self)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no newer producer shuts it out."""
+        return self.epoch == self.world.epoch
+
+    def arrive(self) -> None:
+        """A commit that was given up ends the transaction that is open now, if one is."""
+        if self.records or self.mark:
+            self._commit()
+            self.owner.is_disturbed = True
 
     def _commit(self) -> None:
         self._is_not_fenced()
         self.world.topic += self.records
-        self.world.mark = self.mark
-        if self.world.me.name == "O" and self.mark is not None:
-            self.world.rewound = (len(self.world.topic), self.mark.position)
+        if self.mark is not None:
+            self.world.mark = self.mark
+            if self.owner.name == "O":
+                self.world.rewound = (len(self.world.topic), self.mark.position)
+        self.records, self.mark = [], None
 
     def _is_not_fenced(self) -> None:
-        if self.world.fencing and self.epoch != self.world.epoch:
+        if self.world.fencing and not self.is_current:
             raise ProducerFenced
+
+    def _is_not_disturbed(self) -> None:
+        if self.owner.is_disturbed:
+            raise InvalidTxnState
 
     async def stop(self) -> None:
         """An open transaction stays open until the next one begins."""
@@ -116,7 +144,7 @@ def installed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OpenOutlet, "_send", send)
     patch.setattr(
         messaging.publisher,
-        "AIOKafkaProducer",
+        "Producer",
         lambda transactional_id, **_: Producer(current(), transactional_id is not None),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -28,7 +28,7 @@ from eventstore.leadership import Connect, Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
 from messaging.publisher import Mark
-from tests.support.schedules import LOST, UNCONFIRMED, DeadError, Move, Pending
+from tests.support.schedules import LATE, LOST, UNCONFIRMED, DeadError, Move, Pending
 from worker.relay.rewind import RewindError
 
 T = TypeVar("T")
@@ -43,8 +43,8 @@ CRASH_AT = frozenset({"start", "mark", "record", "read_all", "write"})
 """Right after something that others can see."""
 FAILS = {
     "record": (LOST, UNCONFIRMED),  # in a transaction it is the same as a lost commit
-    "commit": (LOST, UNCONFIRMED),
-    "write": (UNCONFIRMED,),  # a lost one is that of a session that was cut
+    "commit": (LOST, UNCONFIRMED, LATE),
+    "write": (UNCONFIRMED, LATE),  # a lost one is that of a session that was cut
 }
 LOOKS = frozenset({"read_all", "wait", "depose"})
 """Before what it matters how much there is in the log."""
@@ -83,6 +83,8 @@ class Actor:
     is_dead: bool = False
     session: "Session | None" = None
     epoch: int = -1
+    is_disturbed: bool = False
+    """Whether a late commit has ended its transaction."""
     has_read: int = 0
     """How much of the log there was when it last looked."""
     trace: list[object] = field(default_factory=list)
@@ -96,18 +98,37 @@ class Session:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.is_alive = True
+        self.late: Checkpoint | None = None
+        """What a statement writes that its client has given up."""
 
     def end(self) -> None:
         self.is_alive = False
+        self.late = None
         if self._world.holder is self:
             self._world.holder = None
+
+    def leave(self) -> None:
+        """Its client is gone. The server notices that once it has read everything."""
+        if self.late is None:
+            self.end()
+
+    def arrive(self) -> None:
+        """What was late is executed, and the session ends."""
+        if self.late is not None:
+            self._world.checkpoint = self.late
+        self.end()
 
     async def execute(self, statement: str, *arguments: Any, timeout: float) -> None:
         """What `Leader` calls."""
         world = self._world
         if statement == leadership._WRITE_CHECKPOINT:
             checkpoint = Checkpoint(*arguments[1:])
-            await world.step("write", lambda: self._do(lambda: world.keep(checkpoint)))
+
+            def hold() -> None:
+                self.late = checkpoint if self.is_alive else None
+                raise TimeoutError
+
+            await world.step("write", lambda: self._do(lambda: world.keep(checkpoint)), hold=hold)
         elif statement == leadership._FORGET_UNPUBLISHED:
             await world.step("forget", lambda: self._do(lambda: None))
         elif statement == leadership._HAS_TOLD:
@@ -127,6 +148,17 @@ class Session:
         effect()
 
 
+class LateCommit(Protocol):
+    """A commit on its way."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its producer is not fenced: else it has no effect."""
+
+    def arrive(self) -> None:
+        """Commit the transaction that its producer has open."""
+
+
 class World:
     """The log, the database's copy, the broker, and who runs."""
 
@@ -141,6 +173,8 @@ class World:
         self.topic: list[int] = []
         """Positions, as readers of committed data see them."""
         self.epoch = 0
+        self.late: list[LateCommit] = []
+        """Commits that were given up, and may still arrive."""
         self.rewound: tuple[int, int] | None = None
         """How much was on the topic when the operator set the relay back, and to which position."""
         self.holder: Session | None = None
@@ -152,16 +186,25 @@ class World:
     # What the relay awaits.
 
     async def step(
-        self, kind: str, effect: Callable[[], T], is_ready: Callable[[], bool] = lambda: True
+        self,
+        kind: str,
+        effect: Callable[[], T],
+        is_ready: Callable[[], bool] = lambda: True,
+        hold: Callable[[], None] = lambda: None,
     ) -> T:
-        """Let the scheduler choose who is next; then have the effect, or fail as it chose."""
+        """Let the scheduler choose who is next; then have the effect, or fail as it chose.
+
+        `hold` is called with a copy on the way that was given up; it may raise.
+        """
         me = self.me
         if me.is_dead:
             raise DeadError
         how = await Pending(kind, is_ready)
         error = KafkaTimeoutError() if kind != "write" else TimeoutError()
-        if how == LOST:
+        if how in (LOST, LATE):
             me.trace.append((kind, how))
+            hold()
+        if how == LOST:
             raise error
         result = effect()
         me.trace.append((kind, how, result if isinstance(result, tuple | UUID | None) else ""))
@@ -226,7 +269,7 @@ class World:
         except Exception as error:
             raise ExceptionGroup("", [error]) from None
         finally:
-            session.end()
+            session.leave()
             self.me.session = None
 
     @asynccontextmanager
@@ -299,6 +342,10 @@ class World:
                     found.append(Move(name, "crash"))
                 if not (self.transactions and kind == "record"):
                     found += [Move(name, how) for how in FAILS.get(kind, ())]
+        if self.holder is not None and self.holder.late is not None:
+            found += [Move("D", "arrive"), Move("D", "end")]
+        if any(late.is_current for late in self.late):
+            found.append(Move("K", "arrive"))
         looks = any(a.pending and a.pending.kind in LOOKS for a in alive)
         if self.still_to_append and (looks or not found):  # elsewhere it makes no difference
             found.append(Move("W"))
@@ -308,6 +355,14 @@ class World:
         if move.actor == "W":
             self.still_to_append -= 1
             self.length += 1
+            return
+        if move.actor == "K":
+            self.late = [late for late in self.late if late.is_current]
+            self.late.pop().arrive()
+            return
+        if move.actor == "D":
+            assert self.holder is not None
+            (self.holder.arrive if move.how == "arrive" else self.holder.end)()
             return
         actor = self.actors[move.actor]
         self.faults -= move.how not in ("go", "notice")
@@ -353,6 +408,8 @@ class World:
             self.checkpoint and self.checkpoint.position,
             self.mark and self.mark.position,
             tuple(self.topic),
+            sum(late.is_current for late in self.late),
+            self.holder and self.holder.late and self.holder.late.position,
             *sorted(actors, key=hash),
         )
 
@@ -364,6 +421,7 @@ class World:
             actor.pending.kind,
             actor.session and actor.session.is_alive,
             actor.epoch == self.epoch,
+            actor.is_disturbed,
             actor.has_read,
             tuple(actor.trace),
         )

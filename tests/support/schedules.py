@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 LOST, UNCONFIRMED = "lost", "unconfirmed"
 """Ways for a step to fail: without its effect, or with it."""
+LATE = "late"
+"""The first try is given up and repeated; it arrives at any later moment, or never."""
 
 
 class DeadError(BaseException):

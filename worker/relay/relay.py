@@ -100,15 +100,17 @@ class Relay:
         has_got_on = False
         wake_up = WakeUp(self._poll_seconds)
         try:
-            async with leading(self._connect, wake_up) as leader, self._outlet.opened() as outlet:
-                turn = await self._turn(leader, outlet)
-                self.is_leading = True
-                logger.info("relay: leading from position %d", turn.checkpoint.position)
+            async with leading(self._connect, wake_up) as leader:
                 while True:
-                    has_got_on |= await self._publish_next(turn)
-                    say_working("relay")
-                    if turn.is_at_head:
-                        await wake_up.wait()
+                    async with self._outlet.opened() as outlet:
+                        turn = await self._turn(leader, outlet)
+                        self.is_leading = True
+                        logger.info("relay: leading from position %d", turn.checkpoint.position)
+                        while not outlet.is_spent:
+                            has_got_on |= await self._publish_next(turn)
+                            say_working("relay")
+                            if turn.is_at_head:
+                                await wake_up.wait()
         except Exception as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError from error  # a clean-up that fails does not hide it
