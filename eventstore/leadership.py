@@ -24,7 +24,8 @@ TELLING = 0x5350_5245_4156_0004
 
 _HEARTBEAT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
-_STANDBY_SECONDS = 0.5
+STANDBY_SECONDS = 0.5
+"""From one look of a standby to the next."""
 _ERASURE_SECONDS = 0.05
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
@@ -126,7 +127,7 @@ async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
         while not await connection.fetchval(  # noqa: ASYNC110
             _TRY_LOCK, LOCK, timeout=_ANSWER_SECONDS
         ):
-            await asyncio.sleep(_STANDBY_SECONDS)
+            await asyncio.sleep(STANDBY_SECONDS)
         leader = Leader(connection)
         async with asyncio.timeout(_ANSWER_SECONDS):
             await wake_up.listen(connection)
@@ -149,7 +150,7 @@ async def deposing(connect: Connect) -> AsyncIterator[Leader]:
         waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
         while not waiting.done():  # standbys try and do not queue: the next turn is ours
             await _end_other_holder(connect, connection.get_server_pid())
-            await asyncio.wait({waiting}, timeout=_STANDBY_SECONDS)
+            await asyncio.wait({waiting}, timeout=STANDBY_SECONDS)
         await waiting
         leader = Leader(connection)
         heartbeat = asyncio.ensure_future(leader.heartbeat())

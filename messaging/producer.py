@@ -1,9 +1,25 @@
-"""A producer that notes unanswered requests."""
+"""A producer that closes within a bounded time, and notes unanswered requests."""
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerClosed
+
+T = TypeVar("T")
+
+_CLOSE_SECONDS = 1.0
+"""For connections that were aborted, and for tasks that were cancelled, to end."""
+_REQUESTS = (
+    "_send_produce_req",
+    "_do_add_partitions_to_txn",
+    "_do_add_offsets_to_txn",
+    "_do_txn_offset_commit",
+    "_do_txn_commit",
+)
+"""What aiokafka's sender runs in tasks of their own, which nobody else can reach."""
 
 
 class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
@@ -14,12 +30,58 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     (KAFKA-17754). Only a new producer under the same transactional id shuts out the late copy.
     """
 
+    _closed: bool
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.has_unanswered = False
-        send = self.client.send
+        self._requests: set[asyncio.Task[Any]] = set()
+        for name in _REQUESTS:
+            setattr(self._sender, name, self._tracked(getattr(self._sender, name)))
+        self.client.send = self._noted(self.client.send)
 
-        async def noting_failures(*arguments: Any, **options: Any) -> Any:
+    async def close(self, *, flush_seconds: float = 0) -> None:
+        """Close in a few seconds at most, whatever the broker does; raises nothing.
+
+        aiokafka's own `stop` waits without a limit while the broker is away. What is not confirmed
+        within `flush_seconds` is given up: it may be there or not.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        accumulator = self._message_accumulator
+        if flush_seconds and self._sender.sender_task is not None:
+            await asyncio.wait(
+                {asyncio.create_task(accumulator.flush()), self._sender.sender_task},
+                timeout=flush_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        accumulator.fail_all(ProducerClosed())
+        await _end({*self._requests, self._sender.sender_task} - {None})
+        await close_client(self.client)
+        for future in self._failures():
+            if future is not None and future.done() and not future.cancelled():
+                future.exception()  # else it is logged that nobody looked at it
+
+    def _failures(self) -> Iterable["asyncio.Future[Any] | None"]:
+        accumulator = self._message_accumulator
+        for batches in (accumulator._pending_batches, *accumulator._batches.values()):  # noqa: SLF001
+            for batch in batches:
+                yield batch._drain_waiter  # noqa: SLF001
+        if self._txn_manager is not None:
+            yield self._txn_manager._transaction_waiter  # noqa: SLF001
+
+    def _tracked(self, work: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        async def tracked(*arguments: Any) -> T:
+            if (task := asyncio.current_task()) is not None:
+                self._requests.add(task)
+                task.add_done_callback(self._requests.discard)
+            return await work(*arguments)
+
+        return tracked
+
+    def _noted(self, send: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        async def noted(*arguments: Any, **options: Any) -> T:
             try:
                 return await send(*arguments, **options)
             except NodeNotReadyError:
@@ -28,4 +90,26 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
                 self.has_unanswered = True
                 raise
 
-        self.client.send = noting_failures
+        return noted
+
+
+async def close_client(client: AIOKafkaClient) -> None:
+    """Abort the connections of an aiokafka client: unsent bytes do not hold up its end."""
+    for connection in client._conns.values():  # noqa: SLF001
+        if connection._writer is not None:  # noqa: SLF001
+            connection._writer.transport.abort()  # noqa: SLF001
+    await _end({asyncio.create_task(client.close())}, after=_CLOSE_SECONDS)
+
+
+async def _end(tasks: set[asyncio.Task[Any]], *, after: float = 0) -> None:
+    """Cancel tasks that have not ended after some seconds; wait a moment for their end."""
+    pending = {task for task in tasks if not task.done()}
+    if pending and after:
+        _, pending = await asyncio.wait(pending, timeout=after)
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending, timeout=_CLOSE_SECONDS)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()

@@ -7,27 +7,27 @@ a batch that was not confirmed may be there in part, and comes again.
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import stamina
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from messaging.cloudevents import Record
 from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
 
-logger = logging.getLogger(__name__)
-
 _BATCH_BYTES = 512 * 1024
 _BATCH_SECONDS = 30.0
 """For one batch, confirmed; and how long Kafka keeps a transaction whose producer is gone."""
-_OPEN_SECONDS = 20.0
+_STALLED_SECONDS = 4.0
+"""A broker that confirms nothing for so long counts as away."""
+_ELECTION_SECONDS = 20.0
+"""For a group to get a coordinator."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -72,12 +72,12 @@ class Outlet(NamedTuple):
             linger_ms=2,
         )
         try:
-            async with asyncio.timeout(_OPEN_SECONDS):
+            async with asyncio.timeout(_STALLED_SECONDS):
                 await producer.start()
                 mark = await self.mark() if self.transactions else None
             yield OpenOutlet(self, producer, mark)
         finally:
-            await _close(producer)
+            await producer.close()
 
     async def mark(self) -> Mark | None:
         """The mark that the broker keeps, if any."""
@@ -85,12 +85,18 @@ class Outlet(NamedTuple):
         try:
             await admin.start()
             async for attempt in stamina.retry_context(
-                on=_is_electing, attempts=None, timeout=_OPEN_SECONDS, wait_initial=0.05, wait_max=1
+                on=_is_electing,
+                attempts=None,
+                timeout=_ELECTION_SECONDS,
+                wait_initial=0.05,
+                wait_max=1,
             ):
                 with attempt:
                     offsets = await admin.list_consumer_group_offsets(self.group_id)
         finally:
-            await admin.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await admin.close()
         found = offsets.get(TopicPartition(self.topic, 0))
         return None if found is None else Mark(found.offset, found.metadata)
 
@@ -119,48 +125,64 @@ class OpenOutlet:
         Raises:
             aiokafka.errors.MessageSizeTooLargeError, RecordListTooLargeError: one of the records is
                 too large for the topic, or for a segment of it.
-            aiokafka.errors.KafkaError, TimeoutError: not confirmed: it may be there or not.
+            aiokafka.errors.KafkaError, TimeoutError: not confirmed: it may be there or not. It was
+                given up because nothing was confirmed for `_STALLED_SECONDS`, or not everything
+                in `_BATCH_SECONDS`.
         """
-        async with asyncio.timeout(_BATCH_SECONDS):
+        async with _while_it_progresses() as progress:
             if not self._outlet.transactions:
-                await self._send(records)
+                await self._send(records, progress)
                 return
             await self._producer.begin_transaction()
-            await self._send(records)
+            await self._send(records, progress)
+            progress()
             await self._producer.send_offsets_to_transaction(
                 {TopicPartition(self._outlet.topic, 0): OffsetAndMetadata(*mark)},
                 self._outlet.group_id,
             )
+            progress()
             await self._producer.commit_transaction()
 
-    async def _send(self, records: Sequence[Record]) -> None:
-        topic = self._outlet.topic
-        confirmations = [
-            await self._producer.send(
-                topic, record.value, key=record.key, headers=list(record.headers)
+    async def _send(self, records: Sequence[Record], progress: Callable[[], None]) -> None:
+        def confirmed(confirmation: asyncio.Future[object]) -> None:
+            if not confirmation.cancelled() and confirmation.exception() is None:
+                progress()
+
+        confirmations = []
+        for record in records:
+            confirmation = await self._producer.send(
+                self._outlet.topic, record.value, key=record.key, headers=list(record.headers)
             )
-            for record in records
-        ]
+            confirmation.add_done_callback(confirmed)
+            confirmations.append(confirmation)
         # Every one is looked at, also those behind the first that fails.
         for answer in await asyncio.gather(*confirmations, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
 
 
+@asynccontextmanager
+async def _while_it_progresses() -> AsyncIterator[Callable[[], None]]:
+    """Time-limit the block: each call of the yielded function allows it some more seconds.
+
+    Raises:
+        TimeoutError: nothing progressed for `_STALLED_SECONDS`, or `_BATCH_SECONDS` have passed.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _BATCH_SECONDS
+    is_running = True
+    async with asyncio.timeout(_STALLED_SECONDS) as limit:
+
+        def progress() -> None:
+            if is_running and not limit.expired():
+                limit.reschedule(min(loop.time() + _STALLED_SECONDS, end))
+
+        try:
+            yield progress
+        finally:
+            is_running = False
+
+
 def _is_electing(error: Exception) -> bool:
     """Whether the group has no coordinator yet, as in a cluster that has just begun."""
     return isinstance(error, KafkaError) and bool(error.retriable)
-
-
-async def _close(producer: Producer) -> None:
-    """Stop a producer that may have a broken transaction or a broker that is away."""
-    try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
-        logger.debug("a producer was dropped: %r", error)
-        # It would wait until the broker took what it still holds, and there is no public way to
-        # make it let go.
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
-        await producer._sender.close()  # noqa: SLF001
-        await producer.client.close()

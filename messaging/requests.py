@@ -3,20 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaProducer
-
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import SYNC_REQUESTS
+from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
 
 ORDERED_AT = "spreaview-ordered-at"
 """Header of a request that comes back from the dead letters: the time it was first received."""
 
+_FLUSH_SECONDS = 10.0
+
 
 @asynccontextmanager
-async def producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer that waits for all replicas; flushed and closed at the end of the block."""
-    producer = AIOKafkaProducer(
+async def producing(bootstrap_servers: str) -> AsyncIterator[Producer]:
+    """A producer that waits for all replicas; flushed and closed at the end of the block.
+
+    Records that the broker does not confirm within `_FLUSH_SECONDS` are given up.
+    """
+    producer = Producer(
         bootstrap_servers=bootstrap_servers,
         acks="all",
         max_batch_size=512 * 1024,
@@ -27,10 +31,10 @@ async def producing(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
         await producer.start()
         yield producer
     finally:
-        await producer.stop()
+        await producer.close(flush_seconds=_FLUSH_SECONDS)
 
 
-async def publish_request(producer: AIOKafkaProducer, request: SyncRequested) -> None:
+async def publish_request(producer: Producer, request: SyncRequested) -> None:
     """Publish one request; it is in the broker's hands when this returns."""
     key = str(request.spreaview_event_id).encode()
     await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)

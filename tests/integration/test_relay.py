@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -136,8 +136,10 @@ async def test_a_leader_that_was_deposed_while_it_sent_publishes_nothing(
     stands_still, goes_on = asyncio.Event(), asyncio.Event()
     original = OpenOutlet._send
 
-    async def standing_still(self: OpenOutlet, records: Sequence[Record]) -> None:
-        await original(self, records)
+    async def standing_still(
+        self: OpenOutlet, records: Sequence[Record], progress: Callable[[], None]
+    ) -> None:
+        await original(self, records, progress)
         if not stands_still.is_set():
             stands_still.set()
             await goes_on.wait()

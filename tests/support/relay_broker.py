@@ -101,7 +101,7 @@ class Producer:
         if self.owner.is_disturbed:
             raise InvalidTxnState
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """An open transaction stays open until the next one begins."""
 
 
@@ -120,7 +120,7 @@ def current() -> World:
     return _worlds[-1]
 
 
-async def send(self: OpenOutlet, records: Sequence[Record]) -> None:
+async def send(self: OpenOutlet, records: Sequence[Record], progress: object) -> None:
     """As `OpenOutlet._send`: what fails holds back its partition, and is said at the end."""
     producer = cast("Producer", self._producer)
     failed: dict[bytes, Exception] = {}
@@ -134,12 +134,17 @@ async def send(self: OpenOutlet, records: Sequence[Record]) -> None:
         raise failure
 
 
+async def at_once() -> None:
+    """The scheduler chooses who is next, so nobody has to wait."""
+
+
 def installed(patch: pytest.MonkeyPatch) -> None:
     """Replace the collaborators of the relay, the rewind and the publisher by the world."""
     patch.setattr(worker.relay.relay, "leading", lambda *a: current().leading(*a))
     patch.setattr(worker.relay.rewind, "deposing", lambda *a: current().deposing(*a))
     patch.setattr(worker.relay.relay, "WakeUp", lambda _: current())
     patch.setattr(worker.relay.relay, "persist", lambda *a, **k: current().persist(*a, **k))
+    patch.setattr(worker.relay.relay, "give_way", at_once)
     patch.setattr(worker.relay.relay, "say_working", lambda _: None)
     patch.setattr(OpenOutlet, "_send", send)
     patch.setattr(

@@ -293,7 +293,12 @@ class World:
         await self.step("wait", lambda: None, lambda: self.length > me.has_read)
 
     async def persist(
-        self, what: str, work: Callable[[], Coroutine[Any, Any, None]], *, on: object
+        self,
+        what: str,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        on: object,
+        first_wait: float,
     ) -> None:
         """One try: `Relay.run` does the next."""
         try:

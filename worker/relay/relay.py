@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from contracts.error_text import describe_error
 from eventstore.checkpoints import Checkpoint, Checkpoints
 from eventstore.errors import is_database_outage
-from eventstore.leadership import Connect, Leader, leading
+from eventstore.leadership import STANDBY_SECONDS, Connect, Leader, leading
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "relay"
 GROUP = "spreaview-relay"
+_GIVE_WAY_SECONDS = 3 * STANDBY_SECONDS
 BEGINNING = UUID(int=0)
 """The message id of a checkpoint at position 0, before every event."""
 
@@ -88,12 +89,14 @@ class Relay:
     async def run(self) -> None:
         """Lead or stand by, until cancelled.
 
-        Whatever fails gives the leadership up, so that another process may do better; this one
-        tries again, with backoff. So it does, and says why, while the log is not the one that was
-        relayed, or holds an event that only a newer program knows.
+        Whatever fails gives the leadership up, and waits until every standby has looked, so that
+        another process may do better; this one tries again, with backoff. So it does, and says why,
+        while the log is not the one that was relayed, or holds an event that only a newer program
+        knows.
         """
         while True:
-            await persist("relay", self._lead, on=lambda _: True)
+            await persist("relay", self._lead, on=lambda _: True, first_wait=_GIVE_WAY_SECONDS)
+            await give_way()
 
     async def _lead(self) -> None:
         """Lead until it fails. Returns if it had got on before, so that backoff begins anew."""
@@ -185,6 +188,11 @@ class Relay:
         latest = max(copies, key=_position, default=Checkpoint(log_id, 0, BEGINNING))
         await leader.write(CHECKPOINT, latest)
         return latest
+
+
+async def give_way() -> None:
+    """Wait until a standby has taken the leadership, if there is one."""
+    await asyncio.sleep(_GIVE_WAY_SECONDS)
 
 
 @dataclass(slots=True)

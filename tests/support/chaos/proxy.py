@@ -63,6 +63,11 @@ class Proxy:
         await asyncio.sleep(seconds)
         await self.open()
 
+    async def reopen(self) -> None:
+        """Serve again if it is refusing."""
+        if self._server is None:
+            await self.open()
+
     async def swallow(self, seconds: float) -> None:
         """Be a black hole: connections stay open and new ones are accepted, but nothing passes.
 
