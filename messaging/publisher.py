@@ -3,7 +3,7 @@
 On Apache Kafka a batch and the mark of how far it goes are one transaction, under a transactional
 id that shuts out whoever had it before: for readers of committed data a batch is there once and
 whole, or not at all, and the mark tells which. A broker without transactions keeps no mark: there
-a batch that was not confirmed may be there in part, and comes again.
+a batch that was not confirmed may be there in part, and the end of the topic has to be read.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from messaging.cloudevents import Record
 from messaging.producer import Producer
+from messaging.topic_tail import positions_beyond
 from messaging.topics import MAX_RECORD_BYTES
 
 _BATCH_BYTES = 512 * 1024
@@ -28,6 +29,7 @@ _STALLED_SECONDS = 4.0
 """A broker that confirms nothing for so long counts as away."""
 _ELECTION_SECONDS = 20.0
 """For a group to get a coordinator."""
+_TAIL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
 
@@ -78,6 +80,11 @@ class Outlet(NamedTuple):
             yield OpenOutlet(self, producer, mark)
         finally:
             await producer.close()
+
+    async def published_beyond(self, source: str, position: int) -> frozenset[int]:
+        """The positions after `position` that the topic holds already, see `topic_tail`."""
+        async with asyncio.timeout(_TAIL_SECONDS):
+            return await positions_beyond(self.bootstrap_servers, self.topic, source, position)
 
     async def mark(self) -> Mark | None:
         """The mark that the broker keeps, if any."""

@@ -1,7 +1,7 @@
 """Reading topics from their beginning to their end, without a consumer group."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -78,8 +78,13 @@ async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:
     )
 
 
-async def to_the_end(reader: Reader, partitions: list[TopicPartition]) -> AsyncIterator[RawRecord]:
-    """Every record there is, in order per partition, then an end.
+async def to_the_end(
+    reader: Reader,
+    partitions: list[TopicPartition],
+    *,
+    starts: Mapping[TopicPartition, int] | None = None,
+) -> AsyncIterator[RawRecord]:
+    """Every record there is, or those from some offsets on, in order per partition, then an end.
 
     Where a partition ends is what the broker says with the first answer to a fetch from it (its
     high water mark): what was there when the reading began is read. No more is held than what the
@@ -90,6 +95,8 @@ async def to_the_end(reader: Reader, partitions: list[TopicPartition]) -> AsyncI
     """
     consumer = reader.consumer
     consumer.assign(partitions)
+    for partition, start in (starts or {}).items():
+        consumer.seek(partition, start)
     ends: dict[TopicPartition, int] = {}
     places: dict[TopicPartition, int] = {}
     unfinished = set(partitions)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID, uuid4
@@ -21,13 +21,14 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import LOCK, deposing, leading
 from eventstore.log import EventLog
 from eventstore.wakeup import WakeUp
+from messaging import topic_tail
 from messaging.cloudevents import CloudEvent, Record, log_source
 from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
 from tests.support.relaying import PATIENCE, Subject, versions
-from worker.relay.relay import CHECKPOINT
+from worker.relay.relay import CHECKPOINT, record_of
 from worker.relay.rewind import RewindError, rewind
 
 pytestmark = pytest.mark.asyncio
@@ -336,6 +337,51 @@ async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> N
         assert versions(await subject.published(13)) == [*range(1, 11), 8, 9, 10]
         await subject.rewind(0)
         assert versions(await subject.published(23))[13:] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("confirmed", [12, 5], ids=["the whole batch", "a part of it"])
+async def test_without_transactions_a_restart_repeats_nothing(
+    subject: Subject, confirmed: int
+) -> None:
+    """The leader was killed before its checkpoint said what the broker has confirmed."""
+    subject.outlet = subject.outlet._replace(transactions=False)
+    streams = [uuid4() for _ in range(3)]
+    for stream in streams:
+        await subject.append(stream, 0, 4)
+    async with subject.relaying(batch=3):
+        await subject.caught_up()
+    for stream in streams:
+        await subject.append(stream, 4, 4)
+    log_id = (await subject.log.identity()).log_id
+    batch = (await subject.log.read_all(0))[12:]
+    async with subject.outlet.opened() as outlet:
+        records = [record_of(event, log_id) for event in batch[:confirmed]]
+        await outlet.send(records, Mark(batch[-1].position, ""))
+    async with subject.relaying():
+        await subject.caught_up()
+    published = await subject.on_the_topic()
+    by_stream = Counter(event.id for event in published)
+    assert set(by_stream.values()) == {1}
+    assert len(by_stream) == 24
+
+
+async def test_the_end_of_a_topic_is_read_back_to_what_was_confirmed(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far that is; what another log has published there does not count."""
+    monkeypatch.setattr(topic_tail, "_FIRST_LOOK", 2)
+    subject.outlet = subject.outlet._replace(transactions=False)
+    await subject.append(uuid4(), 0, 40)
+    events = await subject.log.read_all(0)
+    own, other = (await subject.log.identity()).log_id, uuid4()
+    async with subject.outlet.opened() as outlet:
+        for log_id in (own, other):
+            records = [record_of(event, log_id) for event in events]
+            await outlet.send(records, Mark(events[-1].position, ""))
+    beyond = events[9].position
+    found = await subject.outlet.published_beyond(log_source(own), beyond)
+    assert found == {event.position for event in events[10:]}
+    assert await subject.outlet.published_beyond(log_source(uuid4()), 0) == frozenset()
 
 
 async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Subject) -> None:

@@ -15,7 +15,7 @@ from eventstore.leadership import Connect
 from eventstore.log import EventLog
 from messaging.cloudevents import Record
 from messaging.publisher import Mark, OpenOutlet, Outlet
-from tests.support.relay_world import World
+from tests.support.relay_world import KEY_OF, World
 from worker.relay.relay import Relay
 from worker.relay.rewind import rewind
 
@@ -112,6 +112,19 @@ class KnownOutlet(Outlet):
         world = current()
         return await world.step("mark", lambda: world.mark)
 
+    async def published_beyond(self, source: str, position: int) -> frozenset[int]:
+        world = current()
+
+        def look() -> tuple[int, ...]:
+            found: list[int] = []
+            for key in set(KEY_OF.values()):
+                partition = [p for p in world.topic if KEY_OF[p] == key]
+                known = [n for n, p in enumerate(partition) if p <= position]
+                found += partition[known[-1] + 1 :] if known else partition
+            return tuple(sorted(found))
+
+        return frozenset(await world.step("tail", look))
+
 
 _worlds: list[World] = []
 
@@ -164,10 +177,13 @@ def a_world(
     relays: str = "AB",
     rewind_to: int | None = None,
     fencing: bool = True,
+    cuts: bool = True,
     outlet_type: type[KnownOutlet] = KnownOutlet,
 ) -> World:
     """Relays, someone who appends, and perhaps an operator."""
-    world = World(transactions=transactions, events=events, faults=faults, fencing=fencing)
+    world = World(
+        transactions=transactions, events=events, faults=faults, fencing=fencing, cuts=cuts
+    )
     _worlds[:] = [world]
     patch.setattr(worker.relay.relay, "logger", world)
     log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)

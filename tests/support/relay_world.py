@@ -29,6 +29,7 @@ from eventstore.log import LogIdentity
 from eventstore.model import Recorded
 from messaging.publisher import Mark
 from tests.support.schedules import LATE, LOST, UNCONFIRMED, DeadError, Move, Pending
+from worker.relay.relay import CHECKPOINT, REWOUND
 from worker.relay.rewind import RewindError
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Session:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.is_alive = True
-        self.late: Checkpoint | None = None
+        self.late: tuple[str, Checkpoint] | None = None
         """What a statement writes that its client has given up."""
 
     def end(self) -> None:
@@ -115,20 +116,22 @@ class Session:
     def arrive(self) -> None:
         """What was late is executed, and the session ends."""
         if self.late is not None:
-            self._world.checkpoint = self.late
+            self._world.keep(*self.late)
         self.end()
 
     async def execute(self, statement: str, *arguments: Any, timeout: float) -> None:
         """What `Leader` calls."""
         world = self._world
         if statement == leadership._WRITE_CHECKPOINT:
-            checkpoint = Checkpoint(*arguments[1:])
+            name, checkpoint = arguments[0], Checkpoint(*arguments[1:])
 
             def hold() -> None:
-                self.late = checkpoint if self.is_alive else None
+                self.late = (name, checkpoint) if self.is_alive else None
                 raise TimeoutError
 
-            await world.step("write", lambda: self._do(lambda: world.keep(checkpoint)), hold=hold)
+            await world.step(
+                "write", lambda: self._do(lambda: world.keep(name, checkpoint)), hold=hold
+            )
         elif statement == leadership._FORGET_UNPUBLISHED:
             await world.step("forget", lambda: self._do(lambda: None))
         elif statement == leadership._HAS_TOLD:
@@ -162,7 +165,10 @@ class LateCommit(Protocol):
 class World:
     """The log, the database's copy, the broker, and who runs."""
 
-    def __init__(self, *, transactions: bool, events: int, faults: int, fencing: bool) -> None:
+    def __init__(
+        self, *, transactions: bool, events: int, faults: int, fencing: bool, cuts: bool
+    ) -> None:
+        self.cuts = cuts
         self.transactions = transactions
         self.fencing = fencing
         self.still_to_append = events
@@ -175,6 +181,8 @@ class World:
         self.epoch = 0
         self.late: list[LateCommit] = []
         """Commits that were given up, and may still arrive."""
+        self.rewound_to: Checkpoint | None = None
+        """The database's note of where an operator has set the relay back."""
         self.rewound: tuple[int, int] | None = None
         """How much was on the topic when the operator set the relay back, and to which position."""
         self.holder: Session | None = None
@@ -217,9 +225,12 @@ class World:
         assert self.running is not None
         return self.running
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def keep(self, name: str, checkpoint: Checkpoint) -> None:
+        if name == REWOUND:
+            self.rewound_to = checkpoint
+            return
         self.checkpoint = checkpoint
-        if self.me.name == "O" and not self.transactions:
+        if not self.transactions and checkpoint == self.rewound_to and self.rewound is None:
             self.rewound = (len(self.topic), checkpoint.position)
 
     async def identity(self) -> LogIdentity:
@@ -249,7 +260,9 @@ class World:
         return found
 
     async def read(self, name: str) -> Checkpoint | None:
-        return await self.step("read", lambda: self.checkpoint)
+        assert name in (CHECKPOINT, REWOUND)
+        is_rewound = name == REWOUND
+        return await self.step("read", lambda: self.rewound_to if is_rewound else self.checkpoint)
 
     @property
     def log(self) -> Sequence[Recorded]:
@@ -341,7 +354,8 @@ class World:
             if session_is_lost and name in "AB":
                 found.append(Move(name, "notice"))
             if self.faults:
-                if actor.session is not None and actor.session.is_alive and kind in CUT_AT:
+                is_alive = actor.session is not None and actor.session.is_alive
+                if self.cuts and is_alive and kind in CUT_AT:
                     found.append(Move(name, "cut"))
                 if actor.session is not None and kind in CRASH_AT and others_relay(name):
                     found.append(Move(name, "crash"))
@@ -410,11 +424,14 @@ class World:
             self.length,
             self.faults,
             self.rewound,
+            self.rewound_to and self.rewound_to.position,
             self.checkpoint and self.checkpoint.position,
             self.mark and self.mark.position,
             tuple(self.topic),
             sum(late.is_current for late in self.late),
-            self.holder and self.holder.late and self.holder.late.position,
+            self.holder
+            and self.holder.late
+            and (self.holder.late[0], self.holder.late[1].position),
             *sorted(actors, key=hash),
         )
 

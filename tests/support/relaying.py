@@ -21,6 +21,7 @@ from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from messaging.cloudevents import CloudEvent, decode
 from messaging.publisher import Outlet
+from messaging.topic_reader import partitions_of, reading, to_the_end
 from worker.relay.relay import CHECKPOINT, Relay
 from worker.relay.rewind import RelayStatus, relay_status, rewind
 
@@ -80,6 +81,13 @@ class Subject:
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 found += await _next_events(consumer)
             return found
+
+    async def on_the_topic(self) -> list[CloudEvent]:
+        """Every event that is on the topic now; on any broker."""
+        async with reading(self.outlet.bootstrap_servers) as reader:
+            partitions = await partitions_of(reader, self.outlet.topic)
+            records = to_the_end(reader, partitions)
+            return [decode(record.value or b"", record.headers) async for record in records]
 
     @asynccontextmanager
     async def _reading(self, *, committed: bool) -> AsyncIterator[AIOKafkaConsumer]:

@@ -17,13 +17,15 @@ from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 from messaging.backoff import persist, say_working
-from messaging.cloudevents import Record, encode
+from messaging.cloudevents import Record, encode, log_source
 from messaging.errors import TOO_LARGE
 from messaging.publisher import Mark, OpenOutlet, Outlet
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "relay"
+REWOUND = "relay rewound"
+"""Where an operator has set the relay back: while it stands there, nothing is skipped."""
 GROUP = "spreaview-relay"
 _GIVE_WAY_SECONDS = 3 * STANDBY_SECONDS
 BEGINNING = UUID(int=0)
@@ -60,7 +62,8 @@ class Relay:
 
     On a broker with transactions a batch and its checkpoint are one transaction: each event is
     there once for readers of committed data. Without, the checkpoint moves after the broker has
-    confirmed, so that a crash repeats and never skips.
+    confirmed, and a new leader skips what it finds at the end of the topic: a restart repeats
+    nothing that was confirmed. A leader that was deposed unawares may repeat its last batch.
 
     Args:
         connect: opens a connection for the leadership, see `eventstore.leadership.leading`.
@@ -129,8 +132,17 @@ class Relay:
     async def _turn(self, leader: Leader, outlet: OpenOutlet) -> "_Turn":
         identity = await self._log.identity()
         checkpoint = await self._resume(leader, outlet, identity.log_id)
-        refused = {row.position for row in await self._log.unpublished()}
-        return _Turn(leader, outlet, identity.log_id, checkpoint, refused)
+        skipped = {row.position for row in await self._log.unpublished()}
+        if not self._outlet.transactions:
+            skipped |= await self._published_beyond(checkpoint)
+        return _Turn(leader, outlet, identity.log_id, checkpoint, skipped)
+
+    async def _published_beyond(self, checkpoint: Checkpoint) -> Set[int]:
+        """What the topic holds of a batch that was not confirmed: publishing goes on behind it."""
+        if await self._checkpoints.read(REWOUND) == checkpoint:
+            return frozenset()
+        source = log_source(checkpoint.log_id)
+        return await self._outlet.published_beyond(source, checkpoint.position)
 
     async def _publish_next(self, turn: "_Turn") -> bool:
         """Publish the next events, if there are any; then the checkpoint is behind them."""
@@ -146,7 +158,7 @@ class Relay:
     async def _publish(self, turn: "_Turn", events: Sequence[Recorded]) -> None:
         last = events[-1]
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
-        records = [record_of(e, turn.log_id) for e in events if e.position not in turn.refused]
+        records = [record_of(e, turn.log_id) for e in events if e.position not in turn.skipped]
         try:
             await turn.outlet.send(records, mark_of(checkpoint))
         except TOO_LARGE as error:
@@ -203,8 +215,8 @@ class _Turn:
     outlet: OpenOutlet
     log_id: UUID
     checkpoint: Checkpoint
-    refused: Set[int]
-    """Positions of the events that are too large for the topic."""
+    skipped: Set[int]
+    """Positions of the events that are too large for the topic, or there already."""
     is_at_head: bool = False
 
 

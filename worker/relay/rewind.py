@@ -12,6 +12,7 @@ from messaging.publisher import Mark, Outlet
 from worker.relay.relay import (
     BEGINNING,
     CHECKPOINT,
+    REWOUND,
     ForeignMarkError,
     LogMismatchError,
     checkpoint_of,
@@ -132,6 +133,8 @@ async def rewind(
             await _refuse_to_pass_over(log, checkpoints, outlet, to)
         position, message_id = await log.last_event(to) or (0, BEGINNING)
         checkpoint = Checkpoint(uuid4() if restored else log_id, position, message_id)
+        if not outlet.transactions:
+            await leader.write(REWOUND, checkpoint)
         async with outlet.opened() as opened:
             if restored:
                 # First: cut off here, the log still confirms its own checkpoint, and not Kafka's.

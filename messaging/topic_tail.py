@@ -1,0 +1,73 @@
+"""What a topic holds beyond a position of the log, read from the end of each partition.
+
+A broker without transactions keeps no position of the relay. So before it goes on the relay reads
+which events of its last, unconfirmed batch are there already.
+"""
+
+from collections.abc import Sequence
+
+from aiokafka import TopicPartition
+
+from messaging.batch_consumer import RawRecord
+from messaging.topic_reader import Reader, partitions_of, reading, to_the_end
+
+_FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
+"""Records to read back from the end: at first, and at most, where no position is found before."""
+
+
+async def positions_beyond(
+    bootstrap_servers: str, topic: str, source: str, position: int
+) -> frozenset[int]:
+    """The positions after `position` of the events of a log that are on its topic.
+
+    Each partition is read back to its newest event of this `ce_source` at or before `position`:
+    what lies before that was published by an earlier leader, perhaps before a rewind.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    found: set[int] = set()
+    async with reading(bootstrap_servers) as reader:
+        partitions = await partitions_of(reader, topic)
+        begins = await reader.consumer.beginning_offsets(partitions)
+        # Of the sandbox's broker, somewhat less; records are read up to the real end.
+        ends = await reader.consumer.end_offsets(partitions)
+        number = _FIRST_LOOK
+        while partitions:
+            starts = {tp: max(begins[tp], ends[tp] - number) for tp in partitions}
+            tails = await _tails(reader, starts, source)
+            for positions in tails.values():
+                found.update(_after_the_last_at_or_before(position, positions))
+            partitions = [
+                tp
+                for tp in partitions
+                if number < _LAST_LOOK
+                and starts[tp] > begins[tp]
+                and all(one > position for one in tails[tp])
+            ]
+            number *= 10
+    return frozenset(found)
+
+
+async def _tails(
+    reader: Reader, starts: dict[TopicPartition, int], source: str
+) -> dict[TopicPartition, list[int]]:
+    """Positions of the source's events from some offsets on, by partition, in their order."""
+    found: dict[TopicPartition, list[int]] = {tp: [] for tp in starts}
+    async for record in to_the_end(reader, list(starts), starts=starts):
+        if (position := _position_in(source, record)) is not None:
+            found[TopicPartition(record.topic, record.partition)].append(position)
+    return found
+
+
+def _after_the_last_at_or_before(position: int, positions: Sequence[int]) -> Sequence[int]:
+    known = [n for n, one in enumerate(positions) if one <= position]
+    return positions[known[-1] + 1 :] if known else positions
+
+
+def _position_in(source: str, record: RawRecord) -> int | None:
+    headers = dict(record.headers)
+    if headers.get("ce_source") != source.encode():
+        return None
+    text = headers.get("ce_position", b"")
+    return int(text) if text.isdigit() else None
