@@ -1,0 +1,60 @@
+"""What the documents name is in the repository."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+
+PACKAGES = "audit|cli|contracts|eventstore|messaging|projections|worker|tests|docs|requirements"
+PATH = re.compile(rf"`((?:{PACKAGES})/[\w./-]*)`")
+TEST = re.compile(r"`((?:tests/[\w/]+/)?test_\w+\.py)(?:::(\w+))?`")
+FUNCTION = re.compile(r"`(\w+)\.(\w+)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+@each_document
+def test_the_files_named_in_a_document_exist(document: Path) -> None:
+    named = PATH.findall(document.read_text("utf-8"))
+    assert [path for path in named if not exists(path)] == []
+
+
+@each_document
+def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
+    links = LINK.findall(document.read_text("utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_tests_that_hold_the_rules_exist() -> None:
+    named = list(named_tests(ROOT / "docs" / "rules.md"))
+    assert len(named) > 20
+    for path, name in named:
+        source = path.read_text("utf-8")
+        assert name is None or f"def {name}(" in source, f"{path.name}::{name}"
+
+
+def test_the_functions_that_implement_the_rules_exist() -> None:
+    named = FUNCTION.findall((ROOT / "docs" / "rules.md").read_text("utf-8"))
+    functions = [(module, name) for module, name in named if name != "py"]
+    assert len(functions) > 10
+    for module, name in functions:
+        source = (ROOT / "worker" / "rules" / f"{module}.py").read_text("utf-8")
+        assert f"def {name}(" in source, f"{module}.{name}"
+
+
+def exists(path: str) -> bool:
+    """Whether a file, a folder, or a module without its suffix is in the repository."""
+    return (ROOT / path).exists() or (ROOT / f"{path}.py").exists()
+
+
+def named_tests(document: Path) -> Iterator[tuple[Path, str | None]]:
+    """The test modules, or single tests, that a document names."""
+    for file, name in TEST.findall(document.read_text("utf-8")):
+        yield ROOT / file if "/" in file else ROOT / "tests" / "unit" / file, name or None
