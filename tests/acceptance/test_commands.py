@@ -32,12 +32,12 @@ def test_the_demo_shows_a_person_what_happened(tmp_path: Path) -> None:
         "The request",
         "The events",
         "The read models",
-        "The sync is complete",
+        "The sync completed",
         "Skipped",
     ):
         assert shown in done.stdout
     assert "starts before the event's first day" in done.stdout
-    assert "How to go on" in done.stdout
+    assert "Next steps" in done.stdout
     assert list((tmp_path / "data").iterdir()) == [], "the demo leaves nothing behind"
 
 
