@@ -55,7 +55,7 @@ async def test_the_status_is_not_well_without_a_projector(
     env = environment(database_url=database_url, stuck_seconds="0.001")
     shown = await asyncio.to_thread(run, "projections", "status", env=env)
     assert shown.returncode == 1
-    assert f"stands still {stream}" in shown.stdout
+    assert f"stuck        {stream}" in shown.stdout
     patient = environment(database_url=database_url)
     assert (await asyncio.to_thread(run, "projections", "status", env=patient)).returncode == 0
 

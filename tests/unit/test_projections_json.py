@@ -54,8 +54,8 @@ def test_a_repair() -> None:
         f'{{"spreaview_event_id": "{STREAM}", "version": 6, '
         '"rows": {"before": {"rooms": 1}, "after": {"rooms": 2}}}'
     )
-    assert json.dumps(RepairError(STREAM, KeyError("name")).to_json()) == (
-        f'{{"spreaview_event_id": "{STREAM}", "error": "KeyError: \'name\'"}}'
+    assert json.dumps(RepairError(STREAM, ValueError("no name")).to_json()) == (
+        f'{{"spreaview_event_id": "{STREAM}", "error": "ValueError: no name"}}'
     )
 
 
