@@ -47,6 +47,7 @@ async def postgres(
     port: int | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
     database: str = "spreaview",
+    programs: Path | None = None,
 ) -> AsyncIterator[str]:
     """A server while the block runs; gives `postgresql://postgres@127.0.0.1:PORT/<database>`.
 
@@ -59,6 +60,7 @@ async def postgres(
         port: where it listens; a free port by default.
         settings: PostgreSQL's own, for example `fsync`, by name.
         database: made if it is missing.
+        programs: the folder with `initdb` and `postgres`; the wheel's by default.
 
     Raises:
         PortTakenError: the given port is taken.
@@ -66,7 +68,8 @@ async def postgres(
     """
     user = server_user()
     async with claimed(data_dir) as lock:
-        programs = within_reach(user, installed(), cache_folders())
+        if programs is None:
+            programs = within_reach(user, installed(), cache_folders())
         environment = _environment()
         cluster = await made(data_dir, programs, user, environment, lock)
         place = _Place(programs, cluster, data_dir / "server.log", user, lock, environment)

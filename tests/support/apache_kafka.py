@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from tests.support.kafka.broker import Broker, NoKafkaError
 from tests.support.kafka.jvm import JvmBroker, jvm_broker
+from tests.support.kafka.secured import SecuredListeners
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,17 @@ async def own_broker_behind(folder: Path, proxy_port: int) -> AsyncIterator[JvmB
     async with AsyncExitStack() as stack:
         try:
             broker = await stack.enter_async_context(jvm_broker(folder, proxy_port=proxy_port))
+        except NoKafkaError as error:
+            _do_without(str(error))
+        yield broker
+
+
+@asynccontextmanager
+async def own_secured_broker(folder: Path, secured: SecuredListeners) -> AsyncIterator[JvmBroker]:
+    """As `own_broker`, by Java only, with secured listeners as well as the plain one."""
+    async with AsyncExitStack() as stack:
+        try:
+            broker = await stack.enter_async_context(jvm_broker(folder, secured=secured))
         except NoKafkaError as error:
             _do_without(str(error))
         yield broker

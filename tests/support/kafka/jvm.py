@@ -21,6 +21,7 @@ from tests.support.kafka.broker import (
     until_it_answers,
 )
 from tests.support.kafka.jars import kafka_jars
+from tests.support.kafka.secured import SecuredListeners
 
 OLDEST_JAVA = 17
 
@@ -33,7 +34,7 @@ node.id=1
 controller.quorum.bootstrap.servers={host}:{controller}
 listeners=PLAINTEXT://{host}:{client},CONTROLLER://{host}:{controller}{listener}
 advertised.listeners=PLAINTEXT://{host}:{client}{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT{secured}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -55,7 +56,9 @@ class _PortTakenError(RuntimeError):
 
 
 @asynccontextmanager
-async def jvm_broker(folder: Path, *, proxy_port: int | None = None) -> AsyncIterator["JvmBroker"]:
+async def jvm_broker(
+    folder: Path, *, proxy_port: int | None = None, secured: SecuredListeners | None = None
+) -> AsyncIterator["JvmBroker"]:
     """A broker that runs when the block begins, and is gone when it ends.
 
     On Linux it ends with this process, however that dies; elsewhere with the block.
@@ -64,13 +67,14 @@ async def jvm_broker(folder: Path, *, proxy_port: int | None = None) -> AsyncIte
         folder: an existing folder for its data and logs; not removed.
         proxy_port: where a proxy of the caller's listens, whose clients are to go through it with
             every connection; it connects to `behind_proxy`.
+        secured: listeners with TLS or SASL, which are there as well as the plain one.
 
     Raises:
         NoKafkaError: Java or the libraries cannot be had.
         RuntimeError: they are there, and the broker does not start; holds its last words.
     """
     java = await asyncio.to_thread(_java)
-    broker = JvmBroker(java, await asyncio.to_thread(kafka_jars), folder, proxy_port)
+    broker = JvmBroker(java, await asyncio.to_thread(kafka_jars), folder, proxy_port, secured)
     try:
         await broker.start()
         yield broker
@@ -81,7 +85,14 @@ async def jvm_broker(folder: Path, *, proxy_port: int | None = None) -> AsyncIte
 class JvmBroker:
     """A broker with data and ports of its own. Fulfils `Broker`."""
 
-    def __init__(self, java: str, jars: Path, folder: Path, proxy_port: int | None = None) -> None:
+    def __init__(
+        self,
+        java: str,
+        jars: Path,
+        folder: Path,
+        proxy_port: int | None = None,
+        secured: SecuredListeners | None = None,
+    ) -> None:
         self._java = [java, *_FLAGS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         self._java += ["-Dorg.slf4j.simpleLogger.showDateTime=true"]
         self._java += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", f"{jars}/*"]
@@ -90,6 +101,8 @@ class JvmBroker:
         self._client_port: int | None = None
         self._proxy_port = proxy_port
         self._behind_proxy: int | None = None
+        self._secured = secured
+        self._secured_ports: dict[str, int] = {}
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -104,6 +117,10 @@ class JvmBroker:
         """The port whose clients are told to call the proxy; known once it was started."""
         assert self._behind_proxy is not None, "it was never started, or has no proxy"
         return self._behind_proxy
+
+    def secured_address(self, listener: str) -> str:
+        """`127.0.0.1:PORT` of a secured listener; known once it was started."""
+        return f"{LOOPBACK}:{self._secured_ports[listener]}"
 
     @property
     def pid(self) -> int | None:
@@ -162,6 +179,15 @@ class JvmBroker:
         if self._proxy_port is not None:
             listener = f",PROXIED://{LOOPBACK}:{self._behind_proxy}"
             advertised = f",PROXIED://{LOOPBACK}:{self._proxy_port}"
+        protocols = properties = ""
+        accounts: list[str] = []
+        if self._secured is not None:
+            names = self._secured.names
+            self._secured_ports = dict(zip(names, free_ports(len(names)), strict=True))
+            addresses = self._secured.addresses(self._secured_ports)
+            listener, advertised = listener + addresses, advertised + addresses
+            protocols, properties = self._secured.protocol_map(), self._secured.properties()
+            accounts = self._secured.format_arguments()
         text = _PROPERTIES.format(
             host=LOOPBACK,
             client=self._client_port,
@@ -169,10 +195,12 @@ class JvmBroker:
             data=data,
             listener=listener,
             advertised=advertised,
+            secured=protocols,
         )
-        self._properties.write_text(text, "utf-8")
+        self._properties.write_text(text + properties, "utf-8")
         command = [*self._java, "kafka.tools.StorageTool", "format", "--standalone"]
         command += ["--cluster-id", self._cluster_id, "--config", str(self._properties)]
+        command += accounts
         done = await asyncio.to_thread(
             subprocess.run, command, capture_output=True, text=True, timeout=START_SECONDS
         )
