@@ -4,14 +4,18 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-LEADER_NAME = "spreaview-sync relay"
+from eventstore.connection import connect
+from eventstore.libpq_url import without_password
+
+_NAME = "spreaview-sync"
 
 _IDLE_IN_TRANSACTION = "30s"
 _LEADER_IDLE = "3s"
@@ -29,7 +33,7 @@ its system answers."""
 
 
 class Addresses(NamedTuple):
-    """Where the servers are."""
+    """Where the servers are. The repr holds no secret."""
 
     database_url: str
     kafka: str
@@ -37,22 +41,25 @@ class Addresses(NamedTuple):
     kafka_transactions: bool = True
     """Whether the broker has transactions: Apache Kafka has, the sandbox's has not."""
 
+    def __repr__(self) -> str:
+        shown = self._replace(database_url=without_password(self.database_url))
+        return f"Addresses{tuple(shown)!r}"
+
 
 @asynccontextmanager
 async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
     """An engine whose connections are closed at the end of the block."""
     engine = create_async_engine(
-        _for_sqlalchemy(url),
+        URL.create("postgresql+asyncpg"),
+        async_creator=partial(
+            connect,
+            url,
+            application_name=_NAME,
+            server_settings={"idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION},
+        ),
         pool_size=pool_size,
         max_overflow=0,
         hide_parameters=True,  # they hold personal data, and errors are logged
-        connect_args={
-            "timeout": 10,
-            "server_settings": {
-                "application_name": "spreaview-sync",
-                "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
-            },
-        },
     )
     event.listen(engine.sync_engine, "connect", _keep_alive)
     try:
@@ -76,30 +83,15 @@ def _keep_alive(connection: Any, _: object) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parsed = make_url(url)
-    return parsed.render_as_string(hide_password=True) if parsed.password else url
-
-
-def _for_sqlalchemy(url: str) -> URL:
-    parsed = make_url(url).set(drivername="postgresql+asyncpg")
-    sslmode = parsed.query.get("sslmode")  # libpq's name; asyncpg's through SQLAlchemy is ssl
-    if isinstance(sslmode, str):
-        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-    return parsed
-
-
 async def leader_connection(url: str) -> asyncpg.Connection:
     """A direct connection whose session is the leadership: idle or cut off, it is over.
 
     Its name in `pg_stat_activity` says which process has it.
     """
-    return await asyncpg.connect(
-        url.replace("postgres://", "postgresql://", 1),
-        timeout=10,
+    return await connect(
+        url,
+        application_name=f"{_NAME} relay {socket.gethostname()}:{os.getpid()}",
         server_settings={
-            "application_name": f"{LEADER_NAME} {socket.gethostname()}:{os.getpid()}"[:63],
             "idle_session_timeout": _LEADER_IDLE,
             "tcp_keepalives_idle": "2",
             "tcp_keepalives_interval": "1",

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import database, without_password
+from cli.connections import database
 from cli.errors import CommandError
 from cli.runfile import resolve_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
+from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
+from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
 from projections.generations import NoGenerationError
 
@@ -57,7 +59,7 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
 
 def _database_error(url: str, error: Exception, remedy: str) -> str | None:
     """A sentence for an error of the database; None for any other error."""
-    if isinstance(error, NoGenerationError):
+    if isinstance(error, NoGenerationError | DatabaseAccessError):
         return str(error)
     if isinstance(error, OSError) and (error.filename is not None or not _of_a_socket(error)):
         return None

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.topics import DEFAULT_PARTITIONS
+from eventstore.libpq_url import parse_url
 
 PREFIX = "SPREAVIEW_"
 SESSIONIZE_API = "https://sessionize.com/api/v2"
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
         Field(
             description="PostgreSQL that holds the log and the read models",
             examples=["postgresql://user:password@host:5432/spreaview"],
+            repr=False,
         ),
     ] = None
     kafka_bootstrap_servers: Annotated[
@@ -153,8 +155,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("postgresql", "postgres"):
-            raise ValueError("is not a postgresql:// URL")
+        if value is not None:
+            parse_url(value)
         return value
 
     @field_validator("sessionize_base_url")

@@ -6,13 +6,13 @@ import sys
 from functools import partial
 
 from cli.command import new_app, serve
-from cli.connections import without_password
 from cli.options import Json
 from cli.runfile import announced, refuse_second
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import until_stopped
+from eventstore.libpq_url import without_password
 
 app = new_app()
 

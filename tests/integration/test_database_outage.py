@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
+from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 
 pytestmark = pytest.mark.asyncio
@@ -41,7 +42,7 @@ async def test_a_database_that_is_closed_for_maintenance(database_url: str) -> N
 async def test_credentials_that_are_not_valid_yet(database_url: str) -> None:
     unknown = make_url(database_url).set(username="nobody_yet")
     async with database(unknown.render_as_string(hide_password=False), pool_size=1) as engine:
-        with pytest.raises(DBAPIError) as caught:
+        with pytest.raises(DatabaseAccessError) as caught:
             await engine.connect()
     assert is_database_outage(caught.value)
 

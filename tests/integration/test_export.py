@@ -42,11 +42,14 @@ async def past(engine: AsyncEngine) -> Past:
 
 
 @pytest_asyncio.fixture
-async def empty(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    async with (
-        _own_database(postgres_url) as url,
-        database(url, pool_size=4) as engine,
-    ):
+async def empty_url(postgres_url: str) -> AsyncIterator[str]:
+    async with _own_database(postgres_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def empty(empty_url: str) -> AsyncIterator[AsyncEngine]:
+    async with database(empty_url, pool_size=4) as engine:
         yield engine
 
 
@@ -135,7 +138,7 @@ async def test_a_damaged_file_is_refused_and_changes_nothing(
 
 
 async def test_the_export_and_import_commands(
-    past: Past, empty: AsyncEngine, database_url: str, tmp_path: Path
+    past: Past, empty_url: str, database_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "log.jsonl"
     env = environment(database_url=database_url)
@@ -146,8 +149,7 @@ async def test_the_export_and_import_commands(
     assert json.loads(done.stdout) == {"output": str(file)}
     told = await asyncio.to_thread(run, "export", "--event-id", str(past.event_id), env=env)
     assert len(told.stdout.splitlines()) < len(file.read_text().splitlines())
-    url = empty.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    into = environment(database_url=url)
+    into = environment(database_url=empty_url)
     done = await asyncio.to_thread(run, "import", str(file), "--json", env=into)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["events"] == await count(past.engine)
