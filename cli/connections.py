@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from eventstore.connection import connect
 from eventstore.libpq_url import without_password
+from messaging.connection import KafkaConnection
 
 _NAME = "spreaview-sync"
 
@@ -36,7 +37,7 @@ class Addresses(NamedTuple):
     """Where the servers are. The repr holds no secret."""
 
     database_url: str
-    kafka: str
+    kafka: KafkaConnection
     sessionize_base_url: str
     kafka_transactions: bool = True
     """Whether the broker has transactions: Apache Kafka has, the sandbox's has not."""

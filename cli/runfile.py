@@ -4,12 +4,16 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cli.connections import Addresses
 from cli.settings import SESSIONIZE_API, Settings, SettingsError, missing
+from messaging.connection import KafkaConnection, SaslMechanism, SecurityProtocol
 
 _NAME = "run.json"
+_SECURITY = "kafka_security"
 
 
 @contextmanager
@@ -18,7 +22,7 @@ def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
     path = data_dir / _NAME
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.touch(mode=0o600)  # the database's address may hold a password
-    temporary.write_text(json.dumps({"pid": os.getpid(), **addresses._asdict()}), "utf-8")
+    temporary.write_text(json.dumps(_written(addresses)), "utf-8")
     temporary.replace(path)
     try:
         yield
@@ -52,7 +56,7 @@ def resolve(settings: Settings) -> Addresses:
         raise missing("kafka_bootstrap_servers")
     return Addresses(
         settings.database_url,
-        settings.kafka_bootstrap_servers,
+        settings.kafka_connection(settings.kafka_bootstrap_servers),
         settings.sessionize_base_url or SESSIONIZE_API,
         settings.kafka_transactions,
     )
@@ -68,10 +72,10 @@ def resolve_database(settings: Settings) -> str:
     return running.database_url
 
 
-def resolve_kafka(settings: Settings) -> str:
+def resolve_kafka(settings: Settings) -> KafkaConnection:
     """The broker alone. Raises as `resolve`."""
     if settings.kafka_bootstrap_servers is not None:
-        return settings.kafka_bootstrap_servers
+        return settings.kafka_connection(settings.kafka_bootstrap_servers)
     running = _read(settings.data_dir)
     if running is None:
         raise missing("kafka_bootstrap_servers")
@@ -86,12 +90,32 @@ def resolve_sessionize(settings: Settings) -> str:
     )
 
 
+def _written(addresses: Addresses) -> dict[str, object]:
+    """What stands in the file, which only its owner can read: a secured broker's password too."""
+    kafka = asdict(addresses.kafka)
+    security = {name: str(value) for name, value in kafka.items() if value is not None}
+    servers = security.pop("bootstrap_servers")
+    return {"pid": os.getpid(), **addresses._asdict(), "kafka": servers, _SECURITY: security}
+
+
+def _as_written(told: dict[str, Any]) -> Addresses:
+    security = told.pop(_SECURITY, {})
+    for name in ("ca_file", "certificate_file", "key_file"):
+        if name in security:
+            security[name] = Path(security[name])
+    if "protocol" in security:
+        security["protocol"] = SecurityProtocol(security["protocol"])
+    if "mechanism" in security:
+        security["mechanism"] = SaslMechanism(security["mechanism"])
+    return Addresses(**told | {"kafka": KafkaConnection(told["kafka"], **security)})
+
+
 def _read(data_dir: Path) -> Addresses | None:
     try:
         told = json.loads((data_dir / _NAME).read_text("utf-8"))
         os.kill(told.pop("pid"), 0)
-        return Addresses(**told)
+        return _as_written(told)
     except PermissionError:  # it runs, as another user
-        return Addresses(**told)
+        return _as_written(told)
     except (OSError, ValueError, TypeError):
         return None

@@ -16,6 +16,7 @@ from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
+from messaging.connection import KafkaAccessError, KafkaConnection
 from projections.generations import NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
@@ -84,11 +85,16 @@ def _of_a_socket(error: OSError) -> bool:
 
 @contextmanager
 def kafka_errors(
-    kafka: str, consequence: str = "", *, remedy: str = _CHECK_KAFKA
+    kafka: KafkaConnection, consequence: str = "", *, remedy: str = _CHECK_KAFKA
 ) -> Iterator[None]:
-    """Raise `CommandError` where Kafka does not answer; `consequence` says what was not done."""
+    """Raise `CommandError` where Kafka does not answer, or refuses us or is refused.
+
+    `consequence` says what was not done.
+    """
     try:
         yield
+    except KafkaAccessError as error:
+        raise CommandError(f"{consequence}: {error}" if consequence else str(error)) from error
     except (KafkaError, TimeoutError) as error:
         begin = f"{consequence}: " if consequence else ""
         raise CommandError(

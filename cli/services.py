@@ -31,6 +31,7 @@ from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
+from messaging.access import explaining
 from messaging.backoff import persist
 from messaging.batch_consumer import ConsumerLog
 from messaging.errors import is_kafka_outage
@@ -96,6 +97,8 @@ async def running(
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
+        monitor.watch(database_probe(EventLog(engine)))
+        monitor.watch(kafka_probe(addresses.kafka))
         await persist("Kafka", partial(_declare, settings, addresses), on=is_kafka_outage)
         services: list[_Service] = []
         if Role.WORKER in roles:
@@ -130,7 +133,8 @@ async def _start(
 
     async def start() -> None:
         broker = KafkaBroker(
-            addresses.kafka,
+            addresses.kafka.bootstrap_servers,
+            security=addresses.kafka.for_faststream(),
             client_id="spreaview-sync",
             allow_auto_create_topics=False,
             graceful_timeout=settings.graceful_timeout,
@@ -139,7 +143,8 @@ async def _start(
         broker.include_router(service.router())
         app = FastStream(broker, logger=None)
         try:
-            await app.start()
+            async with explaining(addresses.kafka):
+                await app.start()
         except BaseException:
             await app.stop()
             raise
@@ -206,8 +211,7 @@ async def _worker(
         batch=settings.relay_batch,
     )
     probes = (
-        database_probe(log),
-        kafka_probe(lag),
+        kafka_probe(addresses.kafka, lag),
         intake_probe(intake, lag),
         relay_probe(relay, log, checkpoints),
     )
@@ -238,7 +242,7 @@ async def _projector(
         session_seconds=settings.kafka_session_seconds,
         max_records=settings.projector_batch,
     )
-    probes = (database_probe(EventLog(engine)), kafka_probe(lag), projector_probe(engine))
+    probes = (kafka_probe(addresses.kafka, lag), projector_probe(engine))
     return _Service(router, [projector.sweep()], probes)
 
 

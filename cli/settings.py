@@ -1,16 +1,25 @@
 """Settings from the environment, validated at the start. One variable for all that is tuned."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cli.secret_files import SecretFileError, SecretFiles
 from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.libpq_url import parse_url
+from messaging.connection import (
+    KafkaAccessError,
+    KafkaConnection,
+    SaslMechanism,
+    SecurityProtocol,
+)
 
 PREFIX = "SPREAVIEW_"
+SECRETS = ("database_url", "kafka_sasl_password")
+"""Settings that may be given as a file instead, by the same name with `_FILE`."""
 SESSIONIZE_API = "https://sessionize.com/api/v2"
 
 
@@ -38,6 +47,49 @@ class Settings(BaseSettings):
     sessionize_base_url: Annotated[
         str | None,
         Field(description="where Sessionize's API is", examples=[SESSIONIZE_API]),
+    ] = None
+    kafka_security_protocol: Annotated[
+        SecurityProtocol,
+        Field(
+            description="how the brokers' ports are protected: PLAINTEXT, SSL, SASL_PLAINTEXT or "
+            "SASL_SSL",
+            examples=["SASL_SSL"],
+        ),
+    ] = SecurityProtocol.PLAINTEXT
+    kafka_sasl_mechanism: Annotated[
+        SaslMechanism | None,
+        Field(
+            description="how the password is proven: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+            examples=["SCRAM-SHA-512"],
+        ),
+    ] = None
+    kafka_sasl_username: Annotated[
+        str | None, Field(description="the user for SASL", examples=["spreaview"])
+    ] = None
+    kafka_sasl_password: Annotated[
+        str | None, Field(description="the user's password", examples=["…"], repr=False)
+    ] = None
+    kafka_ca_file: Annotated[
+        Path | None,
+        Field(
+            description="authorities that may sign the brokers' certificates, as PEM; unset: "
+            "those of the system",
+            examples=["/etc/spreaview/kafka-ca.pem"],
+        ),
+    ] = None
+    kafka_certificate_file: Annotated[
+        Path | None,
+        Field(
+            description="the certificate that the brokers ask of us, as PEM",
+            examples=["/etc/spreaview/kafka.pem"],
+        ),
+    ] = None
+    kafka_key_file: Annotated[
+        Path | None,
+        Field(
+            description="the key of that certificate, as PEM without a passphrase",
+            examples=["/etc/spreaview/kafka.key"],
+        ),
     ] = None
     data_dir: Annotated[
         Path, Field(description="where the local sandbox keeps its data", examples=[".spreaview"])
@@ -177,11 +229,63 @@ class Settings(BaseSettings):
                 raise ValueError("is not a list of host:port")
         return value
 
+    @field_validator("kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _is_supported(cls, value: object) -> object:
+        if value in ("OAUTHBEARER", "GSSAPI"):
+            raise ValueError(
+                f"{value} is not supported. Use PLAIN or SCRAM, which managed brokers offer too"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _reaches_kafka(self) -> Self:
+        """Refuse a combination that makes no sense, and a file that cannot be used."""
+        try:
+            self.kafka_connection(self.kafka_bootstrap_servers or "").arguments()
+        except KafkaAccessError as error:
+            raise ValueError(str(error)) from error
+        is_secured = self.kafka_security_protocol is not SecurityProtocol.PLAINTEXT
+        if is_secured and self.kafka_bootstrap_servers is None:
+            raise ValueError(
+                f"{PREFIX}KAFKA_SECURITY_PROTOCOL is {self.kafka_security_protocol}, but "
+                f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS is not set. Set it, or unset the protocol: "
+                "the local sandbox has none"
+            )
+        return self
+
+    def kafka_connection(self, bootstrap_servers: str) -> KafkaConnection:
+        """How these brokers are reached. Raises ValueError as `KafkaConnection`."""
+        return KafkaConnection(
+            bootstrap_servers,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            self.kafka_sasl_password,
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the files that it names."""
+        return init_settings, env_settings, SecretFiles(settings_cls, PREFIX, SECRETS)
+
 
 def load_settings() -> Settings:
     """The settings of this process. Raises `SettingsError`, which names every wrong variable."""
     try:
         return Settings()
+    except SecretFileError as error:
+        raise SettingsError(str(error)) from None
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(e["loc"], e["msg"]) for e in error.errors())) from (
             None  # the values stay out of the message: they may hold secrets
@@ -189,7 +293,9 @@ def load_settings() -> Settings:
 
 
 def _explain(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else ""
+    if not location:  # a combination: the text names its variables
+        return message.removeprefix("Value error, ")
+    name = str(location[0])
     field = Settings.model_fields.get(name)
     hint = (
         f" ({field.description}; for example {field.examples[0]})"

@@ -12,8 +12,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_failing: set[str] = set()
-"""What is failing now, by name: many who wait for the same say it once."""
+_failing: dict[str, str | None] = {}
+"""What is failing now, by name, and the variable that was named last: many who wait for the same
+say it once."""
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
@@ -49,21 +50,30 @@ async def persist(
                 result = await work()
             except Exception as error:
                 if on(error):
-                    say_failing(what, describe_error(error))
+                    say_failing(what, describe_error(error), variable=variable_of(error))
                 raise
     say_working(what)
     return result
 
 
-def say_failing(what: str, reason: str) -> None:
-    """Log that something does not work, unless that is known."""
-    if what not in _failing:
-        _failing.add(what)
+def say_failing(what: str, reason: str, *, variable: str | None = None) -> None:
+    """Log that something does not work, unless that is known.
+
+    A reason that names a variable is logged even so, once: somebody has to act.
+    """
+    if what not in _failing or (variable is not None and variable != _failing[what]):
+        _failing[what] = variable
         logger.warning("%s: failing, trying on until it works: %s", what, reason)
 
 
 def say_working(what: str) -> None:
     """Log that something works again, if it had been failing."""
     if what in _failing:
-        _failing.discard(what)
+        del _failing[what]
         logger.info("%s: works again", what)
+
+
+def variable_of(error: BaseException) -> str | None:
+    """The environment variable that an error tells an operator to look at, if it does."""
+    variable: str | None = getattr(error, "variable", None)
+    return variable

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from messaging.access import explaining
+from messaging.connection import KafkaConnection
+
 
 class PartitionLag(NamedTuple):
     """One partition, as the broker knows it."""
@@ -41,17 +44,16 @@ class GroupLag:
 
 
 @asynccontextmanager
-async def watching(bootstrap_servers: str, group_id: str) -> AsyncIterator[GroupLag]:
+async def watching(kafka: KafkaConnection, group_id: str) -> AsyncIterator[GroupLag]:
     """A connection for looking at a group while the block runs.
 
     Raises:
         aiokafka.errors.KafkaError: the broker is not there.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, group_id=group_id, enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(**kafka.arguments(), group_id=group_id, enable_auto_commit=False)
     try:
-        await consumer.start()
+        async with explaining(kafka):
+            await consumer.start()
         yield GroupLag(consumer)
     finally:
         await consumer.stop()

@@ -17,7 +17,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from messaging.access import explaining
 from messaging.cloudevents import Record
+from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.topic_tail import positions_beyond
 from messaging.topics import MAX_RECORD_BYTES
@@ -44,13 +46,13 @@ class Outlet(NamedTuple):
     """Where records leave, and how.
 
     Args:
-        bootstrap_servers: the brokers.
+        kafka: the brokers.
         topic: of the records.
         group_id: names the sender; its offset in partition 0 of the topic is the mark.
         transactions: whether the broker has transactions; Apache Kafka does.
     """
 
-    bootstrap_servers: str
+    kafka: KafkaConnection
     topic: str
     group_id: str
     transactions: bool
@@ -65,7 +67,7 @@ class Outlet(NamedTuple):
             aiokafka.errors.KafkaError, TimeoutError: the broker is not there.
         """
         producer = Producer(
-            bootstrap_servers=self.bootstrap_servers,
+            **self.kafka.arguments(),
             transactional_id=self.group_id if self.transactions else None,
             transaction_timeout_ms=int(_BATCH_SECONDS * 1000),
             acks="all",
@@ -75,7 +77,8 @@ class Outlet(NamedTuple):
         )
         try:
             async with asyncio.timeout(_STALLED_SECONDS):
-                await producer.start()
+                async with explaining(self.kafka):
+                    await producer.start()
                 mark = await self.mark() if self.transactions else None
             yield OpenOutlet(self, producer, mark)
         finally:
@@ -84,13 +87,14 @@ class Outlet(NamedTuple):
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
         """The positions after `position` that the topic holds already, see `topic_tail`."""
         async with asyncio.timeout(_TAIL_SECONDS):
-            return await positions_beyond(self.bootstrap_servers, self.topic, source, position)
+            return await positions_beyond(self.kafka, self.topic, source, position)
 
     async def mark(self) -> Mark | None:
         """The mark that the broker keeps, if any."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        admin = AIOKafkaAdminClient(**self.kafka.arguments())
         try:
-            await admin.start()
+            async with explaining(self.kafka):
+                await admin.start()
             async for attempt in stamina.retry_context(
                 on=_is_electing,
                 attempts=None,

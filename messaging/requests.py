@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import SYNC_REQUESTS
+from messaging.access import explaining
+from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
 
@@ -15,20 +17,21 @@ _FLUSH_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def producing(bootstrap_servers: str) -> AsyncIterator[Producer]:
+async def producing(kafka: KafkaConnection) -> AsyncIterator[Producer]:
     """A producer that waits for all replicas; flushed and closed at the end of the block.
 
     Records that the broker does not confirm within `_FLUSH_SECONDS` are given up.
     """
     producer = Producer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.arguments(),
         acks="all",
         max_batch_size=512 * 1024,
         max_request_size=MAX_RECORD_BYTES,
         linger_ms=2,
     )
     try:
-        await producer.start()
+        async with explaining(kafka):
+            await producer.start()
         yield producer
     finally:
         await producer.close(flush_seconds=_FLUSH_SECONDS)

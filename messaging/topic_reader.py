@@ -10,7 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
 from messaging import aiokafka_patches as fetching
+from messaging.access import explaining
 from messaging.batch_consumer import RawRecord
+from messaging.connection import KafkaConnection
 
 PATIENCE_SECONDS = 15.0
 """Without any progress for this long, a broker counts as not answering."""
@@ -28,7 +30,7 @@ class Reader(NamedTuple):
 
 
 @asynccontextmanager
-async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
+async def reading(kafka: KafkaConnection) -> AsyncIterator[Reader]:
     """A reader, closed at the end of the block.
 
     Raises:
@@ -36,14 +38,15 @@ async def reading(bootstrap_servers: str) -> AsyncIterator[Reader]:
     """
     fetching.mend()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.arguments(),
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_POLL_MS,  # else every empty partition costs half a second
     )
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.arguments())
     try:
-        await consumer.start()
-        await admin.start()
+        async with explaining(kafka):
+            await consumer.start()
+            await admin.start()
         yield Reader(consumer, admin)
     finally:
         await _stop(consumer)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from aiokafka import TopicPartition
 
 from messaging.batch_consumer import RawRecord
+from messaging.connection import KafkaConnection
 from messaging.topic_reader import Reader, partitions_of, reading, to_the_end
 
 _FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
@@ -16,7 +17,7 @@ _FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
 
 
 async def positions_beyond(
-    bootstrap_servers: str, topic: str, source: str, position: int
+    kafka: KafkaConnection, topic: str, source: str, position: int
 ) -> frozenset[int]:
     """The positions after `position` of the events of a log that are on its topic.
 
@@ -27,7 +28,7 @@ async def positions_beyond(
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     found: set[int] = set()
-    async with reading(bootstrap_servers) as reader:
+    async with reading(kafka) as reader:
         partitions = await partitions_of(reader, topic)
         begins = await reader.consumer.beginning_offsets(partitions)
         # Of the sandbox's broker, somewhat less; records are read up to the real end.

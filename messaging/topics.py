@@ -7,6 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from messaging.access import explaining
+from messaging.connection import KafkaConnection
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
 
 
 async def declare_topics(
-    bootstrap_servers: str, *, partitions: int, replication_factor: int, retention_days: int
+    kafka: KafkaConnection, *, partitions: int, replication_factor: int, retention_days: int
 ) -> None:
     """Create the topics that do not exist yet; existing ones are left as they are.
 
@@ -38,7 +40,7 @@ async def declare_topics(
         aiokafka.errors.KafkaError: the broker is not there, or refuses a topic.
     """
     await _declare(
-        bootstrap_servers,
+        kafka,
         [
             NewTopic(name, partitions, replication_factor, topic_configs=configs)
             for name, configs in _configs(retention_days).items()
@@ -47,18 +49,19 @@ async def declare_topics(
 
 
 async def declare_replay(
-    bootstrap_servers: str, topic: str, *, partitions: int, replication_factor: int
+    kafka: KafkaConnection, topic: str, *, partitions: int, replication_factor: int
 ) -> None:
     """Create a topic for a replay, unless it exists. Raises as `declare_topics`."""
     configs = {"max.message.bytes": str(MAX_RECORD_BYTES)}
     wanted = NewTopic(topic, partitions, replication_factor, topic_configs=configs)
-    await _declare(bootstrap_servers, [wanted])
+    await _declare(kafka, [wanted])
 
 
-async def _declare(bootstrap_servers: str, topics: Sequence[NewTopic]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic]) -> None:
+    admin = AIOKafkaAdminClient(**kafka.arguments())
     try:
-        await admin.start()
+        async with explaining(kafka):
+            await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         if not missing:

@@ -5,16 +5,17 @@ from pathlib import Path
 
 from contracts.topics import LOG_SEALS
 from eventstore.seals import Seal, decode_seal, encode_seal
+from messaging.connection import KafkaConnection
 from messaging.topic_reader import partitions_of, reading, to_the_end
 
 _BEGINNING = b'{"log_id":"'
 """The beginning of every seal that `encode_seal` writes."""
 
 
-async def published_seals(bootstrap_servers: str) -> list[Seal]:
+async def published_seals(kafka: KafkaConnection) -> list[Seal]:
     """The newest seal of every stream on the topic. Raises aiokafka.errors.KafkaError."""
     newest: dict[bytes, Seal] = {}
-    async with reading(bootstrap_servers) as reader:
+    async with reading(kafka) as reader:
         partitions = await partitions_of(reader, LOG_SEALS)
         async for record in to_the_end(reader, partitions):
             if record.key and record.value:
@@ -25,7 +26,7 @@ async def published_seals(bootstrap_servers: str) -> list[Seal]:
 def add_seals(path: Path, seals: Iterable[Seal]) -> int:
     """Append the seals that a file does not have, one per line. Returns their number.
 
-        add_seals(path, await published_seals(bootstrap_servers))
+        add_seals(path, await published_seals(kafka))
 
     Creates the file if necessary, readable by its owner only. Older seals stay in the file: the
     topic keeps only the newest seal of a stream, and after somebody rebuilt a chain that seal

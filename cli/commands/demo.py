@@ -29,6 +29,7 @@ from contracts.events import TERMINAL_TYPES
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import IMPORT_EVENTS
 from messaging.cloudevents import CloudEvent, decode
+from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import Queries
 
@@ -165,9 +166,11 @@ async def _report(
 
 
 @asynccontextmanager
-async def _events(kafka: str, partitions: int) -> AsyncIterator[AsyncIterator[CloudEvent]]:
+async def _events(
+    kafka: KafkaConnection, partitions: int
+) -> AsyncIterator[AsyncIterator[CloudEvent]]:
     """Every import event from the beginning of the topic, without a consumer group."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**kafka.arguments(), auto_offset_reset="earliest")
     consumer.assign([TopicPartition(IMPORT_EVENTS, number) for number in range(partitions)])
     await consumer.start()
     try:

@@ -17,6 +17,7 @@ from cli.render.answer import Answer
 from cli.runfile import resolve_kafka
 from cli.servers import kafka_errors
 from cli.settings import Settings
+from messaging.connection import KafkaConnection
 from messaging.dead_letters.fold import Letter, LetterName, Letters
 from messaging.dead_letters.resolution import NotRetriableError, letter_record, read_letters
 from messaging.dead_letters.resolution import discard as discard_letter
@@ -53,7 +54,7 @@ SomeLetters = Annotated[
 class _Topic(NamedTuple):
     """The dead-letter topic, read to its end."""
 
-    kafka: str
+    kafka: KafkaConnection
     reader: Reader
     letters: Letters
 

@@ -38,7 +38,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
     ):
         with announced(settings.data_dir, addresses):
             shown = without_password(addresses.database_url)
-            ready = {"database": shown, "kafka": addresses.kafka}
+            ready = {"database": shown, "kafka": str(addresses.kafka)}
             line = " ".join(f"{name}={address}" for name, address in ready.items())
             print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
             print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)

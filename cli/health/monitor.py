@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cli.health.findings import Finding, Progress
 from cli.health.probes import Probe, Work
 from contracts.error_text import describe_error
-from messaging.backoff import say_failing, say_working
+from messaging.backoff import say_failing, say_working, variable_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ class Monitor:
         """Whether the process takes messages by now."""
 
     def watch(self, probe: Probe) -> None:
-        """Look at one more component from now on."""
+        """Look at one more component from now on, or at a known one in another way."""
+        self._probes = [known for known in self._probes if known.component != probe.component]
         self._probes.append(probe)
         self._probes.sort(key=lambda probe: not probe.is_server)
         self._progress[probe.component] = {}
@@ -77,7 +78,7 @@ class Monitor:
         except Exception as error:
             self._progress[probe.component] = {}
             detail = describe_error(error)
-            say_failing(probe.component, detail)
+            say_failing(probe.component, detail, variable=variable_of(error))
             return Finding(ok=False, detail=detail, restart_may_help=False)
         finding = self._judge(probe.component, work)
         if finding.ok:

@@ -1,18 +1,24 @@
 """The probes: one per component, each asking a server that the component does not speak for."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
+from messaging.access import check
+from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import ConcurrentIntake
 from messaging.lag import GroupLag
 from projections.status import oldest_lag
 from worker.relay.relay import CHECKPOINT, Relay
+
+_ANSWER_SECONDS = 2.0
 
 
 class Work(NamedTuple):
@@ -88,11 +94,24 @@ def database_probe(log: EventLog) -> Probe:
     return Probe("PostgreSQL", look, is_server=True)
 
 
-def kafka_probe(lag: GroupLag) -> Probe:
-    """Whether Kafka answers."""
+def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
+    """Whether Kafka answers; the error of a look says why it does not.
+
+    Args:
+        kafka: how it is reached.
+        lag: a connection that is there; without one, every look makes one of its own.
+    """
 
     async def look() -> list[Work]:
-        await lag.look([TopicPartition(IMPORT_EVENTS, 0)])
+        if lag is None:
+            await check(kafka)
+            return []
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await lag.look([TopicPartition(IMPORT_EVENTS, 0)])
+        except (KafkaError, TimeoutError):
+            await check(kafka)  # a client that has started does not say why it lost its connection
+            raise
         return []
 
     return Probe("Kafka", look, is_server=True)

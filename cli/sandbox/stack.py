@@ -12,6 +12,7 @@ from cli.sandbox.sessionize import sessionize_double
 from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
+from messaging.connection import KafkaConnection
 from projections.generations import prepare
 from worker.relay.relay import CHECKPOINT
 
@@ -36,13 +37,15 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
             "both, or neither to have a local sandbox"
         )
     async with AsyncExitStack() as stack:
-        database_url, brokers = settings.database_url, settings.kafka_bootstrap_servers
+        database_url, servers = settings.database_url, settings.kafka_bootstrap_servers
         if database_url is None:
             data = settings.data_dir / "postgres"
             database_url = await stack.enter_async_context(postgres(data))
-        if brokers is None:
+        if servers is not None:
+            brokers = settings.kafka_connection(servers)
+        else:
             log_path = settings.data_dir / "kafka.log"
-            brokers = await stack.enter_async_context(kafka(log_path=log_path))
+            brokers = KafkaConnection(await stack.enter_async_context(kafka(log_path=log_path)))
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
             double = await stack.enter_async_context(sessionize_double(Documents()))

@@ -18,6 +18,7 @@ from cli.waiting import run_ended
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import SYNC_REQUESTS
 from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.dead_letters.records import dead_letter
 from messaging.requests import producing, publish_request
 from projections.queries import Queries
@@ -50,7 +51,7 @@ def poison(running: Up, key: str) -> dict[str, Any]:
     """Publish what cannot be read; the open letter that the worker makes of it."""
 
     async def publish() -> None:
-        async with producing(running.kafka) as producer:
+        async with producing(KafkaConnection(running.kafka)) as producer:
             await producer.send_and_wait(SYNC_REQUESTS, POISON.encode(), key=key.encode())
 
     asyncio.run(publish())
@@ -79,7 +80,7 @@ def readable_letter(running: Up, request: SyncRequested, received: datetime) -> 
     )
 
     async def set_aside() -> None:
-        async with producing(running.kafka) as producer:
+        async with producing(KafkaConnection(running.kafka)) as producer:
             await dead_letter(producer, record, "not known yet")
 
     asyncio.run(set_aside())
@@ -101,7 +102,7 @@ def ended(running: Up, request: SyncRequested, *, publish: bool = False) -> obje
 
     async def wait() -> object:
         if publish:
-            async with producing(running.kafka) as producer:
+            async with producing(KafkaConnection(running.kafka)) as producer:
                 await publish_request(producer, request)
         async with database(running.database_url, pool_size=1) as engine:
             return (await run_ended(Queries(engine), request.request_id, PATIENCE))["status"]

@@ -23,6 +23,7 @@ from contracts.messages import SyncRequested
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from tests.support.line import a_request
@@ -70,7 +71,7 @@ class Place:
             process.wait()
 
     async def publish(self, *requests: SyncRequested) -> None:
-        async with producing(self.kafka) as producer:
+        async with producing(KafkaConnection(self.kafka)) as producer:
             for request in requests:
                 await publish_request(producer, request)
 
@@ -94,7 +95,10 @@ class Place:
 @pytest_asyncio.fixture
 async def place(own_kafka: str, database_url: str, tmp_path: Path) -> AsyncIterator[Place]:
     await declare_topics(
-        own_kafka, partitions=DEFAULT_PARTITIONS, replication_factor=1, retention_days=1
+        KafkaConnection(own_kafka),
+        partitions=DEFAULT_PARTITIONS,
+        replication_factor=1,
+        retention_days=1,
     )
     async with (
         sessionize_double(Documents()) as double,

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_transactions(broker: KnownBroker) -> None:
-    outlet = Outlet(broker.address, await broker.a_topic(), str(uuid4()), transactions=True)
+    outlet = Outlet(broker.connection, await broker.a_topic(), str(uuid4()), transactions=True)
     try:
         async with asyncio.timeout(5), outlet.opened() as opened:
             await opened.send([], Mark(1, "one"))

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from cli.sandbox.kafka import kafka
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging import topic_reader as reading_module
+from messaging.connection import KafkaConnection
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import (
     NotRetriableError,
@@ -197,8 +198,10 @@ async def test_a_broker_that_falls_silent_is_an_error(
     monkeypatch.setattr(reading_module, "PATIENCE_SECONDS", 0.5)
     async with AsyncExitStack() as servers:
         address = await servers.enter_async_context(kafka(log_path=tmp_path / "kafka.log"))
-        await declare_topics(address, partitions=2, replication_factor=1, retention_days=1)
-        async with asyncio.timeout(PATIENCE), reading(address) as reader:
+        await declare_topics(
+            KafkaConnection(address), partitions=2, replication_factor=1, retention_days=1
+        )
+        async with asyncio.timeout(PATIENCE), reading(KafkaConnection(address)) as reader:
             partitions = await partitions_of(reader, DEAD_LETTERS)
             await servers.aclose()
             with pytest.raises(KafkaError):
@@ -208,9 +211,14 @@ async def test_a_broker_that_falls_silent_is_an_error(
 
 
 async def test_the_declared_topic_takes_whatever_the_request_topic_took(address: str) -> None:
-    await declare_topics(address, partitions=12, replication_factor=1, retention_days=1)
+    await declare_topics(
+        KafkaConnection(address), partitions=12, replication_factor=1, retention_days=1
+    )
     body = b"x" * (MIB - 100)
-    async with reading(address) as reader, producing(address) as producer:
+    async with (
+        reading(KafkaConnection(address)) as reader,
+        producing(KafkaConnection(address)) as producer,
+    ):
         sent = await producer.send_and_wait(SYNC_REQUESTS, body, key=b"k")
         place = TopicPartition(SYNC_REQUESTS, sent.partition)
         record = await record_at(reader, place, sent.offset)

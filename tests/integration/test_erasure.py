@@ -75,7 +75,7 @@ async def published(line: Line) -> list[bytes]:
     """Every record on the topic, in the order of positions."""
     head = await line.log.head()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=line.addresses.kafka, auto_offset_reset="earliest"
+        bootstrap_servers=line.addresses.kafka.bootstrap_servers, auto_offset_reset="earliest"
     )
     consumer.assign([TopicPartition(IMPORT_EVENTS, n) for n in range(DEFAULT_PARTITIONS)])
     await consumer.start()

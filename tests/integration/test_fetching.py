@@ -36,7 +36,7 @@ async def test_a_header_whose_name_is_no_text_stops_nothing(broker: KnownBroker)
         ]
         await asyncio.gather(*sent)
 
-    async with reading(broker.address) as reader:
+    async with reading(broker.connection) as reader:
         found = [r async for r in to_the_end(reader, [TopicPartition(topic, 0)])]
 
     assert [(r.offset, r.value) for r in found] == [(0, b"0"), (1, b"1"), (2, b"2")]

@@ -23,6 +23,7 @@ from cli.settings import Settings
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from messaging.cloudevents import Record
+from messaging.connection import KafkaConnection
 from messaging.publisher import Mark, OpenOutlet
 from messaging.requests import publish_request
 from tests.support.line import Line, a_request, the_line
@@ -202,7 +203,7 @@ async def test_a_service_that_ends_silently_ends_the_process(
         raise asyncio.CancelledError
 
     monkeypatch.setattr(Relay, "run", cancelled_by_nobody)
-    addresses = Addresses(database_url, own_kafka, "http://127.0.0.1:9", False)
+    addresses = Addresses(database_url, KafkaConnection(own_kafka), "http://127.0.0.1:9", False)
     async with running(Role.WORKER, Settings(), addresses) as background:
         with pytest.raises(RuntimeError, match="has ended"):
             await asyncio.wait_for(asyncio.shield(background), PATIENCE)
@@ -213,7 +214,8 @@ async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready(
 ) -> None:
     monkeypatch.setattr(monitor, "_LOOK_SECONDS", 0.2)
     port = free_port()
-    nowhere = Addresses(f"postgresql://nobody@127.0.0.1:{free_port()}/x", "127.0.0.1:9", "http://x")
+    database = f"postgresql://nobody@127.0.0.1:{free_port()}/x"
+    nowhere = Addresses(database, KafkaConnection("127.0.0.1:9"), "http://x")
     settings = Settings(health_port=port, health_period_seconds=0.1)
 
     async def run() -> None:

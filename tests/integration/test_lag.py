@@ -6,6 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from messaging.connection import KafkaConnection
 from messaging.lag import watching
 from messaging.requests import producing
 from tests.support.brokers import KnownBroker
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.asyncio
 async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
     topic, group = await broker.a_topic(), f"group-{uuid4()}"
     one, other = TopicPartition(topic, 1), TopicPartition(topic, 2)
-    async with producing(broker.address) as producer:
+    async with producing(KafkaConnection(broker.address)) as producer:
         for _ in range(3):
             await producer.send_and_wait(topic, b"x", partition=1)
-    async with watching(broker.address, group) as lag:
+    async with watching(KafkaConnection(broker.address), group) as lag:
         found = await lag.look([one, other])
         assert (found[1].behind, found[2].behind) == (3, 0)
         member = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=group)
@@ -35,7 +36,7 @@ async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
 async def test_what_is_gone_waits_for_nobody(apache_kafka: str) -> None:
     topic = await KnownBroker("apache", apache_kafka).a_topic()
     partition = TopicPartition(topic, 1)
-    async with producing(apache_kafka) as producer:
+    async with producing(KafkaConnection(apache_kafka)) as producer:
         for _ in range(5):
             await producer.send_and_wait(topic, b"x", partition=1)
     group = f"group-{uuid4()}"
@@ -48,5 +49,5 @@ async def test_what_is_gone_waits_for_nobody(apache_kafka: str) -> None:
     await admin.start()
     await admin.delete_records({partition: RecordsToDelete(before_offset=5)})
     await admin.close()
-    async with watching(apache_kafka, group) as lag:
+    async with watching(KafkaConnection(apache_kafka), group) as lag:
         assert (await lag.look([partition]))[1].behind == 0

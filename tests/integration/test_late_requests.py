@@ -15,6 +15,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.publisher import Outlet
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.brokers import KnownBroker
@@ -50,7 +51,9 @@ async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behi
 @pytest_asyncio.fixture
 async def subject(log: EventLog, engine: AsyncEngine, database_url: str, behind: Behind) -> Subject:
     topic = await behind.broker.a_topic()
-    outlet = Outlet(behind.proxy.address, topic, f"relay-{uuid4()}", transactions=True)
+    outlet = Outlet(
+        KafkaConnection(behind.proxy.address), topic, f"relay-{uuid4()}", transactions=True
+    )
     return Subject(log, engine, database_url, outlet)
 
 

@@ -248,7 +248,7 @@ async def test_requests_with_odd_header_names_end_like_others(line: Line) -> Non
     served(line, "oddname1")
     request = a_request("oddname1", WINDOW)
     headers = [(OddName("caf\xe9"), b"1")]
-    async with sending_odd_names(line.addresses.kafka) as sender:
+    async with sending_odd_names(line.addresses.kafka.bootstrap_servers) as sender:
         unreadable = await sender.send_and_wait(
             SYNC_REQUESTS, b"not JSON", key=b"odd", headers=headers, partition=4
         )
@@ -282,7 +282,9 @@ async def test_a_time_stamp_beyond_the_calendar_stops_nothing(
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_compressed_requests_are_read(line: Line, codec: str) -> None:
-    sender = Producer({"bootstrap.servers": line.addresses.kafka, "compression.type": codec})
+    sender = Producer(
+        {"bootstrap.servers": line.addresses.kafka.bootstrap_servers, "compression.type": codec}
+    )
     request = a_request("demo2026", WINDOW)
     for _ in range(10):  # what does not get smaller is not compressed
         sender.produce(SYNC_REQUESTS, key="one partition", value=encode_request(request))
@@ -383,7 +385,7 @@ async def all_of(line: Line, topic: str) -> list[Any]:
     """Every record of a topic, up to its end."""
     partitions = [TopicPartition(topic, number) for number in range(DEFAULT_PARTITIONS)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=line.addresses.kafka, auto_offset_reset="earliest"
+        bootstrap_servers=line.addresses.kafka.bootstrap_servers, auto_offset_reset="earliest"
     )
     consumer.assign(partitions)
     await consumer.start()

@@ -82,14 +82,16 @@ async def test_a_request_of_another_client_is_imported_and_its_events_are_cloude
         },
         "requested_at": "2026-05-20T10:00:00+02:00",
     }
-    await asyncio.to_thread(publish_like_a_stranger, line.addresses.kafka, request)
+    await asyncio.to_thread(
+        publish_like_a_stranger, line.addresses.kafka.bootstrap_servers, request
+    )
     run = await line.ended(UUID(request["request_id"]))
     assert run["status"] == "completed"
 
     event_id = UUID(request["spreaview_event_id"])
     recorded = [r async for r in line.log.read_stream(event_id)]
     messages = await asyncio.to_thread(
-        read_like_a_stranger, line.addresses.kafka, str(event_id), len(recorded)
+        read_like_a_stranger, line.addresses.kafka.bootstrap_servers, str(event_id), len(recorded)
     )
     source = f"urn:spreaview:log:{(await line.log.identity()).log_id}"
     schemas = _schemas()
@@ -110,7 +112,7 @@ async def test_a_request_of_another_client_is_imported_and_its_events_are_cloude
 
 
 async def test_topics_are_declared_with_what_their_users_rely_on(line: Line) -> None:
-    admin = AdminClient({"bootstrap.servers": line.addresses.kafka})
+    admin = AdminClient({"bootstrap.servers": line.addresses.kafka.bootstrap_servers})
     expected = {
         SYNC_REQUESTS: ("message.timestamp.type", "LogAppendTime"),
         IMPORT_EVENTS: ("retention.ms", str(30 * 24 * 60 * 60 * 1000)),

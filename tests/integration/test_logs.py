@@ -21,6 +21,7 @@ from cli.sandbox.conference import conference, conference_window, encode_confere
 from cli.sandbox.documents import Answer, Documents
 from cli.sandbox.sessionize import sessionize_double
 from contracts.topics import DEFAULT_PARTITIONS
+from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from projections.generations import select_live_generation
@@ -111,13 +112,19 @@ async def test_unforeseen_faults_are_logged_without_secrets(
     own_kafka: str, database_url: str, engine: AsyncEngine, tmp_path: Path, log_format: str
 ) -> None:
     await declare_topics(
-        own_kafka, partitions=DEFAULT_PARTITIONS, replication_factor=1, retention_days=1
+        KafkaConnection(own_kafka),
+        partitions=DEFAULT_PARTITIONS,
+        replication_factor=1,
+        retention_days=1,
     )
     await arrange_faults(engine)
     with_password = make_url(database_url).set(password=PASSWORD)
     served = documents()
     worker, projector = tmp_path / "worker.log", tmp_path / "projector.log"
-    async with sessionize_double(Documents()) as double, producing(own_kafka) as producer:
+    async with (
+        sessionize_double(Documents()) as double,
+        producing(KafkaConnection(own_kafka)) as producer,
+    ):
         for api_id, document in served.items():
             double.documents.put(api_id, Answer(json.dumps(document).encode()))
         requests = [a_request(api_id, conference_window()) for api_id in API_IDS]

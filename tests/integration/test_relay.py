@@ -23,6 +23,7 @@ from eventstore.log import EventLog
 from eventstore.wakeup import WakeUp
 from messaging import topic_tail
 from messaging.cloudevents import CloudEvent, Record, log_source
+from messaging.connection import KafkaConnection
 from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
@@ -40,7 +41,7 @@ async def subject(
 ) -> Subject:
     topic = await broker.a_topic()
     transactions = broker.can(Can.TRANSACTIONS)
-    outlet = Outlet(broker.address, topic, f"relay-{uuid4()}", transactions=transactions)
+    outlet = Outlet(broker.connection, topic, f"relay-{uuid4()}", transactions=transactions)
     return Subject(log, engine, database_url, outlet)
 
 
@@ -278,7 +279,7 @@ async def test_going_on_after_a_restore_can_be_repeated_when_it_was_cut_off(
     async with subject.relaying():
         await subject.caught_up()
     log_id = (await subject.log.identity()).log_id
-    nowhere = subject.outlet._replace(bootstrap_servers="127.0.0.1:9")
+    nowhere = subject.outlet._replace(kafka=KafkaConnection("127.0.0.1:9"))
     with pytest.raises(KafkaError):
         await rewind(
             subject.log, subject.checkpoints, nowhere, subject.connect, to=None, restored=True

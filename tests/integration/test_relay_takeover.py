@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.publisher import OpenOutlet, Outlet
 from messaging.requests import producing
@@ -65,10 +66,10 @@ async def test_a_standby_takes_over_from_a_leader_that_cannot_reach_kafka(
 ) -> None:
     topic, group = await behind.broker.a_topic(), f"relay-{uuid4()}"
     healthy = Subject(
-        log, engine, database_url, Outlet(behind.broker.address, topic, group, transactions)
+        log, engine, database_url, Outlet(behind.broker.connection, topic, group, transactions)
     )
     cut_off = replace(
-        healthy, outlet=healthy.outlet._replace(bootstrap_servers=behind.proxy.address)
+        healthy, outlet=healthy.outlet._replace(kafka=KafkaConnection(behind.proxy.address))
     )
     stream = uuid4()
     await healthy.append(stream, 0, 3)
@@ -116,8 +117,10 @@ async def test_a_leader_that_gives_up_lets_a_standby_lead_next(
             await asyncio.Event().wait()
             yield OpenOutlet(self, Producer(), None)
 
-    first = Subject(log, engine, database_url, Unreachable("", "", "", transactions=True))
-    second = replace(first, outlet=Reachable("", "", "", transactions=True))
+    first = Subject(
+        log, engine, database_url, Unreachable(KafkaConnection(""), "", "", transactions=True)
+    )
+    second = replace(first, outlet=Reachable(KafkaConnection(""), "", "", transactions=True))
     async with first.relaying():
         await relays_are_connected(engine, 1)
         async with second.relaying(), asyncio.timeout(TAKEOVER_SECONDS):
@@ -165,6 +168,6 @@ async def test_a_producer_closes_in_time_while_its_broker_is_away(
 
 async def test_a_producer_that_is_closed_has_sent_everything(behind: Behind) -> None:
     topic = await behind.broker.a_topic()
-    async with producing(behind.broker.address) as producer:
+    async with producing(behind.broker.connection) as producer:
         confirmations = [await producer.send(topic, b"%d" % n) for n in range(100)]
     assert len({(await one).offset for one in confirmations}) > 1

@@ -118,7 +118,9 @@ async def test_a_topic_gets_each_event_once_after_an_interruption(
     broker.needs(Can.TRANSACTIONS)
     await a_log(log)
     log_id = (await log.identity()).log_id
-    outlet = Outlet(broker.address, await broker.a_topic(), f"replay-{uuid4()}", transactions=True)
+    outlet = Outlet(
+        broker.connection, await broker.a_topic(), f"replay-{uuid4()}", transactions=True
+    )
     positions = [r.position for r in await log.read_all(0)]
     async with outlet.opened() as opened:
         await replay(log, ReplaySelection(until=positions[9]), to_kafka(opened, log_id, "again"))

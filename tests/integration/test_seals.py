@@ -15,6 +15,7 @@ from cli.sandbox.conference import conference_window
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.seals import Seal, encode_seal, heads
+from messaging.connection import KafkaConnection
 from messaging.requests import producing
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
@@ -81,7 +82,7 @@ async def test_an_event_appended_during_sealing_is_sealed_once(
         return head
 
     monkeypatch.setattr(EventLog, "head", moves)
-    async with producing(module_kafka) as producer:
+    async with producing(KafkaConnection(module_kafka)) as producer:
         reached = await seal(engine, producer)
     assert reached == await look(log) == 1
 

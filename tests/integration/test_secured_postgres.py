@@ -8,16 +8,20 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from cli.connections import database, leader_connection
+from cli.connections import Addresses, database, leader_connection
 from cli.sandbox.ports import free_port
+from cli.services import Role, running
+from cli.settings import Settings
 from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.leadership import who_leads
 from eventstore.wakeup import CHANNEL
+from messaging.connection import KafkaConnection
 from tests.support.certificates import Authority, Certificate
 from tests.support.processes import environment, run
 from tests.support.tls_postgres import CERTIFIED, PASSWORD, USER, tls_postgres
@@ -128,11 +132,12 @@ async def test_parameters_reach_the_server(secured: Secured) -> None:
     assert name.startswith("import job relay "), "says which process leads"
 
 
-async def test_migrate_runs_with_a_verified_certificate(
-    secured: Secured,
+async def test_migrate_runs_with_a_verified_certificate_and_a_url_from_a_file(
+    secured: Secured, tmp_path: Path
 ) -> None:
-    env = environment(database_url=secured.url(secured.verified))
-    done = await asyncio.to_thread(run, "migrate", env=env)
+    file = tmp_path / "url"
+    file.write_text(secured.url(secured.verified) + "\n", "utf-8")
+    done = await asyncio.to_thread(run, "migrate", env=environment(database_url_file=str(file)))
     assert (done.returncode, done.stderr) == (0, "")
     nobody = await who_leads(lambda: leader_connection(secured.url(secured.verified)))
     assert nobody is None
@@ -240,7 +245,44 @@ async def test_a_command_says_that_the_password_is_wrong(secured: Secured) -> No
         assert never not in done.stderr
 
 
-async def test_the_sandbox_takes_no_other_way_in(secured: Secured) -> None:
+async def test_a_service_says_what_keeps_it_from_the_database(
+    secured: Secured, own_kafka: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    settings = Settings(health_port=port, health_period_seconds=0.1)
+    url = secured.url(secured.verified, password="wr0ng-passw0rd")
+    addresses = Addresses(url, KafkaConnection(own_kafka), "http://127.0.0.1:9", False)
+
+    async def serve() -> None:
+        async with running(Role.WORKER, settings, addresses):
+            raise AssertionError("the database is taken")
+
+    serving = asyncio.create_task(serve())
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), httpx.AsyncClient() as client:
+            shown = ""
+            while "Check SPREAVIEW_DATABASE_URL" not in shown:
+                shown = await not_ready(client, port)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    assert "password authentication failed" in shown
+    assert "Check SPREAVIEW_DATABASE_URL" in caplog.text
+    assert "wr0ng-passw0rd" not in shown + caplog.text
+
+
+async def not_ready(client: httpx.AsyncClient, port: int) -> str:
+    """The body of `/ready`; nothing as long as nobody listens."""
+    try:
+        answer = await client.get(f"http://127.0.0.1:{port}/ready")
+    except httpx.TransportError:
+        await asyncio.sleep(0.02)
+        return ""
+    assert answer.status_code == 503
+    return answer.text
+
+
+async def test_the_server_takes_no_other_way_in(secured: Secured) -> None:
     """The server of these tests refuses what they call wrong: else they would show nothing."""
     with pytest.raises(asyncpg.PostgresError):
         await asyncpg.connect(secured.url("sslmode=disable"))

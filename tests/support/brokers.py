@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from cli.sandbox.kafka import kafka
 from contracts.topics import DEFAULT_PARTITIONS
+from messaging.connection import KafkaConnection
 from tests.support.apache_kafka import own_broker
 
 
@@ -36,6 +37,11 @@ class KnownBroker(NamedTuple):
 
     name: str
     address: str
+
+    @property
+    def connection(self) -> KafkaConnection:
+        """How our own clients reach it."""
+        return KafkaConnection(self.address)
 
     @property
     def session_seconds(self) -> float:

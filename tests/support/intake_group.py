@@ -12,6 +12,7 @@ from faststream.kafka import KafkaBroker
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.batch_consumer import ConsumerLog, Membership, RawRecord
+from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import ConcurrentIntake, Job
 from messaging.requests import producing
 
@@ -38,7 +39,7 @@ class Group:
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def publish(self, *values: str, partition: int | None = None) -> None:
-        async with producing(self.address) as producer:
+        async with producing(KafkaConnection(self.address)) as producer:
             for value in values:
                 lane = value.partition(":")[0].encode()
                 await producer.send_and_wait(

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from messaging.batch_consumer import RawRecord
+from messaging.connection import KafkaConnection
 from messaging.dead_letters.fold import Letter
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import read_letters, retry
@@ -94,7 +95,10 @@ async def topics(address: str, letters: dict[str, str] | None = None) -> AsyncIt
     try:
         answer = await admin.create_topics(made)
         assert [code for _, code, *_ in answer.topic_errors] == [0, 0]
-        async with reading(address) as reader, producing(address) as producer:
+        async with (
+            reading(KafkaConnection(address)) as reader,
+            producing(KafkaConnection(address)) as producer,
+        ):
             async with asyncio.timeout(PATIENCE):  # a broker may learn of them a moment later
                 while not all([await partitions_of(reader, n) for n in names]):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)

@@ -18,6 +18,7 @@ from cli.settings import Settings
 from cli.waiting import run_ended
 from contracts.messages import SyncRequested, Window
 from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
 
@@ -102,7 +103,11 @@ async def rows(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[str,
 
 @asynccontextmanager
 async def the_line(
-    kafka: str, database_url: str, *, transactions: bool = False, **settings: object
+    kafka: str | KafkaConnection,
+    database_url: str,
+    *,
+    transactions: bool = False,
+    **settings: object,
 ) -> AsyncIterator[Line]:
     """Worker, relay and projector, running in this process.
 
@@ -110,12 +115,13 @@ async def the_line(
         transactions: what the broker can do; Apache Kafka has them, the sandbox's broker has not.
         settings: where they differ from the usual ones.
     """
+    connection = KafkaConnection(kafka) if isinstance(kafka, str) else kafka
     async with (
         sessionize_double(Documents()) as double,
         database(database_url, pool_size=4) as engine,
-        producing(kafka) as producer,
+        producing(connection) as producer,
     ):
-        addresses = Addresses(database_url, kafka, double.base_url, transactions)
+        addresses = Addresses(database_url, connection, double.base_url, transactions)
         usual = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
         chosen = usual.model_copy(update=settings)
         async with running(Role.WORKER | Role.PROJECTOR, chosen, addresses) as background:

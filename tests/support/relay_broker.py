@@ -14,6 +14,7 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Connect
 from eventstore.log import EventLog
 from messaging.cloudevents import Record
+from messaging.connection import KafkaConnection
 from messaging.publisher import Mark, OpenOutlet, Outlet
 from tests.support.relay_world import KEY_OF, World
 from worker.relay.relay import Relay
@@ -188,7 +189,7 @@ def a_world(
     patch.setattr(worker.relay.relay, "logger", world)
     log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)
     connect = cast("Connect", None)
-    outlet = outlet_type("", "topic", "group", transactions)
+    outlet = outlet_type(KafkaConnection(""), "topic", "group", transactions)
     for name in relays:
         relay = Relay(log, checkpoints, outlet, connect, poll_seconds=1, batch=batch)
         world.begin(name, relay.run())

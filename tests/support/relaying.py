@@ -84,7 +84,7 @@ class Subject:
 
     async def on_the_topic(self) -> list[CloudEvent]:
         """Every event that is on the topic now; on any broker."""
-        async with reading(self.outlet.bootstrap_servers) as reader:
+        async with reading(self.outlet.kafka) as reader:
             partitions = await partitions_of(reader, self.outlet.topic)
             records = to_the_end(reader, partitions)
             return [decode(record.value or b"", record.headers) async for record in records]
@@ -92,7 +92,7 @@ class Subject:
     @asynccontextmanager
     async def _reading(self, *, committed: bool) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.outlet.bootstrap_servers,
+            bootstrap_servers=self.outlet.kafka.bootstrap_servers,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
