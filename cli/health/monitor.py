@@ -48,13 +48,13 @@ class Monitor:
             away = ""
             for probe in list(self._probes):
                 if away and not probe.is_server:
-                    finding = self._not_to_blame(probe, away)
-                else:
-                    finding = await self._look(probe)
-                if probe.is_server and not finding.ok:
-                    away = probe.component
+                    continue
+                finding = await self._look(probe)
                 self._findings[probe.component] = finding
                 self._looked_at = time.monotonic()
+                if probe.is_server and not finding.ok:
+                    away = probe.component
+                    self._blame_nobody_else(away)
             await asyncio.sleep(self._period)
 
     def readiness(self) -> tuple[bool, Mapping[str, Finding]]:
@@ -87,9 +87,13 @@ class Monitor:
             say_failing(probe.component, finding.detail)
         return finding
 
-    def _not_to_blame(self, probe: Probe, away: str) -> Finding:
-        self._progress[probe.component] = {}
-        return Finding(ok=True, detail=f"not looked at while {away} does not answer")
+    def _blame_nobody_else(self, away: str) -> None:
+        """Take back what was found of others, which may be red because of this server."""
+        for probe in self._probes:
+            if not probe.is_server:
+                self._progress[probe.component] = {}
+                detail = f"not looked at while {away} does not answer"
+                self._findings[probe.component] = Finding(ok=True, detail=detail)
 
     def _judge(self, component: str, work: Sequence[Work]) -> Finding:
         """The part that has stood still for longest speaks for the component."""
