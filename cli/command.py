@@ -1,4 +1,4 @@
-"""What all commands share: settings, logging, the event loop, and the one boundary for errors."""
+"""Shared by all commands: settings, logging, the event loop, and the one boundary for errors."""
 
 import asyncio
 import errno
@@ -48,7 +48,7 @@ def _group() -> None:
 def run(work: Work, *, as_json: bool) -> NoReturn:
     """Run a command that a person or a script waits for, show its answer, and exit.
 
-    Exit code: that of the answer; 1 if the work could not be done, 2 for wrong settings, each with
+    Exit code: the answer's; 1 if the work could not be done, 2 for wrong settings, each with
     a sentence on standard error; 130 after Ctrl-C. Logs below WARNING are left out.
     """
 

@@ -2,4 +2,4 @@
 
 
 class CommandError(Exception):
-    """The command cannot do its work; the text says why, and what to do."""
+    """The command cannot do its work; the text names the reason and the remedy."""

@@ -11,10 +11,10 @@ from cli.tracebacks import short_traceback
 from contracts.error_text import describe_error, without_quoted
 
 _QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "uvicorn")
-"""They log URLs, which hold API IDs."""
+"""They log URLs, and those contain API IDs."""
 _ASYNCIO = "asyncio"
 _SILENT = ("aiokafka",)
-"""It logs every try while a broker is down; what it has to say comes to us as errors."""
+"""It logs every attempt while a broker is down; we log its errors once."""
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -47,7 +47,7 @@ def configure_logging(level: str, style: str) -> None:
         _quieten(name, logging.ERROR)
     for name in _SILENT:
         _quieten(name, logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks([])  # waiting is said once per state, by us
+    stamina.instrumentation.set_on_retry_hooks([])  # our own code logs each wait once
 
 
 def log_fault() -> None:
@@ -73,7 +73,7 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     """Formats the records of every logger; exceptions in them lose the values that they quote."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or lines, of a record, which stays as it is."""
+        """Return the line, or lines, of a record; the record itself is not changed."""
         record = copy.copy(record)
         if isinstance(record.args, tuple):
             record.args = tuple(
@@ -86,7 +86,7 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _from_asyncio(message: str) -> str:
-    """Return the first line, what happened: the others show tasks with their exceptions."""
+    """Return the first line, the summary: the other lines show tasks with their exceptions."""
     return without_quoted(message.partition("\n")[0])
 
 

@@ -23,7 +23,7 @@ _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
 _NOT_ALLOWED = "42501"
 _OF_FILES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
-"""Errors of writing a file, which no socket has."""
+"""Errors that only files have, and sockets never."""
 _CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
 _CHECK_KAFKA = "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run this again."
 
@@ -79,7 +79,7 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
 
 
 def _of_a_socket(error: OSError) -> bool:
-    """Whether an error can be a connection's: not that of a full disk or of a closed pipe."""
+    """Whether the error can come from a connection: a full disk or a closed pipe cannot."""
     return not isinstance(error, BrokenPipeError) and error.errno not in _OF_FILES
 
 
@@ -89,7 +89,7 @@ def kafka_errors(
 ) -> Iterator[None]:
     """Raise `CommandError` where Kafka does not answer, or refuses us or is refused.
 
-    `consequence` says what was not done.
+    `consequence` begins the sentence.
     """
     try:
         yield

@@ -50,7 +50,7 @@ def export(
 async def write_export(
     scope: ExportScope, output: Path | None, settings: Settings, *, as_json: bool
 ) -> int:
-    """Write an export to a file, which is there whole or not at all, or to standard output."""
+    """Write an export to standard output, or to a file that is there whole or not at all."""
     async with open_database(settings) as engine:
         with progress("export") as update:
             if output is None:

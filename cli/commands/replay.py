@@ -34,7 +34,7 @@ app = new_app()
 
 
 class Replay(NamedTuple):
-    """What is replayed, and where to."""
+    """The selection that is replayed, and its destination."""
 
     name: str
     selection: ReplaySelection

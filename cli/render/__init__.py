@@ -1,1 +1,1 @@
-"""What a person sees: one module per kind of result. With --json a result shows itself."""
+"""Results as tables and sentences. Their JSON form, `to_json`, stands beside each result type."""

@@ -13,7 +13,7 @@ _PIPED_COLUMNS = 160
 
 
 class Answer(NamedTuple):
-    """What a command found out, in both forms.
+    """The result of a command, in both forms.
 
     `Answer(status.to_json(), partial(show_status, status), exit_code=0 if status.is_well else 1)`
     """

@@ -60,7 +60,7 @@ def show_runs(console: Console, runs: Iterable[RunSummary]) -> None:
 
 
 def counted(run: RunSummary) -> list[str]:
-    """The counts of a run, without those that are 0, a line each."""
+    """The counts of a run, one line per kind; counts of 0 are left out."""
     if run.counts is None:
         return []
     lines = []
@@ -119,7 +119,7 @@ def value(thing: object, names: Mapping[str, str]) -> str:
 
 
 def show_read_models(console: Console, models: ReadModels) -> None:
-    """Read models of a moment: the schedule, what is skipped, and how much there is of the rest."""
+    """Read models of a moment: the schedule, the skipped sessions, and the number of other rows."""
     views = models.views()
     rooms = {str(row["room_id"]): str(row["name"]) for row in views["rooms"]}
     speakers = {str(row["speaker_id"]): str(row["full_name"]) for row in views["event_speakers"]}
@@ -189,7 +189,7 @@ def names_of(*shapes: Shape) -> dict[str, str]:
 def show_differences(
     console: Console, changes: Sequence[EntityDifference], names: Mapping[str, str]
 ) -> None:
-    """What changed, line by line."""
+    """The changes, line by line."""
     for change in changes:
         console.print(
             f"[bold]{change.change}[/] {change.kind} {escape(change.sessionize_id)} "

@@ -9,7 +9,7 @@ from projections.status import ProjectionsStatus
 
 
 def show_status(console: Console, status: ProjectionsStatus) -> None:
-    """How far the read models are, what has stopped, and the command that mends it."""
+    """How far the read models are, which streams have stopped, and the commands that mend them."""
     write = partial(console.print, soft_wrap=True)
     write(f"generation   {status.generation}, by code {status.filled_by}")
     if status.filled_by != status.code_version:

@@ -46,7 +46,7 @@ def event_line(position: int, ce_type: str, data: Mapping[str, object]) -> str:
 
 
 def show_outcome(console: Console, run: JsonRow, skipped: Sequence[JsonRow]) -> None:
-    """What a run did, or why it failed and what to do."""
+    """The changes that a run made, or why it failed and the remedy."""
     if run["status"] == "completed":
         console.print("[bold green]The sync completed.[/]")
         _counts(console, run)
