@@ -12,10 +12,10 @@ from audit.as_of.read_models import read_models_at
 from audit.erasure.erase import erase
 from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.evolution import evolve, life
 from contracts import identity
 from projections.tables import COLUMNS
 from tests.support.documents import days, document, talk
+from tests.support.evolution import evolve, life
 from tests.support.line import ORGANIZATION
 from tests.support.past import Past, dumped, in_order
 

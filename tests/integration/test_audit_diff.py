@@ -17,9 +17,9 @@ from audit.past.moments import Moment, after_sync, parse_moment
 from cli.command import finish
 from cli.commands.diff import report_difference
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.evolution import life
 from cli.settings import Settings
 from tests.support.documents import document, room, speaker, talk
+from tests.support.evolution import life
 from tests.support.past import Past
 
 pytestmark = pytest.mark.asyncio

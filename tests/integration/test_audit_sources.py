@@ -16,9 +16,9 @@ from cli.command import finish
 from cli.commands.reimport import report_deviations
 from cli.commands.source import report_source
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.evolution import evolve, life
 from cli.settings import Settings
 from tests.support.documents import days, document, talk
+from tests.support.evolution import evolve, life
 from tests.support.past import Past
 from worker.rules.text import clean
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.evolution import EVERYDAY, STEPS, evolve, life
 from cli.sandbox.rows import Conference
 from contracts.events import SyncCompleted
+from tests.support.evolution import EVERYDAY, STEPS, evolve, life
 from tests.support.given import given
 
 FIRST = conference("evolving", sessions=30)

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from cli.sandbox.conference import STARTS_ON, TIME_ZONE, conference, encode_conference
-from cli.sandbox.evolution import life
+from tests.support.evolution import life
 
 _STATES = 60
 _TALKS = 18
