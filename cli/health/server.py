@@ -1,11 +1,8 @@
 """`GET /live` and `GET /ready`: 200 or 503, and what was found, as JSON."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -13,6 +10,7 @@ from starlette.routing import Route
 
 from cli.health.findings import Finding
 from cli.health.monitor import Monitor
+from cli.http_server import serving_http
 
 
 def health_app(monitor: Monitor) -> Starlette:
@@ -37,20 +35,7 @@ async def serving_health(monitor: Monitor, host: str, port: int | None) -> Async
     if port is None:
         yield
         return
-    listener = socket.create_server((host, port))
-    server = _Server(uvicorn.Config(health_app(monitor), log_config=None, access_log=False))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the process's, which has more to end than this server."""
+    async with serving_http(health_app(monitor), host, port):
         yield
 
 

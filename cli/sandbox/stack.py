@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from cli.connections import Addresses, database
-from cli.sandbox.documents import Documents
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
-from cli.sandbox.sessionize import sessionize_double
+from cli.sandbox.sessionize import local_sessionize
 from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
@@ -48,8 +47,7 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
             brokers = KafkaConnection(await stack.enter_async_context(kafka(log_path=log_path)))
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
-            double = await stack.enter_async_context(sessionize_double(Documents()))
-            sessionize_base_url = double.base_url
+            sessionize_base_url = await stack.enter_async_context(local_sessionize())
         async with database(database_url, pool_size=2) as engine:
             await migrate(engine)
             await prepare(engine)

@@ -21,12 +21,13 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from cli.connections import http_client
-from cli.sandbox.documents import HTML, Answer, Delivery, Documents, Ending, page
-from cli.sandbox.sessionize import Double, sessionize_double
+from cli.sandbox.answers import HTML
 from contracts.codec import JsonObject
 from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncFailed
 from tests.support.documents import BROKEN, WINDOW, document, room, speaker, talk, unscheduled
 from tests.support.line import VIEWS, Line, a_request, the_line
+from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending, page
+from tests.support.sessionize.double import Double, sessionize_double
 from worker.rules.command import check_request
 from worker.rules.state import State
 from worker.source.sessionize import FetchLimits, Sessionize

@@ -16,9 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.documents import Answer, Delivery, Documents, Ending
 from cli.sandbox.ports import free_port
-from cli.sandbox.sessionize import Double, sessionize_double
 from contracts.messages import SyncRequested
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
@@ -28,6 +26,8 @@ from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from tests.support.line import a_request
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
+from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending
+from tests.support.sessionize.double import Double, sessionize_double
 from worker.relay.relay import CHECKPOINT
 from worker.sync.consumer import GROUP
 

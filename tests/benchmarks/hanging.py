@@ -19,13 +19,13 @@ from sqlalchemy import text
 from cli.connections import database
 from cli.logs import configure_logging
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.documents import Answer, Delivery
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
 from eventstore.migrate import migrate
 from messaging.requests import publish_request
 from projections.generations import prepare
 from tests.support.line import Line, a_request, the_line
+from tests.support.sessionize.answers import Answer, Delivery
 
 WINDOW = conference_window()
 _LOOK_SECONDS = 0.02

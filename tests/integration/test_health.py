@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.connections import Addresses, database
 from cli.health import monitor
 from cli.sandbox.conference import conference_window
-from cli.sandbox.documents import Answer, Delivery, Ending
 from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
@@ -27,6 +26,7 @@ from messaging.connection import KafkaConnection
 from messaging.publisher import Mark, OpenOutlet
 from messaging.requests import publish_request
 from tests.support.line import Line, a_request, the_line
+from tests.support.sessionize.answers import Answer, Delivery, Ending
 from worker.relay.relay import Relay
 
 pytestmark = pytest.mark.asyncio

@@ -17,7 +17,6 @@ from sqlalchemy import text
 
 from audit.erasure.erase import erase_requester
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.documents import Answer, Delivery, Ending
 from contracts import identity
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, SYNC_REQUESTS
@@ -26,6 +25,7 @@ from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
 from tests.support.odd_names import OddName, sending_odd_names
+from tests.support.sessionize.answers import Answer, Delivery, Ending
 
 pytestmark = pytest.mark.asyncio
 

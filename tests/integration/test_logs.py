@@ -18,8 +18,6 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.documents import Answer, Documents
-from cli.sandbox.sessionize import sessionize_double
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
@@ -27,6 +25,8 @@ from messaging.topics import declare_topics
 from projections.generations import select_live_generation
 from tests.support.line import a_request
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
+from tests.support.sessionize.answers import Answer, Documents
+from tests.support.sessionize.double import sessionize_double
 
 pytestmark = pytest.mark.asyncio
 

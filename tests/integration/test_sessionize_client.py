@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from cli.connections import http_client
-from cli.sandbox.documents import Documents
-from cli.sandbox.sessionize import Double, sessionize_double
+from tests.support.sessionize.answers import Documents
+from tests.support.sessionize.double import Double, sessionize_double
 from worker.rules.sync_failures import SyncFailure
 from worker.source.sessionize import Fetched, FetchLimits, Sessionize
 

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from cli.sandbox.conference import conference, encode_conference
-from cli.sandbox.documents import Answer, Delivery, Documents, Ending, api_id_of
-from cli.sandbox.sessionize import Double, sessionize_double
+from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending, api_id_of
+from tests.support.sessionize.double import Double, sessionize_double
 
 BOM = b"\xef\xbb\xbf"
 BODY = BOM + b'{\r\n  "sessions": [],\r\n  "title": "\xe2\x98\x95"\r\n}'

@@ -14,8 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
 from cli.connections import http_client
-from cli.sandbox.documents import Documents
-from cli.sandbox.sessionize import Double, sessionize_double
 from cli.services import sessionize_client
 from cli.settings import Settings
 from contracts import identity
@@ -25,6 +23,8 @@ from eventstore.model import Commit, KnownErasures, NewEvent, Snapshot, StreamMo
 from tests.support.documents import WINDOW, document, talk, unscheduled
 from tests.support.given import given
 from tests.support.line import ORGANIZATION, a_request
+from tests.support.sessionize.answers import Documents
+from tests.support.sessionize.double import Double, sessionize_double
 from worker.rules.state import State, fold
 from worker.rules.state_encoding import encode_state
 from worker.sync.fold_version import FOLD_VERSION

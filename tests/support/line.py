@@ -11,8 +11,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses, database
-from cli.sandbox.documents import Documents
-from cli.sandbox.sessionize import Double, sessionize_double
 from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import run_ended
@@ -21,6 +19,8 @@ from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
+from tests.support.sessionize.answers import Documents
+from tests.support.sessionize.double import Double, sessionize_double
 
 PATIENCE = 60.0
 """Seconds after which a run that has not ended is a fault."""

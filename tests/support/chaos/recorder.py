@@ -6,8 +6,8 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-from cli.sandbox.documents import Answer, Delivery, Documents, Ending, page
 from tests.support.chaos.plan import Kind
+from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending, page
 
 _PER_SECOND = 4.0
 """Answers, if they came one after the other."""

@@ -12,7 +12,6 @@ import asyncpg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cli.sandbox.sessionize import Double, sessionize_double
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.chaos.database import Database, database_server
 from tests.support.chaos.members import Member, members
@@ -21,6 +20,7 @@ from tests.support.chaos.recorder import Recorder
 from tests.support.kafka.broker import free_ports
 from tests.support.kafka.jvm import JvmBroker
 from tests.support.processes import COMMAND, ROOT, environment
+from tests.support.sessionize.double import Double, sessionize_double
 
 ROLES = ("worker", "projector")
 EACH = 2

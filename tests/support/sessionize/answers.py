@@ -13,13 +13,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cli.sandbox.conference import conference, encode_conference
+from cli.sandbox.answers import (
+    JSON,
+    NO_SUCH_VIEW,
+    NOT_FOUND,
+    ONLY_GET,
+    saved_page,
+    synthetic_answers,
+)
 from contracts.messages import parse_api_id
 
 logger = logging.getLogger(__name__)
-
-JSON = "application/json; charset=utf-8"
-HTML = "text/html; charset=utf-8"
 
 _TARGET = re.compile(r"/api/v2/([A-Za-z0-9]+)/view/([^/?#]+)(?:\?.*)?")
 
@@ -71,26 +75,12 @@ class Answer(NamedTuple):
 
 
 def page(status: int, heading: str) -> Answer:
-    """A page of HTML, as Sessionize answers what is not a schedule."""
-    html = f"<!DOCTYPE html>\n<html><head><title>{heading}</title></head><body><h1>{heading}</h1>"
-    return Answer(f"{html}</body></html>\n".encode(), status, HTML)
+    """A page of HTML, which Sessionize sends when it has no schedule to send."""
+    return Answer(*saved_page(status, heading))
 
 
-_NOT_FOUND = page(404, "Not found")
-_NO_SUCH_VIEW = page(400, "This view is not enabled for the endpoint")
-_ONLY_GET = page(405, "Only GET is answered here")._replace(headers={"Allow": "GET"})
+_ONLY_GET = Answer(*ONLY_GET, headers={"Allow": "GET"})
 _UNREADABLE = page(500, "The file cannot be read")
-
-
-def synthetic_answers() -> dict[str, Answer]:
-    """What is served under ids of its own, for trying every kind of answer."""
-    return {
-        "demo2026": Answer(encode_conference(conference("demo2026"))),
-        "unannounc": Answer(encode_conference(conference("demo2026", announced=False))),
-        "emptyconf": Answer(encode_conference(conference("demo2026", sessions=0))),
-        "htmlpage1": page(200, "Schedule"),
-        "notfound1": _NOT_FOUND,
-    }
 
 
 def api_id_of(stem: str) -> str:
@@ -122,7 +112,7 @@ class Documents:
         """
         self._answers: dict[str, deque[Answer] | Path] = {}
         for api_id, answer in synthetic_answers().items():
-            self.put(api_id, answer)
+            self.put(api_id, Answer(*answer))
         self._answers |= _by_api_id(folder.iterdir()) if folder else {}
         for api_id, body in (given or {}).items():
             self.put(api_id, Answer(body))
@@ -147,17 +137,17 @@ class Documents:
         asked = _TARGET.fullmatch(target)
         found = self._answers.get(asked[1]) if asked else None
         if asked is None or found is None:
-            return _NOT_FOUND
+            return Answer(*NOT_FOUND)
         if method != "GET":
             return _ONLY_GET
         if asked[2] != "All":
-            return _NO_SUCH_VIEW
+            return Answer(*NO_SUCH_VIEW)
         if isinstance(found, deque):
             return found.popleft() if len(found) > 1 else found[0]
         try:
             return Answer(await asyncio.to_thread(found.read_bytes))
         except FileNotFoundError:
-            return _NOT_FOUND
+            return Answer(*NOT_FOUND)
         except OSError:
             logger.exception("cannot serve %s", found)
             return _UNREADABLE

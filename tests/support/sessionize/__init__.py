@@ -1,0 +1,1 @@
+"""A double of Sessionize for tests: any answer, also one that breaks HTTP."""
