@@ -1,11 +1,7 @@
-"""The double of Sessionize, over real HTTP."""
+"""The tests' double of Sessionize speaks HTTP/1.1 and serves what a test gives it."""
 
 import asyncio
-import contextlib
-import json
-import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,12 +9,17 @@ import pytest
 import pytest_asyncio
 
 from cli.sandbox.conference import conference, encode_conference
-from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending, api_id_of
+from tests.support.sessionize.answers import Documents
+from tests.support.sessionize.clients import (
+    PROMPT_SECONDS,
+    assert_nothing_listens,
+    client_of,
+    open_raw,
+)
 from tests.support.sessionize.double import Double, sessionize_double
 
 BOM = b"\xef\xbb\xbf"
 BODY = BOM + b'{\r\n  "sessions": [],\r\n  "title": "\xe2\x98\x95"\r\n}'
-PROMPT_SECONDS = 2.0
 
 
 @pytest_asyncio.fixture
@@ -29,15 +30,8 @@ async def double() -> AsyncIterator[Double]:
 
 @pytest_asyncio.fixture
 async def client(double: Double) -> AsyncIterator[httpx.AsyncClient]:
-    # Independent of proxies in the environment.
-    async with httpx.AsyncClient(base_url=double.base_url, trust_env=False) as http:
+    async with client_of(double.base_url) as http:
         yield http
-
-
-async def open_raw(double: Double) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    port = urlsplit(double.base_url).port
-    assert port is not None
-    return await asyncio.open_connection("127.0.0.1", port)
 
 
 @pytest.mark.asyncio
@@ -52,63 +46,7 @@ async def test_a_document_is_served_as_json_byte_for_byte(client: httpx.AsyncCli
 
 
 @pytest.mark.asyncio
-async def test_the_demo_conference_is_served_without_asking(client: httpx.AsyncClient) -> None:
-    response = await client.get("/demo2026/view/All")
-
-    assert response.content == encode_conference(conference("demo2026"))
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/mydoc123/view/Sessions", 400),
-        ("/mydoc123/view/all", 400),
-        ("/htmlpage1/view/All", 200),
-        ("/notfound1/view/All", 404),
-        ("/nobody123/view/All", 404),
-        ("/nobody123/view/Sessions", 404),
-        ("/mydoc123/view/All/more", 404),
-        ("/mydoc123", 404),
-        ("/", 404),
-    ],
-)
-async def test_whatever_is_no_schedule_is_a_page(
-    client: httpx.AsyncClient, path: str, status: int
-) -> None:
-    response = await client.get(path)
-
-    assert response.status_code == status
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert response.text.startswith("<!DOCTYPE html>")
-
-
-@pytest.mark.asyncio
-async def test_only_get_is_answered(client: httpx.AsyncClient) -> None:
-    response = await client.post("/mydoc123/view/All", content=b"x" * 300_000)
-
-    assert response.status_code == 405
-    assert response.headers["allow"] == "GET"
-    assert (await client.get("/mydoc123/view/All")).status_code == 200
-
-
-@pytest.mark.asyncio
-async def test_a_query_changes_nothing(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/mydoc123/view/All?t=1")).content == BODY
-
-
-@pytest.mark.asyncio
-async def test_unannounced_and_empty_conferences_can_be_tried(client: httpx.AsyncClient) -> None:
-    unannounced = (await client.get("/unannounc/view/All")).json()
-    empty = (await client.get("/emptyconf/view/All")).json()
-
-    assert unannounced["sessions"]
-    assert unannounced["rooms"] == []
-    assert empty["sessions"] == []
-
-
-@pytest.mark.asyncio
-async def test_what_is_served_can_be_replaced_while_it_runs(
+async def test_an_answer_can_be_replaced_while_the_double_runs(
     double: Double, client: httpx.AsyncClient
 ) -> None:
     double.serve("mydoc123", b"later", status=503, headers={"Retry-After": "7"})
@@ -152,7 +90,7 @@ async def test_many_clients_are_served_at_once(double: Double) -> None:
     double.serve("large123", body)
 
     async def ask(number: int) -> bool:
-        async with httpx.AsyncClient(base_url=double.base_url, trust_env=False) as http:
+        async with client_of(double.base_url) as http:
             own = f"client{number:03}"
             double.serve(own, own.encode())
             mine = [(await http.get(f"/{own}/view/All")).content for _ in range(5)]
@@ -165,11 +103,11 @@ async def test_many_clients_are_served_at_once(double: Double) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_client_that_does_not_read_holds_up_nobody(
+async def test_a_client_that_does_not_read_delays_no_other_client(
     double: Double, client: httpx.AsyncClient
 ) -> None:
     double.serve("large123", b" " * 20_000_000)
-    _, writer = await open_raw(double)
+    _, writer = await open_raw(double.base_url)
     writer.write(b"GET /api/v2/large123/view/All HTTP/1.1\r\nHost: x\r\n\r\n")
     while not double.requests:
         await client.get("/mydoc123/view/All")
@@ -181,9 +119,9 @@ async def test_a_client_that_does_not_read_holds_up_nobody(
 
 
 @pytest.mark.asyncio
-async def test_requests_sent_ahead_are_answered_in_order(double: Double) -> None:
+async def test_pipelined_requests_are_answered_in_order(double: Double) -> None:
     double.serve("second12", b"second")
-    reader, writer = await open_raw(double)
+    reader, writer = await open_raw(double.base_url)
     request = "GET /api/v2/{}/view/All HTTP/1.1\r\nHost: x\r\n{}\r\n"
     ahead = request.format("mydoc123", "") + request.format("second12", "Connection: close\r\n")
 
@@ -197,8 +135,8 @@ async def test_requests_sent_ahead_are_answered_in_order(double: Double) -> None
 
 
 @pytest.mark.asyncio
-async def test_a_request_that_comes_in_pieces_is_answered(double: Double) -> None:
-    reader, writer = await open_raw(double)
+async def test_a_request_sent_byte_by_byte_is_answered(double: Double) -> None:
+    reader, writer = await open_raw(double.base_url)
     for byte in b"GET /api/v2/mydoc123/view/All HTTP/1.0\r\n\r\n":
         writer.write(bytes([byte]))
         await writer.drain()
@@ -210,8 +148,8 @@ async def test_a_request_that_comes_in_pieces_is_answered(double: Double) -> Non
 
 
 @pytest.mark.asyncio
-async def test_who_waits_for_leave_to_send_a_body_gets_it(double: Double) -> None:
-    reader, writer = await open_raw(double)
+async def test_expect_100_continue_is_answered_before_the_body_is_sent(double: Double) -> None:
+    reader, writer = await open_raw(double.base_url)
     writer.write(
         b"POST /api/v2/mydoc123/view/All HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
         b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
@@ -225,10 +163,10 @@ async def test_who_waits_for_leave_to_send_a_body_gets_it(double: Double) -> Non
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_http_is_refused_and_the_server_goes_on(
+async def test_bytes_that_are_not_http_are_refused_and_the_server_continues(
     double: Double, client: httpx.AsyncClient
 ) -> None:
-    reader, writer = await open_raw(double)
+    reader, writer = await open_raw(double.base_url)
     writer.write(b"\x16\x03\x01 this is no request\r\n\r\n")
 
     assert (await reader.read()).startswith(b"HTTP/1.1 400")
@@ -238,11 +176,11 @@ async def test_what_is_not_http_is_refused_and_the_server_goes_on(
 
 
 @pytest.mark.asyncio
-async def test_a_client_that_goes_away_disturbs_nobody(
+async def test_a_client_that_disconnects_disturbs_no_other_client(
     double: Double, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     double.serve("large123", b" " * 20_000_000)
-    _, writer = await open_raw(double)
+    _, writer = await open_raw(double.base_url)
     writer.write(b"GET /api/v2/large123/view/All HTTP/1.1\r\nHost: x\r\n\r\n")
     while not double.requests:
         await client.get("/nobody123/view/All")
@@ -265,35 +203,11 @@ async def test_an_answer_that_cannot_be_sent_is_logged_and_ends_only_its_connect
     assert (await client.get("/emptyconf/view/All")).status_code == 200
 
 
-REQUEST = b"GET /api/v2/mydoc123/view/All HTTP/1.1\r\nHost: x\r\n\r\n"
-LETTERS = b"abcdefghij"
-
-
-async def asked_raw(
-    double: Double, delivery: Delivery
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    double.serve("mydoc123", LETTERS, delivery=delivery)
-    reader, writer = await open_raw(double)
-    writer.write(REQUEST)
-    return reader, writer
-
-
 @pytest.mark.asyncio
-async def test_answers_can_come_in_turn_and_the_last_one_stays(
+async def test_connections_are_counted_even_without_a_request(
     double: Double, client: httpx.AsyncClient
 ) -> None:
-    double.documents.put("mydoc123", Answer(b"", 503), Answer(b"", 429), Answer(BODY))
-
-    statuses = [(await client.get("/mydoc123/view/All")).status_code for _ in range(4)]
-
-    assert statuses == [503, 429, 200, 200]
-
-
-@pytest.mark.asyncio
-async def test_connections_are_counted_whether_anything_is_asked_or_not(
-    double: Double, client: httpx.AsyncClient
-) -> None:
-    _, writer = await open_raw(double)
+    _, writer = await open_raw(double.base_url)
     for _ in range(3):
         await client.get("/mydoc123/view/All")
 
@@ -302,121 +216,14 @@ async def test_connections_are_counted_whether_anything_is_asked_or_not(
 
 
 @pytest.mark.asyncio
-async def test_a_body_can_be_longer_than_what_is_held(
-    double: Double, client: httpx.AsyncClient
-) -> None:
-    double.serve("mydoc123", LETTERS, delivery=Delivery(times=1000, piece_bytes=7))
-
-    for _ in range(2):
-        response = await client.get("/mydoc123/view/All")
-        assert response.headers["content-length"] == "10000"
-        assert response.content == LETTERS * 1000
-    assert double.connections == 1
-
-
-@pytest.mark.asyncio
-async def test_an_answer_can_come_late_and_in_a_trickle(
-    double: Double, client: httpx.AsyncClient
-) -> None:
-    slow = Delivery(head_after_seconds=0.2, piece_bytes=2, pause_seconds=0.02)
-    double.serve("mydoc123", LETTERS, delivery=slow)
-    began = asyncio.get_running_loop().time()
-
-    async with client.stream("GET", "/mydoc123/view/All") as response:
-        head_at = asyncio.get_running_loop().time()
-        assert await response.aread() == LETTERS
-
-    assert head_at - began >= 0.2
-    assert asyncio.get_running_loop().time() - began >= 0.2 + 5 * 0.02
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("delivery", "told", "body"),
-    [
-        (Delivery(body_bytes=4), 10, b"abcd"),
-        (Delivery(body_bytes=0, ending=Ending.CLOSE), 10, b""),
-        (Delivery(body_bytes=13, times=2), 20, b"abcdefghijabc"),
-        (Delivery(content_length=4), 4, LETTERS),
-        (Delivery(content_length=40), 40, LETTERS),
-        (Delivery(ending=Ending.CLOSE), 10, LETTERS),
-    ],
-)
-async def test_what_is_told_and_what_is_sent_can_differ_and_then_the_connection_ends(
-    double: Double, delivery: Delivery, told: int, body: bytes
-) -> None:
-    reader, writer = await asked_raw(double, delivery)
-
-    head, _, sent = (await reader.read()).partition(b"\r\n\r\n")
-
-    assert f"content-length: {told}" in head.decode().lower()
-    assert sent == body
-    writer.close()
-
-
-@pytest.mark.asyncio
-async def test_a_connection_can_be_torn_down(double: Double) -> None:
-    delivery = Delivery(has_head=False, ending=Ending.RESET)
-    reader, writer = await asked_raw(double, delivery)
-
-    with contextlib.suppress(ConnectionResetError):
-        assert await reader.read() == b""
-    writer.close()
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("delivery", "sent"),
-    [
-        (Delivery(has_head=False, ending=Ending.HANG), b""),
-        (Delivery(body_bytes=0, ending=Ending.HANG), b"\r\n\r\n"),
-        (Delivery(body_bytes=4, ending=Ending.HANG), b"\r\n\r\nabcd"),
-    ],
-)
-async def test_an_answer_can_stop_and_say_no_more(
-    double: Double, client: httpx.AsyncClient, delivery: Delivery, sent: bytes
-) -> None:
-    reader, writer = await asked_raw(double, delivery)
-    if sent:
-        assert (await reader.readuntil(sent)).endswith(sent)
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await reader.read(1)
-
-    assert len(double.requests) == 1
-    assert (await client.get("/emptyconf/view/All")).status_code == 200
-    writer.transport.abort()
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "delivery",
-    [
-        Delivery(has_head=False, ending=Ending.HANG),
-        Delivery(head_after_seconds=600),
-        Delivery(pause_seconds=600),
-    ],
-)
-async def test_the_end_waits_for_no_delivery(delivery: Delivery) -> None:
-    async with asyncio.timeout(PROMPT_SECONDS), sessionize_double(Documents()) as double:
-        _, writer = await asked_raw(double, delivery)
-        async with httpx.AsyncClient(base_url=double.base_url, trust_env=False) as client:
-            while not any("mydoc123" in request.path for request in double.requests):
-                await client.get("/nobody123/view/All")
-    writer.transport.abort()
-    assert_nothing_listens(double)
-
-
-@pytest.mark.asyncio
 async def test_the_end_closes_idle_and_busy_connections_promptly() -> None:
     documents = Documents({"large123": b" " * 20_000_000})
     async with asyncio.timeout(PROMPT_SECONDS):
         async with sessionize_double(documents) as double:
-            fresh, fresh_writer = await open_raw(double)
-            busy, busy_writer = await open_raw(double)
+            fresh, fresh_writer = await open_raw(double.base_url)
+            busy, busy_writer = await open_raw(double.base_url)
             busy_writer.write(b"GET /api/v2/large123/view/All HTTP/1.1\r\nHost: x\r\n\r\n")
-            idle, idle_writer = await open_raw(double)
+            idle, idle_writer = await open_raw(double.base_url)
             idle_writer.write(b"GET /api/v2/nobody123/view/All HTTP/1.1\r\nHost: x\r\n\r\n")
             head = await idle.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 404")
@@ -427,22 +234,16 @@ async def test_the_end_closes_idle_and_busy_connections_promptly() -> None:
         assert len(await busy.read()) < 20_000_000
     for writer in (fresh_writer, busy_writer, idle_writer):
         writer.transport.abort()
-    assert_nothing_listens(double)
-
-
-def assert_nothing_listens(double: Double) -> None:
-    with socket.socket() as probe:
-        probe.settimeout(PROMPT_SECONDS)
-        assert probe.connect_ex(("127.0.0.1", urlsplit(double.base_url).port)) != 0
+    assert_nothing_listens(double.base_url)
 
 
 @pytest.mark.asyncio
-async def test_the_end_is_the_same_when_the_block_fails() -> None:
+async def test_the_port_is_freed_when_the_block_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         async with sessionize_double(Documents()) as double:
             raise ZeroDivisionError
 
-    assert_nothing_listens(double)
+    assert_nothing_listens(double.base_url)
 
 
 @pytest.mark.asyncio
@@ -456,90 +257,3 @@ async def test_a_port_can_be_given_and_is_free_again_afterwards(double: Double) 
         port = urlsplit(earlier.base_url).port
     async with sessionize_double(Documents(), port=port) as later:
         assert later.base_url == earlier.base_url
-
-
-@pytest.mark.asyncio
-async def test_a_folder_is_served_as_it_is_now(tmp_path: Path) -> None:
-    (tmp_path / "all-abcd1234.json").write_bytes(BODY)
-    (tmp_path / "all-my-konferenz-2026.json").write_bytes(b"{}")
-    (tmp_path / "demo2026.json").write_bytes(b"mine, not the synthetic one")
-    (tmp_path / "README.md").write_bytes(b"no document")
-    (tmp_path / "deeper.json").mkdir()
-    documents = Documents({"given123": b"given"}, folder=tmp_path)
-    derived = api_id_of("all-my-konferenz-2026")
-
-    async with (
-        sessionize_double(documents) as double,
-        httpx.AsyncClient(base_url=double.base_url, trust_env=False) as client,
-    ):
-
-        async def body(api_id: str) -> bytes:
-            return (await client.get(f"/{api_id}/view/All")).content
-
-        assert await body("abcd1234") == BODY
-        assert await body(derived) == b"{}"
-        assert await body("demo2026") == b"mine, not the synthetic one"
-        assert await body("given123") == b"given"
-        (tmp_path / "all-my-konferenz-2026.json").write_bytes(b"{ }")
-        assert await body(derived) == b"{ }"
-        (tmp_path / "all-my-konferenz-2026.json").unlink()
-        assert (await client.get(f"/{derived}/view/All")).status_code == 404
-    assert set(documents.api_ids) == {
-        *("abcd1234", derived, "given123"),
-        *("demo2026", "emptyconf", "htmlpage1", "notfound1", "unannounc"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("stem", "api_id"),
-    [
-        ("abcd1234", "abcd1234"),
-        ("all-abcd1234", "abcd1234"),
-        ("ABCDefgh1234", "ABCDefgh1234"),
-        ("all-gab-linz-2022", "gablinx3kqur"),
-        ("01", "01sog3rspyfs"),
-        ("会議", "n566rzekz26s"),
-    ],
-)
-def test_a_file_has_the_same_api_id_everywhere(stem: str, api_id: str) -> None:
-    assert api_id_of(stem) == api_id
-
-
-def test_the_two_ways_to_write_an_accent_in_a_file_name_are_one_id() -> None:
-    assert api_id_of("caf\u00e9") == api_id_of("cafe\u0301") != api_id_of("cafe")
-
-
-def test_files_that_would_share_an_id_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "abcd1234.json").write_bytes(BODY)
-    (tmp_path / "all-abcd1234.json").write_bytes(BODY)
-
-    with pytest.raises(ValueError, match=r"abcd1234\.json and all-abcd1234\.json"):
-        Documents(folder=tmp_path)
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Documents(folder=tmp_path / "missing")
-
-
-@pytest.mark.parametrize("api_id", ["", "short", "toolong123456", "with-dash", "https://x.y/"])
-def test_only_api_ids_can_be_served(api_id: str) -> None:
-    with pytest.raises(ValueError, match="no API ID"):
-        Documents({api_id: b""})
-
-
-CORPUS = Path(__file__).parents[2].parent / "shared" / "corpus" / "schedules"
-
-
-@pytest.mark.asyncio
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
-async def test_real_documents_are_served_byte_for_byte() -> None:
-    documents = Documents(folder=CORPUS)
-    async with (
-        sessionize_double(documents) as double,
-        httpx.AsyncClient(base_url=double.base_url, trust_env=False) as client,
-    ):
-        for file in sorted(CORPUS.glob("*.json")):
-            response = await client.get(f"/{api_id_of(file.stem)}/view/All")
-            assert response.content == file.read_bytes()
-            json.loads(response.content.decode("utf-8-sig"))
