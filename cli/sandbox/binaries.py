@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cli.sandbox.errors import SandboxError
-from cli.sandbox.guardian import User
+from cli.sandbox.watched_server import User
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def server_user() -> User | None:
     return User(entry.pw_uid, entry.pw_gid)
 
 
-def installed() -> Path:
+def installed_site() -> Path:
     """The folder with the package of the programs. Raises `SandboxError` if there is none."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
@@ -64,7 +64,7 @@ def installed() -> Path:
     return Path(found.origin).resolve().parent.parent
 
 
-def within_reach(user: User | None, site: Path, caches: Iterable[Path]) -> Path:
+def reachable_programs(user: User | None, site: Path, caches: Iterable[Path]) -> Path:
     """The folder `bin` of the programs in `site`, or of a copy if they are out of `user`'s reach.
 
     No permission of a folder that is not ours is changed. The copy (about 35 MB) is made once per
@@ -77,13 +77,13 @@ def within_reach(user: User | None, site: Path, caches: Iterable[Path]) -> Path:
     if user is None or _open_to_all(programs / "postgres"):
         return programs
     for cache in caches:
-        if _prepared(cache):
+        if _prepare_cache(cache):
             copy = cache / f"{_PACKAGE}-{importlib.metadata.version(_PACKAGE)}"
             if not copy.exists():
                 logger.info(
                     "user %s cannot reach %s; copying it to %s", _UNPRIVILEGED, programs, copy
                 )
-                _publish(site, copy)
+                _copy_programs(site, copy)
             return copy / _NEEDED[0]
     raise SandboxError(
         f"PostgreSQL does not run as root, and user {_UNPRIVILEGED} can reach neither {programs} "
@@ -99,7 +99,7 @@ def _open_to_all(file: Path) -> bool:
     )
 
 
-def _prepared(cache: Path) -> bool:
+def _prepare_cache(cache: Path) -> bool:
     """Whether this is, or has become, a folder that all can enter and only we can change."""
     try:
         cache.mkdir(mode=0o755, exist_ok=True)
@@ -112,7 +112,7 @@ def _prepared(cache: Path) -> bool:
         return False  # a read-only file system, say: there may be another
 
 
-def _publish(site: Path, copy: Path) -> None:
+def _copy_programs(site: Path, copy: Path) -> None:
     """Make the copy; it is either not there or whole, also when two do this at once."""
     making = Path(tempfile.mkdtemp(prefix=".copying-", dir=copy.parent))
     try:

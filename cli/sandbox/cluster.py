@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cli.sandbox.errors import SandboxError
-from cli.sandbox.guardian import User, guarded
+from cli.sandbox.watched_server import User, watched_server
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ WORKING_DIRECTORY = "/proc/self/cwd" if sys.platform == "linux" else "."
 SUPERUSER = "postgres"
 
 _RELEASE_SECONDS = 20.0
-"""Longer than a guardian gives a server of an owner that was killed."""
+"""Longer than a watchdog gives a server of an owner that was killed."""
 _LOOK_SECONDS = 0.05
 _OTHER_FOLDER = "set SPREAVIEW_DATA_DIR to another folder"
 
 
 @asynccontextmanager
-async def claimed(folder: Path) -> AsyncIterator[int]:
+async def claim_folder(folder: Path) -> AsyncIterator[int]:
     """Have the folder for ourselves while the block runs; it is made, private, if it is missing.
 
     Gives a descriptor that every process working on the data must inherit: while one of them
@@ -55,7 +55,7 @@ async def claimed(folder: Path) -> AsyncIterator[int]:
         os.close(owner)
 
 
-async def made(
+async def ensure_cluster(
     folder: Path, programs: Path, user: User | None, environment: dict[str, str], lock: int
 ) -> Path:
     """The data directory within a claimed folder, made if there is none: whole or not at all.
@@ -72,7 +72,7 @@ async def made(
         return cluster
     making = folder / "cluster.new"
     await asyncio.to_thread(_make_empty, making, user)
-    async with guarded(
+    async with watched_server(
         "initdb",
         [
             *(programs / "initdb", "-D", WORKING_DIRECTORY, "--no-sync"),

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from cli.sandbox.rows import Conference, RoomRow, SessionRow, SpeakerRow
-from cli.sandbox.words import (
+from cli.sandbox.view_all import RoomElement, ScheduleDocument, SessionElement, SpeakerElement
+from cli.sandbox.vocabulary import (
     ANGLES,
     CATEGORIES,
     FIRMS,
@@ -32,7 +32,7 @@ STARTS_ON = date(2026, 5, 28)
 TIME_ZONE = "Europe/Vienna"
 
 
-class _Place(NamedTuple):
+class _Placement(NamedTuple):
     """When (wall time, without a zone) and in which room, counted from 0."""
 
     starts_at: datetime
@@ -56,7 +56,7 @@ def conference(
     starts_on: date = STARTS_ON,
     utc: bool = False,
     announced: bool = True,
-) -> Conference:
+) -> ScheduleDocument:
     """A document of `sessions` talks in the shape of `view/All`, and service sessions beside them.
 
     From 12 talks on, three lie outside `conference_window`: one has no time and room yet, one is
@@ -79,7 +79,7 @@ def conference(
     """
     if days < 1 or rooms < 1 or sessions < 0 or (speakers is not None and speakers < 0):
         raise ValueError("a conference has at least one day and one room, and nothing negative")
-    places = _places(sessions, rooms, days, starts_on) if announced else [None] * sessions
+    places = _placements(sessions, rooms, days, starts_on) if announced else [None] * sessions
     services = _services(days, starts_on) if announced and sessions else []
     listed = 1 + max([rooms, *(place.room + 1 for place in places if place)])
     first_room = 10_000 + _number(seed, "rooms") % 80_000
@@ -92,13 +92,13 @@ def conference(
     _introduce(people, rows)
     rows += [write.service(index, *service) for index, service in enumerate(services)]
     rows.sort(key=lambda row: row["startsAt"] or "~")
-    return Conference(
+    return ScheduleDocument(
         sessions=rows,
         speakers=people,
         questions=[],
         categories=[_category(*category) for category in CATEGORIES],
         rooms=[
-            RoomRow(id=first_room + index, name=_room_name(index, listed), sort=index)
+            RoomElement(id=first_room + index, name=_room_name(index, listed), sort=index)
             for index in range(listed if announced else 0)
         ],
     )
@@ -111,7 +111,7 @@ def conference_window(*, days: int = 2, starts_on: date = STARTS_ON) -> Window:
     )
 
 
-def encode_conference(document: Conference) -> bytes:
+def encode_conference(document: ScheduleDocument) -> bytes:
     """The document as an answer's body: UTF-8 without byte order mark, indented by two."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
@@ -123,7 +123,7 @@ class _Writer(NamedTuple):
     first_room: int
     utc: bool
 
-    def talk(self, index: int, place: _Place | None) -> SessionRow:
+    def talk(self, index: int, place: _Placement | None) -> SessionElement:
         number = _number(self.seed, "talk", index)
         # Each talk has a range of 17 to itself, so ids are unique however many there are.
         talk_id = 100_000 + _number(self.seed, "talks") % 800_000 + 17 * index + number % 17
@@ -135,14 +135,14 @@ class _Writer(NamedTuple):
         row["isConfirmed"] = index % 4 != 2
         return row
 
-    def service(self, index: int, title: str, place: _Place) -> SessionRow:
+    def service(self, index: int, title: str, place: _Placement) -> SessionElement:
         row = self._row(_guid(self.seed, "service", index), title, place)
         row["isServiceSession"] = True
         row["isPlenumSession"] = title.endswith("keynote")
         row["isInformed"] = row["isConfirmed"] = False
         return row
 
-    def speaker(self, index: int) -> SpeakerRow:
+    def speaker(self, index: int) -> SpeakerElement:
         guid = _guid(self.seed, "speaker", index)
         number = _number(self.seed, "speaker", index)
         first = _pick(FIRST_NAMES, number)
@@ -150,7 +150,7 @@ class _Writer(NamedTuple):
         tag_line = f"{_pick(WORK, number >> 16)} at {_pick(FIRMS, number >> 24)}"
         url = f"{'HTTPS' if index % 3 == 1 else 'https'}://{guid[:8]}.example/{'  ' * (index % 2)}"
         links = [{"title": "Blog", "url": url, "linkType": "Blog"}]
-        return SpeakerRow(
+        return SpeakerElement(
             id=guid,
             firstName=first,
             lastName=last,
@@ -165,8 +165,8 @@ class _Writer(NamedTuple):
             questionAnswers=[],
         )
 
-    def _row(self, row_id: str, title: str, place: _Place | None) -> SessionRow:
-        return SessionRow(
+    def _row(self, row_id: str, title: str, place: _Placement | None) -> SessionElement:
+        return SessionElement(
             id=row_id,
             title=title,
             description=None,
@@ -192,12 +192,12 @@ class _Writer(NamedTuple):
         return utc.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _places(sessions: int, rooms: int, days: int, starts_on: date) -> list[_Place | None]:
+def _placements(sessions: int, rooms: int, days: int, starts_on: date) -> list[_Placement | None]:
     """Where each talk is, or None: spread over the days, and over each day's slots."""
-    places: list[_Place | None] = [None] * sessions
+    places: list[_Placement | None] = [None] * sessions
     for index, day in ((_DAY_BEFORE, -1), (_DAY_AFTER, days)):
         if index < sessions:
-            places[index] = _place(starts_on, day, time(9), 180)
+            places[index] = _placement(starts_on, day, time(9), 180)
     proper = [i for i in range(sessions) if i not in (_UNSCHEDULED, _DAY_BEFORE, _DAY_AFTER)]
     for day in range(days):
         talks = proper[day::days]
@@ -206,29 +206,29 @@ def _places(sessions: int, rooms: int, days: int, starts_on: date) -> list[_Plac
         for position, index in enumerate(talks):
             slot, room = divmod(position, parallel)
             begin = _SLOTS[slot * len(_SLOTS) // needed]
-            places[index] = _place(starts_on, day, begin, _TALK_MINUTES, room)
+            places[index] = _placement(starts_on, day, begin, _TALK_MINUTES, room)
     return places
 
 
-def _services(days: int, starts_on: date) -> list[tuple[str, _Place]]:
+def _services(days: int, starts_on: date) -> list[tuple[str, _Placement]]:
     """What happens between the talks, in the first room."""
-    services = [("Opening keynote", _place(starts_on, 0, time(9), 50))]
+    services = [("Opening keynote", _placement(starts_on, 0, time(9), 50))]
     for day in range(days):
         services += [
-            ("Registration ☕", _place(starts_on, day, time(8), 60)),
-            ("Coffee break", _place(starts_on, day, time(10, 45), 30)),
-            ("Lunch", _place(starts_on, day, time(12), 75)),
-            ("Coffee break", _place(starts_on, day, time(15), 30)),
+            ("Registration ☕", _placement(starts_on, day, time(8), 60)),
+            ("Coffee break", _placement(starts_on, day, time(10, 45), 30)),
+            ("Lunch", _placement(starts_on, day, time(12), 75)),
+            ("Coffee break", _placement(starts_on, day, time(15), 30)),
         ]
-    return [*services, ("Closing keynote", _place(starts_on, days - 1, time(17, 15), 45))]
+    return [*services, ("Closing keynote", _placement(starts_on, days - 1, time(17, 15), 45))]
 
 
-def _place(starts_on: date, day: int, begin: time, minutes: int, room: int = 0) -> _Place:
+def _placement(starts_on: date, day: int, begin: time, minutes: int, room: int = 0) -> _Placement:
     starts_at = datetime.combine(starts_on + timedelta(days=day), begin)
-    return _Place(starts_at, starts_at + timedelta(minutes=minutes), room)
+    return _Placement(starts_at, starts_at + timedelta(minutes=minutes), room)
 
 
-def _introduce(people: Sequence[SpeakerRow], talks: Sequence[SessionRow]) -> None:
+def _introduce(people: Sequence[SpeakerElement], talks: Sequence[SessionElement]) -> None:
     """Give the talks their speakers in turn: mostly one, now and then two or none."""
     turn = 0
     for index, talk in enumerate(talks):

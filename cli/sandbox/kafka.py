@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from cli.sandbox.errors import SandboxError
-from cli.sandbox.guardian import guarded
-from cli.sandbox.ports import LOOPBACK, listening
+from cli.sandbox.ports import LOOPBACK, on_free_port
+from cli.sandbox.watched_server import watched_server
 
 _READY_SECONDS = 30.0
 _ANSWER_MS = 5_000
@@ -37,7 +37,7 @@ async def kafka(*, port: int | None = None, log_path: Path) -> AsyncIterator[str
         PortTakenError: the given port is taken.
         SandboxError: it does not start, or is not installed.
     """
-    async with listening(partial(_broker, _binary(), log_path), port) as chosen:
+    async with on_free_port(partial(_broker, _binary(), log_path), port) as chosen:
         yield f"{LOOPBACK}:{chosen}"
 
 
@@ -48,13 +48,13 @@ async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None
     argv: list[str | Path] = [binary, "broker", "--cluster-id", cluster]
     argv += ["--listener-url", url, "--advertised-listener-url", url]
     argv += ["--storage-engine", "memory://tansu/"]
-    async with guarded("the Kafka broker", argv, log_path=log_path) as server:
-        check = partial(answers, f"{LOOPBACK}:{port}", cluster)
+    async with watched_server("the Kafka broker", argv, log_path=log_path) as server:
+        check = partial(broker_answers, f"{LOOPBACK}:{port}", cluster)
         await server.ready(check, seconds=_READY_SECONDS)
         yield
 
 
-async def answers(address: str, cluster: str | None = None) -> bool:
+async def broker_answers(address: str, cluster: str | None = None) -> bool:
     """Whether a broker at `HOST:PORT` tells its metadata; one of `cluster`, if given.
 
     The cluster tells our broker from one that was first on the port. If cancelled, it ends when the

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def listening(
+async def on_free_port(
     server: Callable[[int], AbstractAsyncContextManager[None]], port: int | None
 ) -> AsyncIterator[int]:
     """Run a server on the given port, or on a free one, while the block runs; gives the port.

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import asyncpg
 
-from cli.sandbox.binaries import cache_folders, installed, server_user, within_reach
-from cli.sandbox.cluster import SUPERUSER, WORKING_DIRECTORY, claimed, made
-from cli.sandbox.guardian import User, guarded
-from cli.sandbox.ports import LOOPBACK, listening
+from cli.sandbox.binaries import cache_folders, installed_site, reachable_programs, server_user
+from cli.sandbox.cluster import SUPERUSER, WORKING_DIRECTORY, claim_folder, ensure_cluster
+from cli.sandbox.ports import LOOPBACK, on_free_port
+from cli.sandbox.watched_server import User, watched_server
 
 _READY_SECONDS = 60.0  # a recovery after a kill takes its time
 _CONNECT_SECONDS = 10.0
@@ -29,7 +29,7 @@ _OUR_SETTINGS = {
 }
 
 
-class _Place(NamedTuple):
+class _Installation(NamedTuple):
     """What a server needs that stays the same from one try to the next."""
 
     programs: Path
@@ -67,35 +67,37 @@ async def postgres(
         SandboxError: it does not start, is not installed, or the folder is in use or another's.
     """
     user = server_user()
-    async with claimed(data_dir) as lock:
+    async with claim_folder(data_dir) as lock:
         if programs is None:
-            programs = within_reach(user, installed(), cache_folders())
+            programs = reachable_programs(user, installed_site(), cache_folders())
         environment = _environment()
-        cluster = await made(data_dir, programs, user, environment, lock)
-        place = _Place(programs, cluster, data_dir / "server.log", user, lock, environment)
-        server = partial(_server, place, _OUR_SETTINGS | dict(settings), database)
-        async with listening(server, port) as chosen:
+        cluster = await ensure_cluster(data_dir, programs, user, environment, lock)
+        installation = _Installation(
+            programs, cluster, data_dir / "server.log", user, lock, environment
+        )
+        server = partial(_server, installation, _OUR_SETTINGS | dict(settings), database)
+        async with on_free_port(server, port) as chosen:
             yield f"postgresql://{SUPERUSER}@{LOOPBACK}:{chosen}/{quote(database, safe='')}"
 
 
 @asynccontextmanager
 async def _server(
-    place: _Place, settings: Mapping[str, str], database: str, port: int
+    installation: _Installation, settings: Mapping[str, str], database: str, port: int
 ) -> AsyncIterator[None]:
-    argv: list[str | Path] = [place.programs / "postgres", "-D", WORKING_DIRECTORY]
+    argv: list[str | Path] = [installation.programs / "postgres", "-D", WORKING_DIRECTORY]
     for name, value in {**settings, "port": str(port)}.items():
         argv += ["-c", f"{name}={value}"]
-    async with guarded(
+    async with watched_server(
         "PostgreSQL",
         argv,
-        log_path=place.log_path,
-        user=place.user,
+        log_path=installation.log_path,
+        user=installation.user,
         stop_signal=signal.SIGINT,  # does not wait for clients, but finishes its writing
-        cwd=place.cluster,
-        environment=place.environment,
-        keep_open=[place.lock],
+        cwd=installation.cluster,
+        environment=installation.environment,
+        keep_open=[installation.lock],
     ) as server:
-        await server.ready(partial(_is_ready, place.cluster), seconds=_READY_SECONDS)
+        await server.ready(partial(_is_ready, installation.cluster), seconds=_READY_SECONDS)
         try:
             await _ensure_database(port, database)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

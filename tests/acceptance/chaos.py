@@ -33,7 +33,9 @@ def main() -> int:
 def _wanted() -> list[tuple[int, Size]]:
     options = _parser().parse_args()
     configure_logging("INFO" if options.verbose else "WARNING", "console")
-    logging.getLogger("cli.sandbox.guardian").setLevel(logging.CRITICAL)  # ends are meant here
+    logging.getLogger("cli.sandbox.watched_server").setLevel(
+        logging.CRITICAL
+    )  # ends are meant here
     seeds = options.seed or [secrets.randbelow(10**9) for _ in range(options.seeds)]
     size = Size(
         faults=options.faults,

@@ -64,7 +64,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="that each server is down")
     chosen = parser.parse_args()
     configure_logging("WARNING", "console")
-    logging.getLogger("cli.sandbox.guardian").setLevel(logging.CRITICAL)  # ends are meant here
+    logging.getLogger("cli.sandbox.watched_server").setLevel(
+        logging.CRITICAL
+    )  # ends are meant here
     with tempfile.TemporaryDirectory(prefix="outages-") as folder:
         return 0 if asyncio.run(outages(chosen.seconds, Path(folder))) else 1
 

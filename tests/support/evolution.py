@@ -11,7 +11,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from cli.sandbox.conference import TIME_ZONE
-from cli.sandbox.rows import Conference, SessionRow
+from cli.sandbox.view_all import ScheduleDocument, SessionElement
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class _Dice:
         return choices[self.below(len(choices))]
 
 
-def add(document: Conference, dice: _Dice) -> None:
+def add(document: ScheduleDocument, dice: _Dice) -> None:
     """A talk like another one, under an id of its own, in the slot after it."""
     like = dice.one_of(_talks(document) or document["sessions"])
     ids = {session["id"] for session in document["sessions"]}
@@ -45,19 +45,19 @@ def add(document: Conference, dice: _Dice) -> None:
     document["sessions"].append(new)
 
 
-def drop(document: Conference, dice: _Dice) -> None:
+def drop(document: ScheduleDocument, dice: _Dice) -> None:
     """A session is cancelled; the last one stays."""
     if len(document["sessions"]) > 1:
         document["sessions"].remove(dice.one_of(document["sessions"]))
 
 
-def retime(document: Conference, dice: _Dice) -> None:
+def retime(document: ScheduleDocument, dice: _Dice) -> None:
     """A session begins a quarter of an hour to an hour later."""
     if planned := _planned(document):
         _shift(dice.one_of(planned), timedelta(minutes=15 * (1 + dice.below(4))))
 
 
-def move(document: Conference, dice: _Dice) -> None:
+def move(document: ScheduleDocument, dice: _Dice) -> None:
     """A session goes to another room."""
     if planned := _planned(document):
         session = dice.one_of(planned)
@@ -65,14 +65,14 @@ def move(document: Conference, dice: _Dice) -> None:
         session["roomId"] = dice.one_of(others) if others else session["roomId"]
 
 
-def rename(document: Conference, dice: _Dice) -> None:
+def rename(document: ScheduleDocument, dice: _Dice) -> None:
     """A room gets another name under its id, and a session another title."""
     if document["rooms"]:
         dice.one_of(document["rooms"])["name"] += f" {1 + dice.below(9)}"
     dice.one_of(document["sessions"])["title"] += " (updated)"
 
 
-def recast(document: Conference, dice: _Dice) -> None:
+def recast(document: ScheduleDocument, dice: _Dice) -> None:
     """A talk changes its speakers."""
     talks = _talks(document)
     if talks and document["speakers"]:
@@ -80,14 +80,14 @@ def recast(document: Conference, dice: _Dice) -> None:
         talk["speakers"] = [dice.one_of(document["speakers"])["id"]]
 
 
-def reorder(document: Conference, dice: _Dice) -> None:
+def reorder(document: ScheduleDocument, dice: _Dice) -> None:
     """The arrays come in another order, which means nothing."""
     at = dice.below(len(document["sessions"]))
     document["sessions"] = document["sessions"][at:] + document["sessions"][:at]
     document["speakers"].reverse()
 
 
-def flip_notation(document: Conference, dice: _Dice) -> None:
+def flip_notation(document: ScheduleDocument, dice: _Dice) -> None:
     """The endpoint's option for UTC is switched, which means nothing, either."""
     del dice
     zone = ZoneInfo(TIME_ZONE)
@@ -102,7 +102,7 @@ def flip_notation(document: Conference, dice: _Dice) -> None:
                 session[key] = moment.astimezone(zone).replace(tzinfo=None).isoformat()
 
 
-def unannounce(document: Conference, dice: _Dice) -> None:
+def unannounce(document: ScheduleDocument, dice: _Dice) -> None:
     """The schedule is taken back: sessions and speakers stay, times and rooms go."""
     del dice
     document["sessions"] = [s for s in document["sessions"] if not s["isServiceSession"]]
@@ -111,7 +111,7 @@ def unannounce(document: Conference, dice: _Dice) -> None:
     document["rooms"] = []
 
 
-Step = Callable[[Conference, _Dice], None]
+Step = Callable[[ScheduleDocument, _Dice], None]
 
 STEPS: dict[str, Step] = {
     step.__name__: step
@@ -123,7 +123,7 @@ EVERYDAY = tuple(name for name in STEPS if name != unannounce.__name__)
 """What happens to an announced schedule from day to day."""
 
 
-def evolve(document: Conference, *steps: str, seed: str) -> Conference:
+def evolve(document: ScheduleDocument, *steps: str, seed: str) -> ScheduleDocument:
     """The document after these steps; the one given stays as it is.
 
     A step that finds nothing to change leaves all as it is.
@@ -137,7 +137,7 @@ def evolve(document: Conference, *steps: str, seed: str) -> Conference:
     return changed
 
 
-def life(document: Conference, states: int, *, seed: str) -> list[Conference]:
+def life(document: ScheduleDocument, states: int, *, seed: str) -> list[ScheduleDocument]:
     """A conference from day to day: `states` documents, the given one first."""
     documents = [document]
     while len(documents) < states:
@@ -148,15 +148,15 @@ def life(document: Conference, states: int, *, seed: str) -> list[Conference]:
     return documents
 
 
-def _talks(document: Conference) -> list[SessionRow]:
+def _talks(document: ScheduleDocument) -> list[SessionElement]:
     return [s for s in document["sessions"] if not s["isServiceSession"] and s["startsAt"]]
 
 
-def _planned(document: Conference) -> list[SessionRow]:
+def _planned(document: ScheduleDocument) -> list[SessionElement]:
     return [s for s in document["sessions"] if s["startsAt"] and s["endsAt"]]
 
 
-def _shift(session: SessionRow, by: timedelta) -> None:
+def _shift(session: SessionElement, by: timedelta) -> None:
     for key in ("startsAt", "endsAt"):
         text = session[key]
         if text:

@@ -97,13 +97,13 @@ class Owner(NamedTuple):
     servers: list[psutil.Process]
     """Guardians, servers and their children."""
 
-    def guardians(self) -> list[psutil.Process]:
+    def watchdogs(self) -> list[psutil.Process]:
         """The processes between the owner and its servers."""
         return [p for p in self.servers if p.ppid() == self.process.pid]
 
     def postmaster(self) -> psutil.Process:
         """PostgreSQL's main process."""
-        (found,) = [p for g in self.guardians() for p in g.children() if p.name() == "postgres"]
+        (found,) = [p for g in self.watchdogs() for p in g.children() if p.name() == "postgres"]
         return found
 
     async def servers_are_gone(self) -> None:

@@ -17,21 +17,21 @@ from cli.sandbox.conference import (
     conference_window,
     encode_conference,
 )
-from cli.sandbox.rows import Conference, SessionRow
+from cli.sandbox.view_all import ScheduleDocument, SessionElement
 from contracts.messages import Window
 
 PINNED = "6b9c930b67dc5b07062566ddd25168b4128237f01cd9d52a119eabc0b6425172"
 
 
-def talks_of(document: Conference) -> list[SessionRow]:
+def talks_of(document: ScheduleDocument) -> list[SessionElement]:
     return [row for row in document["sessions"] if not row["isServiceSession"]]
 
 
-def services_of(document: Conference) -> list[SessionRow]:
+def services_of(document: ScheduleDocument) -> list[SessionElement]:
     return [row for row in document["sessions"] if row["isServiceSession"]]
 
 
-def day_of(row: SessionRow) -> date | None:
+def day_of(row: SessionElement) -> date | None:
     return datetime.fromisoformat(row["startsAt"]).date() if row["startsAt"] else None
 
 
@@ -120,7 +120,7 @@ def test_services_have_no_speakers_and_no_status() -> None:
     ],
 )
 def test_the_window_holds_talks_as_awkward_as_real_ones(
-    awkward: Callable[[SessionRow], bool],
+    awkward: Callable[[SessionElement], bool],
 ) -> None:
     window = conference_window()
     inside = [
@@ -205,7 +205,7 @@ def test_any_size_keeps_its_days_and_no_room_is_used_twice_at_a_time(
     assert len({row["id"] for row in document["sessions"]}) == len(document["sessions"])
 
 
-def overlaps(document: Conference) -> list[tuple[str, str]]:
+def overlaps(document: ScheduleDocument) -> list[tuple[str, str]]:
     booked: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
     for row in document["sessions"]:
         if row["roomId"] is not None and row["startsAt"] and row["endsAt"]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.rows import Conference
+from cli.sandbox.view_all import ScheduleDocument
 from contracts.events import SyncCompleted
 from tests.support.evolution import EVERYDAY, STEPS, evolve, life
 from tests.support.given import given
@@ -17,7 +17,7 @@ FIRST = conference("evolving", sessions=30)
 WINDOW = conference_window()
 
 
-def parsed(document: Conference) -> dict[str, Any]:
+def parsed(document: ScheduleDocument) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(encode_conference(document))
     return read
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import uuid4
 
-from cli.sandbox.kafka import answers
+from cli.sandbox.kafka import broker_answers
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 90.0
@@ -73,6 +73,6 @@ async def until_it_answers(address: str, cluster_id: str, look: Callable[[], Non
         TimeoutError: it does not answer within START_SECONDS.
     """
     async with asyncio.timeout(START_SECONDS):
-        while not await answers(address, cluster_id):
+        while not await broker_answers(address, cluster_id):
             look()
             await asyncio.sleep(_LOOK_SECONDS)

@@ -1,8 +1,8 @@
 """A process that keeps one server, and outlives its owner just long enough to stop it.
 
-Runs as a program of its own (`python guard.py … -- server argument …`), so it imports nothing of
+Runs as a program of its own (`python watchdog.py … -- server argument …`), so it imports nothing of
 ours. Its standard input is the lifeline: the read end of a pipe whose write end only the owner has.
-However the owner dies, the kernel closes that end, and the guardian stops the server.
+However the owner dies, the kernel closes that end, and the watchdog stops the server.
 """
 
 import argparse
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"cannot start {options.argv[0]}: {error}\n")
         return CANNOT_START
-    code = _guard(server, wake, options.stop_signal, options.grace_seconds)
+    code = _watch(server, wake, options.stop_signal, options.grace_seconds)
     return code if code >= 0 else 128 - code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="guard")
+    parser = argparse.ArgumentParser(prog="watchdog")
     parser.add_argument("--uid", type=int)
     parser.add_argument("--gid", type=int)
     parser.add_argument("--stop-signal", type=int, required=True)
@@ -69,7 +69,7 @@ def _wake_on_signals() -> int:
 
 def _in_the_server(uid: int | None, gid: int | None, orphaned: int) -> Callable[[], None]:
     """What the child does before it becomes the server."""
-    guardian = os.getpid()
+    watchdog = os.getpid()
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def prepare() -> None:
@@ -80,13 +80,13 @@ def _in_the_server(uid: int | None, gid: int | None, orphaned: int) -> Callable[
         if prctl is not None:
             # Last, because a change of uid clears it.
             prctl(_PR_SET_PDEATHSIG, orphaned)
-            if os.getppid() != guardian:  # it died before that
+            if os.getppid() != watchdog:  # it died before that
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return prepare
 
 
-def _guard(
+def _watch(
     server: subprocess.Popen[bytes], wake: int, stop_signal: int, grace_seconds: float
 ) -> int:
     watched = [_LIFELINE, wake]

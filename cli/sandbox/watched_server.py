@@ -1,4 +1,4 @@
-"""A server of ours that cannot outlive us: the owner's side of `guard.py`."""
+"""A server of ours that cannot outlive us: the owner's side of `watchdog.py`."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from cli.sandbox.errors import PortTakenError, SandboxError
 
 logger = logging.getLogger(__name__)
 
-_GUARDIAN = Path(__file__).with_name("guard.py")
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
 _LOOK_SECONDS = 0.02
 _TAIL_BYTES = 8192
 _PORT_TAKEN = re.compile(r"address (already )?in use|AddrInUse", re.IGNORECASE)
@@ -28,8 +28,8 @@ class User(NamedTuple):
     gid: int
 
 
-class Guarded:
-    """A server that runs under a guardian."""
+class WatchedServer:
+    """A server that runs under a watchdog."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log_path: Path) -> None:
         self._name = name
@@ -40,7 +40,7 @@ class Guarded:
 
     @property
     def pid(self) -> int:
-        """The guardian's process id; the server is its only child."""
+        """The watchdog's process id; the server is its only child."""
         return self._process.pid
 
     @property
@@ -94,7 +94,7 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(
+async def watched_server(
     name: str,
     argv: Sequence[str | Path],
     *,
@@ -105,12 +105,12 @@ async def guarded(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
-) -> AsyncIterator[Guarded]:
+) -> AsyncIterator[WatchedServer]:
     """Run a server while the block runs; however this process ends, the server ends too.
 
     At the end the server gets `stop_signal`, and SIGKILL after `grace_seconds`; when the block is
     left it is gone. It is in a session of its own: Ctrl-C reaches the owner only, who then stops
-    its servers in order. On Linux it ends too if its guardian is killed. A process that the owner
+    its servers in order. On Linux it ends too if its watchdog is killed. A process that the owner
     forks without executing a program shares the lifeline: the server runs until it ends as well.
 
     Args:
@@ -125,7 +125,7 @@ async def guarded(
         keep_open: descriptors that it inherits, under the same numbers.
 
     Raises:
-        SandboxError: the log cannot be written, or the guardian cannot be started.
+        SandboxError: the log cannot be written, or the watchdog cannot be started.
     """
     options = ["--stop-signal", str(int(stop_signal)), "--grace-seconds", str(grace_seconds)]
     if user is not None:
@@ -140,7 +140,7 @@ async def guarded(
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-I", "-S", str(_GUARDIAN), *options, "--", *map(str, argv)),
+                *("-I", "-S", str(_WATCHDOG), *options, "--", *map(str, argv)),
                 stdin=lifeline,
                 stdout=log,
                 stderr=log,
@@ -151,7 +151,7 @@ async def guarded(
             )
         except OSError as error:
             raise SandboxError(f"{name} cannot be started: {error}") from error
-        server = Guarded(name, process, log_path)
+        server = WatchedServer(name, process, log_path)
         watch = asyncio.create_task(_report_end(server))
         try:
             yield server
@@ -174,17 +174,17 @@ async def _until(check: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _report_end(server: Guarded) -> None:
+async def _report_end(server: WatchedServer) -> None:
     code = await server.ended()
     if server.was_ready:
         logger.error("%s", server.failure(f"has ended by itself (exit code {code})"))
 
 
-async def _gone(server: Guarded, process: asyncio.subprocess.Process, seconds: float) -> None:
+async def _gone(server: WatchedServer, process: asyncio.subprocess.Process, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await server.ended()
     except TimeoutError:
-        logger.error("guardian %d does not end: killed", server.pid)
+        logger.error("watchdog %d does not end: killed", server.pid)
         process.kill()
         await server.ended()

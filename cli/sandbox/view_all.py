@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 
-class SessionRow(TypedDict):
+class SessionElement(TypedDict):
     """`sessions[]`."""
 
     id: str
@@ -24,7 +24,7 @@ class SessionRow(TypedDict):
     isConfirmed: bool
 
 
-class SpeakerRow(TypedDict):
+class SpeakerElement(TypedDict):
     """`speakers[]`."""
 
     id: str
@@ -41,7 +41,7 @@ class SpeakerRow(TypedDict):
     questionAnswers: list[dict[str, object]]
 
 
-class RoomRow(TypedDict):
+class RoomElement(TypedDict):
     """`rooms[]`."""
 
     id: int
@@ -49,11 +49,11 @@ class RoomRow(TypedDict):
     sort: int
 
 
-class Conference(TypedDict):
+class ScheduleDocument(TypedDict):
     """The document, its keys in Sessionize's order."""
 
-    sessions: list[SessionRow]
-    speakers: list[SpeakerRow]
+    sessions: list[SessionElement]
+    speakers: list[SpeakerElement]
     questions: list[dict[str, object]]
     categories: list[dict[str, object]]
-    rooms: list[RoomRow]
+    rooms: list[RoomElement]
