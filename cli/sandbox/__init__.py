@@ -1,1 +1,1 @@
-"""The local sandbox: PostgreSQL, a Kafka-compatible broker and a Sessionize double, from wheels."""
+"""The local sandbox: PostgreSQL and a Kafka-compatible broker from wheels, and a Sessionize."""

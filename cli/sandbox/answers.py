@@ -17,7 +17,7 @@ class SavedAnswer(NamedTuple):
 
 
 def saved_page(status: int, heading: str) -> SavedAnswer:
-    """A page of HTML, which Sessionize sends when it has no schedule to send."""
+    """A page of HTML: Sessionize sends one instead of a schedule that it cannot send."""
     html = f"<!DOCTYPE html>\n<html><head><title>{heading}</title></head><body><h1>{heading}</h1>"
     return SavedAnswer(f"{html}</body></html>\n".encode(), status, HTML)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs from a wheel, where the user who runs them can reach them."""
+"""PostgreSQL's programs from a wheel, in a folder that the server's user can read."""
 
 import importlib.metadata
 import importlib.util
@@ -27,7 +27,7 @@ _UNPRIVILEGED = "nobody"
 
 
 def cache_folders() -> tuple[Path, ...]:
-    """Where a copy may be kept that every user can read; the first that is possible counts."""
+    """Folders for a copy that every user can read, in order of preference."""
     return (
         Path("/var/cache/spreaview-sync"),
         Path(tempfile.gettempdir()) / f"spreaview-sync-{os.geteuid()}",
@@ -35,10 +35,10 @@ def cache_folders() -> tuple[Path, ...]:
 
 
 def server_user() -> User | None:
-    """Who runs PostgreSQL, which refuses to run as root: `nobody` if we are root, else we.
+    """The user for PostgreSQL: `nobody` for root, since PostgreSQL refuses root; otherwise None.
 
     Raises:
-        SandboxError: we are root and there is no such user.
+        SandboxError: we are root, and the system has no user `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -54,7 +54,11 @@ def server_user() -> User | None:
 
 
 def installed_site() -> Path:
-    """The folder with the package of the programs. Raises `SandboxError` if there is none."""
+    """The `site-packages` folder that holds the programs.
+
+    Raises:
+        SandboxError: the package is not installed.
+    """
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
         raise SandboxError(
@@ -65,13 +69,13 @@ def installed_site() -> Path:
 
 
 def reachable_programs(user: User | None, site: Path, caches: Iterable[Path]) -> Path:
-    """The folder `bin` of the programs in `site`, or of a copy if they are out of `user`'s reach.
+    """The `bin` folder in `site`, or in a copy if `user` cannot enter `site`.
 
-    No permission of a folder that is not ours is changed. The copy (about 35 MB) is made once per
-    version, by root, and only root can change it.
+    The permissions of existing folders are never changed. Root makes the copy (about 35 MB) once
+    per version, and only root can change it.
 
     Raises:
-        SandboxError: a copy is needed, and none of `caches` can hold it.
+        SandboxError: a copy is needed, and no folder of `caches` can hold it.
     """
     programs = site / _NEEDED[0]
     if user is None or _open_to_all(programs / "postgres"):
@@ -93,27 +97,27 @@ def reachable_programs(user: User | None, site: Path, caches: Iterable[Path]) ->
 
 
 def _open_to_all(file: Path) -> bool:
-    """Whether any user can enter the folders above the file, and read and execute it."""
+    """Whether every user can enter the folders above the file, and read and execute the file."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents) and (
         file.stat().st_mode & 0o005 == 0o005
     )
 
 
 def _prepare_cache(cache: Path) -> bool:
-    """Whether this is, or has become, a folder that all can enter and only we can change."""
+    """Create the folder if it is missing; whether all can enter it and only we can change it."""
     try:
         cache.mkdir(mode=0o755, exist_ok=True)
-        found = cache.lstat()  # in a folder for temporary files a stranger may have been first
+        found = cache.lstat()  # in /tmp, another user may have created it first
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
             return False
-        cache.chmod(0o755)  # ours, and made under whatever umask
+        cache.chmod(0o755)  # the umask may have removed permissions
         return all(folder.stat().st_mode & stat.S_IXOTH for folder in cache.resolve().parents)
     except OSError:
-        return False  # a read-only file system, say: there may be another
+        return False  # for example a read-only file system: the next cache may work
 
 
 def _copy_programs(site: Path, copy: Path) -> None:
-    """Make the copy; it is either not there or whole, also when two do this at once."""
+    """Copy the programs atomically, also if two processes do so at the same time."""
     making = Path(tempfile.mkdtemp(prefix=".copying-", dir=copy.parent))
     try:
         for needed in _NEEDED:
@@ -128,7 +132,7 @@ def _copy_programs(site: Path, copy: Path) -> None:
         try:
             making.rename(copy)
         except OSError:
-            if not copy.is_dir():  # else another process was first, with the same
+            if not copy.is_dir():  # otherwise another process was first with the same copy
                 raise
     except OSError as error:
         raise SandboxError(f"cannot copy PostgreSQL to {copy}: {error}") from error

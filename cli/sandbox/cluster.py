@@ -1,4 +1,4 @@
-"""The folder of a local PostgreSQL: who may use it, and that only one does."""
+"""The data folder of a local PostgreSQL: created whole, and used by one owner at a time."""
 
 import asyncio
 import fcntl
@@ -17,28 +17,29 @@ from cli.sandbox.watched_server import User, watched_server
 
 logger = logging.getLogger(__name__)
 
-# A process may always enter its own working directory, whatever lies above it. So PostgreSQL,
-# started in its data directory, works below folders that its user cannot enter (`/root`, say).
+# A process may enter its own working directory even if it cannot enter the folders above. That is
+# why PostgreSQL, started in its data directory, works below closed folders such as `/root`.
 WORKING_DIRECTORY = "/proc/self/cwd" if sys.platform == "linux" else "."
 
 SUPERUSER = "postgres"
 
 _RELEASE_SECONDS = 20.0
-"""Longer than a watchdog gives a server of an owner that was killed."""
+"""Longer than a watchdog waits for the server of a killed owner to end."""
 _LOOK_SECONDS = 0.05
 _OTHER_FOLDER = "set SPREAVIEW_DATA_DIR to another folder"
 
 
 @asynccontextmanager
 async def claim_folder(folder: Path) -> AsyncIterator[int]:
-    """Have the folder for ourselves while the block runs; it is made, private, if it is missing.
+    """Own the folder exclusively while the block runs; create it, private, if it is missing.
 
-    Gives a descriptor that every process working on the data must inherit: while one of them
-    lives, whoever comes next waits. So the one who has the folder knows that no server is left.
+    Yields a file descriptor that every process working on the data must inherit: the next owner
+    waits until the last of these processes has ended. An owner can therefore rely on the fact that
+    no earlier server is running.
 
     Raises:
         SandboxError: another owner is using the folder, it belongs to another user, it cannot be
-            used at all, or the servers of an owner that died do not end.
+            used, or the servers of a dead owner do not end.
     """
     owner, servers = _open_locks(folder)
     try:
@@ -58,16 +59,16 @@ async def claim_folder(folder: Path) -> AsyncIterator[int]:
 async def ensure_cluster(
     folder: Path, programs: Path, user: User | None, environment: dict[str, str], lock: int
 ) -> Path:
-    """The data directory within a claimed folder, made if there is none: whole or not at all.
+    """The data directory in a claimed folder; a missing one is created whole or not at all.
 
     Raises:
-        SandboxError: it belongs to another user, or cannot be made.
+        SandboxError: the directory belongs to another user or cannot be created.
     """
     cluster = folder / "cluster"
     if await asyncio.to_thread(cluster.exists):
         _check_owner(cluster, user)
-        # The claim says that no server is left, so this is a leftover. PostgreSQL itself would
-        # refuse to start if its process id belonged to any other process by now.
+        # No server is running, since we own the folder: a pid file is a leftover. PostgreSQL would
+        # refuse to start if that process id now belonged to any other process.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         return cluster
     making = folder / "cluster.new"
@@ -96,7 +97,7 @@ async def _lock_in_time(servers: int, folder: Path) -> None:
     while not _lock(servers):
         if time.monotonic() > deadline:
             raise SandboxError(
-                f"a server whose owner is gone still works on {folder}. Remedy: end the process "
+                f"a server without an owner is still using {folder}. Remedy: end the process "
                 f"named in {folder / 'cluster' / 'postmaster.pid'}, or {_OTHER_FOLDER}"
             )
         await asyncio.sleep(_LOOK_SECONDS)
@@ -109,8 +110,8 @@ def _open_locks(folder: Path) -> tuple[int, int]:
         if owner != os.geteuid():
             raise SandboxError(
                 f"{folder} belongs to user {_name(owner)}, and this runs as "
-                f"{_name(os.geteuid())}. Remedy: run this as {_name(owner)}, or {_OTHER_FOLDER}; "
-                "or delete this one, and with it its data"
+                f"{_name(os.geteuid())}. Remedy: run this as {_name(owner)}, or {_OTHER_FOLDER}, "
+                "or delete the folder with its data"
             )
         first = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -125,7 +126,7 @@ def _open_locks(folder: Path) -> tuple[int, int]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock, which the kernel gives back when its last holder closes it or dies."""
+    """Take the lock if it is free; the kernel releases it when its last holder ends."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -144,7 +145,7 @@ def _check_owner(cluster: Path, user: User | None) -> None:
 
 
 def _make_empty(making: Path, user: User | None) -> None:
-    shutil.rmtree(making, ignore_errors=True)  # what an interrupted attempt left
+    shutil.rmtree(making, ignore_errors=True)  # left over from an interrupted attempt
     try:
         making.mkdir(mode=0o700)
         if user is not None:

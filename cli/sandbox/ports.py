@@ -15,7 +15,7 @@ _TRIES = 5
 
 
 def free_port() -> int:
-    """A TCP port on which nobody listens right now; another process may be faster."""
+    """A TCP port on which no process listens; another process may take it before the caller."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -26,12 +26,12 @@ def free_port() -> int:
 async def on_free_port(
     server: Callable[[int], AbstractAsyncContextManager[None]], port: int | None
 ) -> AsyncIterator[int]:
-    """Run a server on the given port, or on a free one, while the block runs; gives the port.
+    """Run a server on the given port, or on a free one, while the block runs; yields the port.
 
-    A free port that somebody else takes first is replaced by another, a few times.
+    If another process takes the free port first, another free port is tried, up to five times.
 
     Raises:
-        PortTakenError: the given port is taken, or every free one was.
+        PortTakenError: the given port is taken, or every free port was taken.
     """
     async with AsyncExitStack() as stack:
         for tries_left in reversed(range(_TRIES)):

@@ -17,7 +17,7 @@ from cli.sandbox.cluster import SUPERUSER, WORKING_DIRECTORY, claim_folder, ensu
 from cli.sandbox.ports import LOOPBACK, on_free_port
 from cli.sandbox.watched_server import User, watched_server
 
-_READY_SECONDS = 60.0  # a recovery after a kill takes its time
+_READY_SECONDS = 60.0  # recovery after a kill can take long
 _CONNECT_SECONDS = 10.0
 _STATUS_LINE = 7
 _OUR_SETTINGS = {
@@ -30,7 +30,7 @@ _OUR_SETTINGS = {
 
 
 class _Installation(NamedTuple):
-    """What a server needs that stays the same from one try to the next."""
+    """The parts of a server that stay the same while several ports are tried."""
 
     programs: Path
     cluster: Path
@@ -49,22 +49,23 @@ async def postgres(
     database: str = "spreaview",
     programs: Path | None = None,
 ) -> AsyncIterator[str]:
-    """A server while the block runs; gives `postgresql://postgres@127.0.0.1:PORT/<database>`.
+    """Run a server while the block runs; yields `postgresql://postgres@127.0.0.1:PORT/<database>`.
 
-    It accepts queries when the block begins, on 127.0.0.1 only, from every local user. What was
-    committed is there at the next start, also after a kill of every process. As root it runs as
-    `nobody`, without changing the permissions of a folder that is not its own.
+    The server accepts queries when the block begins, on 127.0.0.1 only, from every local user.
+    Committed data survive every end, also a kill of all processes. Root runs it as `nobody`,
+    without changing the permissions of existing folders.
 
     Args:
-        data_dir: holds the data and the server's log; made, private, if it is missing.
-        port: where it listens; a free port by default.
-        settings: PostgreSQL's own, for example `fsync`, by name.
-        database: made if it is missing.
+        data_dir: holds the data and the server's log; created, private, if it is missing.
+        port: the port to listen on; a free one by default.
+        settings: PostgreSQL's own settings by name, for example `fsync`.
+        database: created if it is missing.
         programs: the folder with `initdb` and `postgres`; the wheel's by default.
 
     Raises:
         PortTakenError: the given port is taken.
-        SandboxError: it does not start, is not installed, or the folder is in use or another's.
+        SandboxError: the server does not start or is not installed, or another process or user has
+            the folder.
     """
     user = server_user()
     async with claim_folder(data_dir) as lock:
@@ -92,7 +93,7 @@ async def _server(
         argv,
         log_path=installation.log_path,
         user=installation.user,
-        stop_signal=signal.SIGINT,  # does not wait for clients, but finishes its writing
+        stop_signal=signal.SIGINT,  # disconnects clients, but completes all writes
         cwd=installation.cluster,
         environment=installation.environment,
         keep_open=[installation.lock],
@@ -106,7 +107,7 @@ async def _server(
 
 
 async def _is_ready(cluster: Path) -> bool:
-    """What the server says of itself in its own folder: no other one can be meant."""
+    """Whether the server has written "ready" into its own folder, where no other server writes."""
     try:
         lines = (cluster / "postmaster.pid").read_text("utf-8").splitlines()
     except FileNotFoundError:
@@ -133,7 +134,7 @@ async def _ensure_database(port: int, database: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would change a server: its messages are read, so they are in English."""
+    """Our environment without variables that change a server or translate its messages."""
     kept = {
         name: value
         for name, value in os.environ.items()

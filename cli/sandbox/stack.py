@@ -1,4 +1,4 @@
-"""The sandbox as a whole: starts what the settings give no address for."""
+"""The whole sandbox: a local server for every address that the settings leave out."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
-    """Servers that are up and migrated while the block runs; only what has no address is started.
+    """Start the servers without an address and migrate the database; yields all addresses.
 
-    The database is kept under `DATA_DIR`. The local broker keeps nothing, so the relay fills it
-    from the beginning of the log.
+    The database is kept under `DATA_DIR`. The local broker loses its records when it ends, so the
+    relay publishes the log again from its beginning.
 
     Raises:
-        SettingsError: only one of database and broker has an address: the two belong together,
-            since a relay's checkpoint in one speaks of the other.
-        cli.sandbox.errors.SandboxError: a server does not start; the text holds its last words.
+        SettingsError: only one of database and broker has an address. They belong together: the
+            relay's checkpoint in the database is a position in that broker's topic.
+        cli.sandbox.errors.SandboxError: a server does not start; the text holds the end of its log.
     """
     if (settings.database_url is None) != (settings.kafka_bootstrap_servers is None):
         raise SettingsError(

@@ -1,10 +1,10 @@
-"""The shape of `view/All` as Sessionize writes it today, for documents that are made here."""
+"""The JSON of `view/All` in the form that Sessionize writes today, for synthetic documents."""
 
 from typing import TypedDict
 
 
 class SessionElement(TypedDict):
-    """`sessions[]`."""
+    """An element of `sessions`."""
 
     id: str
     title: str
@@ -25,7 +25,7 @@ class SessionElement(TypedDict):
 
 
 class SpeakerElement(TypedDict):
-    """`speakers[]`."""
+    """An element of `speakers`."""
 
     id: str
     firstName: str
@@ -42,7 +42,7 @@ class SpeakerElement(TypedDict):
 
 
 class RoomElement(TypedDict):
-    """`rooms[]`."""
+    """An element of `rooms`."""
 
     id: int
     name: str
@@ -50,7 +50,7 @@ class RoomElement(TypedDict):
 
 
 class ScheduleDocument(TypedDict):
-    """The document, its keys in Sessionize's order."""
+    """The whole document, with its keys in Sessionize's order."""
 
     sessions: list[SessionElement]
     speakers: list[SpeakerElement]

@@ -1,4 +1,4 @@
-"""Invented names and phrases, of which synthetic conferences are made."""
+"""Invented names and phrases for synthetic conferences."""
 
 FIRST_NAMES = (
     *("Aino", "Amadou", "Beatriz", "Chiamaka", "Dagný", "Deniz", "Eilidh", "Farida", "Giulia"),

@@ -1,8 +1,9 @@
-"""A process that keeps one server, and outlives its owner just long enough to stop it.
+"""A process that runs one server and stops it when the server's owner has died.
 
-Runs as a program of its own (`python watchdog.py … -- server argument …`), so it imports nothing of
-ours. Its standard input is the lifeline: the read end of a pipe whose write end only the owner has.
-However the owner dies, the kernel closes that end, and the watchdog stops the server.
+It is a program of its own (`python watchdog.py … -- server argument …`) and imports no module of
+this project. Its standard input is the lifeline: the read end of a pipe whose write end only the
+owner holds. When the owner dies, for any reason, the kernel closes that end and the watchdog stops
+the server.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 
 CANNOT_START = 127
-"""Exit code if the server cannot be executed at all; the reason is on standard error."""
+"""Exit code if the server cannot be executed; the reason is on standard error."""
 
 _LIFELINE = 0
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -24,14 +25,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the server until it ends or the lifeline does; gives the server's exit code.
+    """Run the server until it ends or the lifeline is closed; returns the server's exit code.
 
-    A server that a signal ended gives 128 + the signal's number, as a shell does.
+    If a signal ended the server, the code is 128 + the signal's number, as in a shell.
     """
     options = _parser().parse_args(arguments)
     wake = _wake_on_signals()
     try:
-        server = subprocess.Popen(  # noqa: S603  (the owner's own arguments)
+        server = subprocess.Popen(  # noqa: S603  (the arguments come from the owner)
             options.argv,
             stdin=subprocess.DEVNULL,
             pass_fds=options.keep_open,
@@ -57,18 +58,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _wake_on_signals() -> int:
-    """A descriptor that becomes readable, with their numbers, when signals arrive."""
+    """A file descriptor from which the numbers of arriving signals can be read."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable)
     for number in (signal.SIGCHLD, *_STOP):
-        signal.signal(number, lambda *_: None)  # a handler, unlike SIG_IGN, is not inherited
+        signal.signal(number, lambda *_: None)  # unlike SIG_IGN, a handler is not inherited
     return readable
 
 
 def _in_the_server(uid: int | None, gid: int | None, orphaned: int) -> Callable[[], None]:
-    """What the child does before it becomes the server."""
+    """The steps of the child process before it becomes the server."""
     watchdog = os.getpid()
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -80,7 +81,7 @@ def _in_the_server(uid: int | None, gid: int | None, orphaned: int) -> Callable[
         if prctl is not None:
             # Last, because a change of uid clears it.
             prctl(_PR_SET_PDEATHSIG, orphaned)
-            if os.getppid() != watchdog:  # it died before that
+            if os.getppid() != watchdog:  # the watchdog died before that
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return prepare

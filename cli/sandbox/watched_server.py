@@ -1,4 +1,4 @@
-"""A server of ours that cannot outlive us: the owner's side of `watchdog.py`."""
+"""A server that cannot outlive this process: the owner's side of `watchdog.py`."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _PORT_TAKEN = re.compile(r"address (already )?in use|AddrInUse", re.IGNORECASE)
 
 
 class User(NamedTuple):
-    """Whom a server runs as, with no other group."""
+    """The user and the only group that a server runs as."""
 
     uid: int
     gid: int
@@ -36,7 +36,7 @@ class WatchedServer:
         self._process = process
         self._log_path = log_path
         self.was_ready = False
-        """Whether `ready` has returned: an end before that is told by whoever waits."""
+        """Whether `ready` has returned: it raises an earlier end itself; a later end is logged."""
 
     @property
     def pid(self) -> int:
@@ -45,26 +45,27 @@ class WatchedServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the server is there, as far as we know by now."""
+        """Whether the server runs, as far as this process knows yet."""
         return self._process.returncode is None
 
     async def ended(self) -> int:
-        """Wait until the server is gone, for whatever reason; its exit code."""
+        """Wait until the server has ended; its exit code."""
         return await self._process.wait()
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines that the server wrote; empty if it wrote none."""
+        """The last lines of the server's log; empty if it wrote none."""
         with self._log_path.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = log.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
 
     async def ready(self, check: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
-        """Return once the check holds and the server still runs.
+        """Return once the check holds while the server runs.
 
         Raises:
-            PortTakenError: it ended because its port is taken.
-            SandboxError: it ended, or is not ready in time. Both texts hold its last words.
+            PortTakenError: the server ended because its port is taken.
+            SandboxError: the server ended, or is not ready in time. Both texts hold the end of its
+                log.
         """
         holds = asyncio.create_task(_until(check))
         ended = asyncio.create_task(self.ended())
@@ -86,11 +87,11 @@ class WatchedServer:
         raise self.failure(f"did not start (exit code {self._process.returncode})")
 
     def failure(self, what: str = "does not run") -> SandboxError:
-        """An error that says what happened to this server, with its last words."""
+        """An error with the given description and the end of the server's log."""
         return SandboxError(self._explain(what))
 
     def _explain(self, what: str) -> str:
-        return f"{self._name} {what}. {self._log_path} says:\n{self.log_tail() or '(nothing)'}"
+        return f"{self._name} {what}. {self._log_path}:\n{self.log_tail() or '(empty)'}"
 
 
 @asynccontextmanager
@@ -106,23 +107,24 @@ async def watched_server(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
 ) -> AsyncIterator[WatchedServer]:
-    """Run a server while the block runs; however this process ends, the server ends too.
+    """Run a server while the block runs; the server ends even if this process is killed.
 
-    At the end the server gets `stop_signal`, and SIGKILL after `grace_seconds`; when the block is
-    left it is gone. It is in a session of its own: Ctrl-C reaches the owner only, who then stops
-    its servers in order. On Linux it ends too if its watchdog is killed. A process that the owner
-    forks without executing a program shares the lifeline: the server runs until it ends as well.
+    At the end the server receives `stop_signal`, and SIGKILL after `grace_seconds`; it has ended
+    when the block is left. It runs in its own session: Ctrl-C reaches only the owner, which then
+    stops its servers in order. On Linux it also ends if its watchdog is killed. A process that the
+    owner forks without executing a program shares the lifeline: the server then runs until that
+    process has ended too.
 
     Args:
-        name: what messages call it.
+        name: the server's name in messages.
         argv: the program, by its path, and its arguments.
-        log_path: gets what it writes; begun anew, its folder made if it is missing.
-        user: who runs it, if not we; only root can choose.
-        stop_signal: asks it to end in good order.
-        grace_seconds: how long that may take.
-        cwd: where it runs; may lie below folders that `user` cannot enter.
-        environment: its whole environment; ours by default.
-        keep_open: descriptors that it inherits, under the same numbers.
+        log_path: receives the server's output; truncated first, its folder created if missing.
+        user: the user that runs the server, ours by default; only root can choose.
+        stop_signal: the signal for an orderly end.
+        grace_seconds: how long the orderly end may take.
+        cwd: the working directory; may lie below folders that `user` cannot enter.
+        environment: the whole environment; ours by default.
+        keep_open: file descriptors that the server inherits, under the same numbers.
 
     Raises:
         SandboxError: the log cannot be written, or the watchdog cannot be started.
@@ -132,7 +134,7 @@ async def watched_server(
         options += ["--uid", str(user.uid), "--gid", str(user.gid)]
     for descriptor in keep_open:
         options += ["--keep-open", str(descriptor)]
-    # Neither end is inherited by any other child: of two servers none holds the other's lifeline.
+    # No other child inherits either end, so no server holds the lifeline of another.
     lifeline, held = (
         os.fdopen(end, mode, 0) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
     )
@@ -185,6 +187,6 @@ async def _gone(server: WatchedServer, process: asyncio.subprocess.Process, seco
         async with asyncio.timeout(seconds):
             await server.ended()
     except TimeoutError:
-        logger.error("watchdog %d does not end: killed", server.pid)
+        logger.error("watchdog %d did not end and is killed", server.pid)
         process.kill()
         await server.ended()
