@@ -1,4 +1,4 @@
-"""The image holds all that the command needs: what `.dockerignore` admits is a whole program."""
+"""The image holds the whole program: `.dockerignore` admits every file that the command needs."""
 
 import shutil
 import subprocess
@@ -14,9 +14,9 @@ from tests.support.processes import ROOT
 
 @pytest.fixture
 def admitted(tmp_path: Path) -> Path:
-    """What the build sees: nothing but what the lines of `.dockerignore` with `!` name."""
+    """The files that the build sees: those named by the `!` lines of `.dockerignore`."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
-    assert "*" in lines, "all is left out that is not named"
+    assert "*" in lines, "every file that is not named is left out"
     build = tmp_path / "build"
     build.mkdir()
     for name in (line.removeprefix("!") for line in lines if line.startswith("!")):

@@ -1,4 +1,4 @@
-"""The answers of the sandbox's Sessionize, which the tests' double gives as well."""
+"""The sandbox's Sessionize and the tests' double send the same answers."""
 
 import asyncio
 from collections.abc import AsyncIterator

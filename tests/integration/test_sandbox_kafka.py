@@ -1,4 +1,4 @@
-"""Asking the sandbox's broker whether it is there."""
+"""The check whether the sandbox's broker answers."""
 
 import asyncio
 from typing import Any
@@ -12,12 +12,12 @@ from cli.sandbox.kafka import broker_answers
 pytestmark = pytest.mark.asyncio
 
 
-async def test_it_is_told_from_one_that_was_first_on_its_port(module_kafka: str) -> None:
+async def test_another_cluster_on_the_port_is_not_our_broker(module_kafka: str) -> None:
     assert await broker_answers(module_kafka)
     assert not await broker_answers(module_kafka, "another cluster")
 
 
-async def test_who_asks_and_is_cut_off_leaves_no_connection(
+async def test_a_cancelled_check_leaves_no_connection(
     module_kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asking: set[AIOKafkaConnection] = set()

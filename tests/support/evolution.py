@@ -1,6 +1,6 @@
-"""How a synthetic conference changes: as organisers change theirs, one step after the other.
+"""Steps by which a synthetic conference changes as organisers change a real one.
 
-Every step is a pure function of (document, seed): the same on every Python and platform.
+Every step is a pure function of document and seed: its result is the same on every platform.
 """
 
 import copy
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class _Dice:
-    """Choices that a seed decides."""
+    """Random choices, derived from a seed."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
@@ -35,7 +35,7 @@ class _Dice:
 
 
 def add(document: ScheduleDocument, dice: _Dice) -> None:
-    """A talk like another one, under an id of its own, in the slot after it."""
+    """Add a copy of a talk with its own id, in the next slot."""
     like = dice.one_of(_talks(document) or document["sessions"])
     ids = {session["id"] for session in document["sessions"]}
     new = copy.deepcopy(like)
@@ -46,19 +46,19 @@ def add(document: ScheduleDocument, dice: _Dice) -> None:
 
 
 def drop(document: ScheduleDocument, dice: _Dice) -> None:
-    """A session is cancelled; the last one stays."""
+    """Cancel a session, but never the last one."""
     if len(document["sessions"]) > 1:
         document["sessions"].remove(dice.one_of(document["sessions"]))
 
 
 def retime(document: ScheduleDocument, dice: _Dice) -> None:
-    """A session begins a quarter of an hour to an hour later."""
+    """Delay a session by 15 to 60 minutes."""
     if planned := _planned(document):
         _shift(dice.one_of(planned), timedelta(minutes=15 * (1 + dice.below(4))))
 
 
 def move(document: ScheduleDocument, dice: _Dice) -> None:
-    """A session goes to another room."""
+    """Move a session to another room."""
     if planned := _planned(document):
         session = dice.one_of(planned)
         others = [room["id"] for room in document["rooms"] if room["id"] != session["roomId"]]
@@ -66,14 +66,14 @@ def move(document: ScheduleDocument, dice: _Dice) -> None:
 
 
 def rename(document: ScheduleDocument, dice: _Dice) -> None:
-    """A room gets another name under its id, and a session another title."""
+    """Rename a room without changing its id, and retitle a session."""
     if document["rooms"]:
         dice.one_of(document["rooms"])["name"] += f" {1 + dice.below(9)}"
     dice.one_of(document["sessions"])["title"] += " (updated)"
 
 
 def recast(document: ScheduleDocument, dice: _Dice) -> None:
-    """A talk changes its speakers."""
+    """Replace the speakers of a talk."""
     talks = _talks(document)
     if talks and document["speakers"]:
         talk = dice.one_of(talks)
@@ -81,14 +81,14 @@ def recast(document: ScheduleDocument, dice: _Dice) -> None:
 
 
 def reorder(document: ScheduleDocument, dice: _Dice) -> None:
-    """The arrays come in another order, which means nothing."""
+    """Reorder the arrays: the schedule stays the same."""
     at = dice.below(len(document["sessions"]))
     document["sessions"] = document["sessions"][at:] + document["sessions"][:at]
     document["speakers"].reverse()
 
 
 def flip_notation(document: ScheduleDocument, dice: _Dice) -> None:
-    """The endpoint's option for UTC is switched, which means nothing, either."""
+    """Switch the endpoint's option for UTC: every instant stays the same."""
     del dice
     zone = ZoneInfo(TIME_ZONE)
     for session in _planned(document):
@@ -103,7 +103,7 @@ def flip_notation(document: ScheduleDocument, dice: _Dice) -> None:
 
 
 def unannounce(document: ScheduleDocument, dice: _Dice) -> None:
-    """The schedule is taken back: sessions and speakers stay, times and rooms go."""
+    """Withdraw the schedule: talks and speakers stay; times, rooms and service sessions go."""
     del dice
     document["sessions"] = [s for s in document["sessions"] if not s["isServiceSession"]]
     for session in document["sessions"]:
@@ -117,19 +117,19 @@ STEPS: dict[str, Step] = {
     step.__name__: step
     for step in (add, drop, retime, move, rename, recast, reorder, flip_notation, unannounce)
 }
-"""Every way to change, by its name."""
+"""Every step by its name."""
 
 EVERYDAY = tuple(name for name in STEPS if name != unannounce.__name__)
-"""What happens to an announced schedule from day to day."""
+"""The steps that an announced schedule takes from day to day."""
 
 
 def evolve(document: ScheduleDocument, *steps: str, seed: str) -> ScheduleDocument:
-    """The document after these steps; the one given stays as it is.
+    """A copy of the document after these steps.
 
-    A step that finds nothing to change leaves all as it is.
+    A step that finds nothing to change changes nothing.
 
     Raises:
-        KeyError: a step that is none of `STEPS`.
+        KeyError: `STEPS` has no step of this name.
     """
     changed = copy.deepcopy(document)
     for number, name in enumerate(steps):
@@ -138,7 +138,7 @@ def evolve(document: ScheduleDocument, *steps: str, seed: str) -> ScheduleDocume
 
 
 def life(document: ScheduleDocument, states: int, *, seed: str) -> list[ScheduleDocument]:
-    """A conference from day to day: `states` documents, the given one first."""
+    """A conference from day to day: `states` documents that start with the given one."""
     documents = [document]
     while len(documents) < states:
         day = f"{seed}\x1f{len(documents)}"

@@ -1,4 +1,4 @@
-"""Processes that own servers, to be killed for real."""
+"""Processes that own servers, for tests that kill them."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ SITE = Path(asyncpg.__file__).parents[1]
 ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"} | {
     name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
 }
-"""The only environment that a Python needs, wherever it is installed."""
+"""The smallest environment in which any installed Python can import this project."""
 PATIENCE = 30.0
-"""Seconds to wait for a condition before the test fails."""
+"""Seconds to wait for a condition before a test fails."""
 
-# Ends in order at the end of its standard input; on Ctrl-C it queries the database first.
+# Stops its servers when its standard input is closed; after Ctrl-C it queries the database first.
 OWNER = """
 import asyncio, json, signal, subprocess, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ async def main(folder):
         kafka(log_path=folder / "kafka.log") as address,
     ):
         command = [sys.executable, "-c", "import signal; signal.pause()"]
-        # Inherits everything that a child can inherit.
+        # Inherits every file descriptor that a child can inherit.
         other = subprocess.Popen(command, stdout=subprocess.DEVNULL, close_fds=False)
         print(json.dumps({"url": url, "kafka": address, "other": other.pid}), flush=True)
         loop.add_reader(sys.stdin.fileno(), ended.set)
@@ -78,7 +78,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 
 class Ordinary(NamedTuple):
-    """A user without privileges, a Python that this user can run, and a folder of the user's."""
+    """A user without privileges, a Python that this user can run, and the user's own folder."""
 
     python: str
     uid: int
@@ -95,7 +95,7 @@ class Owner(NamedTuple):
     other: psutil.Process
     """A child of the owner that is not a server."""
     servers: list[psutil.Process]
-    """Guardians, servers and their children."""
+    """Watchdogs, servers and their children."""
 
     def watchdogs(self) -> list[psutil.Process]:
         """The processes between the owner and its servers."""
@@ -115,14 +115,14 @@ class Owner(NamedTuple):
 
 @asynccontextmanager
 async def owner(folder: Path, ordinary: Ordinary | None = None) -> AsyncIterator[Owner]:
-    """Start an owner with both servers, in its own process group, and end it on exit."""
+    """Run an owner of both servers, in its own process group, while the block runs."""
     async with started(OWNER, folder, ordinary) as process:
-        told = json.loads(await printed(process))
-        other = psutil.Process(told["other"])
+        printed_json = json.loads(await printed(process))
+        other = psutil.Process(printed_json["other"])
         family = psutil.Process(process.pid).children(recursive=True)
         servers = [p for p in family if p.pid != other.pid]
         try:
-            yield Owner(process, told["url"], told["kafka"], other, servers)
+            yield Owner(process, printed_json["url"], printed_json["kafka"], other, servers)
         finally:
             if is_alive(other):
                 other.kill()
@@ -132,7 +132,7 @@ async def owner(folder: Path, ordinary: Ordinary | None = None) -> AsyncIterator
 async def started(
     code: str, folder: Path, ordinary: Ordinary | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run Python code in its own process; the code must end with its standard input."""
+    """Run Python code in its own process; the code must end when its standard input is closed."""
     python, uid, gid = ordinary[:3] if ordinary else (sys.executable, None, None)
     process = await asyncio.create_subprocess_exec(
         *(python, "-c", code, str(folder)),
@@ -163,7 +163,7 @@ async def printed(process: asyncio.subprocess.Process) -> str:
 
 @contextmanager
 def ordinary_user() -> Iterator[Ordinary | str]:
-    """The user `nobody` with its own Python and folder, or the reason why there is none."""
+    """The user `nobody` with a Python and a folder, or the reason why there is no such user."""
     if os.geteuid() != 0:
         return (yield "only root can start a process as another user")
     nobody = pwd.getpwnam("nobody")
@@ -196,7 +196,7 @@ def _can_run(ordinary: Ordinary) -> bool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Poll until a condition holds; fails after the patience."""
+    """Poll until a condition holds; fail after `PATIENCE` seconds."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Real processes: the command line as its users start it."""
+"""Real processes: the installed command, started as users start it."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 COMMAND = (str(Path(sys.executable).with_name("spreaview-sync")),)
 PATIENCE = 90.0
-"""Seconds after which a process that does not do its part is a fault."""
+"""Seconds until a process that has not finished its part fails the test."""
 
 
 class Up(NamedTuple):
@@ -26,27 +26,27 @@ class Up(NamedTuple):
     kafka: str
     environment: dict[str, str]
     logged: Path
-    """What it writes to standard error."""
+    """The file with its standard error."""
 
     def children(self) -> list[psutil.Process]:
-        """Every process that `up` has started, and theirs."""
+        """Every descendant process of `up`."""
         started: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         return started
 
     def stop(self) -> int:
-        """End it as an operator does; its exit code."""
+        """Send SIGTERM and wait; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a command: this one without its settings, and the settings given."""
+    """The current environment with only the given settings of spreaview-sync."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SPREAVIEW_")}
     return kept | {f"SPREAVIEW_{name.upper()}": value for name, value in settings.items()}
 
 
 def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command until it ends."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=dict(env),
@@ -60,7 +60,7 @@ def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[
 
 @contextmanager
 def up(env: dict[str, str]) -> Iterator[Up]:
-    """A running `up`, entered when it says that it is ready; ended at the end if it is not."""
+    """Run `up` while the block runs; the block starts when `up` has printed that it is ready."""
     logged = Path(env["SPREAVIEW_DATA_DIR"]).with_suffix(".log")
     with logged.open("w") as stderr:
         process = subprocess.Popen(
@@ -69,9 +69,9 @@ def up(env: dict[str, str]) -> Iterator[Up]:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("ready "), f"up said {line!r}; {logged.read_text()}"
-        told = dict(word.split("=", 1) for word in line.split()[1:])
-        yield Up(process, told["database"], told["kafka"], env, logged)
+        assert line.startswith("ready "), f"up printed {line!r}; {logged.read_text()}"
+        addresses = dict(word.split("=", 1) for word in line.split()[1:])
+        yield Up(process, addresses["database"], addresses["kafka"], env, logged)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ def request(
     time_zone: str,
     more: tuple[str, ...] = (),
 ) -> tuple[int, dict[str, Any]]:
-    """`request --wait --json`: the exit code and what it printed."""
+    """Run `request --wait --json`: the exit code and the printed JSON."""
     done = run(
         *("request", "--wait", "--json", "--event-id", str(event_id)),
         *("--organization-id", str(organization_id), "--api-id", api_id),

@@ -1,7 +1,7 @@
-"""Property tests: `@for_all(strategies)` instead of Hypothesis' own `given`.
+"""Property tests: `@for_all(strategies)` is Hypothesis' `given` with the settings of this project.
 
-No time limit for a single example, since other processes share the processor; and no folder of
-past examples, since the checkout may belong to another user. A failure prints how to repeat it.
+Single examples have no time limit, because other processes share the processor. Past examples are
+not stored, because the checkout may belong to another user. A failure prints how to reproduce it.
 """
 
 from hypothesis import HealthCheck, settings

@@ -1,4 +1,4 @@
-"""The synthetic conference: the shape of `view/All`, made again the same from its seed."""
+"""The synthetic conference: the form of `view/All`, reproducible from its seed."""
 
 import hashlib
 import json
@@ -168,7 +168,7 @@ def test_a_room_is_listed_that_no_session_uses() -> None:
     assert len(used) == 4
 
 
-def test_the_window_leaves_out_a_day_before_a_day_after_and_what_has_no_time() -> None:
+def test_the_window_leaves_out_the_day_before_the_day_after_and_unscheduled_talks() -> None:
     assert conference_window() == Window(
         starts_on=date(2026, 5, 28), ends_on=date(2026, 5, 29), time_zone="Europe/Vienna"
     )
@@ -186,7 +186,7 @@ def test_the_window_leaves_out_a_day_before_a_day_after_and_what_has_no_time() -
 @pytest.mark.parametrize("sessions", [0, 1, 2, 9, 10, 11, 12, 24, 49, 1000])
 @pytest.mark.parametrize("days", [1, 2, 5])
 @pytest.mark.parametrize("rooms", [1, 4, 20])
-def test_any_size_keeps_its_days_and_no_room_is_used_twice_at_a_time(
+def test_a_conference_of_any_size_keeps_its_days_and_books_no_room_twice(
     sessions: int, days: int, rooms: int
 ) -> None:
     starts_on = date(2027, 1, 31)
@@ -227,7 +227,7 @@ def test_the_check_for_overlaps_can_fail() -> None:
     assert overlaps(document)
 
 
-def test_a_hundred_thousand_talks_have_ids_and_titles_of_their_own() -> None:
+def test_a_hundred_thousand_talks_have_unique_ids_and_titles() -> None:
     document = conference("big", sessions=100_000)
 
     ids = {row["id"] for row in document["sessions"]}

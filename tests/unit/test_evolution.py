@@ -1,4 +1,4 @@
-"""A conference that evolves: what each step does, and the import's whole life with it."""
+"""A conference that evolves: the effect of each step, and an import of its whole history."""
 
 import json
 from itertools import pairwise
@@ -23,7 +23,7 @@ def parsed(document: ScheduleDocument) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_changes_the_document_and_leaves_the_one_before_alone(step: str) -> None:
+def test_a_step_changes_a_copy_of_the_document(step: str) -> None:
     before = msgspec.json.encode(FIRST)
     assert evolve(FIRST, step, seed="a") != FIRST
     assert msgspec.json.encode(FIRST) == before
@@ -31,22 +31,22 @@ def test_a_step_changes_the_document_and_leaves_the_one_before_alone(step: str) 
 
 
 @pytest.mark.parametrize("step", ["reorder", "flip_notation"])
-def test_steps_that_mean_nothing_change_nothing_shown(step: str) -> None:
+def test_steps_without_a_meaning_import_no_change(step: str) -> None:
     changed = evolve(FIRST, step, seed="b")
     assert given(parsed(FIRST), window=WINDOW).when(parsed(changed), WINDOW).changes == []
 
 
-def test_the_notation_flips_back() -> None:
+def test_flipping_the_notation_twice_restores_the_document() -> None:
     assert evolve(FIRST, "flip_notation", "flip_notation", seed="c") == FIRST
 
 
 @pytest.mark.parametrize("step", ["add", "drop", "rename"])
-def test_steps_that_mean_something_are_told(step: str) -> None:
+def test_steps_with_a_meaning_import_a_change(step: str) -> None:
     changed = evolve(FIRST, *[step] * 3, seed="d")
     assert given(parsed(FIRST), window=WINDOW).when(parsed(changed), WINDOW).changes != []
 
 
-def test_a_whole_life_is_importable_and_each_state_repeats_in_silence() -> None:
+def test_a_whole_history_is_importable_and_importing_a_state_again_changes_nothing() -> None:
     history = given(window=WINDOW)
     states = life(FIRST, 40, seed="e")
     assert any(one == other for one, other in pairwise(states))
@@ -56,5 +56,5 @@ def test_a_whole_life_is_importable_and_each_state_repeats_in_silence() -> None:
         assert history.when(parsed(state), WINDOW).changes == []
 
 
-def test_every_step_has_its_day() -> None:
+def test_every_everyday_step_exists() -> None:
     assert set(EVERYDAY) < set(STEPS)

@@ -1,4 +1,4 @@
-"""What a double of Sessionize serves: saved answers, synthetic conferences, a test's own."""
+"""The answers of the tests' double: a test's own, a folder's documents, synthetic conferences."""
 
 import asyncio
 import base64
@@ -29,43 +29,43 @@ _TARGET = re.compile(r"/api/v2/([A-Za-z0-9]+)/view/([^/?#]+)(?:\?.*)?")
 
 
 class Ending(Enum):
-    """What becomes of the connection once all that is to be sent has been sent."""
+    """The state of the connection after the last byte of the answer."""
 
     WHOLE = "whole"
     """The answer is complete; the connection serves the next request."""
     CLOSE = "close"
-    """It is closed."""
+    """The connection is closed."""
     RESET = "reset"
-    """It is torn down; what the client has not read yet may be lost."""
+    """The connection is reset; bytes that the client has not read yet may be lost."""
     HANG = "hang"
-    """It stays open, and nothing more is said until the client goes away."""
+    """The connection stays open without another byte until the client closes it."""
 
 
 class Delivery(NamedTuple):
-    """How an answer goes out. As it stands: at once, whole, and as the head says."""
+    """The way an answer is sent; by default at once, complete and with a correct length."""
 
     head_after_seconds: float = 0.0
     has_head: bool = True
-    """Without a head there is no body either: together with `Ending.HANG`, no answer at all."""
+    """Without a head no body is sent either; with `Ending.HANG` no byte is sent."""
     times: int = 1
-    """The body is sent so many times on end: more bytes than one would hold in memory."""
+    """The body is repeated this many times, to send more bytes than fit into memory."""
     piece_bytes: int = 256 * 1024
-    """The body goes out in pieces of at most so many bytes."""
+    """The body is sent in pieces of at most this many bytes."""
     pause_seconds: float = 0.0
-    """Before every piece of the body."""
+    """The pause before every piece of the body."""
     body_bytes: int | None = None
-    """Only so many bytes of the body are sent."""
+    """Send only this many bytes of the body."""
     content_length: int | None = None
-    """What the head says of the body's length, right or wrong."""
+    """The `Content-Length` header, right or wrong."""
     ending: Ending = Ending.WHOLE
-    """`WHOLE` is `CLOSE` where the bytes sent are not as many as the head says."""
+    """`WHOLE` becomes `CLOSE` if the number of bytes sent differs from `Content-Length`."""
 
 
 AT_ONCE = Delivery()
 
 
 class Answer(NamedTuple):
-    """An answer as it goes out; length and date are added."""
+    """A response; the double adds length and date."""
 
     body: bytes
     status: int = 200
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
 
 
 def page(status: int, heading: str) -> Answer:
-    """A page of HTML, which Sessionize sends when it has no schedule to send."""
+    """A page of HTML: Sessionize sends one instead of a schedule that it cannot send."""
     return Answer(*saved_page(status, heading))
 
 
@@ -84,10 +84,10 @@ _UNREADABLE = page(500, "The file cannot be read")
 
 
 def api_id_of(stem: str) -> str:
-    """The API ID under which the file `{stem}.json` is served; the same everywhere.
+    """The API ID under which the file `{stem}.json` is served, the same on every platform.
 
     `abcd1234` and `all-abcd1234` are served as `abcd1234`. Any other name gives an id of 12: the
-    first six of its letters and digits, and the beginning of its digest.
+    first six of its letters and digits, and the start of its digest.
     """
     stem = unicodedata.normalize("NFC", stem)
     name = stem.removeprefix("all-")
@@ -99,15 +99,15 @@ def api_id_of(stem: str) -> str:
 
 
 class Documents:
-    """What a double serves: the documents given, before a folder's, before the synthetic ones."""
+    """The answers by API ID: given documents win over a folder's, and these over synthetic ones."""
 
     def __init__(
         self, given: Mapping[str, bytes] | None = None, *, folder: Path | None = None
     ) -> None:
-        """List the `*.json` files of a folder; each is read again, byte for byte, when asked for.
+        """List the `*.json` files of a folder; every request reads its file again, byte for byte.
 
         Raises:
-            ValueError: an id is no API ID, or two files of the folder have the same.
+            ValueError: an id is not an API ID, or two files of the folder have the same id.
             OSError: the folder cannot be listed.
         """
         self._answers: dict[str, deque[Answer] | Path] = {}
@@ -119,21 +119,21 @@ class Documents:
 
     @property
     def api_ids(self) -> tuple[str, ...]:
-        """Every id that is served, sorted."""
+        """Every API ID with an answer, sorted."""
         return tuple(sorted(self._answers))
 
     def put(self, api_id: str, answer: Answer, *later: Answer) -> None:
-        """Serve this from now on; with `later` ones, each once in turn, and the last from then on.
+        """Replace the answer; with `later` answers, send each once in turn and repeat the last.
 
         Raises:
-            ValueError: this is no API ID.
+            ValueError: `api_id` is not an API ID.
         """
         if parse_api_id(api_id) != api_id:
             raise ValueError(f"{api_id!r} is no API ID: 8 to 12 letters or digits")
         self._answers[api_id] = deque((answer, *later))
 
     async def answer(self, method: str, target: str) -> Answer:
-        """What Sessionize would say; a file that has gone since is an unknown id."""
+        """The answer to a request; the API ID of a deleted file is unknown."""
         asked = _TARGET.fullmatch(target)
         found = self._answers.get(asked[1]) if asked else None
         if asked is None or found is None:

@@ -1,7 +1,7 @@
-"""A double of Sessionize: a real HTTP/1.1 server on 127.0.0.1 that speaks what Sessionize speaks.
+"""The tests' double of Sessionize: an HTTP/1.1 server on 127.0.0.1 that can break the protocol.
 
-It answers `GET /api/v2/{apiId}/view/All` and remembers what it was asked. Whatever can go wrong on
-the way can be asked for, answer by answer: see `Delivery`.
+It answers `GET /api/v2/{apiId}/view/All` and records every request. Each answer can have its own
+fault: see `Delivery`. It writes raw HTTP, because a complete server never sends a wrong length.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ _REMEMBERED = 10_000
 
 
 class Request(NamedTuple):
-    """A request as it came in."""
+    """A request as it was received."""
 
     method: str
     path: str
-    """With the query, if there is one."""
+    """Includes the query."""
     headers: Mapping[str, str]
-    """Names in lower case; those that came twice are joined by a comma."""
+    """Names in lower case; repeated headers are joined by a comma."""
 
 
 class Double:
-    """A running server. Made by `sessionize_double`."""
+    """A running server, created by `sessionize_double`."""
 
     def __init__(self, documents: Documents, port: int) -> None:
         self.base_url = f"http://127.0.0.1:{port}/api/v2"
         self.documents = documents
         self.requests: deque[Request] = deque(maxlen=_REMEMBERED)
-        """Every request that came in whole, in the order of arrival; the last 10,000."""
+        """The last 10,000 complete requests, in the order of arrival."""
         self.connections = 0
-        """How many were accepted, whether anything was asked on them or not."""
+        """The number of accepted connections, with or without a request."""
 
     def serve(
         self,
@@ -54,10 +54,10 @@ class Double:
         headers: Mapping[str, str] | None = None,
         delivery: Delivery = AT_ONCE,
     ) -> None:
-        """Answer the next requests for this id so, whatever was served before.
+        """Replace the answer for this API ID.
 
         Raises:
-            ValueError: this is no API ID.
+            ValueError: `api_id` is not an API ID.
         """
         self.documents.put(api_id, Answer(body, status, content_type, headers or {}, delivery))
 
@@ -66,9 +66,9 @@ class Double:
 async def sessionize_double(
     documents: Documents, *, port: int | None = None
 ) -> AsyncIterator[Double]:
-    """A server on 127.0.0.1 that answers while the block runs; on a free port unless one is given.
+    """Run a double on 127.0.0.1 while the block runs, on a free port unless one is given.
 
-    At the end no connection is left: idle ones are closed at once, an answer on its way is cut off.
+    The end closes every connection at once and cuts off answers that are being sent.
 
     Raises:
         OSError: the port is taken.
@@ -76,12 +76,12 @@ async def sessionize_double(
     conversations: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def ended(task: asyncio.Task[None]) -> None:
-        # Here, because a task that is cancelled before its first step runs no `finally`. Without
-        # effect on a connection that was closed in peace.
+        # Not in a `finally` of the task: that does not run if the task is cancelled before its
+        # first step. Does nothing to a connection that is already closed.
         conversations.pop(task).transport.abort()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not server.is_serving():  # accepted by the system before the end, seen after it
+        if not server.is_serving():  # accepted by the kernel before the end, delivered after it
             writer.transport.abort()
             return
         double.connections += 1
@@ -115,14 +115,14 @@ async def _converse(
         writer.close()
         await writer.wait_closed()
     except ConnectionError:
-        logger.debug("a client went away in the middle of an exchange")
+        logger.debug("a client disconnected during an exchange")
     except Exception:
-        # One client's trouble must not end the server, and must not go unseen either.
-        logger.exception("an exchange broke off")
+        # An error with one client must not end the server, but must be visible.
+        logger.exception("an exchange failed")
 
 
 class _Wire:
-    """HTTP/1.1 on one connection, for as many requests as the client sends."""
+    """HTTP/1.1 on one connection, for any number of requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -130,7 +130,7 @@ class _Wire:
         self._http = h11.Connection(h11.SERVER)
 
     async def receive(self) -> Request | None:
-        """The next request, its body dropped; None if there will be no more on this connection."""
+        """The next request without its body; None if the connection has no further request."""
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
         if self._http.our_state is not h11.IDLE:
@@ -158,7 +158,7 @@ class _Wire:
                 return None
 
     async def send(self, answer: Answer) -> bool:
-        """Send an answer, or as much of it as its delivery says; whether more may be asked."""
+        """Send an answer with its faults; whether the connection can serve another request."""
         delivery = answer.delivery
         length = len(answer.body) * delivery.times
         told = length if delivery.content_length is None else delivery.content_length
@@ -176,7 +176,7 @@ class _Wire:
             )
             for piece in _pieces(answer.body, sent, delivery.piece_bytes):
                 await asyncio.sleep(delivery.pause_seconds)
-                # h11 refuses to send more than the head has told.
+                # h11 refuses to send more than `Content-Length`.
                 await self._put(self._http.send(h11.Data(piece)) if sent <= told else piece)
         if delivery.ending is Ending.RESET:
             self._writer.transport.abort()
@@ -197,7 +197,7 @@ class _Wire:
 
 
 def _pieces(body: bytes, total: int, at_most: int) -> Iterator[bytes]:
-    """`total` bytes of a body that begins again whenever it is at its end."""
+    """`total` bytes of a body that is repeated from its start."""
     done = 0
     while done < total:
         begin = done % len(body)
