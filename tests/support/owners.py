@@ -23,6 +23,8 @@ ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{SITE}"} | {
     name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
 }
 """The smallest environment in which any installed Python can import this project."""
+FAST = {"fsync": "off", "synchronous_commit": "off"}
+"""Settings of a PostgreSQL whose data need not survive a power failure."""
 PATIENCE = 30.0
 """Seconds to wait for a condition before a test fails."""
 
@@ -218,6 +220,15 @@ async def is_listening(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def ask(url: str, statement: str) -> object:
+    """The single value that a statement returns, over a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
 
 
 def port_of(address: str) -> int:
