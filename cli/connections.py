@@ -1,4 +1,4 @@
-"""Connections: made here, from the settings, and handed down."""
+"""Connections to PostgreSQL and Sessionize, opened with our settings and handed down."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ _NAME = "spreaview-sync"
 
 _IDLE_IN_TRANSACTION = "30s"
 _LEADER_IDLE = "3s"
-"""A leader that stands still this long loses its lock: several heartbeats are missing."""
+"""A leader that is stuck for this long loses its lock: it has missed several heartbeats."""
 
 
 _KEEP_ALIVE = {
@@ -29,8 +29,8 @@ _KEEP_ALIVE = {
     "TCP_KEEPCNT": 4,
     "TCP_USER_TIMEOUT": 30_000,
 }
-"""A host that has been silent for half a minute is gone. One that is busy or stopped is not silent:
-its system answers."""
+"""A host that has been silent for half a minute counts as lost. A busy or stopped process does not
+make its host silent: the kernel still answers."""
 
 
 class Addresses(NamedTuple):
@@ -49,7 +49,7 @@ class Addresses(NamedTuple):
 
 @asynccontextmanager
 async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
-    """An engine whose connections are closed at the end of the block."""
+    """An engine; its connections are closed at the end of the block."""
     engine = create_async_engine(
         URL.create("postgresql+asyncpg"),
         async_creator=partial(
@@ -70,9 +70,9 @@ async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
 
 
 def _keep_alive(connection: Any, _: object) -> None:
-    """Have the system notice a server whose host has gone while a statement waits for it.
+    """Let the kernel detect a lost host while a statement waits for its answer.
 
-    Else nothing would ever end the waiting: asyncpg has no public way to ask for it.
+    Without this the statement would wait forever. asyncpg has no public option for it.
     """
     transport = connection.driver_connection._transport  # noqa: SLF001
     connected = transport.get_extra_info("socket")
@@ -80,14 +80,14 @@ def _keep_alive(connection: Any, _: object) -> None:
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:  # not every system has all
+        if (option := getattr(socket, name, None)) is not None:  # some systems lack some options
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def leader_connection(url: str) -> asyncpg.Connection:
-    """A direct connection whose session is the leadership: idle or cut off, it is over.
+    """A direct connection that carries the leadership; PostgreSQL ends an idle or lost session.
 
-    Its name in `pg_stat_activity` says which process has it.
+    Its name in `pg_stat_activity` contains the host and process id of the leader.
     """
     return await connect(
         url,
@@ -103,7 +103,7 @@ async def leader_connection(url: str) -> asyncpg.Connection:
 
 @asynccontextmanager
 async def http_client(version: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for Sessionize: bounded, says who asks, follows no redirect."""
+    """An HTTP client for Sessionize with limits and our user agent; it follows no redirects."""
     async with httpx.AsyncClient(
         headers={
             "User-Agent": f"spreaview-sync/{version} (conference schedule import)",

@@ -1,7 +1,7 @@
-"""Text of others as it may be shown: what looks like a Sessionize API ID is starred.
+"""Masks foreign text before it is shown: asterisks replace everything like a Sessionize API ID.
 
-The rule is careful rather than exact. It stars whole words too where nothing tells that they are
-none of the IDs, and keeps every text as long as it was.
+The rule prefers caution to precision: a word that could be an ID is masked even if it is not one.
+The length of the text stays the same.
 """
 
 import json
@@ -31,14 +31,14 @@ _SHORTEST = 8
 
 
 def masked(text: str, *, words: bool = False) -> str:
-    """The text, with what may be an API ID starred but for its first two characters.
+    """The text with every possible API ID masked after its first two characters.
 
-    UUIDs stay, and names of fields, unless they mix letters and digits.
+    UUIDs are kept, and field names too unless they mix letters and digits.
 
     Args:
-        text: anything, by anybody.
-        words: the text is prose, so what consists of letters alone is a word, or of digits alone
-            a number.
+        text: any text from any source.
+        words: the text is prose: letters alone are a word, digits alone a number, and both are
+            kept.
     """
     text = _ADDRESS.sub(lambda m: m[1] + _star(m[2]), text)
     text = _NAMED.sub(lambda m: m[1] + _star_quoted(m[2]), text)
@@ -54,13 +54,13 @@ def masked(text: str, *, words: bool = False) -> str:
 
 
 def masked_bytes(raw: bytes) -> bytes:
-    """Bytes that are no text, byte for byte, with what may be an API ID in them starred."""
+    """The binary data, of the same length, with every possible API ID masked."""
     starred = _WIDE_WORD.sub(lambda m: b"*" * len(m[0]), raw)
     return masked(starred.decode("latin-1")).encode("latin-1", errors="replace")
 
 
 def body_text(raw: bytes) -> str | None:
-    """A body as it may be shown: JSON laid out anew, other text as it is; None if it is neither."""
+    """A masked body: JSON reformatted, other text unchanged; None if the body is not text."""
     if b"\x00" in raw:
         return None
     try:
@@ -74,7 +74,7 @@ def body_text(raw: bytes) -> str | None:
 
 
 def _walk(value: object, *, secret: bool) -> object:
-    """A JSON value with its strings masked; under the name of an API ID every scalar is one."""
+    """A JSON value with masked strings; under the name of an API ID every scalar is masked."""
     if isinstance(value, dict):
         return {
             masked(name, words=True): _walk(v, secret=secret or bool(_NAME.search(name)))
@@ -92,8 +92,8 @@ def _walk(value: object, *, secret: bool) -> object:
 def _star_quoted(text: str) -> str:
     quote = text[0] if text[0] in "\"'" else ""
     inner = text.removeprefix(quote).removesuffix(quote) if quote else text
-    told = masked(inner) if _ADDRESS.search(inner) else _star(inner)
-    return text.replace(inner, told, 1) if inner else text
+    starred = masked(inner) if _ADDRESS.search(inner) else _star(inner)
+    return text.replace(inner, starred, 1) if inner else text
 
 
 def _star(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`DATA_DIR/run.json`: where a running `up` is, so that other commands find it."""
+"""`DATA_DIR/run.json`: the addresses of a running `up`, for the other commands."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _SECURITY = "kafka_security"
 
 @contextmanager
 def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
-    """Tell other commands the addresses while the block runs."""
+    """Publish the addresses for other commands while the block runs."""
     path = data_dir / _NAME
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.touch(mode=0o600)  # the database's address may hold a password
@@ -31,7 +31,7 @@ def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
 
 
 def refuse_second(data_dir: Path) -> None:
-    """Raises `SettingsError` if an `up` is running on this folder."""
+    """Raise `SettingsError` if an `up` is already running on this folder."""
     if _read(data_dir) is not None:
         raise SettingsError(
             f"a sandbox is running on {data_dir} already; stop it, or set SPREAVIEW_DATA_DIR to "
@@ -40,10 +40,10 @@ def refuse_second(data_dir: Path) -> None:
 
 
 def resolve(settings: Settings) -> Addresses:
-    """The addresses from the settings, else from a running `up`.
+    """The addresses from the settings, or from a running `up`.
 
     Raises:
-        SettingsError: there is none; the text names the variable.
+        SettingsError: an address is missing; the text names the variable.
     """
     running = _read(settings.data_dir)
     if settings.database_url is None and settings.kafka_bootstrap_servers is None and running:
@@ -63,7 +63,7 @@ def resolve(settings: Settings) -> Addresses:
 
 
 def resolve_database(settings: Settings) -> str:
-    """The database alone. Raises as `resolve`."""
+    """The address of the database only. Raises like `resolve`."""
     if settings.database_url is not None:
         return settings.database_url
     running = _read(settings.data_dir)
@@ -73,7 +73,7 @@ def resolve_database(settings: Settings) -> str:
 
 
 def resolve_kafka(settings: Settings) -> KafkaConnection:
-    """The broker alone. Raises as `resolve`."""
+    """The connection to the broker only. Raises like `resolve`."""
     if settings.kafka_bootstrap_servers is not None:
         return settings.kafka_connection(settings.kafka_bootstrap_servers)
     running = _read(settings.data_dir)
@@ -83,7 +83,7 @@ def resolve_kafka(settings: Settings) -> KafkaConnection:
 
 
 def resolve_sessionize(settings: Settings) -> str:
-    """Where Sessionize is: the setting, else that of a running `up`, else the real one."""
+    """The base URL of Sessionize: the setting, or that of a running `up`, or the real one."""
     running = _read(settings.data_dir)
     return settings.sessionize_base_url or (
         running.sessionize_base_url if running else SESSIONIZE_API
@@ -91,7 +91,7 @@ def resolve_sessionize(settings: Settings) -> str:
 
 
 def _written(addresses: Addresses) -> dict[str, object]:
-    """What stands in the file, which only its owner can read: a secured broker's password too."""
+    """The content of the file. It may hold passwords, so only its owner can read the file."""
     kafka = asdict(addresses.kafka)
     security = {name: str(value) for name, value in kafka.items() if value is not None}
     servers = security.pop("bootstrap_servers")
@@ -115,7 +115,7 @@ def _read(data_dir: Path) -> Addresses | None:
         told = json.loads((data_dir / _NAME).read_text("utf-8"))
         os.kill(told.pop("pid"), 0)
         return _as_written(told)
-    except PermissionError:  # it runs, as another user
+    except PermissionError:  # `up` runs as another user
         return _as_written(told)
     except (OSError, ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""The services, wired: worker with relay, projector with sweep, in one process or in several."""
+"""The wiring of the services: worker with relay, projector with sweep, in one or more processes."""
 
 import asyncio
 import logging
@@ -57,34 +57,34 @@ T = TypeVar("T")
 
 
 class Role(Flag):
-    """What a process does."""
+    """The services that a process runs."""
 
     WORKER = auto()
-    """Takes requests, and relays the log (one leader, the others stand by)."""
+    """Handles requests and relays the log (one leader, the others stand by)."""
     PROJECTOR = auto()
     """Builds the read models."""
 
 
 class _Service(NamedTuple):
-    """One role, ready to be started."""
+    """One role, wired but not started."""
 
     router: Callable[[], KafkaRouter]
-    """A new router each time: what was started once cannot be started again."""
+    """Creates a new router for every start: a router cannot be started twice."""
     background: Sequence[Coroutine[Any, Any, None]]
     probes: Sequence[Probe]
     drain: Callable[[float], Awaitable[None]] | None = None
-    """Ends what is in hand, within seconds, before the group is left."""
+    """Finishes requests in flight within the given seconds, before the group is left."""
 
 
 @asynccontextmanager
 async def running(
     roles: Role, settings: Settings, addresses: Addresses
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Run services while the block runs; entered when they take messages.
+    """Run services while the block runs; the block starts when they receive messages.
 
-    Waits for a database or a broker that is not there yet. Yields the task of the background
-    work, which ends only by a fault: an owner that waits for a signal waits for it, too. At the
-    end what is in hand is finished, or handed back after `graceful_timeout` seconds.
+    Waits for a database or broker that does not answer yet. Yields the task of the background work.
+    This task ends only by a fault, so wait for it as well as for a signal. At the end, requests in
+    flight are finished, or handed back after `graceful_timeout` seconds.
     """
     monitor = Monitor(
         period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
@@ -113,7 +113,7 @@ async def running(
             _all([_end_of(monitoring), *(work for s in services for work in s.background)])
         )
         try:
-            # At once, since joining a consumer group takes seconds.
+            # Concurrently, because joining a consumer group takes seconds.
             await asyncio.gather(*(_start(s, settings, addresses, apps) for s in services))
             monitor.is_started = True
             logger.info("%s: ready", roles.name)
@@ -129,7 +129,7 @@ async def running(
 async def _start(
     service: _Service, settings: Settings, addresses: Addresses, apps: list[FastStream]
 ) -> None:
-    """Start the role's application, as soon as the broker is there, and add it to `apps`."""
+    """Start the role's application as soon as the broker answers, and add it to `apps`."""
 
     async def start() -> None:
         broker = KafkaBroker(
@@ -155,7 +155,7 @@ async def _start(
 
 @asynccontextmanager
 async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Work that is done while the block runs."""
+    """Run the work while the block runs; yields its task."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -169,14 +169,14 @@ async def _end_of(task: asyncio.Task[None]) -> None:
 
 
 async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do what goes on for ever. Whatever ends of it, even silently, is a fault of the process."""
+    """Run endless work; raise if any of it ends, even without an error."""
     tasks = [asyncio.create_task(work) for work in background]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             if not task.cancelled():
                 task.result()
-        raise RuntimeError("work that goes on for ever has ended")
+        raise RuntimeError("endless background work has ended")
     finally:
         for task in tasks:
             task.cancel()
@@ -226,7 +226,7 @@ async def _worker(
 async def _entered(
     stack: AsyncExitStack, connected: Callable[[], AbstractAsyncContextManager[T]]
 ) -> T:
-    """Enter what connects to Kafka, as soon as it is there."""
+    """Enter a context manager that connects to Kafka, as soon as Kafka answers."""
     return await persist(
         "Kafka", lambda: stack.enter_async_context(connected()), on=is_kafka_outage
     )
@@ -247,12 +247,12 @@ async def _projector(
 
 
 def relay_outlet(addresses: Addresses) -> Outlet:
-    """Where the log goes."""
+    """The publisher of the log to `IMPORT_EVENTS`."""
     return Outlet(addresses.kafka, IMPORT_EVENTS, RELAY, transactions=addresses.kafka_transactions)
 
 
 def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:
-    """The client of Sessionize, with the limits that the settings give."""
+    """A client of Sessionize with the limits of the settings."""
     limits = FetchLimits(
         max_bytes=settings.max_document_bytes,
         attempt_seconds=settings.fetch_seconds,

@@ -1,4 +1,4 @@
-"""Settings from the environment, validated at the start. One variable for all that is tuned."""
+"""Settings from the environment, validated at the start."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,11 +24,11 @@ SESSIONIZE_API = "https://sessionize.com/api/v2"
 
 
 class SettingsError(Exception):
-    """A setting is wrong or missing; the text names the variable and what it should look like."""
+    """A setting is wrong or missing; the text names the variable and gives an example."""
 
 
 class Settings(BaseSettings):
-    """What an operator can set, each as the environment variable `SPREAVIEW_<NAME>`."""
+    """The settings of an operator, each from the environment variable `SPREAVIEW_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
 
@@ -281,7 +281,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises `SettingsError`, which names every wrong variable."""
+    """Read the settings. Raises `SettingsError` with the name of every wrong variable."""
     try:
         return Settings()
     except SecretFileError as error:
@@ -306,7 +306,7 @@ def _explain(location: tuple[int | str, ...], message: str) -> str:
 
 
 def missing(name: str) -> SettingsError:
-    """The error for a setting that a command cannot do without."""
+    """The error for a missing setting that a command needs."""
     field = Settings.model_fields[name]
     example = field.examples[0] if field.examples else "…"
     variable = f"{PREFIX}{name.upper()}"

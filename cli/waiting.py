@@ -1,4 +1,4 @@
-"""Waiting for a run to end, and for a signal."""
+"""Waiting for the end of a run, and for a signal."""
 
 import asyncio
 import signal
@@ -13,14 +13,14 @@ _LOOK_SECONDS = 0.1
 
 
 class StillRunningError(Exception):
-    """The run has no outcome in time."""
+    """The run had no outcome within the timeout."""
 
 
 async def run_ended(queries: Queries, sync_id: UUID, timeout_seconds: float) -> JsonRow:
-    """The row of the run once it is over, as SpreaView would see it.
+    """Wait for the end of a run; its row in `spreaview.sync_runs`.
 
     Raises:
-        StillRunningError: it is not over in time; the text says how far it is.
+        StillRunningError: the run did not end in time; the text says whether it has begun.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -30,17 +30,17 @@ async def run_ended(queries: Queries, sync_id: UUID, timeout_seconds: float) -> 
         if time.monotonic() > deadline:
             seen = "is running" if row else "has not begun: is a worker running?"
             raise StillRunningError(
-                f"sync {sync_id} {seen} after {timeout_seconds:g} seconds; it goes on without "
-                "this command, and its row in spreaview.sync_runs will say how it ended"
+                f"sync {sync_id} {seen} after {timeout_seconds:g} seconds; it continues without "
+                "this command, and its outcome will appear in spreaview.sync_runs"
             )
         await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work until SIGTERM or SIGINT, which cancel it; return when it has cleaned up.
+    """Run the work until SIGTERM or SIGINT cancels it; return when it has cleaned up.
 
-    So a signal is obeyed at any time, also while the work still waits for a server. Raises what
-    the work raises.
+    A signal therefore works at any time, also while the work still waits for a server. Exceptions
+    of the work pass through.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
