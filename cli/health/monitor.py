@@ -5,14 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from cli.health.findings import Finding, Progress
-from cli.health.probes import Probe, Work
+from cli.health.component_health import ComponentHealth, Progress
+from cli.health.probes import Probe, Workload
 from contracts.error_text import describe_error
 from messaging.backoff import say_failing, say_working, variable_of
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 """What one look may take: a server that is slower does not answer."""
 
 
@@ -29,8 +29,8 @@ class Monitor:
         self._period = period_seconds
         self._stuck = stuck_seconds
         self._progress: dict[str, dict[str, Progress]] = {}
-        self._findings: dict[str, Finding] = {}
-        self._looked_at = time.monotonic()
+        self._components: dict[str, ComponentHealth] = {}
+        self._checked_at = time.monotonic()
         self.is_started = False
         """Whether the process takes messages by now."""
 
@@ -44,48 +44,48 @@ class Monitor:
     async def run(self) -> None:
         """Look, for ever."""
         while True:
-            self._looked_at = time.monotonic()
+            self._checked_at = time.monotonic()
             away = ""
             for probe in list(self._probes):
                 if away and not probe.is_server:
                     continue
-                finding = await self._look(probe)
-                self._findings[probe.component] = finding
-                self._looked_at = time.monotonic()
-                if probe.is_server and not finding.ok:
+                health = await self._check(probe)
+                self._components[probe.component] = health
+                self._checked_at = time.monotonic()
+                if probe.is_server and not health.ok:
                     away = probe.component
                     self._blame_nobody_else(away)
             await asyncio.sleep(self._period)
 
-    def readiness(self) -> tuple[bool, Mapping[str, Finding]]:
+    def readiness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """Whether all is well; and what was found, by component."""
-        findings = dict(self._findings)
-        return self.is_started and self._all(lambda f: f.ok), findings
+        components = dict(self._components)
+        return self.is_started and self._all(lambda f: f.ok), components
 
-    def liveness(self) -> tuple[bool, Mapping[str, Finding]]:
+    def liveness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """False if a restart of this process may help; and what was found, by component."""
-        findings = dict(self._findings)
-        return self._all(lambda f: f.ok or not f.restart_may_help), findings
+        components = dict(self._components)
+        return self._all(lambda f: f.ok or not f.restart_may_help), components
 
-    def _all(self, is_well: Callable[[Finding], bool]) -> bool:
-        overdue = time.monotonic() - self._looked_at > 3 * self._period + 3 * _LOOK_SECONDS
-        return not overdue and all(is_well(finding) for finding in self._findings.values())
+    def _all(self, is_well: Callable[[ComponentHealth], bool]) -> bool:
+        overdue = time.monotonic() - self._checked_at > 3 * self._period + 3 * _CHECK_SECONDS
+        return not overdue and all(is_well(health) for health in self._components.values())
 
-    async def _look(self, probe: Probe) -> Finding:
+    async def _check(self, probe: Probe) -> ComponentHealth:
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                work = await probe.look()
+            async with asyncio.timeout(_CHECK_SECONDS):
+                workloads = await probe.look()
         except Exception as error:
             self._progress[probe.component] = {}
             detail = describe_error(error)
             say_failing(probe.component, detail, variable=variable_of(error))
-            return Finding(ok=False, detail=detail, restart_may_help=False)
-        finding = self._judge(probe.component, work)
-        if finding.ok:
+            return ComponentHealth(ok=False, detail=detail, restart_may_help=False)
+        health = self._assess(probe.component, workloads)
+        if health.ok:
             say_working(probe.component)
         else:
-            say_failing(probe.component, finding.detail)
-        return finding
+            say_failing(probe.component, health.detail)
+        return health
 
     def _blame_nobody_else(self, away: str) -> None:
         """Take back what was found of others, which may be red because of this server."""
@@ -93,21 +93,21 @@ class Monitor:
             if not probe.is_server:
                 self._progress[probe.component] = {}
                 detail = f"not looked at while {away} does not answer"
-                self._findings[probe.component] = Finding(ok=True, detail=detail)
+                self._components[probe.component] = ComponentHealth(ok=True, detail=detail)
 
-    def _judge(self, component: str, work: Sequence[Work]) -> Finding:
+    def _assess(self, component: str, workloads: Sequence[Workload]) -> ComponentHealth:
         """The part that has stood still for longest speaks for the component."""
         now, before = time.monotonic(), self._progress[component]
-        progress = {of.part: before.get(of.part, Progress()) for of in work}
+        progress = {of.part: before.get(of.part, Progress()) for of in workloads}
         self._progress[component] = progress
-        behind = sum(of.behind for of in work)
+        behind = sum(of.behind for of in workloads)
         idle, worst = 0.0, None
-        for of in work:
+        for of in workloads:
             seconds = progress[of.part].idle_seconds(now, done=of.done, behind=of.behind)
             if seconds >= idle:
                 idle, worst = seconds, of
         if worst is None or idle < self._stuck:
-            return Finding(ok=True, behind=behind, idle_seconds=idle)
+            return ComponentHealth(ok=True, behind=behind, idle_seconds=idle)
         where = f"{worst.part}: " if worst.part else ""
         detail = f"{where}{worst.behind} wait, and nothing was done for {idle:.0f} seconds"
-        return Finding(False, behind, idle, detail, restart_may_help=worst.is_ours)
+        return ComponentHealth(False, behind, idle, detail, restart_may_help=worst.is_ours)

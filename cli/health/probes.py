@@ -21,7 +21,7 @@ from worker.relay.relay import CHECKPOINT, Relay
 _ANSWER_SECONDS = 2.0
 
 
-class Work(NamedTuple):
+class Workload(NamedTuple):
     """What a component, or a part of it, has done, and what waits for it."""
 
     done: Hashable
@@ -37,7 +37,7 @@ class Probe(NamedTuple):
     """Looks at one component."""
 
     component: str
-    look: Callable[[], Awaitable[Sequence[Work]]]
+    look: Callable[[], Awaitable[Sequence[Workload]]]
     """Raises where a server does not answer."""
     is_server: bool = False
     """While it does not answer, nobody else is to blame for standing still."""
@@ -50,11 +50,11 @@ def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
     do.
     """
 
-    async def look() -> list[Work]:
+    async def look() -> list[Workload]:
         partitions = {tp.partition: tp for tp in intake.partitions}
         found = await lag.look(partitions.values())
         return [
-            Work(p.committed, p.behind, part=f"partition {number}")
+            Workload(p.committed, p.behind, part=f"partition {number}")
             for number, p in sorted(found.items())
             if p.behind and not await intake.is_through(partitions[number], p.end)
         ]
@@ -65,11 +65,11 @@ def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
 def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
     """The relay's checkpoint against the head of the log. A standby is not to blame."""
 
-    async def look() -> list[Work]:
+    async def look() -> list[Workload]:
         checkpoint = await checkpoints.read(CHECKPOINT)
         position = checkpoint.position if checkpoint else 0
         behind = await log.behind(position)
-        return [Work(position, behind.events, is_ours=relay.is_leading)]
+        return [Workload(position, behind.events, is_ours=relay.is_leading)]
 
     return Probe("relay", look)
 
@@ -77,9 +77,9 @@ def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
 def projector_probe(engine: AsyncEngine) -> Probe:
     """The stream that has lagged behind the log for longest. Stopped ones are not waited for."""
 
-    async def look() -> list[Work]:
+    async def look() -> list[Workload]:
         lag = await oldest_lag(engine)
-        return [Work((lag.stream_id, lag.version), lag.streams)]
+        return [Workload((lag.stream_id, lag.version), lag.streams)]
 
     return Probe("projector", look)
 
@@ -87,7 +87,7 @@ def projector_probe(engine: AsyncEngine) -> Probe:
 def database_probe(log: EventLog) -> Probe:
     """Whether PostgreSQL answers."""
 
-    async def look() -> list[Work]:
+    async def look() -> list[Workload]:
         await log.head()
         return []
 
@@ -102,7 +102,7 @@ def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
         lag: a connection that is there; without one, every look makes one of its own.
     """
 
-    async def look() -> list[Work]:
+    async def look() -> list[Workload]:
         if lag is None:
             await check(kafka)
             return []

@@ -1,4 +1,4 @@
-"""`GET /live` and `GET /ready`: 200 or 503, and what was found, as JSON."""
+"""`GET /live` and `GET /ready`: status 200 or 503, and the health of each component as JSON."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from cli.health.findings import Finding
+from cli.health.component_health import ComponentHealth
 from cli.health.monitor import Monitor
 from cli.http_server import serving_http
 
@@ -27,7 +27,7 @@ def health_app(monitor: Monitor) -> Starlette:
 
 @asynccontextmanager
 async def serving_health(monitor: Monitor, host: str, port: int | None) -> AsyncIterator[None]:
-    """Serve while the block runs; nothing where no port is given.
+    """Serve both endpoints while the block runs, if a port is given.
 
     Raises:
         OSError: the port is taken.
@@ -39,6 +39,6 @@ async def serving_health(monitor: Monitor, host: str, port: int | None) -> Async
         yield
 
 
-def _answer(ok: bool, findings: Mapping[str, Finding]) -> JSONResponse:
-    components = {name: finding._asdict() for name, finding in findings.items()}
-    return JSONResponse({"ok": ok, "components": components}, status_code=200 if ok else 503)
+def _answer(ok: bool, components: Mapping[str, ComponentHealth]) -> JSONResponse:
+    body = {"ok": ok, "components": {name: each._asdict() for name, each in components.items()}}
+    return JSONResponse(body, status_code=200 if ok else 503)

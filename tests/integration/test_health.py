@@ -49,7 +49,7 @@ async def look(port: int) -> Health:
         live = await client.get(f"http://127.0.0.1:{port}/live")
         ready = await client.get(f"http://127.0.0.1:{port}/ready")
     components: dict[str, dict[str, Any]] = ready.json()["components"]
-    red = {name for name, finding in components.items() if not finding["ok"]}
+    red = {name for name, health in components.items() if not health["ok"]}
     assert (live.status_code == 200) == live.json()["ok"]
     return Health(live.json()["ok"], ready.json()["ok"], red)
 
@@ -212,7 +212,7 @@ async def test_a_service_that_ends_silently_ends_the_process(
 async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(monitor, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(monitor, "_CHECK_SECONDS", 0.2)
     port = free_port()
     database = f"postgresql://nobody@127.0.0.1:{free_port()}/x"
     nowhere = Addresses(database, KafkaConnection("127.0.0.1:9"), "http://x")

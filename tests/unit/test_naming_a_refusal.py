@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from cli.health.monitor import Monitor
-from cli.health.probes import Probe, Work
+from cli.health.probes import Probe, Workload
 from messaging.backoff import say_failing, say_working, variable_of
 from messaging.connection import KafkaAccessError
 
@@ -36,19 +36,19 @@ async def test_a_component_is_not_red_together_with_the_server_that_it_needs() -
     red_in_between: list[set[str]] = []
     looked_twice = asyncio.Event()
 
-    async def server() -> Sequence[Work]:
+    async def server() -> Sequence[Workload]:
         if is_down:
             raise OSError("down")
         return []
 
-    async def another_server() -> Sequence[Work]:
+    async def another_server() -> Sequence[Workload]:
         _, findings = monitor.readiness()
         red_in_between.append({name for name, finding in findings.items() if not finding.ok})
         if len(red_in_between) == 2:
             looked_twice.set()
         return []
 
-    async def component() -> Sequence[Work]:
+    async def component() -> Sequence[Workload]:
         nonlocal is_down
         is_down = True  # in the middle of a round: this one is the first to notice
         raise OSError("the server is down")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Finding(NamedTuple):
+class ComponentHealth(NamedTuple):
     """What was found about one component."""
 
     ok: bool
