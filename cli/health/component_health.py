@@ -1,4 +1,4 @@
-"""What a probe finds: how far a component is behind, and for how long it has not got on."""
+"""The health of a component: how far it is behind, and how long it has made no progress."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -6,28 +6,28 @@ from typing import NamedTuple
 
 
 class ComponentHealth(NamedTuple):
-    """What was found about one component."""
+    """The result of the last check of one component."""
 
     ok: bool
     behind: int = 0
-    """Records, events or streams that wait for it."""
+    """Records, events or streams that wait for the component."""
     idle_seconds: float = 0.0
-    """How long it has not got on although something waits."""
+    """Seconds without progress although something waits."""
     detail: str = ""
-    """What is wrong, in a sentence."""
+    """The fault, as a sentence."""
     restart_may_help: bool = True
-    """Not where a server does not answer, or another process has to get on."""
+    """False if a server does not answer, or if another process has to make the progress."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Tells from one look to the next whether a component gets on."""
+    """Measures, from one check to the next, how long a component makes no progress."""
 
     done: Hashable = None
     since: float | None = field(default=None)
 
     def idle_seconds(self, now: float, *, done: Hashable, behind: int) -> float:
-        """How long nothing was done although something waited; 0 if nothing waits."""
+        """Seconds without a change of `done` although something waited; 0 if nothing waits."""
         if behind == 0 or self.since is None or done != self.done:
             self.done, self.since = done, now
         return now - self.since

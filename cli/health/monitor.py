@@ -1,4 +1,4 @@
-"""The monitor: looks again and again, remembers, and says what is red."""
+"""The monitor: checks every component periodically and keeps the last results."""
 
 import asyncio
 import logging
@@ -13,15 +13,15 @@ from messaging.backoff import say_failing, say_working, variable_of
 logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 5.0
-"""What one look may take: a server that is slower does not answer."""
+"""The timeout of one check; a slower server counts as not answering."""
 
 
 class Monitor:
-    """Looks at every component of this process that it was told to watch.
+    """Checks the components of this process and reports liveness and readiness.
 
     Args:
-        period_seconds: from one look to the next.
-        stuck_seconds: after so long without progress, while something waits, a component is stuck.
+        period_seconds: the time from one check to the next.
+        stuck_seconds: a component is stuck after this time without progress while something waits.
     """
 
     def __init__(self, *, period_seconds: float, stuck_seconds: float) -> None:
@@ -32,17 +32,17 @@ class Monitor:
         self._components: dict[str, ComponentHealth] = {}
         self._checked_at = time.monotonic()
         self.is_started = False
-        """Whether the process takes messages by now."""
+        """Whether the process receives messages."""
 
     def watch(self, probe: Probe) -> None:
-        """Look at one more component from now on, or at a known one in another way."""
+        """Check a component from now on; a new probe of a known component replaces the old one."""
         self._probes = [known for known in self._probes if known.component != probe.component]
         self._probes.append(probe)
         self._probes.sort(key=lambda probe: not probe.is_server)
         self._progress[probe.component] = {}
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Check all components forever."""
         while True:
             self._checked_at = time.monotonic()
             away = ""
@@ -54,16 +54,16 @@ class Monitor:
                 self._checked_at = time.monotonic()
                 if probe.is_server and not health.ok:
                     away = probe.component
-                    self._blame_nobody_else(away)
+                    self._clear_component_faults(away)
             await asyncio.sleep(self._period)
 
     def readiness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
-        """Whether all is well; and what was found, by component."""
+        """Whether the process is ready for work, and the health of each component."""
         components = dict(self._components)
         return self.is_started and self._all(lambda f: f.ok), components
 
     def liveness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
-        """False if a restart of this process may help; and what was found, by component."""
+        """False if a restart of this process may help, and the health of each component."""
         components = dict(self._components)
         return self._all(lambda f: f.ok or not f.restart_may_help), components
 
@@ -87,16 +87,16 @@ class Monitor:
             say_failing(probe.component, health.detail)
         return health
 
-    def _blame_nobody_else(self, away: str) -> None:
-        """Take back what was found of others, which may be red because of this server."""
+    def _clear_component_faults(self, away: str) -> None:
+        """Clear the faults of all components that are not servers: this server may be the cause."""
         for probe in self._probes:
             if not probe.is_server:
                 self._progress[probe.component] = {}
-                detail = f"not looked at while {away} does not answer"
+                detail = f"not checked while {away} does not answer"
                 self._components[probe.component] = ComponentHealth(ok=True, detail=detail)
 
     def _assess(self, component: str, workloads: Sequence[Workload]) -> ComponentHealth:
-        """The part that has stood still for longest speaks for the component."""
+        """Report the part that has made no progress for the longest time."""
         now, before = time.monotonic(), self._progress[component]
         progress = {of.part: before.get(of.part, Progress()) for of in workloads}
         self._progress[component] = progress
@@ -109,5 +109,5 @@ class Monitor:
         if worst is None or idle < self._stuck:
             return ComponentHealth(ok=True, behind=behind, idle_seconds=idle)
         where = f"{worst.part}: " if worst.part else ""
-        detail = f"{where}{worst.behind} wait, and nothing was done for {idle:.0f} seconds"
+        detail = f"{where}no progress for {idle:.0f} seconds; waiting: {worst.behind}"
         return ComponentHealth(False, behind, idle, detail, restart_may_help=worst.is_ours)

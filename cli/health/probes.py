@@ -1,4 +1,4 @@
-"""The probes: one per component, each asking a server that the component does not speak for."""
+"""One probe per component: it reads progress from PostgreSQL or Kafka, not from the component."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -22,32 +22,32 @@ _ANSWER_SECONDS = 2.0
 
 
 class Workload(NamedTuple):
-    """What a component, or a part of it, has done, and what waits for it."""
+    """The finished and the waiting work of a component, or of a part of it."""
 
     done: Hashable
-    """Something that changes whenever it gets on."""
+    """Any value that changes with every progress."""
     behind: int
     part: str = ""
-    """Which part, where each has to get on for itself."""
+    """The name of the part, if each part has to make progress by itself."""
     is_ours: bool = True
-    """Whether it is this process that has to get on: a restart of another would not help."""
+    """Whether this process has to make the progress; otherwise its restart would not help."""
 
 
 class Probe(NamedTuple):
-    """Looks at one component."""
+    """A check of one component."""
 
     component: str
     look: Callable[[], Awaitable[Sequence[Workload]]]
-    """Raises where a server does not answer."""
+    """Raises if a server does not answer."""
     is_server: bool = False
-    """While it does not answer, nobody else is to blame for standing still."""
+    """While a server does not answer, no other component is reported as stuck."""
 
 
 def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
-    """The group's committed offsets against the ends of the partitions that are ours.
+    """Compare the committed offsets with the ends of the partitions of this process.
 
-    A partition gets on when its oldest request does, so one that hangs is seen, whatever the others
-    do.
+    A partition makes progress only when its oldest request ends, so one stuck request is found even
+    while all others succeed.
     """
 
     async def look() -> list[Workload]:
@@ -63,7 +63,7 @@ def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
 
 
 def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
-    """The relay's checkpoint against the head of the log. A standby is not to blame."""
+    """Compare the relay's checkpoint with the head of the log; a standby is never stuck."""
 
     async def look() -> list[Workload]:
         checkpoint = await checkpoints.read(CHECKPOINT)
@@ -75,7 +75,7 @@ def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
 
 
 def projector_probe(engine: AsyncEngine) -> Probe:
-    """The stream that has lagged behind the log for longest. Stopped ones are not waited for."""
+    """Check the stream that has lagged behind the log for longest; stopped streams do not count."""
 
     async def look() -> list[Workload]:
         lag = await oldest_lag(engine)
@@ -85,7 +85,7 @@ def projector_probe(engine: AsyncEngine) -> Probe:
 
 
 def database_probe(log: EventLog) -> Probe:
-    """Whether PostgreSQL answers."""
+    """Check that PostgreSQL answers."""
 
     async def look() -> list[Workload]:
         await log.head()
@@ -95,11 +95,11 @@ def database_probe(log: EventLog) -> Probe:
 
 
 def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
-    """Whether Kafka answers; the error of a look says why it does not.
+    """Check that Kafka answers; the error of a failed check contains the reason.
 
     Args:
-        kafka: how it is reached.
-        lag: a connection that is there; without one, every look makes one of its own.
+        kafka: the brokers and the way to connect to them.
+        lag: an open connection; without one, every check opens its own.
     """
 
     async def look() -> list[Workload]:
@@ -110,7 +110,9 @@ def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await lag.look([TopicPartition(IMPORT_EVENTS, 0)])
         except (KafkaError, TimeoutError):
-            await check(kafka)  # a client that has started does not say why it lost its connection
+            await check(
+                kafka
+            )  # gives the reason: a started client hides why it lost its connection
             raise
         return []
 

@@ -1,4 +1,4 @@
-"""Liveness and readiness: what stands still is red, whatever it says of itself."""
+"""Liveness and readiness report every component that is stuck."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -36,12 +36,12 @@ PATIENCE = 40.0
 
 
 class Health(NamedTuple):
-    """What the two endpoints say."""
+    """The answers of both endpoints."""
 
     live: bool
     ready: bool
     red: set[str]
-    """Components that are not well."""
+    """Components that are not ok."""
 
 
 async def look(port: int) -> Health:
@@ -89,7 +89,7 @@ def partition_of(request: SyncRequested) -> int:
     return number
 
 
-async def test_a_sync_that_hangs_turns_the_intake_red(own_kafka: str, database_url: str) -> None:
+async def test_a_stuck_sync_turns_the_intake_red(own_kafka: str, database_url: str) -> None:
     async with a_line(own_kafka, database_url) as (line, port):
         silence = Delivery(has_head=False, ending=Ending.HANG)
         line.double.documents.put("hanging01", Answer(b"", delivery=silence))
@@ -97,7 +97,7 @@ async def test_a_sync_that_hangs_turns_the_intake_red(own_kafka: str, database_u
         assert (await until(port, lambda h: not h.live)).red == {"intake"}
 
 
-async def test_a_sync_that_hangs_is_seen_though_all_others_get_on(
+async def test_a_stuck_sync_is_found_while_all_others_succeed(
     own_kafka: str, database_url: str
 ) -> None:
     async with a_line(own_kafka, database_url) as (line, port):
@@ -114,25 +114,25 @@ async def test_a_sync_that_hangs_is_seen_though_all_others_get_on(
         assert health.red == {"intake"}
 
 
-async def test_a_relay_that_hangs_is_red_and_green_when_it_goes_on(
+async def test_a_stuck_relay_is_red_until_it_continues(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    goes_on = asyncio.Event()
+    continues = asyncio.Event()
     original: Callable[..., Awaitable[None]] = OpenOutlet.send
 
     async def hanging(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
-        await goes_on.wait()
+        await continues.wait()
         await original(self, records, mark)
 
     async with a_line(own_kafka, database_url) as (line, port):
         monkeypatch.setattr(OpenOutlet, "send", hanging)
         await line.sync(a_request("demo2026", WINDOW))
         assert (await until(port, lambda h: not h.live)).red == {"relay"}
-        goes_on.set()
+        continues.set()
         await until(port, is_well)
 
 
-async def test_a_projector_that_is_held_up_is_red_and_green_when_it_goes_on(
+async def test_a_blocked_projector_is_red_until_it_continues(
     own_kafka: str, database_url: str
 ) -> None:
     async with a_line(own_kafka, database_url) as (line, port):
@@ -147,10 +147,10 @@ async def test_a_projector_that_is_held_up_is_red_and_green_when_it_goes_on(
         assert (await line.ended(again.request_id))["status"] == "completed"
 
 
-async def test_a_database_that_is_down_is_not_ready_and_no_reason_to_be_restarted(
+async def test_with_the_database_down_the_process_is_alive_but_not_ready(
     own_kafka: str, database_url: str
 ) -> None:
-    """However long it is down, and whatever waits for it; nor is anybody blamed afterwards."""
+    """This holds for any length of the outage, and no other component is red afterwards."""
     server, _, name = database_url.rpartition("/")
     async with (
         a_line(own_kafka, database_url) as (line, port),
@@ -159,7 +159,7 @@ async def test_a_database_that_is_down_is_not_ready_and_no_reason_to_be_restarte
         await allow_connections(elsewhere, name, allowed=False)
         request = a_request("demo2026", WINDOW)
         await publish_request(line.producer, request)
-        for _ in range(3 * int(1.0 / 0.1)):  # thrice what makes a component stuck
+        for _ in range(3 * int(1.0 / 0.1)):  # three times the time after which a component is stuck
             health = await until(port, lambda h: "PostgreSQL" in h.red)
             assert health == Health(True, False, {"PostgreSQL"})
             await asyncio.sleep(0.1)
@@ -180,10 +180,10 @@ async def allow_connections(engine: AsyncEngine, name: str, *, allowed: bool) ->
         )
 
 
-async def test_a_partition_that_ends_in_no_record_is_not_waited_for(
+async def test_a_partition_that_ends_with_a_transaction_marker_is_not_behind(
     apache_kafka: str, database_url: str
 ) -> None:
-    """Whoever asks for syncs in a transaction leaves its end behind the last request."""
+    """A request that was published in a transaction is followed by the transaction's end marker."""
     async with a_line(apache_kafka, database_url, 6.0) as (line, port):
         sender = AIOKafkaProducer(bootstrap_servers=apache_kafka, transactional_id=str(uuid4()))
         await sender.start()
@@ -209,7 +209,7 @@ async def test_a_service_that_ends_silently_ends_the_process(
             await asyncio.wait_for(asyncio.shield(background), PATIENCE)
 
 
-async def test_a_process_that_waits_for_its_servers_is_alive_and_not_ready(
+async def test_a_process_that_waits_for_its_servers_is_alive_but_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(monitor, "_CHECK_SECONDS", 0.2)
