@@ -32,11 +32,11 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from messaging.access import explaining
-from messaging.backoff import persist
+from messaging.backoff import retry_until_success
 from messaging.batch_consumer import ConsumerLog
 from messaging.errors import is_kafka_outage
-from messaging.lag import watching
-from messaging.publisher import Outlet
+from messaging.lag import watching_lag
+from messaging.publisher import TransactionalPublisher
 from messaging.requests import producing
 from messaging.topics import declare_topics
 from projections.projector import GROUP as PROJECTORS
@@ -46,7 +46,7 @@ from worker.relay.relay import GROUP as RELAY
 from worker.relay.relay import Relay
 from worker.source.sessionize import FetchLimits, Sessionize
 from worker.sync.consumer import GROUP as WORKERS
-from worker.sync.consumer import request_intake
+from worker.sync.consumer import request_consumer
 from worker.sync.handle import Handler
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,9 @@ async def running(
         )
         monitor.watch(database_probe(EventLog(engine)))
         monitor.watch(kafka_probe(addresses.kafka))
-        await persist("Kafka", partial(_declare, settings, addresses), on=is_kafka_outage)
+        await retry_until_success(
+            "Kafka", partial(_declare, settings, addresses), on=is_kafka_outage
+        )
         services: list[_Service] = []
         if Role.WORKER in roles:
             services.append(await _worker(stack, settings, addresses, engine))
@@ -150,7 +152,7 @@ async def _start(
             raise
         apps.append(app)
 
-    await persist("Kafka", start, on=is_kafka_outage)
+    await retry_until_success("Kafka", start, on=is_kafka_outage)
 
 
 @asynccontextmanager
@@ -187,25 +189,25 @@ async def _worker(
     stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     log = EventLog(engine)
-    identity = await persist(
+    identity = await retry_until_success(
         "PostgreSQL (is it migrated? spreaview-sync migrate)", log.identity, on=is_database_outage
     )
     client = await stack.enter_async_context(http_client(VERSION))
     producer = await _entered(stack, partial(producing, addresses.kafka))
-    lag = await _entered(stack, partial(watching, addresses.kafka, WORKERS))
+    lag = await _entered(stack, partial(watching_lag, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
-    intake = request_intake(
+    intake = request_consumer(
         Handler(log, sessionize, identity, VERSION, snapshot_events=settings.snapshot_events),
         producer,
         session_seconds=settings.kafka_session_seconds,
-        at_once=settings.worker_concurrency,
-        in_hand=settings.worker_in_hand,
+        concurrency=settings.worker_concurrency,
+        in_flight=settings.worker_in_hand,
     )
     checkpoints = Checkpoints(engine)
     relay = Relay(
         log,
         checkpoints,
-        relay_outlet(addresses),
+        relay_publisher(addresses),
         partial(leader_connection, addresses.database_url),
         poll_seconds=settings.relay_poll_seconds,
         batch=settings.relay_batch,
@@ -227,7 +229,7 @@ async def _entered(
     stack: AsyncExitStack, connected: Callable[[], AbstractAsyncContextManager[T]]
 ) -> T:
     """Enter a context manager that connects to Kafka, as soon as Kafka answers."""
-    return await persist(
+    return await retry_until_success(
         "Kafka", lambda: stack.enter_async_context(connected()), on=is_kafka_outage
     )
 
@@ -235,7 +237,7 @@ async def _entered(
 async def _projector(
     stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
-    lag = await _entered(stack, partial(watching, addresses.kafka, PROJECTORS))
+    lag = await _entered(stack, partial(watching_lag, addresses.kafka, PROJECTORS))
     projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
     router = partial(
         projector.router,
@@ -246,9 +248,11 @@ async def _projector(
     return _Service(router, [projector.sweep()], probes)
 
 
-def relay_outlet(addresses: Addresses) -> Outlet:
+def relay_publisher(addresses: Addresses) -> TransactionalPublisher:
     """The publisher of the log to `IMPORT_EVENTS`."""
-    return Outlet(addresses.kafka, IMPORT_EVENTS, RELAY, transactions=addresses.kafka_transactions)
+    return TransactionalPublisher(
+        addresses.kafka, IMPORT_EVENTS, RELAY, transactions=addresses.kafka_transactions
+    )
 
 
 def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:

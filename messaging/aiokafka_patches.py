@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from contracts.error_text import describe_error
-from messaging.backoff import say_failing, say_working
+from messaging.backoff import log_failing, log_working
 
 _AGAIN_SECONDS = 1.0
 """After so long a batch that cannot be read is fetched again."""
@@ -109,12 +109,12 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]
             for record in islice(self._partition_records, max_records):
                 taken.append(record)  # noqa: PERF402 (it counts although the next one fails)
         except Exception as error:
-            say_failing(what, describe_error(error))
+            log_failing(what, describe_error(error))
             self._failed_at = time.monotonic()
             if taken:
                 self._update_position()
             return taken
-        say_working(what)
+        log_working(what)
         self._update_position()
         if max_records is None or len(taken) < max_records:
             self._partition_records = None

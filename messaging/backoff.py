@@ -20,7 +20,7 @@ FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
 
 
-async def persist(
+async def retry_until_success(
     what: str,
     work: Callable[[], Awaitable[T]],
     *,
@@ -50,13 +50,13 @@ async def persist(
                 result = await work()
             except Exception as error:
                 if on(error):
-                    say_failing(what, describe_error(error), variable=variable_of(error))
+                    log_failing(what, describe_error(error), variable=variable_of(error))
                 raise
-    say_working(what)
+    log_working(what)
     return result
 
 
-def say_failing(what: str, reason: str, *, variable: str | None = None) -> None:
+def log_failing(what: str, reason: str, *, variable: str | None = None) -> None:
     """Log that something does not work, unless that is known.
 
     A reason that names a variable is logged even so, once: somebody has to act.
@@ -66,7 +66,7 @@ def say_failing(what: str, reason: str, *, variable: str | None = None) -> None:
         logger.warning("%s: failing, trying on until it works: %s", what, reason)
 
 
-def say_working(what: str) -> None:
+def log_working(what: str) -> None:
     """Log that something works again, if it had been failing."""
     if what in _failing:
         del _failing[what]

@@ -20,7 +20,7 @@ from faststream.kafka.annotations import KafkaMessage
 
 from contracts.error_text import describe_error
 from messaging import aiokafka_patches as fetching
-from messaging.backoff import persist, say_failing, say_working
+from messaging.backoff import log_failing, log_working, retry_until_success
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ConsumerLog:
     ) -> None:
         """Say an error, unless that is known."""
         if isinstance(exc_info, Exception):
-            say_failing(_FETCHING, describe_error(exc_info))
+            log_failing(_FETCHING, describe_error(exc_info))
 
 
 class Membership(NamedTuple):
@@ -72,7 +72,7 @@ def subscribe(
     """
 
     async def on_batch(consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
-        await persist(f"batch of {topic}", lambda: handle(records), on=lambda _: True)
+        await retry_until_success(f"batch of {topic}", lambda: handle(records), on=lambda _: True)
         try:
             await consumer.commit()
         except KafkaError as error:
@@ -99,7 +99,7 @@ def subscribe_raw(
     """
 
     async def on_batch(message: KafkaMessage) -> None:
-        say_working(_FETCHING)
+        log_working(_FETCHING)
         await handle(message.consumer, message.raw_message)
 
     fetching.mend()

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaRouter
 
-from messaging.backoff import persist
+from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
 from messaging.offsets import OpenOffsets
 
@@ -33,18 +33,18 @@ _LAST_COMMIT_SECONDS = 3.0
 """What a commit may take while others wait for us to let go of our partitions."""
 
 
-class Job(NamedTuple):
+class KeyedTask(NamedTuple):
     """What a record asks for."""
 
-    lane: Hashable
+    key: Hashable
     """Jobs of one lane are done one after the other, in the order in which they were taken."""
     run: Callable[[], Awaitable[None]]
     """Ends when the record has been dealt with; while it raises it is called again, in a while."""
 
 
-class _InHand(NamedTuple):
+class _InFlight(NamedTuple):
     record: RawRecord
-    job: Job
+    task: KeyedTask
     offsets: OpenOffsets
 
     @property
@@ -52,7 +52,7 @@ class _InHand(NamedTuple):
         return TopicPartition(self.record.topic, self.record.partition)
 
 
-class ConcurrentIntake:
+class KeyedConsumer:
     """A member of a consumer group that works on many records of a topic at once.
 
     Args:
@@ -65,22 +65,22 @@ class ConcurrentIntake:
     def __init__(
         self,
         topic: str,
-        job_of: Callable[[RawRecord], Job],
+        task_of: Callable[[RawRecord], KeyedTask],
         *,
         membership: Membership,
-        at_once: int,
-        in_hand: int,
+        concurrency: int,
+        in_flight: int,
     ) -> None:
         self._topic = topic
         self._membership = membership
-        self._job_of = job_of
-        self._slots = asyncio.Semaphore(at_once)
-        self._most = in_hand
-        self._in_hand = 0
+        self._task_of = task_of
+        self._slots = asyncio.Semaphore(concurrency)
+        self._most = in_flight
+        self._in_flight = 0
         self._consumer: AIOKafkaConsumer | None = None
         self._assigned: set[TopicPartition] = set()
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
-        self._lanes: dict[Hashable, deque[_InHand]] = {}
+        self._queues: dict[Hashable, deque[_InFlight]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._draining = False
@@ -164,9 +164,9 @@ class ConcurrentIntake:
             partition = TopicPartition(record.topic, record.partition)
             offsets = self._partitions.setdefault(partition, OpenOffsets())
             offsets.take(record.offset)
-            self._in_hand += 1
-            self._enqueue(_InHand(record, self._read(record), offsets))
-        if self._in_hand >= self._most:
+            self._in_flight += 1
+            self._enqueue(_InFlight(record, self._read(record), offsets))
+        if self._in_flight >= self._most:
             self._pause()
 
     async def _still_ours(
@@ -189,45 +189,45 @@ class ConcurrentIntake:
                     positions[partition] = 0  # it is not ours any more
         return [r for r in records if r.offset < positions[TopicPartition(r.topic, r.partition)]]
 
-    def _read(self, record: RawRecord) -> Job:
+    def _read(self, record: RawRecord) -> KeyedTask:
         try:
-            return self._job_of(record)
+            return self._task_of(record)
         except Exception as error:
-            return Job(object(), partial(_fail, error))
+            return KeyedTask(object(), partial(_fail, error))
 
-    def _enqueue(self, item: _InHand) -> None:
-        lane = item.job.lane
-        if lane in self._lanes:
-            self._lanes[lane].append(item)
+    def _enqueue(self, item: _InFlight) -> None:
+        key = item.task.key
+        if key in self._queues:
+            self._queues[key].append(item)
             return
-        self._lanes[lane] = deque([item])
-        task = asyncio.create_task(self._work_through(lane))
+        self._queues[key] = deque([item])
+        task = asyncio.create_task(self._work_through(key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work_through(self, lane: Hashable) -> None:
-        waiting = self._lanes[lane]
+    async def _work_through(self, key: Hashable) -> None:
+        waiting = self._queues[key]
         try:
             while waiting and not self._draining:
                 async with self._slots:
                     await self._do(waiting[0])
                 waiting.popleft()
         finally:
-            del self._lanes[lane]
+            del self._queues[key]
 
-    async def _do(self, item: _InHand) -> None:
+    async def _do(self, item: _InFlight) -> None:
         record = item.record
         what = f"{record.topic}/{record.partition}@{record.offset}"
 
         async def run() -> None:
             if self._partitions.get(item.partition) is item.offsets:
-                await item.job.run()
+                await item.task.run()
 
-        await persist(what, run, on=lambda _: True)
+        await retry_until_success(what, run, on=lambda _: True)
         item.offsets.end(record.offset)
-        self._in_hand -= 1
+        self._in_flight -= 1
         self._ended.set()
-        if self._in_hand <= self._most // 2:
+        if self._in_flight <= self._most // 2:
             self._resume()
 
     def _pause(self) -> None:

@@ -25,7 +25,7 @@ class PartitionLag(NamedTuple):
 
 
 class GroupLag:
-    """Asks for the lag of a group, without being a member of it. Made by `watching`."""
+    """Asks for the lag of a group, without being a member of it. Made by `watching_lag`."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -44,7 +44,7 @@ class GroupLag:
 
 
 @asynccontextmanager
-async def watching(kafka: KafkaConnection, group_id: str) -> AsyncIterator[GroupLag]:
+async def watching_lag(kafka: KafkaConnection, group_id: str) -> AsyncIterator[GroupLag]:
     """A connection for looking at a group while the block runs.
 
     Raises:

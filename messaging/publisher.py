@@ -35,14 +35,14 @@ _TAIL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
 
-class Mark(NamedTuple):
+class CommittedPosition(NamedTuple):
     """How far the records go, in words of the one who sends them."""
 
     position: int
     note: str
 
 
-class Outlet(NamedTuple):
+class TransactionalPublisher(NamedTuple):
     """Where records leave, and how.
 
     Args:
@@ -58,7 +58,7 @@ class Outlet(NamedTuple):
     transactions: bool
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator["OpenOutlet"]:
+    async def opened(self) -> AsyncIterator["OpenPublisher"]:
         """Ready to send, while the block runs; an older sender cannot send any more.
 
         An error of `send` makes it useless: leave the block, open it again, look at the mark.
@@ -79,8 +79,8 @@ class Outlet(NamedTuple):
             async with asyncio.timeout(_STALLED_SECONDS):
                 async with explaining(self.kafka):
                     await producer.start()
-                mark = await self.mark() if self.transactions else None
-            yield OpenOutlet(self, producer, mark)
+                committed = await self.committed() if self.transactions else None
+            yield OpenPublisher(self, producer, committed)
         finally:
             await producer.close()
 
@@ -89,7 +89,7 @@ class Outlet(NamedTuple):
         async with asyncio.timeout(_TAIL_SECONDS):
             return await positions_beyond(self.kafka, self.topic, source, position)
 
-    async def mark(self) -> Mark | None:
+    async def committed(self) -> CommittedPosition | None:
         """The mark that the broker keeps, if any."""
         admin = AIOKafkaAdminClient(**self.kafka.arguments())
         try:
@@ -109,16 +109,21 @@ class Outlet(NamedTuple):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await admin.close()
         found = offsets.get(TopicPartition(self.topic, 0))
-        return None if found is None else Mark(found.offset, found.metadata)
+        return None if found is None else CommittedPosition(found.offset, found.metadata)
 
 
-class OpenOutlet:
-    """An outlet that sends. Made by `Outlet.opened`."""
+class OpenPublisher:
+    """An outlet that sends. Made by `TransactionalPublisher.opened`."""
 
-    def __init__(self, outlet: Outlet, producer: Producer, mark: Mark | None) -> None:
-        self._outlet = outlet
+    def __init__(
+        self,
+        publisher: TransactionalPublisher,
+        producer: Producer,
+        committed: CommittedPosition | None,
+    ) -> None:
+        self._publisher = publisher
         self._producer = producer
-        self.mark = mark
+        self.committed = committed
         """The one found when it was opened: nothing beyond it was sent."""
 
     @property
@@ -128,9 +133,9 @@ class OpenOutlet:
         True once a request was not answered at the first try: its late copy could commit a part of
         the next transaction, or move the mark back.
         """
-        return self._outlet.transactions and self._producer.has_unanswered
+        return self._publisher.transactions and self._producer.has_unanswered
 
-    async def send(self, records: Sequence[Record], mark: Mark) -> None:
+    async def send(self, records: Sequence[Record], committed: CommittedPosition) -> None:
         """Return when the broker has confirmed every record; and the mark, if it keeps one.
 
         Raises:
@@ -141,15 +146,15 @@ class OpenOutlet:
                 in `_BATCH_SECONDS`.
         """
         async with _while_it_progresses() as progress:
-            if not self._outlet.transactions:
+            if not self._publisher.transactions:
                 await self._send(records, progress)
                 return
             await self._producer.begin_transaction()
             await self._send(records, progress)
             progress()
             await self._producer.send_offsets_to_transaction(
-                {TopicPartition(self._outlet.topic, 0): OffsetAndMetadata(*mark)},
-                self._outlet.group_id,
+                {TopicPartition(self._publisher.topic, 0): OffsetAndMetadata(*committed)},
+                self._publisher.group_id,
             )
             progress()
             await self._producer.commit_transaction()
@@ -162,7 +167,7 @@ class OpenOutlet:
         confirmations = []
         for record in records:
             confirmation = await self._producer.send(
-                self._outlet.topic, record.value, key=record.key, headers=list(record.headers)
+                self._publisher.topic, record.value, key=record.key, headers=list(record.headers)
             )
             confirmation.add_done_callback(confirmed)
             confirmations.append(confirmation)

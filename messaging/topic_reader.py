@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 15.0
 _POLL_MS = 100
 
 
-class Reader(NamedTuple):
+class TopicReader(NamedTuple):
     """What the functions of this module read with; one at a time."""
 
     consumer: AIOKafkaConsumer
@@ -30,7 +30,7 @@ class Reader(NamedTuple):
 
 
 @asynccontextmanager
-async def reading(kafka: KafkaConnection) -> AsyncIterator[Reader]:
+async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader]:
     """A reader, closed at the end of the block.
 
     Raises:
@@ -47,7 +47,7 @@ async def reading(kafka: KafkaConnection) -> AsyncIterator[Reader]:
         async with explaining(kafka):
             await consumer.start()
             await admin.start()
-        yield Reader(consumer, admin)
+        yield TopicReader(consumer, admin)
     finally:
         await _stop(consumer)
         await admin.close()
@@ -67,7 +67,7 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
         await consumer._client.close()  # noqa: SLF001  # what was left to do
 
 
-async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:
+async def partitions_of(reader: TopicReader, topic: str) -> list[TopicPartition]:
     """Every partition of a topic, in order; none if there is no such topic.
 
     All topics are asked for, since a broker may make one that is asked for by its name.
@@ -82,7 +82,7 @@ async def partitions_of(reader: Reader, topic: str) -> list[TopicPartition]:
 
 
 async def to_the_end(
-    reader: Reader,
+    reader: TopicReader,
     partitions: list[TopicPartition],
     *,
     starts: Mapping[TopicPartition, int] | None = None,
@@ -123,7 +123,9 @@ async def to_the_end(
             raise _silent(unfinished)
 
 
-async def record_at(reader: Reader, partition: TopicPartition, offset: int) -> "RawRecord | None":
+async def record_at(
+    reader: TopicReader, partition: TopicPartition, offset: int
+) -> "RawRecord | None":
     """The record with this offset, or None: not there yet, or not any more.
 
     Raises:

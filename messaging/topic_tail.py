@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
-from messaging.topic_reader import Reader, partitions_of, reading, to_the_end
+from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, to_the_end
 
 _FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
 """Records to read back from the end: at first, and at most, where no position is found before."""
@@ -28,7 +28,7 @@ async def positions_beyond(
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     found: set[int] = set()
-    async with reading(kafka) as reader:
+    async with open_topic_reader(kafka) as reader:
         partitions = await partitions_of(reader, topic)
         begins = await reader.consumer.beginning_offsets(partitions)
         # Of the sandbox's broker, somewhat less; records are read up to the real end.
@@ -51,7 +51,7 @@ async def positions_beyond(
 
 
 async def _tails(
-    reader: Reader, starts: dict[TopicPartition, int], source: str
+    reader: TopicReader, starts: dict[TopicPartition, int], source: str
 ) -> dict[TopicPartition, list[int]]:
     """Positions of the source's events from some offsets on, by partition, in their order."""
     found: dict[TopicPartition, list[int]] = {tp: [] for tp in starts}

@@ -18,7 +18,7 @@ from contracts.error_text import describe_error
 from contracts.topics import IMPORT_EVENTS
 from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_streams
-from messaging.backoff import persist
+from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements
 from projections.changes import project
@@ -82,7 +82,7 @@ class Projector:
             if sweep % _SWEEPS_PER_AHEAD_CHECK == 0:
                 await self._stop_ahead_streams(report_known=sweep == 0)
             await self._resume_streams_stopped_by_other_code()
-            lagging = await persist("projector: sweep", self._lagging, on=_is_outage)
+            lagging = await retry_until_success("projector: sweep", self._lagging, on=_is_outage)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
                 await asyncio.sleep(self._sweep_seconds)
@@ -96,7 +96,9 @@ class Projector:
         if not stream_ids:
             return
         try:
-            await persist("projector", lambda: self._catch_up_together(stream_ids), on=_is_outage)
+            await retry_until_success(
+                "projector", lambda: self._catch_up_together(stream_ids), on=_is_outage
+            )
         except Exception as error:
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
@@ -144,7 +146,9 @@ class Projector:
 
         The limit keeps two versions of the program, as in a rolling update, from retrying forever.
         """
-        for stream_id, version in await persist("projector: sweep", self._untried, on=_is_outage):
+        for stream_id, version in await retry_until_success(
+            "projector: sweep", self._untried, on=_is_outage
+        ):
             logger.info("trying to resume stream %s, which other code has stopped", stream_id)
             self._tried.add((stream_id, version))
             await self._try_again(stream_id)
@@ -172,7 +176,7 @@ class Projector:
                 await apply_next(connection, [stream_id], code_version=self._code_version)
 
         try:
-            await persist("projector", apply_first, on=_is_outage)
+            await retry_until_success("projector", apply_first, on=_is_outage)
         except Exception as error:
             await self._stop(stream_id, error)
         else:
@@ -180,7 +184,7 @@ class Projector:
 
     async def _stop_ahead_streams(self, *, report_known: bool) -> None:
         """Stop the streams that are ahead of the log, and log those already stopped on request."""
-        ahead = await persist(
+        ahead = await retry_until_success(
             "projector: sweep", lambda: ahead_streams(self._engine), on=_is_outage
         )
         await self.catch_up([stream.stream_id for stream in ahead if not stream.stopped])
@@ -200,7 +204,9 @@ class Projector:
                 await select_live_generation(connection)
                 return await stop(connection, stream_id, error, self._code_version)
 
-        version = await persist("projector: recording a stopped stream", record, on=_is_outage)
+        version = await retry_until_success(
+            "projector: recording a stopped stream", record, on=_is_outage
+        )
         self._tried.add((stream_id, version))
 
 

@@ -19,7 +19,7 @@ import msgspec
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from messaging.cloudevents import Record, structured
-from messaging.publisher import Mark, OpenOutlet
+from messaging.publisher import CommittedPosition, OpenPublisher
 from worker.relay.relay import record_of
 
 REPLAY = "ce_replay"
@@ -119,7 +119,7 @@ class _Clock:
         return self._began + due - now
 
 
-def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Sender:
+def to_kafka(publisher: OpenPublisher, log_id: UUID, name: str) -> Sender:
     """Send to a topic: each event once on a broker with transactions, even after a crash.
 
     The outlet's mark has the position after which to continue.
@@ -127,7 +127,7 @@ def to_kafka(outlet: OpenOutlet, log_id: UUID, name: str) -> Sender:
 
     async def send(events: Sequence[Recorded], position: int) -> None:
         records = [_marked(record_of(event, log_id), name) for event in events]
-        await outlet.send(records, Mark(position, f"{log_id}/{name}"))
+        await publisher.send(records, CommittedPosition(position, f"{log_id}/{name}"))
 
     return Sender(name, send)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from contracts.topics import LOG_SEALS
 from eventstore.seals import Seal, decode_seal, encode_seal
 from messaging.connection import KafkaConnection
-from messaging.topic_reader import partitions_of, reading, to_the_end
+from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
 
 _BEGINNING = b'{"log_id":"'
 """The beginning of every seal that `encode_seal` writes."""
@@ -15,7 +15,7 @@ _BEGINNING = b'{"log_id":"'
 async def published_seals(kafka: KafkaConnection) -> list[Seal]:
     """The newest seal of every stream on the topic. Raises aiokafka.errors.KafkaError."""
     newest: dict[bytes, Seal] = {}
-    async with reading(kafka) as reader:
+    async with open_topic_reader(kafka) as reader:
         partitions = await partitions_of(reader, LOG_SEALS)
         async for record in to_the_end(reader, partitions):
             if record.key and record.value:

@@ -18,35 +18,35 @@ from cli.runfile import resolve_kafka
 from cli.servers import kafka_errors
 from cli.settings import Settings
 from messaging.connection import KafkaConnection
-from messaging.dead_letters.fold import Letter, LetterName, Letters
+from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
 from messaging.dead_letters.resolution import NotRetriableError, letter_record, read_letters
 from messaging.dead_letters.resolution import discard as discard_letter
 from messaging.dead_letters.resolution import retry as retry_letter
 from messaging.requests import producing
-from messaging.topic_reader import Reader, reading
+from messaging.topic_reader import TopicReader, open_topic_reader
 
 app = new_app("Dead letters: requests that could not be read.")
 
 
-def letter_argument(text: str) -> LetterName:
+def letter_argument(text: str) -> DeadLetterName:
     """Parse the name of a dead letter."""
     try:
-        return LetterName.parse(text)
+        return DeadLetterName.parse(text)
     except ValueError as error:
         raise typer.BadParameter("not a letter such as 3/17") from error
 
 
 _HELP = "As `dlq list` names it, such as 3/17."
 OneLetter = Annotated[
-    LetterName,
+    DeadLetterName,
     typer.Argument(parser=letter_argument, metavar="LETTER", help=_HELP, show_default=False),
 ]
 LettersToDiscard = Annotated[
-    list[LetterName],
+    list[DeadLetterName],
     typer.Argument(parser=letter_argument, metavar="LETTER...", help=_HELP, show_default=False),
 ]
 SomeLetters = Annotated[
-    list[LetterName] | None,
+    list[DeadLetterName] | None,
     typer.Argument(parser=letter_argument, metavar="LETTER...", help=_HELP, show_default=False),
 ]
 
@@ -55,10 +55,10 @@ class _Topic(NamedTuple):
     """The dead-letter topic, read to its end."""
 
     kafka: KafkaConnection
-    reader: Reader
-    letters: Letters
+    reader: TopicReader
+    letters: DeadLetters
 
-    def named(self, names: Sequence[LetterName]) -> list[Letter]:
+    def named(self, names: Sequence[DeadLetterName]) -> list[DeadLetter]:
         """Each letter once, in the order of the names. Raises `CommandError` if one is unknown."""
         distinct = list(dict.fromkeys(names))
         found = [letter for name in distinct if (letter := self.letters.get(name)) is not None]
@@ -78,7 +78,7 @@ async def _dead_letters(settings: Settings) -> AsyncIterator[_Topic]:
         "dlq list shows which letters are still open."
     )
     with kafka_errors(kafka, "the dead letters cannot be read", remedy=remedy):
-        async with reading(kafka) as reader:
+        async with open_topic_reader(kafka) as reader:
             yield _Topic(kafka, reader, await read_letters(reader))
 
 
@@ -115,7 +115,7 @@ def show(
     run(partial(show_letter, letter, raw=raw), as_json=as_json)
 
 
-async def show_letter(name: LetterName, settings: Settings, *, raw: bool) -> Answer | int:
+async def show_letter(name: DeadLetterName, settings: Settings, *, raw: bool) -> Answer | int:
     """One letter with its body."""
     async with _dead_letters(settings) as topic:
         (letter,) = topic.named([name])
@@ -152,7 +152,7 @@ def retry(
 
 
 async def retry_letters(
-    names: Sequence[LetterName] | None, settings: Settings, *, again: bool
+    names: Sequence[DeadLetterName] | None, settings: Settings, *, again: bool
 ) -> Answer:
     """Publish letters again, the one first received first; None means every open one.
 
@@ -208,7 +208,9 @@ def discard(
     run(partial(discard_letters, tuple(letters), reason.strip()), as_json=as_json)
 
 
-async def discard_letters(names: Sequence[LetterName], reason: str, settings: Settings) -> Answer:
+async def discard_letters(
+    names: Sequence[DeadLetterName], reason: str, settings: Settings
+) -> Answer:
     """Discard letters; if one name is wrong or resolved, none is discarded."""
     async with _dead_letters(settings) as topic:
         chosen = topic.named(names)
@@ -224,7 +226,9 @@ async def discard_letters(names: Sequence[LetterName], reason: str, settings: Se
     return Answer({"discarded": [str(letter.name) for letter in chosen]}, show)
 
 
-def _refuse_resolved(letters: Sequence[Letter], remedy: str) -> None:
-    if resolved := [letter for letter in letters if letter.fates]:
-        listed = ", ".join(f"{letter.name} was {letter.fates[-1].fate}" for letter in resolved)
+def _refuse_resolved(letters: Sequence[DeadLetter], remedy: str) -> None:
+    if resolved := [letter for letter in letters if letter.resolutions]:
+        listed = ", ".join(
+            f"{letter.name} was {letter.resolutions[-1].outcome}" for letter in resolved
+        )
         raise CommandError(f"{listed} already; nothing was done.\nRemedy: {remedy}")

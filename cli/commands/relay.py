@@ -14,7 +14,7 @@ from cli.options import LAST_POSITION, Json
 from cli.render.answer import Answer
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
-from cli.services import relay_outlet
+from cli.services import relay_publisher
 from cli.settings import Settings
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
@@ -41,7 +41,7 @@ async def report_status(settings: Settings) -> Answer:
             found = await relay_status(
                 EventLog(engine),
                 Checkpoints(engine),
-                relay_outlet(addresses),
+                relay_publisher(addresses),
                 partial(leader_connection, addresses.database_url),
             )
     return Answer(
@@ -88,7 +88,7 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
                 checkpoint = await rewind_relay(
                     EventLog(engine),
                     Checkpoints(engine),
-                    relay_outlet(addresses),
+                    relay_publisher(addresses),
                     partial(leader_connection, addresses.database_url),
                     to=to,
                     restored=restored,

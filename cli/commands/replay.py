@@ -27,7 +27,7 @@ from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from contracts.topics import TOPICS
 from eventstore.log import EventLog
-from messaging.publisher import Outlet
+from messaging.publisher import TransactionalPublisher
 from messaging.topics import declare_replay
 
 app = new_app()
@@ -120,10 +120,14 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
             replication_factor=settings.kafka_replication_factor,
         )
         group = f"spreaview-replay-{wanted.name}"
-        outlet = Outlet(addresses.kafka, topic, group, transactions=addresses.kafka_transactions)
+        publisher = TransactionalPublisher(
+            addresses.kafka, topic, group, transactions=addresses.kafka_transactions
+        )
         log_id = (await log.identity()).log_id
-        async with outlet.opened() as opened:
-            after = max(wanted.selection.after, opened.mark.position if opened.mark else 0)
+        async with publisher.opened() as opened:
+            after = max(
+                wanted.selection.after, opened.committed.position if opened.committed else 0
+            )
             selection = wanted.selection._replace(after=after)
             sender = to_kafka(opened, log_id, wanted.name)
             return await _replay(log, selection, sender, wanted.pace)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cli.health.component_health import ComponentHealth, Progress
 from cli.health.probes import Probe, Workload
 from contracts.error_text import describe_error
-from messaging.backoff import say_failing, say_working, variable_of
+from messaging.backoff import log_failing, log_working, variable_of
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +78,13 @@ class Monitor:
         except Exception as error:
             self._progress[probe.component] = {}
             detail = describe_error(error)
-            say_failing(probe.component, detail, variable=variable_of(error))
+            log_failing(probe.component, detail, variable=variable_of(error))
             return ComponentHealth(ok=False, detail=detail, restart_may_help=False)
         health = self._assess(probe.component, workloads)
         if health.ok:
-            say_working(probe.component)
+            log_working(probe.component)
         else:
-            say_failing(probe.component, health.detail)
+            log_failing(probe.component, health.detail)
         return health
 
     def _clear_component_faults(self, away: str) -> None:

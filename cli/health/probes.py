@@ -13,7 +13,7 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from messaging.access import check
 from messaging.connection import KafkaConnection
-from messaging.keyed_consumer import ConcurrentIntake
+from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
 from projections.status import oldest_lag
 from worker.relay.relay import CHECKPOINT, Relay
@@ -43,7 +43,7 @@ class Probe(NamedTuple):
     """While a server does not answer, no other component is reported as stuck."""
 
 
-def intake_probe(intake: ConcurrentIntake, lag: GroupLag) -> Probe:
+def intake_probe(intake: KeyedConsumer, lag: GroupLag) -> Probe:
     """Compare the committed offsets with the ends of the partitions of this process.
 
     A partition makes progress only when its oldest request ends, so one stuck request is found even

@@ -10,7 +10,7 @@ from rich.table import Table
 from cli.masking import body_text, masked, masked_bytes
 from contracts.messages import parse_api_id
 from messaging.batch_consumer import RawRecord
-from messaging.dead_letters.fold import Fate, Letter
+from messaging.dead_letters.fold import DeadLetter, Resolution
 from messaging.dead_letters.records import OURS
 
 _DUMPED = 256
@@ -18,12 +18,12 @@ _DUMPED = 256
 _LONGEST_CELL = 40
 
 
-def as_row(letter: Letter) -> dict[str, object]:
+def as_row(letter: DeadLetter) -> dict[str, object]:
     """A letter for machines, without its body; times in UTC, sizes in bytes."""
     return {
         "letter": str(letter.name),
         "first_received": _time(letter.first_received_ms),
-        "set_aside": _time(letter.set_aside_ms),
+        "set_aside": _time(letter.dead_lettered_ms),
         "reason": masked(letter.reason, words=True),
         "topic": letter.topic,
         "partition": letter.partition,
@@ -31,11 +31,11 @@ def as_row(letter: Letter) -> dict[str, object]:
         "key": _field(letter.key),
         "size": letter.size,
         "truncated": letter.truncated,
-        "fates": [_fate(fate) for fate in letter.fates],
+        "fates": [_resolution(resolution) for resolution in letter.resolutions],
     }
 
 
-def as_whole(letter: Letter, record: RawRecord) -> dict[str, object]:
+def as_whole(letter: DeadLetter, record: RawRecord) -> dict[str, object]:
     """A letter for machines with all it holds: `body` if it is text, else how `hex` begins."""
     raw = record.value
     text = body_text(raw) if raw is not None else None
@@ -48,7 +48,7 @@ def as_whole(letter: Letter, record: RawRecord) -> dict[str, object]:
     }
 
 
-def show_table(console: Console, letters: Sequence[Letter], *, everything: bool) -> None:
+def show_table(console: Console, letters: Sequence[DeadLetter], *, everything: bool) -> None:
     """Letters, one a row; with `everything` also what became of them."""
     if not letters:
         console.print("No dead letters." if everything else "No open dead letters.")
@@ -72,12 +72,12 @@ def show_table(console: Console, letters: Sequence[Letter], *, everything: bool)
             _printable(_short(_field(letter.key) or "")),
         ]
         if everything:
-            row.append(_printable(_last(letter.fates)))
+            row.append(_printable(_last(letter.resolutions)))
         shown.add_row(*map(escape, row))
     console.print(shown)
 
 
-def show_letter(console: Console, letter: Letter, record: RawRecord) -> None:
+def show_letter(console: Console, letter: DeadLetter, record: RawRecord) -> None:
     """Everything about one letter."""
     told = as_whole(letter, record)
     about = {
@@ -92,8 +92,8 @@ def show_letter(console: Console, letter: Letter, record: RawRecord) -> None:
     }
     lines = [f"{name:<16}{value}" for name, value in about.items()]
     lines += [
-        f"{fate.fate:<16}{_time(fate.at_ms)}  {masked(fate.reason, words=True)}"
-        for fate in letter.fates
+        f"{known.outcome:<16}{_time(known.at_ms)}  {masked(known.reason, words=True)}"
+        for known in letter.resolutions
     ]
     lines += [
         f"header          {masked(name, words=True)}: {_field(value)}"
@@ -118,17 +118,21 @@ def _theirs(record: RawRecord) -> list[tuple[str, bytes | None]]:
     return [(name, value) for name, value in record.headers if name not in OURS]
 
 
-def _where(letter: Letter) -> str:
+def _where(letter: DeadLetter) -> str:
     return f"{letter.topic}/{letter.partition}@{letter.offset}" if letter.topic else "unknown"
 
 
-def _fate(fate: Fate) -> dict[str, str]:
-    reason = masked(fate.reason, words=True)
-    return {"fate": fate.fate, "reason": reason, "at": _time(fate.at_ms)}
+def _resolution(resolution: Resolution) -> dict[str, str]:
+    reason = masked(resolution.reason, words=True)
+    return {"fate": resolution.outcome, "reason": reason, "at": _time(resolution.at_ms)}
 
 
-def _last(fates: Sequence[Fate]) -> str:
-    return f"{fates[-1].fate}: {masked(fates[-1].reason, words=True)}" if fates else "open"
+def _last(resolutions: Sequence[Resolution]) -> str:
+    return (
+        f"{resolutions[-1].outcome}: {masked(resolutions[-1].reason, words=True)}"
+        if resolutions
+        else "open"
+    )
 
 
 def _field(value: bytes | None) -> str | None:

@@ -25,7 +25,7 @@ TIMESTAMP = "spreaview-timestamp-ms"
 TRUNCATED = "spreaview-truncated"
 """Of a letter that holds only the beginning of a record: the size of the whole body in bytes."""
 
-FATE = "spreaview-fate"
+RESOLUTION = "spreaview-fate"
 LETTER = "spreaview-letter"
 
 OURS = frozenset({REASON, TOPIC, PARTITION, OFFSET, TIMESTAMP, TRUNCATED, ORDERED_AT})
@@ -120,9 +120,9 @@ def _ours(record: RawRecord, reason: str) -> Headers:
     return tuple((name, str(value).encode(errors="replace")) for name, value in told.items())
 
 
-def fate_headers(letter: str, fate: str, reason: str) -> Headers:
+def resolution_headers(letter: str, outcome: str, reason: str) -> Headers:
     """The headers of the record that tells the fate of the letter with this name."""
-    told = {FATE: fate, LETTER: letter, REASON: reason}
+    told = {RESOLUTION: outcome, LETTER: letter, REASON: reason}
     return tuple((header, value.encode(errors="replace")) for header, value in told.items())
 
 

@@ -5,39 +5,39 @@ from aiokafka.structs import RecordMetadata
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging.batch_consumer import RawRecord
-from messaging.dead_letters.fold import Letter, LetterName, Letters
-from messaging.dead_letters.records import DISCARDED, RETRIED, fate_headers, original_headers
+from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
+from messaging.dead_letters.records import DISCARDED, RETRIED, original_headers, resolution_headers
 from messaging.errors import TOO_LARGE
-from messaging.topic_reader import Reader, partitions_of, record_at, to_the_end
+from messaging.topic_reader import TopicReader, partitions_of, record_at, to_the_end
 
 
 class NotRetriableError(Exception):
     """Why the request in a letter cannot be published again; the letter stays as it was."""
 
 
-async def read_letters(reader: Reader, topic: str = DEAD_LETTERS) -> Letters:
+async def read_letters(reader: TopicReader, topic: str = DEAD_LETTERS) -> DeadLetters:
     """All letters there are now, without their bodies; none where there is no topic yet.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    letters = Letters()
+    letters = DeadLetters()
     async for record in to_the_end(reader, await partitions_of(reader, topic)):
         letters.add(record)
     return letters
 
 
 async def letter_record(
-    reader: Reader, name: LetterName, topic: str = DEAD_LETTERS
+    reader: TopicReader, name: DeadLetterName, topic: str = DEAD_LETTERS
 ) -> "RawRecord | None":
     """The record of a letter, whole. Raises as `read_letters`."""
     return await record_at(reader, TopicPartition(topic, name.partition), name.offset)
 
 
 async def retry(
-    reader: Reader,
+    reader: TopicReader,
     producer: AIOKafkaProducer,
-    letter: Letter,
+    letter: DeadLetter,
     *,
     topic: str = DEAD_LETTERS,
     requests: str = SYNC_REQUESTS,
@@ -73,29 +73,29 @@ async def retry(
             f"its {letter.size:,} bytes are too large for {requests}: {error}"
         ) from error
     where = f"{published.topic}/{published.partition}@{published.offset}"
-    await _record_fate(producer, letter.name, RETRIED, where, topic)
+    await _record_resolution(producer, letter.name, RETRIED, where, topic)
     return published
 
 
 async def discard(
-    producer: AIOKafkaProducer, name: LetterName, reason: str, *, topic: str = DEAD_LETTERS
+    producer: AIOKafkaProducer, name: DeadLetterName, reason: str, *, topic: str = DEAD_LETTERS
 ) -> None:
     """Record that the request in a letter will not be published again, and why.
 
     Raises:
         aiokafka.errors.KafkaError: the broker is away.
     """
-    await _record_fate(producer, name, DISCARDED, reason, topic)
+    await _record_resolution(producer, name, DISCARDED, reason, topic)
 
 
-async def _record_fate(
-    producer: AIOKafkaProducer, name: LetterName, fate: str, reason: str, topic: str
+async def _record_resolution(
+    producer: AIOKafkaProducer, name: DeadLetterName, outcome: str, reason: str, topic: str
 ) -> None:
-    headers = list(fate_headers(str(name), fate, reason))
+    headers = list(resolution_headers(str(name), outcome, reason))
     await producer.send_and_wait(topic, b"", partition=name.partition, headers=headers)
 
 
-async def _original(reader: Reader, letter: Letter, topic: str) -> RawRecord:
+async def _original(reader: TopicReader, letter: DeadLetter, topic: str) -> RawRecord:
     kept = await letter_record(reader, letter.name, topic)
     if kept is None:
         raise NotRetriableError(f"it is not in {topic} any more")

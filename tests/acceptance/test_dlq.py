@@ -22,7 +22,7 @@ from messaging.connection import KafkaConnection
 from messaging.dead_letters.records import dead_letter
 from messaging.requests import producing, publish_request
 from projections.queries import Queries
-from tests.support.letters import a_record
+from tests.support.dead_letter_topic import a_record
 from tests.support.line import a_request
 from tests.support.processes import PATIENCE, Up, environment, run, up
 

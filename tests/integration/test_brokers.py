@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from messaging.publisher import Mark, Outlet
+from messaging.publisher import CommittedPosition, TransactionalPublisher
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 
@@ -16,10 +16,12 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_transactions(broker: KnownBroker) -> None:
-    outlet = Outlet(broker.connection, await broker.a_topic(), str(uuid4()), transactions=True)
+    publisher = TransactionalPublisher(
+        broker.connection, await broker.a_topic(), str(uuid4()), transactions=True
+    )
     try:
-        async with asyncio.timeout(5), outlet.opened() as opened:
-            await opened.send([], Mark(1, "one"))
+        async with asyncio.timeout(5), publisher.opened() as opened:
+            await opened.send([], CommittedPosition(1, "one"))
         can = True
     except (KafkaError, TimeoutError):
         can = False

@@ -24,9 +24,9 @@ from messaging.dead_letters.resolution import (
     read_letters,
 )
 from messaging.requests import producing
-from messaging.topic_reader import partitions_of, reading, record_at, to_the_end
+from messaging.topic_reader import open_topic_reader, partitions_of, record_at, to_the_end
 from messaging.topics import declare_topics
-from tests.support.letters import PARTITIONS, PATIENCE, Kafka, small_producer, topics
+from tests.support.dead_letter_topic import PARTITIONS, PATIENCE, Kafka, small_producer, topics
 
 pytestmark = pytest.mark.asyncio
 
@@ -85,7 +85,7 @@ async def test_reading_ends_while_others_go_on_writing(broker: Kafka) -> None:
 async def test_a_retried_request_is_the_one_that_came(broker: Kafka) -> None:
     headers = [("traceparent", b"00-aa"), ("twice", b"1"), ("twice", b"\xff"), ("null", None)]
     came = await broker.came(b"\xff\x00 not JSON", headers=headers)
-    letter = await broker.set_aside(came)
+    letter = await broker.dead_letter_of(came)
     assert await broker.open() == [letter]
 
     again = await broker.retry(letter)
@@ -95,9 +95,9 @@ async def test_a_retried_request_is_the_one_that_came(broker: Kafka) -> None:
     first_received = str(came.timestamp).encode()
     assert list(again.headers) == [*headers, ("spreaview-ordered-at", first_received)]
     (dealt_with,) = await broker.all()
-    (fate,) = dealt_with.fates
+    (resolution,) = dealt_with.resolutions
     where = f"{broker.requests}/{again.partition}@{again.offset}"
-    assert (fate.fate, fate.reason) == ("retried", where)
+    assert (resolution.outcome, resolution.reason) == ("retried", where)
     assert await broker.open() == []
 
 
@@ -105,7 +105,7 @@ async def test_the_first_time_counts_however_often_a_request_comes_back(broker: 
     came = await broker.came(b"never good")
     record = came
     for trips in range(1, 4):
-        letter = await broker.set_aside(record)
+        letter = await broker.dead_letter_of(record)
         assert letter.first_received_ms == came.timestamp
         assert letter.offset == record.offset, "it is a new letter, of the record that came last"
         assert len(await broker.all()) == trips
@@ -125,7 +125,7 @@ async def test_a_retry_cut_off_before_its_record_leaves_the_letter_open(broker: 
                 raise KafkaConnectionError("away")
             return await broker.producer.send_and_wait(topic, *args, **given)
 
-    letter = await broker.set_aside(await broker.came(b"not JSON"))
+    letter = await broker.dead_letter_of(await broker.came(b"not JSON"))
     with pytest.raises(KafkaConnectionError):
         await broker.retry(letter, by=CutOff())
     assert await broker.open() == [letter]
@@ -141,28 +141,28 @@ async def test_a_record_without_key_or_value_can_come_and_go(
 ) -> None:
     came = await broker.came(b"stand-in")
     came.key, came.value = key, value  # aiokafka sends no record without both, others do
-    letter = await broker.set_aside(came)
+    letter = await broker.dead_letter_of(came)
     again = await broker.retry(letter)
     assert (again.key, again.value or b"") == (key, value or b"")
 
 
 async def test_a_discarded_letter_says_why_and_when(broker: Kafka) -> None:
-    letter = await broker.set_aside(await broker.came(b"not JSON"))
-    other = await broker.set_aside(await broker.came(b"not JSON either"))
+    letter = await broker.dead_letter_of(await broker.came(b"not JSON"))
+    other = await broker.dead_letter_of(await broker.came(b"not JSON either"))
     await discard(broker.producer, letter.name, "a test of März", topic=broker.letters)
     assert await broker.open() == [other]
     dealt_with = (await read_letters(broker.reader, broker.letters)).get(letter.name)
     assert dealt_with is not None
-    (fate,) = dealt_with.fates
-    assert (fate.fate, fate.reason) == ("discarded", "a test of März")
-    assert fate.at_ms >= letter.set_aside_ms
+    (resolution,) = dealt_with.resolutions
+    assert (resolution.outcome, resolution.reason) == ("discarded", "a test of März")
+    assert resolution.at_ms >= letter.dead_lettered_ms
 
 
 async def test_what_is_too_large_is_cut_and_retried_from_where_it_was(broker: Kafka) -> None:
     body = bytes(range(256)) * 2000
     came = await broker.came(body, headers=[("own", b"header")])
     async with small_producer(broker.address) as small:
-        letter = await broker.set_aside(came, by=small)
+        letter = await broker.dead_letter_of(came, by=small)
     assert (letter.truncated, letter.size) == (True, len(body))
     kept = await letter_record(broker.reader, letter.name, broker.letters)
     assert kept is not None
@@ -178,7 +178,7 @@ async def test_a_cut_letter_whose_original_is_gone_cannot_be_retried(broker: Kaf
     await broker.came(body)
     came = await broker.came(body)
     async with small_producer(broker.address) as small:
-        letter = await broker.set_aside(came, by=small)
+        letter = await broker.dead_letter_of(came, by=small)
     elsewhere = {
         "another record": letter._replace(offset=0, timestamp_ms=1),
         "another record ": letter._replace(size=7),
@@ -201,7 +201,7 @@ async def test_a_broker_that_falls_silent_is_an_error(
         await declare_topics(
             KafkaConnection(address), partitions=2, replication_factor=1, retention_days=1
         )
-        async with asyncio.timeout(PATIENCE), reading(KafkaConnection(address)) as reader:
+        async with asyncio.timeout(PATIENCE), open_topic_reader(KafkaConnection(address)) as reader:
             partitions = await partitions_of(reader, DEAD_LETTERS)
             await servers.aclose()
             with pytest.raises(KafkaError):
@@ -216,7 +216,7 @@ async def test_the_declared_topic_takes_whatever_the_request_topic_took(address:
     )
     body = b"x" * (MIB - 100)
     async with (
-        reading(KafkaConnection(address)) as reader,
+        open_topic_reader(KafkaConnection(address)) as reader,
         producing(KafkaConnection(address)) as producer,
     ):
         sent = await producer.send_and_wait(SYNC_REQUESTS, body, key=b"k")
@@ -234,14 +234,14 @@ async def test_a_topic_with_a_small_limit_gets_the_beginning(apache_kafka: str) 
     """One that was there before: the broker itself refuses the whole."""
     async with topics(apache_kafka, {"max.message.bytes": "50000"}) as broker:
         body = b"x" * 900_000
-        letter = await broker.set_aside(await broker.came(body))
+        letter = await broker.dead_letter_of(await broker.came(body))
         assert (letter.truncated, letter.size) == (True, len(body))
         assert (await broker.retry(letter)).value == body
 
 
 async def test_a_cut_letter_whose_original_was_deleted_says_so(apache_kafka: str) -> None:
     async with topics(apache_kafka, {"max.message.bytes": "50000"}) as broker:
-        letter = await broker.set_aside(await broker.came(b"x" * 100_000))
+        letter = await broker.dead_letter_of(await broker.came(b"x" * 100_000))
         await broker.came(b"a later one")
         admin = AIOKafkaAdminClient(bootstrap_servers=apache_kafka)
         await admin.start()

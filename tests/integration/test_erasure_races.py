@@ -20,7 +20,7 @@ from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.read import read_outcomes
 from messaging.cloudevents import Record
-from messaging.publisher import Mark, OpenOutlet
+from messaging.publisher import CommittedPosition, OpenPublisher
 from projections import projector
 from projections.generations import create, list_generations
 from projections.projector import apply_next
@@ -129,14 +129,16 @@ async def test_the_relay_publishes_a_read_event_before_the_erasure_or_never(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Sequence[Record]] = []
-    send = OpenOutlet.send
+    send = OpenPublisher.send
 
-    async def noted(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
-        await send(self, records, mark)
+    async def noted(
+        self: OpenPublisher, records: Sequence[Record], committed: CommittedPosition
+    ) -> None:
+        await send(self, records, committed)
         sent.append(records)
 
     pause = Pause(noted)
-    monkeypatch.setattr(OpenOutlet, "send", lambda *args: pause(*args))
+    monkeypatch.setattr(OpenPublisher, "send", lambda *args: pause(*args))
     async with the_line(own_kafka, database_url) as line:
         _, speaker = await append_run(line.log)
         await asyncio.wait_for(pause.reached.wait(), PATIENCE)
@@ -153,8 +155,8 @@ async def test_an_erasure_does_not_wait_for_a_failing_relay(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The relay drops the events with the leadership: the next leader reads them again."""
-    pause = Pause(OpenOutlet.send)
-    monkeypatch.setattr(OpenOutlet, "send", lambda *args: pause(*args))
+    pause = Pause(OpenPublisher.send)
+    monkeypatch.setattr(OpenPublisher, "send", lambda *args: pause(*args))
     async with the_line(own_kafka, database_url) as line:
         _, speaker = await append_run(line.log)
         await asyncio.wait_for(pause.reached.wait(), PATIENCE)

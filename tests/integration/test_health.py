@@ -23,7 +23,7 @@ from contracts.messages import SyncRequested, encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
-from messaging.publisher import Mark, OpenOutlet
+from messaging.publisher import CommittedPosition, OpenPublisher
 from messaging.requests import publish_request
 from tests.support.line import Line, a_request, the_line
 from tests.support.sessionize.answers import Answer, Delivery, Ending
@@ -118,14 +118,16 @@ async def test_a_stuck_relay_is_red_until_it_continues(
     own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     continues = asyncio.Event()
-    original: Callable[..., Awaitable[None]] = OpenOutlet.send
+    original: Callable[..., Awaitable[None]] = OpenPublisher.send
 
-    async def hanging(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
+    async def hanging(
+        self: OpenPublisher, records: Sequence[Record], committed: CommittedPosition
+    ) -> None:
         await continues.wait()
-        await original(self, records, mark)
+        await original(self, records, committed)
 
     async with a_line(own_kafka, database_url) as (line, port):
-        monkeypatch.setattr(OpenOutlet, "send", hanging)
+        monkeypatch.setattr(OpenPublisher, "send", hanging)
         await line.sync(a_request("demo2026", WINDOW))
         assert (await until(port, lambda h: not h.live)).red == {"relay"}
         continues.set()

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from messaging.connection import KafkaConnection
-from messaging.lag import watching
+from messaging.lag import watching_lag
 from messaging.requests import producing
 from tests.support.brokers import KnownBroker
 from tests.support.brokers import broker as broker
@@ -21,7 +21,7 @@ async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
     async with producing(KafkaConnection(broker.address)) as producer:
         for _ in range(3):
             await producer.send_and_wait(topic, b"x", partition=1)
-    async with watching(KafkaConnection(broker.address), group) as lag:
+    async with watching_lag(KafkaConnection(broker.address), group) as lag:
         found = await lag.look([one, other])
         assert (found[1].behind, found[2].behind) == (3, 0)
         member = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=group)
@@ -49,5 +49,5 @@ async def test_what_is_gone_waits_for_nobody(apache_kafka: str) -> None:
     await admin.start()
     await admin.delete_records({partition: RecordsToDelete(before_offset=5)})
     await admin.close()
-    async with watching(KafkaConnection(apache_kafka), group) as lag:
+    async with watching_lag(KafkaConnection(apache_kafka), group) as lag:
         assert (await lag.look([partition]))[1].behind == 0

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
-from messaging.publisher import Outlet
+from messaging.publisher import TransactionalPublisher
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.brokers import KnownBroker
 from tests.support.chaos.kafka_proxy import ApiKey, KafkaProxy, kafka_proxy
@@ -51,10 +51,10 @@ async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behi
 @pytest_asyncio.fixture
 async def subject(log: EventLog, engine: AsyncEngine, database_url: str, behind: Behind) -> Subject:
     topic = await behind.broker.a_topic()
-    outlet = Outlet(
+    publisher = TransactionalPublisher(
         KafkaConnection(behind.proxy.address), topic, f"relay-{uuid4()}", transactions=True
     )
-    return Subject(log, engine, database_url, outlet)
+    return Subject(log, engine, database_url, publisher)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ async def test_a_late_request_repeats_nothing(
         await subject.caught_up()
         assert late.is_delivered
     assert versions(await subject.all_published()) == list(range(1, BEFORE + AFTER + 1))
-    mark = await subject.outlet.mark()
-    assert mark is not None
-    assert mark.position == await subject.log.head()
+    committed = await subject.publisher.committed()
+    assert committed is not None
+    assert committed.position == await subject.log.head()

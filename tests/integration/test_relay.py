@@ -24,7 +24,7 @@ from eventstore.wakeup import WakeUp
 from messaging import topic_tail
 from messaging.cloudevents import CloudEvent, Record, log_source
 from messaging.connection import KafkaConnection
-from messaging.publisher import Mark, OpenOutlet, Outlet
+from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
@@ -41,8 +41,10 @@ async def subject(
 ) -> Subject:
     topic = await broker.a_topic()
     transactions = broker.can(Can.TRANSACTIONS)
-    outlet = Outlet(broker.connection, topic, f"relay-{uuid4()}", transactions=transactions)
-    return Subject(log, engine, database_url, outlet)
+    publisher = TransactionalPublisher(
+        broker.connection, topic, f"relay-{uuid4()}", transactions=transactions
+    )
+    return Subject(log, engine, database_url, publisher)
 
 
 def versions_by_stream(events: Sequence[CloudEvent], streams: dict[UUID, UUID]) -> object:
@@ -136,21 +138,21 @@ async def test_a_leader_that_was_deposed_while_it_sent_publishes_nothing(
     stream = uuid4()
     await subject.append(stream, 0, 5)
     stands_still, goes_on = asyncio.Event(), asyncio.Event()
-    original = OpenOutlet._send
+    original = OpenPublisher._send
 
     async def standing_still(
-        self: OpenOutlet, records: Sequence[Record], progress: Callable[[], None]
+        self: OpenPublisher, records: Sequence[Record], progress: Callable[[], None]
     ) -> None:
         await original(self, records, progress)
         if not stands_still.is_set():
             stands_still.set()
             await goes_on.wait()
 
-    monkeypatch.setattr(OpenOutlet, "_send", standing_still)
+    monkeypatch.setattr(OpenPublisher, "_send", standing_still)
     async with subject.relaying() as old:
         await asyncio.wait_for(stands_still.wait(), PATIENCE)
-        async with subject.outlet.opened() as new:
-            assert new.mark is None
+        async with subject.publisher.opened() as new:
+            assert new.committed is None
             goes_on.set()
         await subject.caught_up()  # it was fenced, and began anew
         assert not old.done()
@@ -279,18 +281,20 @@ async def test_going_on_after_a_restore_can_be_repeated_when_it_was_cut_off(
     async with subject.relaying():
         await subject.caught_up()
     log_id = (await subject.log.identity()).log_id
-    nowhere = subject.outlet._replace(kafka=KafkaConnection("127.0.0.1:9"))
+    nowhere = subject.publisher._replace(kafka=KafkaConnection("127.0.0.1:9"))
     with pytest.raises(KafkaError):
         await rewind(
             subject.log, subject.checkpoints, nowhere, subject.connect, to=None, restored=True
         )
     assert (await subject.log.identity()).log_id == log_id, "nothing was done"
 
-    async def unconfirmed(self: OpenOutlet, records: Sequence[Record], mark: Mark) -> None:
+    async def unconfirmed(
+        self: OpenPublisher, records: Sequence[Record], committed: CommittedPosition
+    ) -> None:
         raise KafkaTimeoutError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OpenOutlet, "send", unconfirmed)
+        patch.setattr(OpenPublisher, "send", unconfirmed)
         with pytest.raises(KafkaTimeoutError):
             await subject.rewind(None, restored=True)
     checkpoint = await subject.rewind(None, restored=True)
@@ -311,10 +315,10 @@ async def test_an_offset_that_somebody_has_set_is_explained_and_mended(
         await subject.caught_up()
     somebody = AIOKafkaConsumer(
         bootstrap_servers=broker.address,
-        group_id=subject.outlet.group_id,
+        group_id=subject.publisher.group_id,
         enable_auto_commit=False,
     )
-    partition = TopicPartition(subject.outlet.topic, 0)
+    partition = TopicPartition(subject.publisher.topic, 0)
     somebody.assign([partition])
     await somebody.start()
     await somebody.commit({partition: 1000})
@@ -345,7 +349,7 @@ async def test_without_transactions_a_restart_repeats_nothing(
     subject: Subject, confirmed: int
 ) -> None:
     """The leader was killed before its checkpoint said what the broker has confirmed."""
-    subject.outlet = subject.outlet._replace(transactions=False)
+    subject.publisher = subject.publisher._replace(transactions=False)
     streams = [uuid4() for _ in range(3)]
     for stream in streams:
         await subject.append(stream, 0, 4)
@@ -355,9 +359,9 @@ async def test_without_transactions_a_restart_repeats_nothing(
         await subject.append(stream, 4, 4)
     log_id = (await subject.log.identity()).log_id
     batch = (await subject.log.read_all(0))[12:]
-    async with subject.outlet.opened() as outlet:
+    async with subject.publisher.opened() as publisher:
         records = [record_of(event, log_id) for event in batch[:confirmed]]
-        await outlet.send(records, Mark(batch[-1].position, ""))
+        await publisher.send(records, CommittedPosition(batch[-1].position, ""))
     async with subject.relaying():
         await subject.caught_up()
     published = await subject.on_the_topic()
@@ -371,18 +375,18 @@ async def test_the_end_of_a_topic_is_read_back_to_what_was_confirmed(
 ) -> None:
     """However far that is; what another log has published there does not count."""
     monkeypatch.setattr(topic_tail, "_FIRST_LOOK", 2)
-    subject.outlet = subject.outlet._replace(transactions=False)
+    subject.publisher = subject.publisher._replace(transactions=False)
     await subject.append(uuid4(), 0, 40)
     events = await subject.log.read_all(0)
     own, other = (await subject.log.identity()).log_id, uuid4()
-    async with subject.outlet.opened() as outlet:
+    async with subject.publisher.opened() as publisher:
         for log_id in (own, other):
             records = [record_of(event, log_id) for event in events]
-            await outlet.send(records, Mark(events[-1].position, ""))
+            await publisher.send(records, CommittedPosition(events[-1].position, ""))
     beyond = events[9].position
-    found = await subject.outlet.published_beyond(log_source(own), beyond)
+    found = await subject.publisher.published_beyond(log_source(own), beyond)
     assert found == {event.position for event in events[10:]}
-    assert await subject.outlet.published_beyond(log_source(uuid4()), 0) == frozenset()
+    assert await subject.publisher.published_beyond(log_source(uuid4()), 0) == frozenset()
 
 
 async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Subject) -> None:
@@ -411,7 +415,7 @@ async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
 ) -> None:
     broker.needs(Can.REFUSE_LARGE)
     topic = await broker.a_topic(**limit)
-    subject.outlet = subject.outlet._replace(topic=topic)
+    subject.publisher = subject.publisher._replace(topic=topic)
     stream = uuid4()
     await subject.append(stream, 0, 9)
     await subject.append(stream, 9, 1, name="x" * size)
@@ -429,9 +433,9 @@ async def test_the_mark_in_kafka_is_that_of_the_last_batch(
     subject: Subject, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)
-    async with subject.outlet.opened() as outlet:
-        assert outlet.mark is None
-        await outlet.send([], Mark(5, "five"))
-        await outlet.send([], Mark(3_000_000_000_000, "far"))
-    async with subject.outlet.opened() as outlet:
-        assert outlet.mark == Mark(3_000_000_000_000, "far")
+    async with subject.publisher.opened() as publisher:
+        assert publisher.committed is None
+        await publisher.send([], CommittedPosition(5, "five"))
+        await publisher.send([], CommittedPosition(3_000_000_000_000, "far"))
+    async with subject.publisher.opened() as publisher:
+        assert publisher.committed == CommittedPosition(3_000_000_000_000, "far")

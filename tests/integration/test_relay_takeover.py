@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
-from messaging.publisher import OpenOutlet, Outlet
+from messaging.publisher import OpenPublisher, TransactionalPublisher
 from messaging.requests import producing
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.brokers import KnownBroker
@@ -66,10 +66,13 @@ async def test_a_standby_takes_over_from_a_leader_that_cannot_reach_kafka(
 ) -> None:
     topic, group = await behind.broker.a_topic(), f"relay-{uuid4()}"
     healthy = Subject(
-        log, engine, database_url, Outlet(behind.broker.connection, topic, group, transactions)
+        log,
+        engine,
+        database_url,
+        TransactionalPublisher(behind.broker.connection, topic, group, transactions),
     )
     cut_off = replace(
-        healthy, outlet=healthy.outlet._replace(kafka=KafkaConnection(behind.proxy.address))
+        healthy, publisher=healthy.publisher._replace(kafka=KafkaConnection(behind.proxy.address))
     )
     stream = uuid4()
     await healthy.append(stream, 0, 3)
@@ -100,27 +103,27 @@ async def test_a_leader_that_gives_up_lets_a_standby_lead_next(
 ) -> None:
     tries, may_fail, other_leads = 0, asyncio.Event(), asyncio.Event()
 
-    class Unreachable(Outlet):
+    class Unreachable(TransactionalPublisher):
         @asynccontextmanager
-        async def opened(self) -> AsyncIterator[OpenOutlet]:
+        async def opened(self) -> AsyncIterator[OpenPublisher]:
             nonlocal tries
             tries += 1
             await may_fail.wait()
             if may_fail.is_set():
                 raise KafkaConnectionError
-            yield OpenOutlet(self, Producer(), None)
+            yield OpenPublisher(self, Producer(), None)
 
-    class Reachable(Outlet):
+    class Reachable(TransactionalPublisher):
         @asynccontextmanager
-        async def opened(self) -> AsyncIterator[OpenOutlet]:
+        async def opened(self) -> AsyncIterator[OpenPublisher]:
             other_leads.set()
             await asyncio.Event().wait()
-            yield OpenOutlet(self, Producer(), None)
+            yield OpenPublisher(self, Producer(), None)
 
     first = Subject(
         log, engine, database_url, Unreachable(KafkaConnection(""), "", "", transactions=True)
     )
-    second = replace(first, outlet=Reachable(KafkaConnection(""), "", "", transactions=True))
+    second = replace(first, publisher=Reachable(KafkaConnection(""), "", "", transactions=True))
     async with first.relaying():
         await relays_are_connected(engine, 1)
         async with second.relaying(), asyncio.timeout(TAKEOVER_SECONDS):

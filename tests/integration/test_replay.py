@@ -27,7 +27,7 @@ from contracts.topics import DEFAULT_PARTITIONS, TOPICS
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent, Recorded
 from messaging.cloudevents import decode
-from messaging.publisher import Outlet
+from messaging.publisher import TransactionalPublisher
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.processes import environment, run
@@ -118,23 +118,23 @@ async def test_a_topic_gets_each_event_once_after_an_interruption(
     broker.needs(Can.TRANSACTIONS)
     await a_log(log)
     log_id = (await log.identity()).log_id
-    outlet = Outlet(
+    publisher = TransactionalPublisher(
         broker.connection, await broker.a_topic(), f"replay-{uuid4()}", transactions=True
     )
     positions = [r.position for r in await log.read_all(0)]
-    async with outlet.opened() as opened:
+    async with publisher.opened() as opened:
         await replay(log, ReplaySelection(until=positions[9]), to_kafka(opened, log_id, "again"))
-    async with outlet.opened() as opened:
-        assert opened.mark is not None
+    async with publisher.opened() as opened:
+        assert opened.committed is not None
         await replay(
-            log, ReplaySelection(after=opened.mark.position), to_kafka(opened, log_id, "again")
+            log, ReplaySelection(after=opened.committed.position), to_kafka(opened, log_id, "again")
         )
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker.address,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
-    consumer.assign([TopicPartition(outlet.topic, n) for n in range(DEFAULT_PARTITIONS)])
+    consumer.assign([TopicPartition(publisher.topic, n) for n in range(DEFAULT_PARTITIONS)])
     await consumer.start()
     found: list[Any] = []
     try:

@@ -31,10 +31,10 @@ from messaging.connection import (
     SecurityProtocol,
 )
 from messaging.errors import is_kafka_outage
-from messaging.lag import watching
-from messaging.publisher import Outlet
+from messaging.lag import watching_lag
+from messaging.publisher import TransactionalPublisher
 from messaging.requests import producing
-from messaging.topic_reader import reading
+from messaging.topic_reader import open_topic_reader
 from messaging.topics import declare_topics
 from tests.support.apache_kafka import own_secured_broker
 from tests.support.certificates import Authority, Certificate
@@ -133,14 +133,16 @@ async def test_every_client_connects(secured: Secured, name: str) -> None:
     connection = RIGHT[name](secured)
     await check(connection)
     await declare_topics(connection, partitions=2, replication_factor=1, retention_days=1)
-    outlet = Outlet(connection, IMPORT_EVENTS, f"test of {name}", transactions=True)
+    publisher = TransactionalPublisher(
+        connection, IMPORT_EVENTS, f"test of {name}", transactions=True
+    )
     async with (
-        outlet.opened() as opened,
+        publisher.opened() as opened,
         producing(connection),
-        reading(connection),
-        watching(connection, f"group of {name}"),
+        open_topic_reader(connection),
+        watching_lag(connection, f"group of {name}"),
     ):
-        assert opened.mark is None
+        assert opened.committed is None
     assert await published_seals(connection) == []
 
 
@@ -239,12 +241,14 @@ WRONG: dict[str, tuple[Make, str, str]] = {
 async def test_what_is_wrong_is_named_with_its_variable(secured: Secured, name: str) -> None:
     make, variable, cause = WRONG[name]
     connection = make(secured)
-    outlet = Outlet(connection, IMPORT_EVENTS, "test of errors", transactions=True)
+    publisher = TransactionalPublisher(
+        connection, IMPORT_EVENTS, "test of errors", transactions=True
+    )
     clients = {
         "producer": producing(connection),
-        "consumer and admin": reading(connection),
-        "group": watching(connection, "test of errors"),
-        "transactional producer": outlet.opened(),
+        "consumer and admin": open_topic_reader(connection),
+        "group": watching_lag(connection, "test of errors"),
+        "transactional producer": publisher.opened(),
     }
     for client, opened in clients.items():
         async with asyncio.timeout(ANSWER_SECONDS):

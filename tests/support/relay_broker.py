@@ -15,7 +15,7 @@ from eventstore.leadership import Connect
 from eventstore.log import EventLog
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
-from messaging.publisher import Mark, OpenOutlet, Outlet
+from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
 from tests.support.relay_world import KEY_OF, World
 from worker.relay.relay import Relay
 from worker.relay.rewind import rewind
@@ -23,13 +23,13 @@ from worker.relay.rewind import rewind
 
 @dataclass
 class Producer:
-    """What `Outlet.opened` makes of a producer, and the transactions of its broker."""
+    """The producer under `TransactionalPublisher.opened`, with its broker's transactions."""
 
     world: World
     is_transactional: bool
     epoch: int = 0
     records: list[int] = field(default_factory=list)
-    mark: Mark | None = None
+    committed: CommittedPosition | None = None
     has_unanswered: bool = False
 
     async def start(self) -> None:
@@ -44,7 +44,7 @@ class Producer:
 
     async def begin_transaction(self) -> None:
         assert self.is_transactional
-        self.records, self.mark = [], None
+        self.records, self.committed = [], None
         self.owner.is_disturbed = False
 
     async def send(self, position: int) -> None:
@@ -63,7 +63,7 @@ class Producer:
             self._is_not_fenced()
             self._is_not_disturbed()
             (found,) = offsets.values()
-            self.mark = Mark(found.offset, found.metadata)
+            self.committed = CommittedPosition(found.offset, found.metadata)
 
         await self.world.step("offsets", keep)
 
@@ -81,18 +81,18 @@ class Producer:
 
     def arrive(self) -> None:
         """A commit that was given up ends the transaction that is open now, if one is."""
-        if self.records or self.mark:
+        if self.records or self.committed:
             self._commit()
             self.owner.is_disturbed = True
 
     def _commit(self) -> None:
         self._is_not_fenced()
         self.world.topic += self.records
-        if self.mark is not None:
-            self.world.mark = self.mark
+        if self.committed is not None:
+            self.world.committed = self.committed
             if self.owner.name == "O":
-                self.world.rewound = (len(self.world.topic), self.mark.position)
-        self.records, self.mark = [], None
+                self.world.rewound = (len(self.world.topic), self.committed.position)
+        self.records, self.committed = [], None
 
     def _is_not_fenced(self) -> None:
         if self.world.fencing and not self.is_current:
@@ -106,12 +106,12 @@ class Producer:
         """An open transaction stays open until the next one begins."""
 
 
-class KnownOutlet(Outlet):
+class KnownPublisher(TransactionalPublisher):
     """An outlet whose mark is asked of the world that runs."""
 
-    async def mark(self) -> Mark | None:
+    async def committed(self) -> CommittedPosition | None:
         world = current()
-        return await world.step("mark", lambda: world.mark)
+        return await world.step("committed", lambda: world.committed)
 
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
         world = current()
@@ -134,8 +134,8 @@ def current() -> World:
     return _worlds[-1]
 
 
-async def send(self: OpenOutlet, records: Sequence[Record], progress: object) -> None:
-    """As `OpenOutlet._send`: what fails holds back its partition, and is said at the end."""
+async def send(self: OpenPublisher, records: Sequence[Record], progress: object) -> None:
+    """As `OpenPublisher._send`: what fails holds back its partition, and is said at the end."""
     producer = cast("Producer", self._producer)
     failed: dict[bytes, Exception] = {}
     for record in records:
@@ -157,10 +157,14 @@ def installed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker.relay.relay, "leading", lambda *a: current().leading(*a))
     patch.setattr(worker.relay.rewind, "deposing", lambda *a: current().deposing(*a))
     patch.setattr(worker.relay.relay, "WakeUp", lambda _: current())
-    patch.setattr(worker.relay.relay, "persist", lambda *a, **k: current().persist(*a, **k))
+    patch.setattr(
+        worker.relay.relay,
+        "retry_until_success",
+        lambda *a, **k: current().retry_until_success(*a, **k),
+    )
     patch.setattr(worker.relay.relay, "give_way", at_once)
-    patch.setattr(worker.relay.relay, "say_working", lambda _: None)
-    patch.setattr(OpenOutlet, "_send", send)
+    patch.setattr(worker.relay.relay, "log_working", lambda _: None)
+    patch.setattr(OpenPublisher, "_send", send)
     patch.setattr(
         messaging.publisher,
         "Producer",
@@ -179,7 +183,7 @@ def a_world(
     rewind_to: int | None = None,
     fencing: bool = True,
     cuts: bool = True,
-    outlet_type: type[KnownOutlet] = KnownOutlet,
+    publisher_type: type[KnownPublisher] = KnownPublisher,
 ) -> World:
     """Relays, someone who appends, and perhaps an operator."""
     world = World(
@@ -189,11 +193,11 @@ def a_world(
     patch.setattr(worker.relay.relay, "logger", world)
     log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)
     connect = cast("Connect", None)
-    outlet = outlet_type(KafkaConnection(""), "topic", "group", transactions)
+    publisher = publisher_type(KafkaConnection(""), "topic", "group", transactions)
     for name in relays:
-        relay = Relay(log, checkpoints, outlet, connect, poll_seconds=1, batch=batch)
+        relay = Relay(log, checkpoints, publisher, connect, poll_seconds=1, batch=batch)
         world.begin(name, relay.run())
     if rewind_to is not None:
-        operator = rewind(log, checkpoints, outlet, connect, to=rewind_to, restored=False)
+        operator = rewind(log, checkpoints, publisher, connect, to=rewind_to, restored=False)
         world.begin("O", operator)
     return world

@@ -27,7 +27,7 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Connect, Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
-from messaging.publisher import Mark
+from messaging.publisher import CommittedPosition
 from tests.support.schedules import LATE, LOST, UNCONFIRMED, DeadError, Move, Pending
 from worker.relay.relay import CHECKPOINT, REWOUND
 from worker.relay.rewind import RewindError
@@ -40,7 +40,7 @@ STREAMS = (UUID(int=2), UUID(int=3))
 # fault led a moment earlier.
 CUT_AT = frozenset({"start", "read_all", "write"})
 """Right after the session was of use, in `lead` or `write`: one that was cut goes on as before."""
-CRASH_AT = frozenset({"start", "mark", "record", "read_all", "write"})
+CRASH_AT = frozenset({"start", "committed", "record", "read_all", "write"})
 """Right after something that others can see."""
 FAILS = {
     "record": (LOST, UNCONFIRMED),  # in a transaction it is the same as a lost commit
@@ -175,7 +175,7 @@ class World:
         self.faults = faults
         self.length = 0
         self.checkpoint: Checkpoint | None = None
-        self.mark: Mark | None = None
+        self.committed: CommittedPosition | None = None
         self.topic: list[int] = []
         """Positions, as readers of committed data see them."""
         self.epoch = 0
@@ -305,7 +305,7 @@ class World:
         me = self.me
         await self.step("wait", lambda: None, lambda: self.length > me.has_read)
 
-    async def persist(
+    async def retry_until_success(
         self,
         what: str,
         work: Callable[[], Coroutine[Any, Any, None]],
@@ -426,7 +426,7 @@ class World:
             self.rewound,
             self.rewound_to and self.rewound_to.position,
             self.checkpoint and self.checkpoint.position,
-            self.mark and self.mark.position,
+            self.committed and self.committed.position,
             tuple(self.topic),
             sum(late.is_current for late in self.late),
             self.holder

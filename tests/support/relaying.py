@@ -20,8 +20,8 @@ from eventstore.leadership import Connect
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from messaging.cloudevents import CloudEvent, decode
-from messaging.publisher import Outlet
-from messaging.topic_reader import partitions_of, reading, to_the_end
+from messaging.publisher import TransactionalPublisher
+from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
 from worker.relay.relay import CHECKPOINT, Relay
 from worker.relay.rewind import RelayStatus, relay_status, rewind
 
@@ -36,7 +36,7 @@ class Subject:
     log: EventLog
     engine: AsyncEngine
     database_url: str
-    outlet: Outlet
+    publisher: TransactionalPublisher
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -50,7 +50,7 @@ class Subject:
     async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
         """A relay of its own while the block runs."""
         relay = Relay(
-            self.log, self.checkpoints, self.outlet, self.connect, poll_seconds=0.1, batch=batch
+            self.log, self.checkpoints, self.publisher, self.connect, poll_seconds=0.1, batch=batch
         )
         task = asyncio.create_task(relay.run())
         try:
@@ -84,19 +84,19 @@ class Subject:
 
     async def on_the_topic(self) -> list[CloudEvent]:
         """Every event that is on the topic now; on any broker."""
-        async with reading(self.outlet.kafka) as reader:
-            partitions = await partitions_of(reader, self.outlet.topic)
+        async with open_topic_reader(self.publisher.kafka) as reader:
+            partitions = await partitions_of(reader, self.publisher.topic)
             records = to_the_end(reader, partitions)
             return [decode(record.value or b"", record.headers) async for record in records]
 
     @asynccontextmanager
     async def _reading(self, *, committed: bool) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.outlet.kafka.bootstrap_servers,
+            bootstrap_servers=self.publisher.kafka.bootstrap_servers,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
-        topic = self.outlet.topic
+        topic = self.publisher.topic
         consumer.assign([TopicPartition(topic, n) for n in range(DEFAULT_PARTITIONS)])
         await consumer.start()
         try:
@@ -116,11 +116,11 @@ class Subject:
                 await asyncio.sleep(0.02)
 
     async def status(self) -> RelayStatus:
-        return await relay_status(self.log, self.checkpoints, self.outlet, self.connect)
+        return await relay_status(self.log, self.checkpoints, self.publisher, self.connect)
 
     async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
         return await rewind(
-            self.log, self.checkpoints, self.outlet, self.connect, to=to, restored=restored
+            self.log, self.checkpoints, self.publisher, self.connect, to=to, restored=restored
         )
 
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 
 from messaging.batch_consumer import Membership, RawRecord
-from messaging.keyed_consumer import ConcurrentIntake, Job
+from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 
 pytestmark = pytest.mark.asyncio
 
@@ -68,12 +68,12 @@ class Member:
         self.is_failing = False
         self.may_work = asyncio.Event()
         self.may_work.set()
-        self.keyed = ConcurrentIntake(
-            "topic", self._job_of, membership=Membership("group"), at_once=4, in_hand=50
+        self.keyed = KeyedConsumer(
+            "topic", self._task_of, membership=Membership("group"), concurrency=4, in_flight=50
         )
         self._listener = self.keyed.listener()
 
-    def _job_of(self, record: RawRecord) -> Job:
+    def _task_of(self, record: RawRecord) -> KeyedTask:
         async def work() -> None:
             self.tries += 1
             await self.may_work.wait()
@@ -81,7 +81,7 @@ class Member:
                 raise RuntimeError
             self.done.append((record.partition, record.offset))
 
-        return Job("key", work)
+        return KeyedTask("key", work)
 
     async def assign(self, *partitions: TopicPartition) -> None:
         self.consumer.assigned = set(partitions)

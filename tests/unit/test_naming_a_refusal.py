@@ -9,7 +9,7 @@ import pytest
 
 from cli.health.monitor import Monitor
 from cli.health.probes import Probe, Workload
-from messaging.backoff import say_failing, say_working, variable_of
+from messaging.backoff import log_failing, log_working, variable_of
 from messaging.connection import KafkaAccessError
 
 pytestmark = pytest.mark.asyncio
@@ -24,8 +24,8 @@ async def test_a_refusal_is_logged_although_the_outage_is_known(
     authority = KafkaAccessError("wrong authority", "CA_FILE")
     down = OSError("down")
     for error in (down, down, password, password, down, password, authority):
-        say_failing(server, str(error), variable=variable_of(error))
-    say_working(server)
+        log_failing(server, str(error), variable=variable_of(error))
+    log_working(server)
     said = [line.getMessage().rpartition(": ")[2] for line in caplog.records]
     assert said == ["down", "wrong password", "wrong authority", "works again"]
 

@@ -3,10 +3,11 @@
 Two relays take turns as they are killed, cut off, and fail; one that was cut off goes on until it
 finds out. A commit that was not answered, in Kafka or in PostgreSQL, may still arrive later. Their
 code is real, their world (`tests/support/relay_world.py`) is not: `Relay.run`, `rewind`,
-`Outlet.opened`, `OpenOutlet.send` and `Leader` are driven by hand, one await after the other. The
-bounds: 2 or 3 events of two streams, batches of 1 or 2, 1 or 2 faults. Within them all orders are
-played: there is no bound on how often the turn changes. A state that was met before is not played
-again; the numbers say how much there is, and change when the relay takes other steps.
+`TransactionalPublisher.opened`, `OpenPublisher.send` and `Leader` are driven by hand, one await
+after the other. The bounds: 2 or 3 events of two streams, batches of 1 or 2, 1 or 2 faults. Within
+them all orders are played: there is no bound on how often the turn changes. A state that was met
+before is not played again; the numbers say how much there is, and change when the relay takes other
+steps.
 """
 
 from collections.abc import AsyncIterator, Sequence, Set
@@ -18,8 +19,8 @@ import pytest
 from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Leader
 from eventstore.model import Recorded
-from messaging.publisher import Mark, OpenOutlet
-from tests.support.relay_broker import KnownOutlet, a_world, current, installed
+from messaging.publisher import CommittedPosition, OpenPublisher
+from tests.support.relay_broker import KnownPublisher, a_world, current, installed
 from tests.support.relay_world import KEY_OF, World
 from tests.support.schedules import Explored, explore
 from worker.relay.relay import CHECKPOINT, Relay, _Turn
@@ -43,7 +44,7 @@ def positions(world: World) -> list[int]:
 
 
 def copies(world: World) -> set[int]:
-    kept = (world.checkpoint, world.mark) if world.transactions else (world.checkpoint,)
+    kept = (world.checkpoint, world.committed) if world.transactions else (world.checkpoint,)
     return {0 if copy is None else copy.position for copy in kept}
 
 
@@ -159,27 +160,27 @@ async def test_a_checkpoint_before_its_events_is_found_out(
         await explore(lambda: a_world(monkeypatch, **facts), at_least_once, complete)
 
 
-class Forgetful(KnownOutlet):
+class Forgetful(KnownPublisher):
     """It does not look at Kafka's copy."""
 
-    async def mark(self) -> Mark | None:
+    async def committed(self) -> CommittedPosition | None:
         return None
 
 
-class Hasty(KnownOutlet):
+class Hasty(KnownPublisher):
     """It looks at Kafka's copy before the older sender is shut out."""
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[OpenOutlet]:
-        mark = await self.mark()
-        async with super().opened() as outlet:
-            outlet.mark = mark
-            yield outlet
+    async def opened(self) -> AsyncIterator[OpenPublisher]:
+        committed = await self.committed()
+        async with super().opened() as publisher:
+            publisher.committed = committed
+            yield publisher
 
 
 @pytest.mark.parametrize(
     "fault",
-    [{"outlet_type": Forgetful}, {"outlet_type": Hasty}, {"fencing": False}],
+    [{"publisher_type": Forgetful}, {"publisher_type": Hasty}, {"fencing": False}],
     ids=["Kafka's copy ignored", "Kafka's copy read too early", "no fencing"],
 )
 async def test_a_repeat_is_found_out(
@@ -193,12 +194,12 @@ async def test_a_producer_kept_after_an_unanswered_commit_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The late copy of that commit ends the next transaction early (KAFKA-17754)."""
-    monkeypatch.setattr(OpenOutlet, "is_spent", False)
+    monkeypatch.setattr(OpenPublisher, "is_spent", False)
     with pytest.raises(AssertionError, match="published"):
         await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
 
 
-class Blind(KnownOutlet):
+class Blind(KnownPublisher):
     """It does not read the end of the topic."""
 
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
@@ -208,7 +209,7 @@ class Blind(KnownOutlet):
 async def test_a_relay_that_does_not_read_the_end_of_the_topic_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts = {**NEVER_DEPOSED, "outlet_type": Blind}
+    facts = {**NEVER_DEPOSED, "publisher_type": Blind}
     with pytest.raises(AssertionError, match="published"):
         await explore(lambda: a_world(monkeypatch, **facts), once_in_each_stream, complete)
 
@@ -217,7 +218,7 @@ async def test_a_relay_that_skips_what_was_rewound_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def published_beyond(self: Relay, checkpoint: Checkpoint) -> Set[int]:
-        return await self._outlet.published_beyond("", checkpoint.position)
+        return await self._publisher.published_beyond("", checkpoint.position)
 
     monkeypatch.setattr(Relay, "_published_beyond", published_beyond)
     with pytest.raises(AssertionError, match="published"):
@@ -241,8 +242,10 @@ async def test_one_that_publishes_after_it_was_deposed_is_found_out(
     """It opened its outlet late, and so it has fenced the operator's."""
     original = Relay._resume
 
-    async def resume(self: Relay, leader: Leader, outlet: OpenOutlet, log_id: Any) -> Checkpoint:
-        return await original(self, cast("Leader", Unsure(leader)), outlet, log_id)
+    async def resume(
+        self: Relay, leader: Leader, publisher: OpenPublisher, log_id: Any
+    ) -> Checkpoint:
+        return await original(self, cast("Leader", Unsure(leader)), publisher, log_id)
 
     monkeypatch.setattr(Relay, "_resume", resume)
     monkeypatch.setattr(Leader, "telling", lambda _: nullcontext())  # it would find out there, too

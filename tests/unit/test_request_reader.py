@@ -68,9 +68,9 @@ class Bench:
             self.log, sessionize, LogIdentity(UUID(int=1), b"k"), "test", snapshot_events=1000
         )
         reader = RequestReader(handler, cast("AIOKafkaProducer", self.producer))
-        job = reader.job_of(a_record(value, timestamp, headers))
-        await job.run()
-        return job.lane
+        task = reader.task_of(a_record(value, timestamp, headers))
+        await task.run()
+        return task.key
 
     @property
     def events(self) -> list[ImportEvent]:

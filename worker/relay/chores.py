@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.topics import LOG_SEALS
 from eventstore.log import EventLog
 from eventstore.seals import encode_seal, heads
-from messaging.backoff import persist
+from messaging.backoff import retry_until_success
 from worker.relay.relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ async def seal_from_time_to_time(
         await asyncio.sleep(seconds)
         if relay.is_leading:
             again = partial(seal, engine, producer, after=sealed)
-            sealed = await persist("seals", again, on=lambda _: True)
+            sealed = await retry_until_success("seals", again, on=lambda _: True)
         else:
             sealed = 0
 
@@ -54,7 +54,9 @@ async def prune_from_time_to_time(log: EventLog, relay: Relay, age: timedelta) -
     """Delete the documents that no run has rested on for so long, for ever; only while leading."""
     while True:
         if relay.is_leading:
-            deleted = await persist("sources", lambda: log.prune_sources(age), on=lambda _: True)
+            deleted = await retry_until_success(
+                "sources", lambda: log.prune_sources(age), on=lambda _: True
+            )
             if deleted:
                 logger.info("%d documents are past their time, and deleted", deleted)
         await asyncio.sleep(_PRUNE_SECONDS)

@@ -16,10 +16,10 @@ from eventstore.leadership import STANDBY_SECONDS, Connect, Leader, leading
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
-from messaging.backoff import persist, say_working
+from messaging.backoff import log_working, retry_until_success
 from messaging.cloudevents import Record, encode, log_source
 from messaging.errors import TOO_LARGE
-from messaging.publisher import Mark, OpenOutlet, Outlet
+from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
 
 logger = logging.getLogger(__name__)
 
@@ -44,16 +44,16 @@ class LogMismatchError(Exception):
         )
 
 
-class ForeignMarkError(LogMismatchError):
+class ForeignPositionError(LogMismatchError):
     """Kafka keeps an offset for the relay that no relay has written: somebody has set it."""
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, committed: CommittedPosition) -> None:
         Exception.__init__(
             self,
-            f"the offset {mark.position} that Kafka keeps for the group {GROUP} was not written by "
-            "a relay: somebody has set it. Nothing is published until an operator decides: run "
-            "`spreaview-sync relay rewind --to POSITION` with the position up to which `spreaview-"
-            "sync relay status` says that the log is published",
+            f"the offset {committed.position} that Kafka keeps for the group {GROUP} was not "
+            "written by a relay: somebody has set it. Nothing is published until an operator "
+            "decides: run `spreaview-sync relay rewind --to POSITION` with the position up to "
+            "which `spreaview-sync relay status` says that the log is published",
         )
 
 
@@ -74,7 +74,7 @@ class Relay:
         self,
         log: EventLog,
         checkpoints: Checkpoints,
-        outlet: Outlet,
+        publisher: TransactionalPublisher,
         connect: Connect,
         *,
         poll_seconds: float,
@@ -82,7 +82,7 @@ class Relay:
     ) -> None:
         self._log = log
         self._checkpoints = checkpoints
-        self._outlet = outlet
+        self._publisher = publisher
         self._connect = connect
         self._poll_seconds = poll_seconds
         self._batch = batch
@@ -98,7 +98,9 @@ class Relay:
         knows.
         """
         while True:
-            await persist("relay", self._lead, on=lambda _: True, first_wait=_GIVE_WAY_SECONDS)
+            await retry_until_success(
+                "relay", self._lead, on=lambda _: True, first_wait=_GIVE_WAY_SECONDS
+            )
             await give_way()
 
     async def _lead(self) -> None:
@@ -108,13 +110,13 @@ class Relay:
         try:
             async with leading(self._connect, wake_up) as leader:
                 while True:
-                    async with self._outlet.opened() as outlet:
-                        turn = await self._turn(leader, outlet)
+                    async with self._publisher.opened() as publisher:
+                        turn = await self._turn(leader, publisher)
                         self.is_leading = True
                         logger.info("relay: leading from position %d", turn.checkpoint.position)
-                        while not outlet.is_spent:
+                        while not publisher.is_spent:
                             has_got_on |= await self._publish_next(turn)
-                            say_working("relay")
+                            log_working("relay")
                             if turn.is_at_head:
                                 await wake_up.wait()
         except Exception as error:
@@ -129,20 +131,20 @@ class Relay:
         finally:
             self.is_leading = False
 
-    async def _turn(self, leader: Leader, outlet: OpenOutlet) -> "_Turn":
+    async def _turn(self, leader: Leader, publisher: OpenPublisher) -> "_Turn":
         identity = await self._log.identity()
-        checkpoint = await self._resume(leader, outlet, identity.log_id)
+        checkpoint = await self._resume(leader, publisher, identity.log_id)
         skipped = {row.position for row in await self._log.unpublished()}
-        if not self._outlet.transactions:
+        if not self._publisher.transactions:
             skipped |= await self._published_beyond(checkpoint)
-        return _Turn(leader, outlet, identity.log_id, checkpoint, skipped)
+        return _Turn(leader, publisher, identity.log_id, checkpoint, skipped)
 
     async def _published_beyond(self, checkpoint: Checkpoint) -> Set[int]:
         """What the topic holds of a batch that was not confirmed: publishing goes on behind it."""
         if await self._checkpoints.read(REWOUND) == checkpoint:
             return frozenset()
         source = log_source(checkpoint.log_id)
-        return await self._outlet.published_beyond(source, checkpoint.position)
+        return await self._publisher.published_beyond(source, checkpoint.position)
 
     async def _publish_next(self, turn: "_Turn") -> bool:
         """Publish the next events, if there are any; then the checkpoint is behind them."""
@@ -160,7 +162,7 @@ class Relay:
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
         records = [record_of(e, turn.log_id) for e in events if e.position not in turn.skipped]
         try:
-            await turn.outlet.send(records, mark_of(checkpoint))
+            await turn.publisher.send(records, committed_position_of(checkpoint))
         except TOO_LARGE as error:
             if len(events) == 1:
                 await self._pass_over(turn.leader, last, error)
@@ -180,19 +182,19 @@ class Relay:
             event.stream_id,
             event.version,
             error,
-            self._outlet.topic,
+            self._publisher.topic,
             event.position - 1,
         )
         await leader.keep_unpublished(event, describe_error(error))
 
-    async def _resume(self, leader: Leader, outlet: OpenOutlet, log_id: UUID) -> Checkpoint:
+    async def _resume(self, leader: Leader, publisher: OpenPublisher, log_id: UUID) -> Checkpoint:
         """Where to go on: the later of the two copies, each of which the log has to confirm.
 
         It is written down even if it stands there: one that was deposed before it opened its outlet
         has fenced its successor, and must find out before it publishes.
         """
         ours = await self._checkpoints.read(CHECKPOINT)
-        theirs = None if outlet.mark is None else checkpoint_of(outlet.mark)
+        theirs = None if publisher.committed is None else checkpoint_of(publisher.committed)
         for copy, kept_by in ((ours, "the database"), (theirs, "Kafka")):
             if copy is not None and not await confirms(self._log, log_id, copy):
                 raise LogMismatchError(copy.position, kept_by)
@@ -212,7 +214,7 @@ class _Turn:
     """What one turn of leading works with."""
 
     leader: Leader
-    outlet: OpenOutlet
+    publisher: OpenPublisher
     log_id: UUID
     checkpoint: Checkpoint
     skipped: Set[int]
@@ -235,18 +237,18 @@ async def confirms(log: EventLog, log_id: UUID, checkpoint: Checkpoint) -> bool:
     return (checkpoint.log_id, checkpoint.message_id) == (log_id, there)
 
 
-def mark_of(checkpoint: Checkpoint) -> Mark:
+def committed_position_of(checkpoint: Checkpoint) -> CommittedPosition:
     """The checkpoint as Kafka keeps it: an offset, and ids in its metadata."""
-    return Mark(checkpoint.position, f"{checkpoint.log_id}/{checkpoint.message_id}")
+    return CommittedPosition(checkpoint.position, f"{checkpoint.log_id}/{checkpoint.message_id}")
 
 
-def checkpoint_of(mark: Mark) -> Checkpoint:
-    """The checkpoint that Kafka kept. Raises `ForeignMarkError`."""
-    log_id, _, message_id = mark.note.partition("/")
+def checkpoint_of(committed: CommittedPosition) -> Checkpoint:
+    """The checkpoint that Kafka kept. Raises `ForeignPositionError`."""
+    log_id, _, message_id = committed.note.partition("/")
     try:
-        return Checkpoint(UUID(log_id), mark.position, UUID(message_id))
+        return Checkpoint(UUID(log_id), committed.position, UUID(message_id))
     except ValueError as error:
-        raise ForeignMarkError(mark) from error
+        raise ForeignPositionError(committed) from error
 
 
 def _position(checkpoint: Checkpoint) -> int:

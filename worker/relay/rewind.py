@@ -8,16 +8,16 @@ from eventstore.checkpoints import Checkpoint, Checkpoints, Unpublished
 from eventstore.leadership import Connect, deposing, who_leads
 from eventstore.log import EventLog
 from eventstore.read import Behind
-from messaging.publisher import Mark, Outlet
+from messaging.publisher import CommittedPosition, TransactionalPublisher
 from worker.relay.relay import (
     BEGINNING,
     CHECKPOINT,
     REWOUND,
-    ForeignMarkError,
+    ForeignPositionError,
     LogMismatchError,
     checkpoint_of,
+    committed_position_of,
     confirms,
-    mark_of,
 )
 
 
@@ -35,7 +35,7 @@ class RelayStatus:
     """Position of the newest event in the log."""
     checkpoint: Checkpoint | None
     """The copy in the database."""
-    mark: Mark | None
+    committed: CommittedPosition | None
     """The copy in Kafka, on a broker with transactions."""
     behind: Behind
     mismatch: str | None
@@ -56,7 +56,7 @@ class RelayStatus:
             "leader": self.leader,
             "head": self.head,
             "checkpoint": self.checkpoint.position if self.checkpoint else None,
-            "kafka_checkpoint": self.mark.position if self.mark else None,
+            "kafka_checkpoint": self.committed.position if self.committed else None,
             "behind_events": self.behind.events,
             "behind_seconds": round(self.behind.seconds, 3),
             "mismatch": self.mismatch,
@@ -73,16 +73,16 @@ class RelayStatus:
 
 
 async def relay_status(
-    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, connect: Connect
+    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, connect: Connect
 ) -> RelayStatus:
     """Ask the database and the broker. Raises their errors where one is not there."""
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
-    mark = await _mark(outlet)
+    committed = await _committed(publisher)
     theirs, mismatch = None, None
     try:
-        theirs = None if mark is None else checkpoint_of(mark)
-    except ForeignMarkError as error:
+        theirs = None if committed is None else checkpoint_of(committed)
+    except ForeignPositionError as error:
         mismatch = str(error)
     for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
         if copy is not None and not await confirms(log, log_id, copy):
@@ -92,7 +92,7 @@ async def relay_status(
         leader=await who_leads(connect),
         head=await log.head(),
         checkpoint=checkpoint,
-        mark=mark,
+        committed=committed,
         behind=await log.behind(published),
         mismatch=mismatch,
         unpublished=await log.unpublished(),
@@ -102,7 +102,7 @@ async def relay_status(
 async def rewind(
     log: EventLog,
     checkpoints: Checkpoints,
-    outlet: Outlet,
+    publisher: TransactionalPublisher,
     connect: Connect,
     *,
     to: int | None,
@@ -130,28 +130,28 @@ async def rewind(
                 )
             to = own.position
         if not restored:
-            await _refuse_to_pass_over(log, checkpoints, outlet, to)
+            await _refuse_to_pass_over(log, checkpoints, publisher, to)
         position, message_id = await log.last_event(to) or (0, BEGINNING)
         checkpoint = Checkpoint(uuid4() if restored else log_id, position, message_id)
-        if not outlet.transactions:
+        if not publisher.transactions:
             await leader.write(REWOUND, checkpoint)
-        async with outlet.opened() as opened:
+        async with publisher.opened() as opened:
             if restored:
                 # First: cut off here, the log still confirms its own checkpoint, and not Kafka's.
                 await leader.rename_log(CHECKPOINT, checkpoint)
-            await opened.send([], mark_of(checkpoint))
+            await opened.send([], committed_position_of(checkpoint))
         await leader.forget_unpublished(position)
         await leader.write(CHECKPOINT, checkpoint)
     return checkpoint
 
 
 async def _refuse_to_pass_over(
-    log: EventLog, checkpoints: Checkpoints, outlet: Outlet, to: int
+    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, to: int
 ) -> None:
     ours = await checkpoints.read(CHECKPOINT)
-    mark, theirs = await _mark(outlet), None
-    with suppress(ForeignMarkError):
-        theirs = None if mark is None else checkpoint_of(mark)
+    committed, theirs = await _committed(publisher), None
+    with suppress(ForeignPositionError):
+        theirs = None if committed is None else checkpoint_of(committed)
     published = max(0 if copy is None else copy.position for copy in (ours, theirs))
     if to > published:
         raise RewindError(
@@ -160,5 +160,5 @@ async def _refuse_to_pass_over(
         )
 
 
-async def _mark(outlet: Outlet) -> Mark | None:
-    return await outlet.mark() if outlet.transactions else None
+async def _committed(publisher: TransactionalPublisher) -> CommittedPosition | None:
+    return await publisher.committed() if publisher.transactions else None

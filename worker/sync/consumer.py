@@ -17,12 +17,12 @@ from contracts.messages import (
 )
 from contracts.topics import SYNC_REQUESTS
 from eventstore.errors import is_database_outage, is_not_migrated_yet
-from messaging.backoff import persist
+from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord
 from messaging.cloudevents import TRACEPARENT
 from messaging.dead_letters.records import dead_letter
 from messaging.errors import is_kafka_outage
-from messaging.keyed_consumer import ConcurrentIntake, Job
+from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
 from worker.sync.handle import Handler, RequestContext, RequestIdTakenError
@@ -36,26 +36,26 @@ _LATEST_MS = 253_402_300_799_000
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def request_intake(
+def request_consumer(
     handler: Handler,
     dead_letters: AIOKafkaProducer,
     *,
     session_seconds: float,
-    at_once: int,
-    in_hand: int,
-) -> ConcurrentIntake:
+    concurrency: int,
+    in_flight: int,
+) -> KeyedConsumer:
     """Consume requests: in order within a SpreaView event, concurrently across events.
 
     The offset of a record is committed only after its run has an outcome in the log, or the
     record is in the dead-letter topic.
     """
     requests = RequestReader(handler, dead_letters)
-    return ConcurrentIntake(
+    return KeyedConsumer(
         SYNC_REQUESTS,
-        requests.job_of,
+        requests.task_of,
         membership=Membership(GROUP, session_seconds),
-        at_once=at_once,
-        in_hand=in_hand,
+        concurrency=concurrency,
+        in_flight=in_flight,
     )
 
 
@@ -66,7 +66,7 @@ class RequestReader:
         self._handler = handler
         self._dead_letters = dead_letters
 
-    def job_of(self, record: RawRecord) -> Job:
+    def task_of(self, record: RawRecord) -> KeyedTask:
         """Return the task for a record: end its run, or dead-letter it."""
         context = _context(record, time.monotonic())
         try:
@@ -74,19 +74,19 @@ class RequestReader:
         except InvalidRequestError as invalid:
             failure = sync_failures.invalid_request(invalid.reason)
             refuse = partial(self._refuse, invalid.ids, failure, context, record)
-            return Job(invalid.ids.spreaview_event_id, refuse)
+            return KeyedTask(invalid.ids.spreaview_event_id, refuse)
         except UnreadableRequestError as unreadable:
             to_dead_letters = partial(self._dead_letter, record, str(unreadable))
-            return Job((record.topic, record.partition), to_dead_letters)
+            return KeyedTask((record.topic, record.partition), to_dead_letters)
         carry_out = partial(self._carry_out, request, context, record)
-        return Job(request.spreaview_event_id, carry_out)
+        return KeyedTask(request.spreaview_event_id, carry_out)
 
     async def _carry_out(
         self, request: SyncRequested, context: RequestContext, record: RawRecord
     ) -> None:
         """Handle one request, waiting while the database is down."""
         try:
-            await persist(
+            await retry_until_success(
                 "PostgreSQL",
                 lambda: self._handler.handle(request, context),
                 on=_is_temporary,
@@ -105,7 +105,7 @@ class RequestReader:
         record: RawRecord,
     ) -> None:
         try:
-            await persist(
+            await retry_until_success(
                 "PostgreSQL",
                 lambda: self._handler.refuse(ids, failure, context),
                 on=_is_temporary,
@@ -121,7 +121,7 @@ class RequestReader:
             record.offset,
             reason,
         )
-        await persist(
+        await retry_until_success(
             "dead letters",
             lambda: dead_letter(self._dead_letters, record, reason),
             on=is_kafka_outage,

@@ -9,16 +9,16 @@ from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from messaging.batch_consumer import RawRecord
-from messaging.dead_letters.fold import LetterName, Letters, read_letter
+from messaging.dead_letters.fold import DeadLetterName, DeadLetters, read_letter
 from messaging.dead_letters.records import (
     DISCARDED,
     OURS,
     RETRIED,
     dead_letter,
-    fate_headers,
     original_headers,
+    resolution_headers,
 )
-from tests.support.letters import a_record
+from tests.support.dead_letter_topic import a_record
 
 
 class Topic(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
@@ -43,44 +43,48 @@ class Topic(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         )
 
 
-def set_aside(original: RawRecord, limit: int = 1 << 30, reason: str = "no ids") -> RawRecord:
+def dead_letter_of(original: RawRecord, limit: int = 1 << 30, reason: str = "no ids") -> RawRecord:
     topic = Topic(limit)
     asyncio.run(dead_letter(topic, original, reason))
     (letter,) = topic.records
     return letter
 
 
-def fold(*records: RawRecord) -> Letters:
-    letters = Letters()
+def fold(*records: RawRecord) -> DeadLetters:
+    letters = DeadLetters()
     for one in records:
         letters.add(one)
     return letters
 
 
 def a_letter(offset: int, received: int = 1_000) -> RawRecord:
-    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), timestamp=received))
+    kept = dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), timestamp=received))
     return a_record(DEAD_LETTERS, (0, offset), headers=kept.headers, timestamp=2_000)
 
 
-def a_fate(offset: int, letter: str, fate: str = DISCARDED, partition: int = 0) -> RawRecord:
-    headers = fate_headers(letter, fate, "because")
+def a_resolution(
+    offset: int, letter: str, resolution: str = DISCARDED, partition: int = 0
+) -> RawRecord:
+    headers = resolution_headers(letter, resolution, "because")
     return a_record(DEAD_LETTERS, (partition, offset), value=b"", headers=headers, timestamp=3_000)
 
 
 def test_a_letter_tells_where_it_comes_from_and_why() -> None:
-    letter = read_letter(set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
+    letter = read_letter(dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
     assert (letter.topic, letter.partition, letter.offset) == (SYNC_REQUESTS, 3, 7)
     assert (letter.reason, letter.key, letter.size) == ("no ids", b"key", 8)
-    assert (letter.first_received_ms, letter.set_aside_ms) == (1_000, 9_000)
+    assert (letter.first_received_ms, letter.dead_lettered_ms) == (1_000, 9_000)
     assert not letter.truncated
 
 
 def test_a_letter_is_open_until_it_has_a_fate_and_keeps_all_of_them() -> None:
-    letters = fold(a_letter(0), a_letter(1), a_fate(2, "0/0", RETRIED), a_fate(3, "0/0"))
+    letters = fold(
+        a_letter(0), a_letter(1), a_resolution(2, "0/0", RETRIED), a_resolution(3, "0/0")
+    )
     assert [str(x.name) for x in letters.open()] == ["0/1"]
-    dealt_with = letters.get(LetterName(0, 0))
+    dealt_with = letters.get(DeadLetterName(0, 0))
     assert dealt_with is not None
-    assert [(f.fate, f.reason, f.at_ms) for f in dealt_with.fates] == [
+    assert [(f.outcome, f.reason, f.at_ms) for f in dealt_with.resolutions] == [
         (RETRIED, "because", 3_000),
         (DISCARDED, "because", 3_000),
     ]
@@ -93,19 +97,21 @@ def test_letters_come_in_the_order_in_which_they_were_received() -> None:
 
 @pytest.mark.parametrize("named", ["0/9", "1/0", "", "0", "0/0/0", "-1/0", "0/²"])
 def test_a_fate_that_names_no_letter_before_it_changes_nothing(named: str) -> None:
-    letters = fold(a_letter(0), a_fate(1, named))
+    letters = fold(a_letter(0), a_resolution(1, named))
     assert [str(x.name) for x in letters.all()] == ["0/0"]
     assert [str(x.name) for x in letters.open()] == ["0/0"]
 
 
 def test_a_fate_counts_in_the_partition_of_its_letter_only() -> None:
-    letters = fold(a_letter(0), a_fate(1, "0/0", partition=5))
+    letters = fold(a_letter(0), a_resolution(1, "0/0", partition=5))
     assert len(letters.open()) == 1
 
 
 def test_a_request_cannot_pass_for_a_fate() -> None:
     """Who may publish requests may not discard letters by a header."""
-    forged = set_aside(a_record(SYNC_REQUESTS, (3, 8), headers=fate_headers("0/0", DISCARDED, "x")))
+    forged = dead_letter_of(
+        a_record(SYNC_REQUESTS, (3, 8), headers=resolution_headers("0/0", DISCARDED, "x"))
+    )
     letters = fold(a_letter(0), a_record(DEAD_LETTERS, (0, 1), headers=forged.headers))
     assert [str(x.name) for x in letters.open()] == ["0/0", "0/1"]
 
@@ -116,18 +122,18 @@ def test_a_request_cannot_pass_for_a_fate() -> None:
 )
 def test_the_earliest_time_counts(claimed: bytes | None, received: int) -> None:
     came = a_record(SYNC_REQUESTS, (3, 7), headers=[("spreaview-ordered-at", claimed)])
-    assert read_letter(set_aside(came)).first_received_ms == received
+    assert read_letter(dead_letter_of(came)).first_received_ms == received
 
 
 def test_a_retried_request_has_its_own_headers_and_the_time_it_was_first_received() -> None:
     own = [("traceparent", b"00-aa"), ("twice", b"1"), ("twice", b"2"), ("null", None)]
     claims = [(name, b"a claim") for name in sorted(OURS)]
-    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), headers=[*own, *claims]))
+    kept = dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), headers=[*own, *claims]))
     assert original_headers(kept, 1_000) == (*own, ("spreaview-ordered-at", b"1000"))
 
 
 def test_a_record_without_key_and_value_is_kept() -> None:
-    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), key=None, value=None))
+    kept = dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), key=None, value=None))
     assert (kept.key, kept.value) == (None, b"")
 
 
@@ -136,7 +142,7 @@ def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
     body = bytes(range(256)) * 4096
     headers = [("large", b"h" * 100_000), ("small", b"h")]
     came = a_record(SYNC_REQUESTS, (3, 7), value=body, key=b"k" * 5_000, headers=headers)
-    kept = set_aside(came, limit)
+    kept = dead_letter_of(came, limit)
     letter = read_letter(kept)
     assert letter.truncated
     assert letter.size == len(body)
@@ -149,7 +155,7 @@ def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
 
 
 def test_65536_bytes_are_kept_of_a_body() -> None:
-    kept = set_aside(a_record(SYNC_REQUESTS, (3, 7), value=b"x" * 1_000_000), limit=100_000)
+    kept = dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), value=b"x" * 1_000_000), limit=100_000)
     assert kept.value == b"x" * 65_536
 
 

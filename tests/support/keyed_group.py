@@ -13,7 +13,7 @@ from faststream.kafka import KafkaBroker
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.batch_consumer import ConsumerLog, Membership, RawRecord
 from messaging.connection import KafkaConnection
-from messaging.keyed_consumer import ConcurrentIntake, Job
+from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 from messaging.requests import producing
 
 PATIENCE = 40.0
@@ -23,7 +23,7 @@ PATIENCE = 40.0
 class Member:
     """A member of the group, and what it does with records: their value is `lane:number`."""
 
-    intake: ConcurrentIntake
+    intake: KeyedConsumer
     done: list[str] = field(default_factory=list)
     running: set[str] = field(default_factory=set)
 
@@ -41,9 +41,9 @@ class Group:
     async def publish(self, *values: str, partition: int | None = None) -> None:
         async with producing(KafkaConnection(self.address)) as producer:
             for value in values:
-                lane = value.partition(":")[0].encode()
+                key = value.partition(":")[0].encode()
                 await producer.send_and_wait(
-                    self.topic, value.encode(), key=lane, partition=partition
+                    self.topic, value.encode(), key=key, partition=partition
                 )
 
     def hold(self, value: str) -> None:
@@ -55,15 +55,15 @@ class Group:
 
     @asynccontextmanager
     async def member(
-        self, *, at_once: int = 8, in_hand: int = 100, dies: bool = False
+        self, *, concurrency: int = 8, in_flight: int = 100, dies: bool = False
     ) -> AsyncIterator[Member]:
         """A member while the block runs. One that `dies` commits nothing at its end."""
 
-        def job_of(record: RawRecord) -> Job:
+        def task_of(record: RawRecord) -> KeyedTask:
             value = (record.value or b"").decode()
             if value == "unreadable":
                 raise ValueError(value)
-            return Job(value.partition(":")[0], lambda: work(value))
+            return KeyedTask(value.partition(":")[0], lambda: work(value))
 
         async def work(value: str) -> None:
             member.running.add(value)
@@ -72,12 +72,12 @@ class Group:
             member.running.discard(value)
             member.done.append(value)
 
-        intake = ConcurrentIntake(
+        intake = KeyedConsumer(
             self.topic,
-            job_of,
+            task_of,
             membership=Membership(self.name, self.session_seconds),
-            at_once=at_once,
-            in_hand=in_hand,
+            concurrency=concurrency,
+            in_flight=in_flight,
         )
         member = Member(intake)
         kafka = KafkaBroker(self.address, logger=ConsumerLog(), allow_auto_create_topics=False)

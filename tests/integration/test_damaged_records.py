@@ -12,10 +12,10 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging import aiokafka_patches as fetching
-from messaging.topic_reader import reading, to_the_end
+from messaging.topic_reader import open_topic_reader, to_the_end
 from tests.support.brokers import KnownBroker
 from tests.support.brokers import broker as broker
-from tests.support.intake_group import Group, until, until_committed
+from tests.support.keyed_group import Group, until, until_committed
 from tests.support.odd_names import OddName, sending_odd_names
 
 pytestmark = pytest.mark.asyncio
@@ -36,7 +36,7 @@ async def test_a_header_whose_name_is_no_text_stops_nothing(broker: KnownBroker)
         ]
         await asyncio.gather(*sent)
 
-    async with reading(broker.connection) as reader:
+    async with open_topic_reader(broker.connection) as reader:
         found = [r async for r in to_the_end(reader, [TopicPartition(topic, 0)])]
 
     assert [(r.offset, r.value) for r in found] == [(0, b"0"), (1, b"1"), (2, b"2")]

@@ -11,11 +11,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
-from messaging.dead_letters.fold import Letter
+from messaging.dead_letters.fold import DeadLetter
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import read_letters, retry
 from messaging.requests import producing
-from messaging.topic_reader import Reader, partitions_of, reading, record_at
+from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, record_at
 
 PARTITIONS = 6
 PATIENCE = 30.0
@@ -44,7 +44,7 @@ class Kafka(NamedTuple):
     address: str
     requests: str
     letters: str
-    reader: Reader
+    reader: TopicReader
     producer: AIOKafkaProducer
 
     async def came(self, value: bytes | None, partition: int = 2, **given: Any) -> RawRecord:
@@ -57,14 +57,16 @@ class Kafka(NamedTuple):
         assert record is not None
         return record
 
-    async def set_aside(self, record: RawRecord, by: AIOKafkaProducer | None = None) -> Letter:
+    async def dead_letter_of(
+        self, record: RawRecord, by: AIOKafkaProducer | None = None
+    ) -> DeadLetter:
         """The letter that keeps the record."""
         before = {letter.name for letter in await self.all()}
         await dead_letter(by or self.producer, record, "no ids", topic=self.letters)
         (letter,) = [letter for letter in await self.all() if letter.name not in before]
         return letter
 
-    async def retry(self, letter: Letter, by: Any = None) -> RawRecord:
+    async def retry(self, letter: DeadLetter, by: Any = None) -> RawRecord:
         """The record of the request topic that a retry makes."""
         published = await retry(
             *(self.reader, by or self.producer, letter),
@@ -76,10 +78,10 @@ class Kafka(NamedTuple):
         assert record is not None
         return record
 
-    async def all(self) -> list[Letter]:
+    async def all(self) -> list[DeadLetter]:
         return (await read_letters(self.reader, self.letters)).all()
 
-    async def open(self) -> list[Letter]:
+    async def open(self) -> list[DeadLetter]:
         return (await read_letters(self.reader, self.letters)).open()
 
 
@@ -96,7 +98,7 @@ async def topics(address: str, letters: dict[str, str] | None = None) -> AsyncIt
         answer = await admin.create_topics(made)
         assert [code for _, code, *_ in answer.topic_errors] == [0, 0]
         async with (
-            reading(KafkaConnection(address)) as reader,
+            open_topic_reader(KafkaConnection(address)) as reader,
             producing(KafkaConnection(address)) as producer,
         ):
             async with asyncio.timeout(PATIENCE):  # a broker may learn of them a moment later

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.support.brokers import KnownBroker
 from tests.support.brokers import broker as broker
-from tests.support.intake_group import PATIENCE, Group, until, until_committed
+from tests.support.keyed_group import PATIENCE, Group, until, until_committed
 
 pytestmark = pytest.mark.asyncio
 
@@ -18,12 +18,12 @@ async def group(broker: KnownBroker) -> Group:
     return Group(broker.address, await broker.a_topic(), broker.session_seconds)
 
 
-def numbered(lane: str, number: int) -> list[str]:
-    return [f"{lane}:{n}" for n in range(number)]
+def numbered(key: str, number: int) -> list[str]:
+    return [f"{key}:{n}" for n in range(number)]
 
 
-def of_lane(done: Iterable[str], lane: str) -> list[str]:
-    return [value for value in done if value.startswith(f"{lane}:")]
+def of_key(done: Iterable[str], key: str) -> list[str]:
+    return [value for value in done if value.startswith(f"{key}:")]
 
 
 async def test_a_lane_that_hangs_holds_back_itself_alone(group: Group) -> None:
@@ -31,14 +31,14 @@ async def test_a_lane_that_hangs_holds_back_itself_alone(group: Group) -> None:
     group.hold("a:0")
     values = [v for n in range(20) for v in (f"a:{n}", f"b:{n}", f"c:{n}")]
     await group.publish(*values, partition=3)
-    async with group.member(at_once=3) as member:
+    async with group.member(concurrency=3) as member:
         await until(lambda: len(member.done) == 40)
-        assert of_lane(member.done, "b") == numbered("b", 20)
-        assert of_lane(member.done, "c") == numbered("c", 20)
+        assert of_key(member.done, "b") == numbered("b", 20)
+        assert of_key(member.done, "c") == numbered("c", 20)
         assert member.running == {"a:0"}
         group.let_go("a:0")
         await until(lambda: len(member.done) == 60)
-        assert of_lane(member.done, "a") == numbered("a", 20)
+        assert of_key(member.done, "a") == numbered("a", 20)
 
 
 async def test_only_offsets_below_the_oldest_record_in_hand_are_committed(
@@ -87,19 +87,19 @@ async def test_what_does_not_end_in_time_is_handed_back(group: Group) -> None:
 
 
 async def test_no_more_records_are_in_hand_than_allowed(group: Group) -> None:
-    lanes = [f"lane{n}:0" for n in range(60)]
-    for lane in lanes:
-        group.hold(lane)
-    await group.publish(*lanes)
-    async with group.member(at_once=4, in_hand=10) as member:
+    keys = [f"lane{n}:0" for n in range(60)]
+    for key in keys:
+        group.hold(key)
+    await group.publish(*keys)
+    async with group.member(concurrency=4, in_flight=10) as member:
         most = 0
-        for _ in lanes:
+        for _ in keys:
             await until(lambda: bool(member.running))
-            most = max(most, member.intake._in_hand)
+            most = max(most, member.intake._in_flight)
             group.let_go(next(iter(member.running)))
             done = len(member.done)
             await until(lambda done=done: len(member.done) > done)  # type: ignore[misc]
-        assert sorted(member.done) == sorted(lanes)
+        assert sorted(member.done) == sorted(keys)
         assert most <= 15  # what was allowed, and half as much, which came at once
 
 
@@ -114,20 +114,20 @@ async def test_a_record_that_cannot_be_read_for_a_fault_of_ours_is_not_committed
 
 async def test_a_rebalance_neither_loses_nor_disorders(group: Group) -> None:
     """A second member comes while the first works, and the first goes while the second works."""
-    lanes = [f"lane{n}" for n in range(20)]
-    await group.publish(*(f"{lane}:{n}" for n in range(10) for lane in lanes))
-    held = [f"{lane}:5" for lane in lanes]
+    keys = [f"lane{n}" for n in range(20)]
+    await group.publish(*(f"{key}:{n}" for n in range(10) for key in keys))
+    held = [f"{key}:5" for key in keys]
     for value in held:
         group.hold(value)
-    async with group.member(at_once=20, in_hand=400) as first:
+    async with group.member(concurrency=20, in_flight=400) as first:
         await until(lambda: first.running == set(held))
-        async with group.member(at_once=20, in_hand=400) as second:
+        async with group.member(concurrency=20, in_flight=400) as second:
             await until(lambda: bool(second.running))
             for value in held:
                 group.let_go(value)
-            await until(lambda: {*first.done, *second.done} >= {f"{lane}:9" for lane in lanes})
-    for lane in lanes:
+            await until(lambda: {*first.done, *second.done} >= {f"{key}:9" for key in keys})
+    for key in keys:
         for member in (first, second):
-            in_order = list(dict.fromkeys(of_lane(member.done, lane)))
+            in_order = list(dict.fromkeys(of_key(member.done, key)))
             assert in_order == sorted(in_order)
-        assert {*of_lane(first.done, lane), *of_lane(second.done, lane)} == set(numbered(lane, 10))
+        assert {*of_key(first.done, key), *of_key(second.done, key)} == set(numbered(key, 10))
