@@ -30,6 +30,17 @@ def uuid_argument(text: str) -> UUID:
         raise typer.BadParameter("not a UUID") from error
 
 
+def seconds_argument(text: str) -> float:
+    """Parse a number of seconds above 0."""
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise typer.BadParameter("not a number of seconds") from error
+    if not seconds > 0:  # false for nan, too
+        raise typer.BadParameter("not a number of seconds above 0")
+    return seconds
+
+
 def name_argument(text: str) -> str:
     """Parse a name that is not blank."""
     if not text.strip():

@@ -16,11 +16,16 @@ class StillRunningError(Exception):
     """The run had no outcome within the timeout."""
 
 
-async def run_ended(queries: Queries, sync_id: UUID, timeout_seconds: float) -> JsonRow:
+async def run_ended(
+    queries: Queries, sync_id: UUID, timeout_seconds: float, *, event_id: UUID | None = None
+) -> JsonRow:
     """Wait for the end of a run; its row in `spreaview.sync_runs`.
 
+        row = await run_ended(queries, sync_id, 300.0, event_id=event_id)
+
     Raises:
-        StillRunningError: the run did not end in time; the text says whether it has begun.
+        StillRunningError: the run did not end in time; the text says whether it has begun. With
+            the run's SpreaView event in `event_id`, it names the earlier sync that delays the run.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -28,12 +33,23 @@ async def run_ended(queries: Queries, sync_id: UUID, timeout_seconds: float) -> 
         if row is not None and row["status"] != "running":
             return row
         if time.monotonic() > deadline:
-            seen = "is running" if row else "has not begun: is a worker running?"
+            seen = "is running" if row else await _why_not_begun(queries, event_id)
             raise StillRunningError(
                 f"sync {sync_id} {seen} after {timeout_seconds:g} seconds; it continues without "
                 "this command, and its outcome will appear in spreaview.sync_runs"
             )
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _why_not_begun(queries: Queries, event_id: UUID | None) -> str:
+    running = [] if event_id is None else await queries.running_syncs(event_id)
+    if not running:
+        return "has not begun: is a worker running?"
+    earlier = running[0]
+    return (
+        f"waits for sync {earlier['sync_id']} of the same SpreaView event, which is running since "
+        f"{earlier['started_at']} (syncs of one event run one after another),"
+    )
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

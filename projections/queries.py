@@ -13,6 +13,11 @@ _SYNC_RUN = text("""
     SELECT row_to_json(r)::text FROM spreaview.sync_runs r WHERE r.sync_id = :key
 """)
 
+_RUNNING = text("""
+    SELECT row_to_json(r)::text FROM spreaview.sync_runs r
+    WHERE r.spreaview_event_id = :key AND r.status = 'running' ORDER BY r.position
+""")
+
 _SKIPPED = text("""
     SELECT row_to_json(s)::text FROM spreaview.skipped_sessions s
     WHERE s.spreaview_event_id = :key ORDER BY s.starts_at NULLS LAST, s.title, s.sessionize_id
@@ -45,6 +50,10 @@ class Queries:
         """Return the row of `sync_runs`, or None before the worker has started the run."""
         rows = await self._rows(_SYNC_RUN, sync_id)
         return rows[0] if rows else None
+
+    async def running_syncs(self, spreaview_event_id: UUID) -> list[JsonRow]:
+        """Return the runs of a SpreaView event that have no outcome yet, the oldest first."""
+        return await self._rows(_RUNNING, spreaview_event_id)
 
     async def skipped_sessions(self, spreaview_event_id: UUID) -> list[JsonRow]:
         """Return the sessions that are skipped now, with the reasons."""

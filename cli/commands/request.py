@@ -1,5 +1,6 @@
 """`request`: publish a `SyncRequested` and, with --wait, report its outcome."""
 
+import sys
 import time
 from datetime import datetime
 from functools import partial
@@ -25,6 +26,7 @@ from cli.options import (
     TimeZone,
     To,
     new_request,
+    seconds_argument,
 )
 from cli.render import sync as render
 from cli.render.answer import Answer, sentence
@@ -33,8 +35,11 @@ from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
 from contracts.messages import SyncRequested, Window
+from eventstore.log import EventLog
+from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
+from worker.sync.first_request import find_first_request
 
 app = new_app()
 
@@ -64,12 +69,20 @@ def request(
     timings: Annotated[
         bool, typer.Option("--timings", help="With --wait: report how long it took.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="With --wait: seconds to wait at most.")] = 300.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=seconds_argument,
+            metavar="SECONDS",
+            help="With --wait: how long to wait at most.",
+        ),
+    ] = 300.0,
     as_json: Json = False,
 ) -> None:
     """Request a sync; with --wait, report its outcome.
 
-    Exit code 0 if the sync completed, 1 if it failed or was superseded.
+    Exit code 0 if the sync completed, 1 if it failed or was superseded. With --wait a repeated
+    --request-id is compared with the first request: exit code 1 if they differ.
     """
     if timings and not wait:
         raise typer.BadParameter("--timings needs --wait")
@@ -87,31 +100,64 @@ def request(
 async def publish(message: SyncRequested, waiting: Waiting | None, settings: Settings) -> Answer:
     """Publish a request; exit code 0 if it completed, or was published without waiting."""
     addresses = resolve(settings)
-    began = time.monotonic()
-    with kafka_errors(addresses.kafka, "the request was not published"):
-        async with producing(addresses.kafka) as producer:
-            await publish_request(producer, message)
     if waiting is None:
+        await _publish(addresses.kafka, message)
         value = {"request_id": str(message.request_id), "published": True}
         return sentence(value, f"requested sync {message.request_id}")
+    print(f"sync {message.request_id}", file=sys.stderr, flush=True)
+    began = time.monotonic()
     async with open_database(settings) as engine:
-        queries = Queries(engine)
+        queries, log = Queries(engine), EventLog(engine)
+        is_done = await _is_done(log, message, "nothing was requested")
+        if not is_done:
+            await _publish(addresses.kafka, message)
         try:
-            row = await run_ended(queries, message.request_id, waiting.seconds)
+            row = await run_ended(
+                queries, message.request_id, waiting.seconds, event_id=message.spreaview_event_id
+            )
         except StillRunningError as error:
+            await _is_done(log, message, "this request was refused")
             raise CommandError(str(error)) from error
+        await _is_done(log, message, "this request was refused")
         skipped = await queries.skipped_sessions(message.spreaview_event_id)
     waited = time.monotonic() - began
     timings = _timings(row, message.requested_at, waited) if waiting.timings else {}
     value = {"sync_run": row, "skipped_sessions": skipped}
 
     def show(console: Console) -> None:
+        if is_done:
+            console.print(f"This sync was already done at {row['finished_at']}.")
         render.show_outcome(console, row, skipped)
         for name, seconds in timings.items():
             console.print(f"{name:<28} {seconds:8.3f} s")
 
     exit_code = 0 if row["status"] == "completed" else REFUSED
-    return Answer(value | ({"timings": timings} if timings else {}), show, exit_code)
+    value |= {"timings": timings} if timings else {}
+    value |= {"already_done_at": row["finished_at"]} if is_done else {}
+    return Answer(value, show, exit_code)
+
+
+async def _publish(kafka: KafkaConnection, message: SyncRequested) -> None:
+    with kafka_errors(kafka, "the request was not published"):
+        async with producing(kafka) as producer:
+            await publish_request(producer, message)
+
+
+async def _is_done(log: EventLog, message: SyncRequested, consequence: str) -> bool:
+    """Whether the sync with this id is over. Raises `CommandError` if it is of another request."""
+    first = await find_first_request(log, message)
+    if first is None:
+        return False
+    if "spreaview_event_id" in first.differences:
+        reason = f"belongs to another SpreaView event, {first.event.spreaview_event_id}"
+    elif first.differences:
+        reason = f"was requested with other content ({', '.join(first.differences)})"
+    else:
+        return first.is_over
+    raise CommandError(
+        f"sync {message.request_id} {reason}: {consequence}.\n"
+        "Remedy: choose another --request-id, or leave it out."
+    )
 
 
 def _timings(run: JsonRow, requested_at: datetime, waited: float) -> dict[str, float]:
