@@ -9,7 +9,6 @@ import typer
 from audit.past.entities import EntityQuery
 from audit.past.moments import parse_time
 from contracts.events import EVENT_TYPES
-from contracts.identity import requester_subject, speaker_id
 from contracts.messages import SyncRequested, Window
 from worker.rules.text import clean
 
@@ -148,39 +147,31 @@ def new_request(
     )
 
 
-def speaker_argument(organization_id: UUID, text: str) -> UUID:
-    """Our id of a speaker, given that id or the speaker's id in Sessionize."""
-    try:
-        given = UUID(text)
-    except ValueError:
-        return speaker_id(organization_id, text)
-    return given if given.version == 5 else speaker_id(organization_id, text)
-
-
 class Person(NamedTuple):
-    """A person who asked to be forgotten."""
+    """A person who asked to be forgotten, as named on the command line."""
 
     organization_id: UUID
-    subject: UUID
-    """Our id of the speaker, or of the person who requested syncs."""
+    speaker: str | None
+    """Our id of the speaker, or Sessionize's; None for a requester of syncs."""
     requested_by: str | None
     """The name with which the person requested syncs; None for a speaker."""
 
     def __str__(self) -> str:
         """The person as shown in messages."""
-        return f"speaker {self.subject}" if self.requested_by is None else f"{self.requested_by!r}"
+        return f"speaker {self.speaker}" if self.requested_by is None else f"{self.requested_by!r}"
 
 
 def person_argument(organization_id: UUID, speaker: str | None, requested_by: str | None) -> Person:
     """The person named by either option. Raises typer.BadParameter."""
     if (speaker is None) == (requested_by is None):
         raise typer.BadParameter("name either --speaker or --requested-by")
-    if speaker is not None:
-        return Person(organization_id, speaker_argument(organization_id, speaker), None)
+    option, given = ("--requested-by", requested_by) if speaker is None else ("--speaker", speaker)
     try:
-        name = clean(requested_by or "")
+        name = clean(given or "")
     except ValueError as error:
-        raise typer.BadParameter(f"--requested-by: {error}") from error
+        raise typer.BadParameter(f"{option}: {error}") from error
     if not name:
-        raise typer.BadParameter("--requested-by is empty")
-    return Person(organization_id, requester_subject(organization_id, name), name)
+        raise typer.BadParameter(f"{option} is empty")
+    if speaker is None:
+        return Person(organization_id, None, requested_by=name)
+    return Person(organization_id, speaker=name, requested_by=None)

@@ -1,14 +1,15 @@
 """Generations: schemas that each hold a copy of the read models. The views show the live one."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.identity import requester_subject
 from projections import statements
 from projections.tables import TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
@@ -51,6 +52,11 @@ INSERT_GENERATION = text("""
         number, schema, live, code_version, filled_at, switched_at)
     VALUES (:number, :schema, CAST(:live AS boolean), :code_version,
             CASE WHEN :live THEN clock_timestamp() END, CASE WHEN :live THEN clock_timestamp() END)
+""")
+
+REQUESTERS = text("""
+    SELECT DISTINCT requested_by FROM sync_runs
+    WHERE organization_id = :organization_id AND requested_by IS NOT NULL
 """)
 
 GENERATIONS = text("""
@@ -177,26 +183,38 @@ async def forget_speaker(
     cleared, too.
     """
     of = {"organization_id": organization_id, "speaker_id": speaker_id}
-    return await _forget(connection, statements.FORGET_SPEAKER, of)
+    rows = 0
+    async for _ in _each_generation(connection):
+        rows += (await connection.execute(statements.FORGET_SPEAKER, of)).rowcount
+    return rows
 
 
 async def forget_requester(
-    connection: AsyncConnection, organization_id: UUID, requested_by: str
+    connection: AsyncConnection, organization_id: UUID, subject: UUID
 ) -> int:
-    """Clear the name of a requester, with the guarantee of `forget_speaker`."""
-    of = {"organization_id": organization_id, "requested_by": requested_by}
-    return await _forget(connection, statements.FORGET_REQUESTER, of)
+    """Clear the name of a requester, with the guarantee of `forget_speaker`.
 
-
-async def _forget(
-    connection: AsyncConnection, statement: TextClause, of: Mapping[str, object]
-) -> int:
+    `subject` is `identity.requester_subject` of the organization and the name.
+    """
     rows = 0
+    of = {"organization_id": organization_id}
+    async for _ in _each_generation(connection):
+        names = (await connection.execute(REQUESTERS, of)).scalars().all()
+        for name in names:
+            if requester_subject(organization_id, name) == subject:
+                cleared = await connection.execute(
+                    statements.FORGET_REQUESTER, of | {"requested_by": name}
+                )
+                rows += cleared.rowcount
+    return rows
+
+
+async def _each_generation(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Select each generation in turn, exclusively, and yield its schema."""
     await connection.execute(TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
         await select_generation(connection, schema)
-        rows += (await connection.execute(statement, of)).rowcount
-    return rows
+        yield schema
 
 
 async def select_live_generation(connection: AsyncConnection) -> None:

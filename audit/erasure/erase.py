@@ -1,13 +1,11 @@
 """Erasing a person from the log and from every generation of read models."""
 
-import zlib
 from typing import NamedTuple
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from audit.erasure.documents import DocumentSpeakers
 from contracts.identity import requester_subject
 from eventstore.erasure import (
     Erased,
@@ -16,19 +14,8 @@ from eventstore.erasure import (
     lift_erasure,
     silence_relay,
 )
+from eventstore.personal_data import streams_of
 from projections.generations import forget_requester, forget_speaker
-from worker.rules.reading import read_document
-from worker.rules.sync_failures import SyncFailure
-
-_DOCUMENTS = text("""
-    SELECT s.digest FROM event_store.sources s
-    WHERE s.digest IN (
-        SELECT decode(e.data->'source'->>'digest', 'hex') FROM event_store.events e
-        WHERE e.type IN ('SyncCompleted', 'SyncFailed')
-          AND e.data->>'organization_id' = :organization_id)
-""")
-
-_DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
 
 
 class ErasureReport(NamedTuple):
@@ -60,28 +47,29 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
         report = await erase(engine, organization_id, speaker_id)
 
     The speaker stays linked to their sessions without personal fields, even if Sessionize still
-    lists them, until the erasure is lifted.
+    lists them, until the erasure is lifted. Whoever is unknown is forgotten in advance; that
+    deletes no documents. `audit.erasure.find` tells whether the organization knows a person.
     """
     erasure_id = uuid4()
-    names_speaker: dict[bytes, bool] = {}
-    """By digest: whether the document names the speaker."""
+    documents = DocumentSpeakers(organization_id)
     async with engine.connect() as connection:  # read most documents before the log is locked
-        await _read_documents(connection, organization_id, speaker_id, names_speaker)
+        await documents.read_new(connection)
     while True:
         try:
             async with engine.begin() as connection:
-                known = {digest for digest, named in names_speaker.items() if named}
                 await silence_relay(connection)
-                rows = await forget_speaker(connection, organization_id, speaker_id)
+                rows = await _forget(connection, organization_id, speaker_id)
+                has_data = bool(await streams_of(connection, speaker_id))
+                naming = documents.naming(speaker_id, is_known=has_data)
                 erased = await erase_subject(
                     connection,
                     organization_id=organization_id,
                     subject=speaker_id,
                     erasure_id=erasure_id,
-                    documents=known,
+                    documents=naming,
                 )
-                await _read_documents(connection, organization_id, speaker_id, names_speaker)
-                if any(named and digest not in known for digest, named in names_speaker.items()):
+                await documents.read_new(connection)
+                if documents.naming(speaker_id, is_known=has_data) - naming:
                     raise ErasureRepeatError
                 return ErasureReport(speaker_id, erasure_id, erased, rows)
         except ErasureRepeatError:
@@ -101,7 +89,7 @@ async def erase_requester(
         try:
             async with engine.begin() as connection:
                 await silence_relay(connection)
-                rows = await forget_requester(connection, organization_id, requested_by)
+                rows = await _forget(connection, organization_id, subject)
                 erased = await erase_subject(
                     connection,
                     organization_id=organization_id,
@@ -114,36 +102,10 @@ async def erase_requester(
             continue
 
 
-async def _read_documents(
-    connection: AsyncConnection,
-    organization_id: UUID,
-    speaker_id: UUID,
-    names_speaker: dict[bytes, bool],
-) -> None:
-    """Note for each new document of the organization whether it names the speaker.
-
-    A document may name the speaker although its event never imported them.
-    """
-    found = await connection.execute(_DOCUMENTS, {"organization_id": str(organization_id)})
-    for digest in [digest for digest in found.scalars() if digest not in names_speaker]:
-        body = (await connection.execute(_DOCUMENT, {"digest": digest})).scalar_one_or_none()
-        names_speaker[digest] = body is not None and _names(body, organization_id, speaker_id)
-
-
-def _names(body: bytes, organization_id: UUID, speaker_id: UUID) -> bool:
-    try:
-        reading = read_document(
-            zlib.decompress(body),
-            organization_id=organization_id,
-            spreaview_event_id=organization_id,  # no event is needed to find speakers
-            zone=ZoneInfo("UTC"),
-            erased={speaker_id},
-        )
-    except SyncFailure:
-        return True  # an unreadable document may name anybody
-    except zlib.error:
-        return False
-    return reading.names_erased
+async def _forget(connection: AsyncConnection, organization_id: UUID, subject: UUID) -> int:
+    """Clear the rows of a person, speaker or requester: an id does not show which it is."""
+    speakers = await forget_speaker(connection, organization_id, subject)
+    return speakers + await forget_requester(connection, organization_id, subject)
 
 
 async def lift(engine: AsyncEngine, subject: UUID) -> bool:

@@ -1,13 +1,17 @@
 """`erase-speaker`: forget a person who asked for it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import ErasureReport, erase, erase_requester, lift
+from audit.erasure.find import FoundPerson, find_requester, find_speaker
 from cli.command import REFUSED, new_app, run
+from cli.errors import CommandError
 from cli.options import Json, OrganizationId, Person, person_argument
 from cli.render.answer import Answer, sentence
 from cli.servers import open_database
@@ -45,55 +49,99 @@ def erase_speaker(
             metavar="TEXT", help="Instead of a speaker: the name given as --requested-by."
         ),
     ] = None,
+    in_advance: Annotated[
+        bool,
+        typer.Option("--in-advance", help="Also forget a person whom nobody knows yet."),
+    ] = False,
     lift: Annotated[bool, typer.Option("--lift", help="End an erasure.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
     """Erase the personal data of a person.
 
-    It is deleted from the log, from the documents and from all read models.
+    It is deleted from the log, from the documents and from all read models. Exit code 1 if the
+    organization does not know the person, unless --in-advance is given.
     """
     person = person_argument(organization_id, speaker, requested_by)
     if lift:
         run(partial(lift_erasure, person), as_json=as_json)
     if not yes:
         typer.confirm(f"Erase {person} for good?", abort=True, err=True)
-    run(partial(erase_person, person), as_json=as_json)
+    run(partial(erase_person, person, in_advance=in_advance), as_json=as_json)
 
 
-async def erase_person(person: Person, settings: Settings) -> Answer:
+async def erase_person(person: Person, settings: Settings, *, in_advance: bool) -> Answer:
     """Erase, and report what was deleted and what only time will delete."""
     async with open_database(settings, pool_size=2) as engine:
+        found = await _find(engine, person)
+        if not found.is_known and (found.is_our_id or not in_advance):
+            raise CommandError(_unknown(person, found))
         if person.requested_by is None:
-            report = await erase(engine, person.organization_id, person.subject)
+            reports = [
+                await erase(engine, person.organization_id, subject) for subject in found.subjects
+            ]
         else:
-            report = await erase_requester(engine, person.organization_id, person.requested_by)
+            reports = [await erase_requester(engine, person.organization_id, person.requested_by)]
+    value = reports[0].to_json()
+    if len(reports) > 1:
+        value["other_spellings"] = [report.to_json() for report in reports[1:]]
     days = settings.events_retention_days
-    return Answer(report.to_json(), partial(_show, person=person, report=report, days=days))
+    show = partial(_show, person=person, found=found, reports=reports, days=days)
+    return Answer(value, show)
 
 
 async def lift_erasure(person: Person, settings: Settings) -> Answer:
     """End an erasure; exit code 1 if there was none."""
     async with open_database(settings, pool_size=2) as engine:
-        lifted = await lift(engine, person.subject)
+        found = await _find(engine, person)
+        lifted = [subject for subject in found.subjects if await lift(engine, subject)]
     text = (
         f"The erasure of {person} is lifted: the next sync imports the person again."
         if lifted
         else f"No erasure of {person} is known."
     )
-    value = {"speaker_id": str(person.subject), "lifted": lifted}
+    value = {"speaker_id": str((lifted or found.subjects)[0]), "lifted": bool(lifted)}
     return sentence(value, text, 0 if lifted else REFUSED)
 
 
-def _show(_: Console, person: Person, report: ErasureReport, days: int) -> None:
+async def _find(engine: AsyncEngine, person: Person) -> FoundPerson:
+    if person.speaker is not None:
+        return await find_speaker(engine, person.organization_id, person.speaker)
+    return await find_requester(engine, person.organization_id, person.requested_by or "")
+
+
+def _unknown(person: Person, found: FoundPerson) -> str:
+    reason = f"organization {person.organization_id} does not know {person}: nothing was erased.\n"
+    if found.is_our_id:
+        return reason + (
+            "Remedy: check both ids. To forget somebody whom no sync has imported yet, give the "
+            "speaker's id in Sessionize, with --in-advance."
+        )
+    return reason + (
+        "Remedy: check the organization and the id or name. To forget the person in advance, "
+        "before any sync imports them, add --in-advance."
+    )
+
+
+def _show(
+    _: Console, person: Person, found: FoundPerson, reports: Sequence[ErasureReport], days: int
+) -> None:
+    for report in reports:
+        _show_report(person, report)
+    if not found.is_known:
+        print(
+            "  NOTE: nobody knows this person yet: nothing was deleted. The id is remembered, so "
+            "that a later sync imports no personal data under it."
+        )
+    print("  no sync imports the person again, until: spreaview-sync erase-speaker --lift")
+    rest = _OF_A_SPEAKER if person.requested_by is None else _OF_A_REQUESTER
+    print(_ONLY_TIME.format(days=days) + rest)
+
+
+def _show_report(person: Person, report: ErasureReport) -> None:
     erased = report.erased
     events = [str(stream_id) for stream_id in erased.stream_ids]
-    print(f"Erased: {person}, whose id is {person.subject}.")
-    if not events and not erased.sources:
-        print(
-            "  NOTE: nothing in the log or in a read model belonged to this person. If the person "
-            "was imported before, an id or the name is wrong: check both."
-        )
+    print(f"Erased: {person}, whose id is {report.subject}.")
     print(f"  {erased.personal_data} events lost their personal fields; they stay verifiable")
     print(f"  {erased.sources} documents were deleted; their digests stay")
     print(f"  {report.rows} rows of read models were cleared")
@@ -101,6 +149,3 @@ def _show(_: Console, person: Person, report: ErasureReport, days: int) -> None:
         f"  SpeakerErased was appended to {len(events)} SpreaView events{': ' if events else ''}"
         + ", ".join(events)
     )
-    print("  no sync imports the person again, until: spreaview-sync erase-speaker --lift")
-    rest = _OF_A_SPEAKER if person.requested_by is None else _OF_A_REQUESTER
-    print(_ONLY_TIME.format(days=days) + rest)

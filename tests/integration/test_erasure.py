@@ -261,10 +261,6 @@ async def test_the_command_erases_a_speaker_and_lifts_the_erasure(line: Line) ->
     lifted = await asyncio.to_thread(run, "erase-speaker", *named, "--lift", env=env)
     assert lifted.returncode == 0
     assert "lifted" in lifted.stdout
-    misspelt = ("--organization-id", str(uuid4()), "--speaker", "nobody")
-    done = await asyncio.to_thread(run, "erase-speaker", *misspelt, "--yes", env=env)
-    assert done.returncode == 0
-    assert "NOTE: nothing in the log" in done.stdout
 
 
 async def test_an_append_decided_before_the_erasure_is_refused(

@@ -1,0 +1,126 @@
+"""Finding the person who asked to be forgotten, however the id was typed.
+
+A misread id would erase nobody, so only a person whom the organization knows is found. The
+organization knows the persons in its log, in its stored documents, and among its erasures.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from audit.erasure.documents import DocumentSpeakers
+from contracts.identity import requester_subject, speaker_id
+
+# The events of an imported speaker keep both ids after an erasure.
+IMPORTED_SPEAKERS = text("""
+    SELECT DISTINCT CAST(e.data->>'speaker_id' AS uuid) AS speaker_id
+    FROM event_store.events e
+    WHERE e.type = 'SpeakerImported' AND e.data->>'organization_id' = :organization_id
+      AND (e.data->>'speaker_id' = ANY(CAST(:speaker_ids AS text[]))
+           OR lower(e.data->>'sessionize_id') = :guid)
+    ORDER BY speaker_id
+""")
+
+KNOWN_SUBJECTS = text("""
+    SELECT subject FROM event_store.erased_subjects
+    WHERE subject = ANY(CAST(:subjects AS uuid[])) AND organization_id = :organization_id
+    UNION
+    SELECT p.subject FROM event_store.personal_data p JOIN event_store.events e USING (message_id)
+    WHERE p.subject = ANY(CAST(:subjects AS uuid[]))
+      AND e.data->>'organization_id' = CAST(:organization_id AS text)
+""")
+
+
+class FoundPerson(NamedTuple):
+    """The person that an id or a name stands for in one organization."""
+
+    organization_id: UUID
+    subjects: list[UUID]
+    """Our ids of the person: several if Sessionize's id was imported in several spellings."""
+    is_known: bool
+    """Whether the organization knows the person."""
+    is_our_id: bool = False
+    """Whether an id of ours was given: if unknown, it leads to nobody who could be forgotten."""
+
+
+async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -> FoundPerson:
+    """Find a speaker by our id or by the speaker's id in Sessionize.
+
+        person = await find_speaker(engine, organization_id, "0A1B2C3D-4E5F-4A6B-8C7D-9E0F1A2B3C4D")
+
+    Ids with the form of a UUID are read in any case, with blanks and without hyphens. A UUID of
+    version 5 is ours.
+    """
+    uuid = _read_uuid(given)
+    spellings = [given.strip()] if uuid is None else [str(uuid), str(uuid).upper(), given.strip()]
+    candidates = [speaker_id(organization_id, spelling) for spelling in dict.fromkeys(spellings)]
+    is_our_id = uuid is not None and uuid.version == 5
+    if uuid is not None and is_our_id:
+        candidates.insert(0, uuid)
+    guid = None if uuid is None else str(uuid)
+    async with engine.connect() as connection:
+        known = await _imported(connection, organization_id, candidates, guid)
+        known |= await _known_subjects(connection, organization_id, candidates)
+        if not known:
+            known = await _in_documents(connection, organization_id, candidates, guid)
+    if known:
+        return FoundPerson(organization_id, sorted(known), is_known=True)
+    return FoundPerson(organization_id, candidates[:1], is_known=False, is_our_id=is_our_id)
+
+
+async def find_requester(
+    engine: AsyncEngine, organization_id: UUID, requested_by: str
+) -> FoundPerson:
+    """Find a requester of syncs by the name; it has passed through `worker.rules.text.clean`."""
+    subject = requester_subject(organization_id, requested_by)
+    async with engine.connect() as connection:
+        known = await _known_subjects(connection, organization_id, [subject])
+    return FoundPerson(organization_id, [subject], is_known=bool(known))
+
+
+def _read_uuid(given: str) -> UUID | None:
+    try:
+        return UUID("".join(given.split()))
+    except ValueError:
+        return None
+
+
+async def _imported(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    candidates: Iterable[UUID],
+    guid: str | None,
+) -> set[UUID]:
+    found = await connection.execute(
+        IMPORTED_SPEAKERS,
+        {
+            "organization_id": str(organization_id),
+            "speaker_ids": [str(candidate) for candidate in candidates],
+            "guid": guid,
+        },
+    )
+    return set(found.scalars())
+
+
+async def _known_subjects(
+    connection: AsyncConnection, organization_id: UUID, subjects: Iterable[UUID]
+) -> set[UUID]:
+    found = await connection.execute(
+        KNOWN_SUBJECTS, {"organization_id": organization_id, "subjects": list(subjects)}
+    )
+    return set(found.scalars())
+
+
+async def _in_documents(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    candidates: Iterable[UUID],
+    guid: str | None,
+) -> set[UUID]:
+    documents = DocumentSpeakers(organization_id)
+    await documents.read_new(connection)
+    wanted = set(candidates)
+    return {ours for key, ours in documents.all_ids() if ours in wanted or key.lower() == guid}
