@@ -21,6 +21,7 @@ from eventstore.read import PAGE, read_streams
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements
+from projections.announce import announce
 from projections.changes import project
 from projections.generations import NoGenerationError, select_live_generation
 from projections.status import STOPPED_STREAMS, ahead_streams
@@ -221,7 +222,7 @@ async def apply_next(
 
     The progress rows are created and locked before a separate statement reads the log, so a second
     projector sees the versions that the first has applied. A stream that is ahead of the log is
-    stopped instead.
+    stopped instead. The commit notifies the listeners of the channel `spreaview`.
     """
     await select_live_generation(connection)
     params = {"stream_ids": sorted(stream_ids)}
@@ -234,7 +235,9 @@ async def apply_next(
     events = await read_streams(connection, versions, limit=limit) if versions else []
     if not events:
         return False
-    await write(connection, project(events))
+    changes = project(events)
+    await write(connection, changes)
+    await announce(connection, changes.progress.values())
     return True
 
 
