@@ -24,7 +24,8 @@ from eventstore.model import AlreadyRecordedError, Commit, NewEvent
 from tests.support.documents import WINDOW, document, talk
 from tests.support.fake_log import NOW, FakeLog, FakeSessionize
 from worker.rules import sync_failures
-from worker.sync.handle import Handler, RequestContext, RequestIdTakenError
+from worker.sync.end_run import RequestIdTakenError
+from worker.sync.handle import Handler, RequestContext
 from worker.sync.state_snapshots import load_state
 
 pytestmark = pytest.mark.asyncio
@@ -179,7 +180,7 @@ async def test_a_started_run_is_resumed_with_its_place_in_the_order(bench: Bench
 
 
 async def test_a_start_is_appended_again_if_another_run_was_first(bench: Bench) -> None:
-    bench.log.others = [lambda: bench.add(started(OTHER_SYNC))]
+    bench.log.others = [lambda: bench.add(started(OTHER_SYNC, minutes=0))]
 
     await bench.sync()
 
@@ -200,7 +201,7 @@ async def test_a_run_that_another_worker_started_is_resumed(bench: Bench) -> Non
 async def test_an_event_in_between_makes_the_run_decide_again_with_its_document(
     bench: Bench,
 ) -> None:
-    bench.log.others = [lambda: None, lambda: bench.add(started(OTHER_SYNC))]
+    bench.log.others = [lambda: None, lambda: bench.add(started(OTHER_SYNC, minutes=0))]
 
     await bench.sync()
 
@@ -293,19 +294,84 @@ async def test_an_id_that_another_event_takes_meanwhile_is_reported(
     assert bench.types == ["SyncStarted"] * appends
 
 
-@pytest.mark.parametrize("appends", [0, 1], ids=["while starting", "while ending"])
-async def test_a_recorded_message_without_an_outcome_is_a_fault_and_not_repeated(
-    bench: Bench, appends: int
+async def test_a_recorded_message_without_a_start_is_a_fault_and_not_repeated(
+    bench: Bench,
 ) -> None:
-    def fail() -> None:
-        raise AlreadyRecordedError("of nothing that is known")
-
-    bench.log.others = [*([lambda: None] * appends), fail]
+    bench.log.others = [fail]
 
     with pytest.raises(AlreadyRecordedError, match="of nothing that is known"):
         await bench.sync()
 
-    assert len(bench.log.commits) == appends
+    assert bench.log.commits == []
+
+
+def fail() -> None:
+    raise AlreadyRecordedError("of nothing that is known")
+
+
+async def test_a_part_of_an_outcome_ends_the_run_as_an_internal_error(bench: Bench) -> None:
+    bench.log.others = [lambda: None, fail]
+
+    await bench.sync()
+
+    assert bench.types == ["SyncStarted", "SyncFailed"]
+    assert isinstance(bench.outcome, SyncFailed)
+    assert bench.outcome.code == FailureCode.INTERNAL_ERROR
+    assert "a part of its outcome is in the log" in bench.outcome.message
+
+
+@pytest.mark.parametrize("api_id", [REQUEST.sessionize_api_id, "not an id!"])
+async def test_an_inbox_entry_without_an_outcome_ends_the_run_as_an_internal_error(
+    bench: Bench, api_id: str
+) -> None:
+    bench.log.commits.append(Commit(EVENT, 0, [], inbox=SYNC))
+    bench.sessionize.body = json.dumps(FIRST).encode()
+    request = msgspec.structs.replace(REQUEST, sessionize_api_id=api_id)
+
+    for _ in range(2):  # the second time as after a redelivery
+        await bench.handler.handle(request, CONTEXT)
+
+    assert bench.types.count("SyncFailed") == 1
+    assert isinstance(bench.outcome, SyncFailed)
+    assert bench.outcome.code == FailureCode.INTERNAL_ERROR
+    assert "the inbox lists this request as handled" in bench.outcome.message
+    assert bench.log.streams[EVENT][-1].message_id == identity.message_id(SYNC, identity.OUTCOME)
+
+
+async def test_a_completed_run_supersedes_the_earlier_open_runs_of_its_event(bench: Bench) -> None:
+    equal, later = UUID(int=9), UUID(int=10)
+    bench.add(started(OTHER_SYNC, minutes=-2), started(equal, minutes=-1))
+    bench.add(started(later, minutes=0))
+
+    await bench.sync()
+
+    assert bench.types[-2:] == ["SyncCompleted", "SyncFailed"]
+    superseded = bench.outcome
+    assert isinstance(superseded, SyncFailed)
+    assert (superseded.sync_id, superseded.code) == (OTHER_SYNC, FailureCode.SUPERSEDED)
+    assert superseded.ordered_at == NOW - timedelta(minutes=2)
+    assert len(bench.log.commits[-1].events) == 1
+    assert bench.log.commits[-1].inbox == OTHER_SYNC
+
+
+async def test_a_failed_run_supersedes_no_other(bench: Bench) -> None:
+    bench.add(started(OTHER_SYNC, minutes=-2))
+    bench.sessionize.failure = sync_failures.upstream_unavailable("it is slow")
+
+    await bench.sync()
+
+    state = await load_state(bench.log, EVENT)
+    assert set(state.open_runs) == {OTHER_SYNC}
+
+
+async def test_an_open_run_that_ends_elsewhere_is_not_ended_again(bench: Bench) -> None:
+    bench.add(started(OTHER_SYNC, minutes=-2))
+    ended = completed(OTHER_SYNC, minutes=-2)
+    bench.log.others = [lambda: None, lambda: None, lambda: bench.add(ended)]
+
+    await bench.sync()
+
+    assert bench.types[-2:] == ["SyncCompleted", "SyncCompleted"]
 
 
 async def test_an_invalid_request_fails_without_loading_the_state(bench: Bench) -> None:
@@ -379,7 +445,7 @@ async def test_no_snapshot_is_kept_before_it_is_due(bench: Bench) -> None:
 async def test_a_run_in_between_does_not_leave_its_changes_in_a_snapshot(bench: Bench) -> None:
     """Deciding folds the outcome into the state for the snapshot: it has to be loaded again."""
     bench.snapshot_events = 1
-    bench.log.others = [lambda: None, lambda: bench.add(started(OTHER_SYNC))]
+    bench.log.others = [lambda: None, lambda: bench.add(started(OTHER_SYNC, minutes=0))]
 
     await bench.sync()
 

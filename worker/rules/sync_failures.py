@@ -176,11 +176,14 @@ def superseded() -> SyncFailure:
     )
 
 
-def internal_error() -> SyncFailure:
-    """A defect of this program. The details are in the worker's log, under the sync's id."""
+def internal_error(reason: str | None = None) -> SyncFailure:
+    """A defect of this program, or of its data; `reason` completes the sentence.
+
+    Without one, the details are in the worker's log, under the sync's id.
+    """
     return SyncFailure(
         FailureCode.INTERNAL_ERROR,
-        "The import failed because of an internal error.",
+        f"The import failed because of an internal error{f': {reason}' if reason else ''}.",
         "Sync again. If it fails again, give the operators the id of this sync.",
         retryable=True,
     )

@@ -3,7 +3,7 @@
 The ids do not depend on the worker, so a repeated or concurrent append of the same run is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +31,18 @@ class ActiveRun:
     fetched: Fetched | None = None
     completed_runs: int | None = None
     """The number in the state that was decided on last."""
+    earlier_open_runs: Sequence[SyncStarted] = ()
+    """Runs in that state that this run supersedes if it completes."""
+
+
+def open_run(started: SyncStarted) -> ActiveRun:
+    """Return the run that an event has started, as if it were resumed here."""
+    ids = RequestIds(
+        request_id=started.sync_id,
+        organization_id=started.organization_id,
+        spreaview_event_id=started.spreaview_event_id,
+    )
+    return ActiveRun(ids, started.ordered_at, {}, received=0.0)
 
 
 def start_commit(run: ActiveRun, expected_version: int, event: SyncStarted) -> Commit:

@@ -25,7 +25,8 @@ from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
-from worker.sync.handle import Handler, RequestContext, RequestIdTakenError
+from worker.sync.end_run import RequestIdTakenError
+from worker.sync.handle import Handler, RequestContext
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from contracts import identity
-from contracts.events import SyncFailed, SyncStarted
+from contracts.events import SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
-from eventstore.log import LogIdentity, RunRecord
+from eventstore.log import LogIdentity
 from eventstore.model import (
     AlreadyRecordedError,
     Commit,
@@ -20,18 +20,26 @@ from eventstore.model import (
     StreamMovedError,
 )
 from messaging.cloudevents import TRACEPARENT
+from worker.rules import sync_failures
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
 from worker.rules.text import clean
-from worker.sync.commits import ActiveRun, failure_commit, outcome_commit, start_commit
+from worker.sync.commits import (
+    ActiveRun,
+    failure_commit,
+    open_run,
+    outcome_commit,
+    start_commit,
+)
+from worker.sync.end_run import end_run, find_run
 from worker.sync.ports import ScheduleSource, SyncLog
 from worker.sync.run import RunOutcome, decide_run
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_PART_OF_OUTCOME = "a part of its outcome is in the log, and the outcome is not"
 
 
 class RequestContext(NamedTuple):
@@ -42,13 +50,6 @@ class RequestContext(NamedTuple):
     received: float
     """When this process received it, by the monotonic clock."""
     traceparent: str | None
-
-
-class RequestIdTakenError(ValueError):
-    """The request id belongs to a run of another SpreaView event: this request cannot have one."""
-
-    def __init__(self) -> None:
-        super().__init__("request_id is that of a sync of another SpreaView event")
 
 
 class Handler:
@@ -88,54 +89,42 @@ class Handler:
         try:
             checked = check_request(request, self._fingerprint_key)
         except SyncFailure as failure:
-            await self._fail(run, failure)
+            await end_run(self._log, run, failure)
             return
-        await self._append_until_ended(
+        outcome = await self._append_until_ended(
             run,
             load=lambda: load_state(self._log, request.spreaview_event_id),
             decide=partial(self._next_commit, run, checked),
         )
+        if outcome is not None and isinstance(outcome.events[-1].event, SyncCompleted):
+            for earlier in run.earlier_open_runs:
+                await end_run(self._log, open_run(earlier), sync_failures.superseded())
 
     async def refuse(self, ids: RequestIds, failure: SyncFailure, context: RequestContext) -> None:
         """End a request that cannot be carried out, from its ids alone. Raises as `handle`."""
         run = await self._open(ids, context)
         if run is not None:
-            await self._fail(run, failure)
-
-    async def _fail(self, run: ActiveRun, failure: SyncFailure) -> None:
-        """Append `SyncFailed` without looking at the state."""
-
-        async def decide(version: int) -> Commit:
-            return failure_commit(run, version, failure)
-
-        await self._append_until_ended(
-            run, load=lambda: self._log.stream_version(run.ids.spreaview_event_id), decide=decide
-        )
+            await end_run(self._log, run, failure)
 
     async def _open(self, ids: RequestIds, context: RequestContext) -> ActiveRun | None:
         """The run to work on, or None if it has an outcome. Raises `RequestIdTakenError`."""
-        found = await self._find(ids)
+        found = await find_run(self._log, ids)
         if found.ended_in is not None:
             logger.info("sync %s has an outcome already", ids.request_id)
             return None
         metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
         return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
 
-    async def _find(self, ids: RequestIds) -> RunRecord:
-        """Look a run up in the log. Raises `RequestIdTakenError`."""
-        found = await self._log.clock_and_run(ids.request_id)
-        if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
-            raise RequestIdTakenError
-        return found
-
     async def _append_until_ended(
         self,
         run: ActiveRun,
         *,
-        load: Callable[[], Awaitable[T]],
-        decide: Callable[[T], Awaitable[Commit]],
-    ) -> None:
+        load: Callable[[], Awaitable[State]],
+        decide: Callable[[State], Awaitable[Commit]],
+    ) -> Commit | None:
         """Load, decide and append, again whenever another writer was first.
+
+        Returns the outcome; None if the run ended in another way.
 
         `decide` may fold the commit's events into what was loaded: if the append succeeds, the
         next commit is decided on that, otherwise it is loaded again. Only the outcome of a run
@@ -150,18 +139,21 @@ class Handler:
                 loaded = await load()
             except AlreadyRecordedError:
                 # Another worker appended an event of this run: its start, or its outcome.
-                found = await self._find(run.ids)
+                found = await find_run(self._log, run.ids)
                 if found.ended_in is not None:
                     logger.info("sync %s was ended by another worker", run.ids.request_id)
-                    return
-                if commit.inbox is not None or found.begun_in is None:
+                    return None
+                if commit.inbox is not None:
+                    await end_run(self._log, run, sync_failures.internal_error(_PART_OF_OUTCOME))
+                    return None
+                if found.begun_in is None:
                     raise
                 logger.info("sync %s is resumed: another worker started it", run.ids.request_id)
                 loaded = await load()
             else:
                 if commit.inbox is not None:
                     _log_outcome(commit)
-                    return
+                    return commit
 
     async def _next_commit(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """The start of the run, or its outcome once it is started. Folds it into `state`."""
@@ -176,6 +168,9 @@ class Handler:
             # A document fetched earlier may be older than the one imported meanwhile.
             run.fetched, run.received = None, time.monotonic()
         run.completed_runs = state.completed_runs
+        run.earlier_open_runs = [
+            open_ for open_ in state.open_runs.values() if open_.ordered_at < run.ordered_at
+        ]
         organization_id = run.ids.organization_id
         erased = await self._log.erased_speakers(organization_id)
         outcome = await decide_run(
