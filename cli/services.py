@@ -27,11 +27,12 @@ from cli.health.probes import (
 )
 from cli.health.server import serving_health
 from cli.settings import Settings
-from contracts.topics import IMPORT_EVENTS
+from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from messaging.access import explaining
+from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import ConsumerLog
 from messaging.errors import is_kafka_outage
@@ -42,6 +43,7 @@ from messaging.topics import declare_topics
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
 from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
+from worker.relay.open_runs import OpenRuns, end_abandoned_runs
 from worker.relay.relay import GROUP as RELAY
 from worker.relay.relay import Relay
 from worker.source.sessionize import FetchLimits, Sessionize
@@ -218,7 +220,9 @@ async def _worker(
         relay_probe(relay, log, checkpoints),
     )
     sealing = seal_from_time_to_time(engine, producer, relay, seconds=settings.seal_seconds)
-    background = [intake.commit(), relay.run(), sealing]
+    backlog = partial(read_backlog, addresses.kafka, SYNC_REQUESTS, WORKERS)
+    ending = end_abandoned_runs(OpenRuns(engine, backlog), relay)
+    background = [intake.commit(), relay.run(), sealing, ending]
     if settings.source_retention_days is not None:
         age = timedelta(days=settings.source_retention_days)
         background.append(prune_from_time_to_time(log, relay, age))

@@ -1,0 +1,89 @@
+"""The backlog of a consumer group: the records beyond its committed offsets."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
+
+from messaging.access import explaining
+from messaging.connection import KafkaConnection
+from messaging.topic_reader import PATIENCE_SECONDS, open_topic_reader, partitions_of
+
+_POLL_MS = 100
+_FETCH_BYTES = 64 * 1024
+"""Only the first record of a partition matters; a larger batch comes whole."""
+
+
+class PartitionBacklog(NamedTuple):
+    """One partition."""
+
+    first: int | None
+    """Offset of the first record that the group has not committed; None if there is none."""
+    end: int
+    """High water mark: every record of the partition lies below it."""
+
+    def is_below(self, offset: int) -> bool:
+        """Whether a record below this offset waits for the group."""
+        return self.first is not None and self.first < offset
+
+
+async def read_backlog(
+    kafka: KafkaConnection, topic: str, group_id: str
+) -> Mapping[int, PartitionBacklog]:
+    """Return the backlog of a group by partition; empty if there is no such topic.
+
+    Fetches from the committed offsets without joining the group. So it relies neither on
+    `end_offsets`, which the sandbox's broker reports too low, nor on a commit behind the marker of
+    a transaction, which is no record and never committed.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    async with open_topic_reader(kafka) as reader:
+        partitions = await partitions_of(reader, topic)
+    if not partitions:
+        return {}
+    consumer = AIOKafkaConsumer(
+        **kafka.arguments(),
+        group_id=group_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",  # as the workers read: an aborted record waits for nobody
+        fetch_max_wait_ms=_POLL_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+    )
+    try:
+        async with explaining(kafka):
+            await consumer.start()
+        consumer.assign(partitions)
+        return await _look(consumer, set(partitions))
+    finally:
+        await consumer.stop()
+
+
+async def _look(
+    consumer: AIOKafkaConsumer, unknown: set[TopicPartition]
+) -> dict[int, PartitionBacklog]:
+    found: dict[int, PartitionBacklog] = {}
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + PATIENCE_SECONDS
+    while unknown:
+        fetched = await consumer.getmany(*unknown, timeout_ms=_POLL_MS)
+        is_late = loop.time() > give_up
+        for partition in list(unknown):
+            end = consumer.highwater(partition)
+            if end is None:
+                if is_late:
+                    raise KafkaTimeoutError(f"nothing came from {partition.topic}")
+                continue  # no answer yet
+            records = fetched.get(partition)
+            place = await consumer.position(partition)
+            if records or place >= end or is_late:
+                # Late: a transaction that is still open hides the records from here on.
+                waiting = place if place < end else None
+                first = records[0].offset if records else waiting
+                found[partition.partition] = PartitionBacklog(first, end)
+                unknown.remove(partition)
+    return found
