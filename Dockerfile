@@ -7,7 +7,7 @@ WORKDIR /source
 COPY requirements requirements
 RUN python -m venv /opt/spreaview-sync \
     && /opt/spreaview-sync/bin/pip install --require-hashes -r requirements/runtime.txt
-# The build backend by hash as well: its lines of the development requirements.
+# The build backend is installed by hash, too: these are its lines of the development requirements.
 RUN awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' requirements/development.txt > build.txt \
     && pip install --require-hashes -r build.txt
 

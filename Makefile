@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the rest.
+# `make demo` and `make test` set everything up by themselves. `make help` lists all targets.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,7 +9,7 @@ JOBS ?= auto
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-setup: $(STAMP) ## make .venv with .venv/bin/spreaview-sync
+setup: $(STAMP) ## create .venv with .venv/bin/spreaview-sync
 
 $(STAMP): requirements/development.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -27,32 +27,32 @@ demo: $(STAMP) ## import a synthetic conference on a local sandbox and show what
 test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes), JOBS at a time
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
 
-check: lint types floors test ## all that CI checks
+check: lint types floors test ## run everything that CI runs: lint, types, floors, tests
 
-chaos: $(STAMP) ## long runs of seeded faults (CHAOS="--seed 7 --faults 300" chooses)
+chaos: $(STAMP) ## run long tests with seeded faults (options: CHAOS="--seed 7 --faults 300")
 	$(BIN)/python -m tests.acceptance.chaos $(CHAOS)
 
-outages: $(STAMP) ## PostgreSQL, then Kafka, down for two minutes under load
+outages: $(STAMP) ## test two-minute outages of PostgreSQL, then Kafka, under load
 	$(BIN)/python -m tests.acceptance.outages
 
-lint: $(STAMP) ## formatting and lint
+lint: $(STAMP) ## check formatting and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP) ## strict typing
+types: $(STAMP) ## check types strictly
 	$(BIN)/mypy
 
-floors: $(STAMP) ## a package imports only from lower floors
+floors: $(STAMP) ## check that packages import only from lower floors
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-contracts: $(STAMP) ## write the JSON Schemas and golden examples again
+contracts: $(STAMP) ## generate the JSON Schemas and golden examples
 	$(BIN)/python -m contracts.publish
 
-bench: $(STAMP) ## measure: the codec, the log, snapshots, a rebuild, what one hanging event costs
+bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, and the cost of a hanging event
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.log
 	$(BIN)/python -m tests.benchmarks.state
@@ -63,5 +63,5 @@ requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group development --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --constraint requirements/runtime.txt --custom-compile-command "make requirements" -o requirements/development.txt
 
-clean: ## remove .venv, the local sandbox's data and caches
+clean: ## remove .venv, the data of the local sandbox, and caches
 	rm -rf .venv .spreaview .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
