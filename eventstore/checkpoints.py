@@ -21,6 +21,28 @@ UNPUBLISHED = text("""
     SELECT position, message_id, reason, since FROM event_store.unpublished ORDER BY position
 """)
 
+# A leader executes these statements on its own asyncpg connection.
+
+WRITE_CHECKPOINT = """
+    INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE
+    SET log_id = EXCLUDED.log_id, position = EXCLUDED.position,
+        message_id = EXCLUDED.message_id, updated_at = now()
+"""
+
+KEEP_UNPUBLISHED = """
+    INSERT INTO event_store.unpublished (position, message_id, reason) VALUES ($1, $2, $3)
+    ON CONFLICT (position) DO UPDATE SET reason = EXCLUDED.reason, since = now()
+"""
+
+FORGET_UNPUBLISHED = "DELETE FROM event_store.unpublished WHERE position > $1"
+
+RENAME_LOG = f"""
+    WITH renamed AS (UPDATE event_store.log SET log_id = $2)
+    {WRITE_CHECKPOINT}
+"""  # noqa: S608 (of constants)
+
 
 class Checkpoint(NamedTuple):
     """The last event that a reader has processed."""

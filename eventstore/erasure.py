@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.events import SpeakerErased
 from eventstore.append import append_to_head, lock_log, lock_streams
-from eventstore.leadership import TELLING
+from eventstore.leadership import PUBLISHING
 from eventstore.model import NewEvent
 from eventstore.personal_data import delete_personal_data, streams_of
 from eventstore.snapshots import delete_snapshots
 from eventstore.sources import delete_sources, find_sources
 
-_WAIT_FOR_RELAY = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=TELLING)
+_WAIT_FOR_RELAY = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=PUBLISHING)
 
 INSERT_ERASED_SUBJECT = text("""
     INSERT INTO event_store.erased_subjects (subject, organization_id, erasure_id)

@@ -12,14 +12,20 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.checkpoints import Checkpoint
+from eventstore.checkpoints import (
+    FORGET_UNPUBLISHED,
+    KEEP_UNPUBLISHED,
+    RENAME_LOG,
+    WRITE_CHECKPOINT,
+    Checkpoint,
+)
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 
 logger = logging.getLogger(__name__)
 
 LOCK = 0x5350_5245_4156_0003
-TELLING = 0x5350_5245_4156_0004
+PUBLISHING = 0x5350_5245_4156_0004
 """Shared while the leader tells what it has read, taken alone by an erasure."""
 
 _HEARTBEAT_SECONDS = 0.5
@@ -38,24 +44,8 @@ _HOLDER = """
 """
 _WHO_LEADS = f"SELECT a.application_name {_HOLDER}"
 _END_HOLDER = f"SELECT pg_terminate_backend(l.pid) {_HOLDER} AND l.pid <> $2"
-_TRY_TO_TELL = "SELECT pg_try_advisory_lock_shared($1)"
-_HAS_TOLD = "SELECT pg_advisory_unlock_shared($1)"
-_WRITE_CHECKPOINT = """
-    INSERT INTO event_store.checkpoints (name, log_id, position, message_id)
-    VALUES ($1, $2, $3, $4)
-    ON CONFLICT (name) DO UPDATE
-    SET log_id = EXCLUDED.log_id, position = EXCLUDED.position,
-        message_id = EXCLUDED.message_id, updated_at = now()
-"""
-_KEEP_UNPUBLISHED = """
-    INSERT INTO event_store.unpublished (position, message_id, reason) VALUES ($1, $2, $3)
-    ON CONFLICT (position) DO UPDATE SET reason = EXCLUDED.reason, since = now()
-"""
-_FORGET_UNPUBLISHED = "DELETE FROM event_store.unpublished WHERE position > $1"
-_RENAME_LOG = f"""
-    WITH renamed AS (UPDATE event_store.log SET log_id = $2)
-    {_WRITE_CHECKPOINT}
-"""  # noqa: S608 (of constants)
+TRY_LOCK_SHARED = "SELECT pg_try_advisory_lock_shared($1)"
+UNLOCK_SHARED = "SELECT pg_advisory_unlock_shared($1)"
 
 Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
@@ -74,35 +64,35 @@ class Leader:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     @asynccontextmanager
-    async def telling(self) -> AsyncIterator[None]:
+    async def publishing(self) -> AsyncIterator[None]:
         """While the block runs nobody is forgotten: what it reads of the log, it may tell.
 
         Waits for an erasure to end. What the block raises has to end the leadership, and so this.
         """
         # Trying, and not waiting in a queue, lets the heartbeat go on.
-        while not await self._fetch(_TRY_TO_TELL, TELLING):  # noqa: ASYNC110
+        while not await self._fetch(TRY_LOCK_SHARED, PUBLISHING):  # noqa: ASYNC110
             await asyncio.sleep(_ERASURE_SECONDS)
         yield
-        await self._execute(_HAS_TOLD, TELLING)
+        await self._execute(UNLOCK_SHARED, PUBLISHING)
 
     async def write(self, name: str, checkpoint: Checkpoint) -> None:
         """Move a checkpoint, forwards or backwards."""
-        await self._execute(_WRITE_CHECKPOINT, name, *checkpoint)
+        await self._execute(WRITE_CHECKPOINT, name, *checkpoint)
 
     async def keep_unpublished(self, event: Recorded, reason: str) -> None:
         """Write down that an event could not be published, for `relay status`."""
-        await self._execute(_KEEP_UNPUBLISHED, event.position, event.message_id, reason)
+        await self._execute(KEEP_UNPUBLISHED, event.position, event.message_id, reason)
 
     async def forget_unpublished(self, after: int) -> None:
         """Forget which events beyond a position could not be published: they are tried again."""
-        await self._execute(_FORGET_UNPUBLISHED, after)
+        await self._execute(FORGET_UNPUBLISHED, after)
 
     async def rename_log(self, name: str, checkpoint: Checkpoint) -> None:
         """Give the log a checkpoint's id, under which its events come from another source.
 
         The checkpoint is written with it, or neither is.
         """
-        await self._execute(_RENAME_LOG, name, *checkpoint)
+        await self._execute(RENAME_LOG, name, *checkpoint)
 
     async def _execute(self, statement: str, *arguments: object) -> None:
         async with self._one_at_a_time:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.erasure.erase import erase
 from contracts import samples
 from contracts.events import SpeakerImported, SyncCompleted, SyncStarted
-from eventstore.leadership import TELLING
+from eventstore.leadership import PUBLISHING
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.read import read_outcomes
@@ -143,7 +143,7 @@ async def test_the_relay_publishes_a_read_event_before_the_erasure_or_never(
         _, speaker = await append_run(line.log)
         await asyncio.wait_for(pause.reached.wait(), PATIENCE)
         erasing = asyncio.create_task(erase(line.engine, ORGANIZATION, speaker))
-        await is_done_or_waits(line.engine, erasing, TELLING)
+        await is_done_or_waits(line.engine, erasing, PUBLISHING)
         assert not erasing.done(), "what was read is still to be published"
         assert not sent
         pause.release()
@@ -161,7 +161,7 @@ async def test_an_erasure_does_not_wait_for_a_failing_relay(
         _, speaker = await append_run(line.log)
         await asyncio.wait_for(pause.reached.wait(), PATIENCE)
         erasing = asyncio.create_task(erase(line.engine, ORGANIZATION, speaker))
-        await is_done_or_waits(line.engine, erasing, TELLING)
+        await is_done_or_waits(line.engine, erasing, PUBLISHING)
         pause.fail(KafkaTimeoutError())
         await asyncio.wait_for(erasing, PATIENCE)
 

@@ -22,7 +22,7 @@ import worker.relay.rewind
 from contracts import samples
 from contracts.codec import take_apart
 from contracts.events import RoomImported
-from eventstore import leadership
+from eventstore import checkpoints, leadership
 from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Connect, Leader
 from eventstore.log import LogIdentity
@@ -122,7 +122,7 @@ class Session:
     async def execute(self, statement: str, *arguments: Any, timeout: float) -> None:
         """What `Leader` calls."""
         world = self._world
-        if statement == leadership._WRITE_CHECKPOINT:
+        if statement == checkpoints.WRITE_CHECKPOINT:
             name, checkpoint = arguments[0], Checkpoint(*arguments[1:])
 
             def hold() -> None:
@@ -132,16 +132,16 @@ class Session:
             await world.step(
                 "write", lambda: self._do(lambda: world.keep(name, checkpoint)), hold=hold
             )
-        elif statement == leadership._FORGET_UNPUBLISHED:
+        elif statement == checkpoints.FORGET_UNPUBLISHED:
             await world.step("forget", lambda: self._do(lambda: None))
-        elif statement == leadership._HAS_TOLD:
+        elif statement == leadership.UNLOCK_SHARED:
             self._do(lambda: None)
         else:
             raise AssertionError(statement)
 
     async def fetchval(self, statement: str, *arguments: Any, timeout: float) -> bool:
         """There are no erasures here: what is read may be told."""
-        assert statement == leadership._TRY_TO_TELL
+        assert statement == leadership.TRY_LOCK_SHARED
         self._do(lambda: None)
         return True
 

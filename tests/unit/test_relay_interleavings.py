@@ -248,6 +248,8 @@ async def test_one_that_publishes_after_it_was_deposed_is_found_out(
         return await original(self, cast("Leader", Unsure(leader)), publisher, log_id)
 
     monkeypatch.setattr(Relay, "_resume", resume)
-    monkeypatch.setattr(Leader, "telling", lambda _: nullcontext())  # it would find out there, too
+    monkeypatch.setattr(
+        Leader, "publishing", lambda _: nullcontext()
+    )  # it would find out there, too
     with pytest.raises(AssertionError, match=r"published .*, then"):
         await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)

@@ -150,7 +150,7 @@ class Relay:
         """Publish the next events, if there are any; then the checkpoint is behind them."""
         after = turn.checkpoint.position
         limit = self._cautious.batch if after < self._cautious.until else self._batch
-        async with turn.leader.telling():
+        async with turn.leader.publishing():
             events = await self._log.read_all(after, limit=limit)
             turn.is_at_head = not events
             if events:
