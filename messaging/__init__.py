@@ -1,1 +1,1 @@
-"""Kafka: CloudEvents ↔ records, topics, intake, waiting for what is down."""
+"""Kafka: connections, topics, CloudEvents, consumers, publishers and dead letters."""

@@ -33,11 +33,11 @@ _SILENT_ENDS = (ConnectionResetError, BrokenPipeError, asyncio.IncompleteReadErr
 
 @asynccontextmanager
 async def explaining(connection: KafkaConnection) -> AsyncIterator[None]:
-    """Have an error of the block, in which a client starts, name its true cause.
+    """Replace an error of the block, in which a client starts, by one that names its cause.
 
     Raises:
         KafkaAccessError: a broker answers, and refuses us or is refused.
-        aiokafka.errors.KafkaError: no broker answers; the text holds the system's error.
+        aiokafka.errors.KafkaError: no broker answers; the text has the operating system's error.
     """
     try:
         yield
@@ -51,7 +51,7 @@ async def explaining(connection: KafkaConnection) -> AsyncIterator[None]:
         except KafkaConnectionError as cause:
             raise cause from error
         except TimeoutError:
-            pass  # the client's own error is as good
+            pass  # the client's own error is raised
         raise
 
 
@@ -60,8 +60,8 @@ async def check(connection: KafkaConnection) -> None:
 
     Raises:
         KafkaAccessError: one of them answers, and refuses us or is refused.
-        aiokafka.errors.KafkaConnectionError: no bootstrap server can be connected to.
-        TimeoutError: none answers in time.
+        aiokafka.errors.KafkaConnectionError: no bootstrap server accepts a connection.
+        TimeoutError: no server answers in time.
     """
     async with asyncio.timeout(_CHECK_SECONDS):
         errors: list[KafkaConnectionError] = []
@@ -90,7 +90,7 @@ def _bootstrap_servers(connection: KafkaConnection) -> Iterator[_Broker]:
 
 
 async def _brokers(connection: KafkaConnection, server: _Broker) -> list[_Broker]:
-    """The cluster's brokers, as this one knows them."""
+    """Return the brokers of the cluster, as this one lists them."""
     arguments = connection.arguments()
     del arguments["bootstrap_servers"]
     opened: AIOKafkaConnection = await create_conn(
@@ -106,7 +106,7 @@ async def _brokers(connection: KafkaConnection, server: _Broker) -> list[_Broker
 def _explained(
     connection: KafkaConnection, server: _Broker, error: Exception
 ) -> KafkaConnectionError:
-    """Give the error a sentence that names a variable, or else the server's address."""
+    """Return an error whose sentence names a variable, or else the server's address."""
     if isinstance(error, KafkaAccessError):
         return error
     where = f"Kafka at {server[0]}:{server[1]}"

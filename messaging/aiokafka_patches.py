@@ -1,10 +1,10 @@
-r"""What aiokafka's fetcher cannot do, mended for the consumers of this process (ADR 0009).
+r"""Patches of aiokafka's fetcher for the consumers of this process (ADR 0009).
 
-Two kinds of data would stop a whole consumer, or lose what was fetched beside them:
+Two kinds of data would stop a whole consumer, or lose other records of the same fetch:
 
-- The name of a header that is not UTF-8. It is read all the same, each wrong byte as `\xff`.
-- A batch that cannot be read, such as one with a wrong checksum. Its partition stands still before
-  it, fetches it again, and says so once; the records before it and other partitions go on.
+- A header whose name is not UTF-8. The patch reads it, with each wrong byte as `\xff`.
+- A batch that cannot be read, such as one with a wrong checksum. Its partition is stuck before the
+  batch and fetches it again; this is logged once. Records before it and other partitions continue.
 """
 
 import time
@@ -21,11 +21,11 @@ from contracts.error_text import describe_error
 from messaging.backoff import log_failing, log_working
 
 _AGAIN_SECONDS = 1.0
-"""After so long a batch that cannot be read is fetched again."""
+"""Wait before an unreadable batch is fetched again."""
 
 
 def mend() -> None:
-    """Have every consumer of this process read what comes. Safe to call again."""
+    """Patch aiokafka for every consumer of this process. Safe to call again."""
     fetcher.MemoryRecords = _Records
     fetcher.FetchResult = _FetchResult
 
@@ -36,7 +36,7 @@ class _Text(bytearray):
 
 
 class _Buffer(bytearray):
-    """Bytes of which every part can be decoded."""
+    """Bytes whose slices can always be decoded."""
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
@@ -44,7 +44,7 @@ class _Buffer(bytearray):
 
 
 class _PatientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka is untyped
-    """Reads names of any bytes; slowly, since it is not compiled."""
+    """Reads header names with any bytes; slow, because it is not compiled."""
 
     _buffer: bytearray
 
@@ -54,7 +54,7 @@ class _PatientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka is
 
 
 class _Batch:
-    """A compiled batch; from the first name on that it cannot read, a patient one."""
+    """A compiled batch that becomes a patient one at the first name it cannot read."""
 
     def __init__(self, compiled: DefaultRecordBatch, piece: memoryview) -> None:
         self._compiled = compiled
@@ -77,7 +77,7 @@ class _Batch:
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]
-    """What was fetched of a partition, batch by batch."""
+    """Batches fetched from a partition."""
 
     def next_batch(self) -> Any:
         piece = self._next_slice
@@ -86,20 +86,20 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
 
 class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]
-    """What was fetched of a partition, for the consumer to take."""
+    """Records fetched from a partition, for the consumer to take."""
 
     _failed_at: float | None = None
     _partition_records: Iterator[ConsumerRecord] | None
 
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
-        """The records up to `max_records`, or up to what cannot be read.
+        """Return records up to `max_records`, or up to the first that cannot be read.
 
-        aiokafka's own raises there, after the consumer has moved past what other partitions had
-        given it for the same answer: that would be passed over.
+        aiokafka's own method raises there. By then the consumer has moved past records of other
+        partitions that belong to the same call, so they would be lost.
         """
         if self._failed_at is not None:
             if time.monotonic() > self._failed_at + _AGAIN_SECONDS:
-                self._partition_records = None  # so it is fetched again
+                self._partition_records = None  # causes another fetch
             return []
         if not self.check_assignment(self._topic_partition) or self._partition_records is None:
             return []

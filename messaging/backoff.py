@@ -1,4 +1,4 @@
-"""Waiting for what is down: capped exponential backoff with jitter, said once per state."""
+"""Retries with capped exponential backoff and jitter; each change of state is logged once."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _failing: dict[str, str | None] = {}
-"""What is failing now, by name, and the variable that was named last: many who wait for the same
-say it once."""
+"""Each failing operation and the environment variable that its last logged reason named. Callers
+with the same operation share one entry, so that a failure is logged once."""
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
@@ -28,14 +28,17 @@ async def retry_until_success(
     first_wait: float = FIRST_WAIT_SECONDS,
     longest_wait: float = LONGEST_WAIT_SECONDS,
 ) -> T:
-    """Do `work` until it succeeds, however long that takes; exceptions that `on` denies pass.
+    """Repeat `work` until it succeeds, without a limit of time, and return its result.
 
-    `what` names what is waited for, for all who wait for the same: the log gets one line when it
-    begins to fail and one when it works again, not one per try. `work` must be safe to repeat.
+    Only exceptions that `on` accepts are retried; others are raised. `work` must be safe to repeat.
+    The log gets one line when `what` begins to fail and one when it works again, not one per
+    attempt; callers that give the same name for `what` share these lines.
+
+    await retry_until_success("Kafka", producer.start, on=is_kafka_outage)
     """
 
     def is_waited_for(error: BaseException) -> bool:
-        return isinstance(error, Exception) and on(error)  # it is asked about a cancellation, too
+        return isinstance(error, Exception) and on(error)  # stamina also passes cancellations
 
     async for attempt in stamina.retry_context(
         on=is_waited_for,
@@ -57,23 +60,23 @@ async def retry_until_success(
 
 
 def log_failing(what: str, reason: str, *, variable: str | None = None) -> None:
-    """Log that something does not work, unless that is known.
+    """Log that an operation fails, unless that has been logged.
 
-    A reason that names a variable is logged even so, once: somebody has to act.
+    A reason that names another environment variable is logged again, once: an operator has to act.
     """
     if what not in _failing or (variable is not None and variable != _failing[what]):
         _failing[what] = variable
-        logger.warning("%s: failing, trying on until it works: %s", what, reason)
+        logger.warning("%s is failing; retrying until it succeeds: %s", what, reason)
 
 
 def log_working(what: str) -> None:
-    """Log that something works again, if it had been failing."""
+    """Log that an operation works again, if it was failing."""
     if what in _failing:
         del _failing[what]
-        logger.info("%s: works again", what)
+        logger.info("%s works again", what)
 
 
 def variable_of(error: BaseException) -> str | None:
-    """The environment variable that an error tells an operator to look at, if it does."""
+    """Return the environment variable that an operator should check, if the error names one."""
     variable: str | None = getattr(error, "variable", None)
     return variable

@@ -1,9 +1,9 @@
-"""Intake in batches: only what has been dealt with is acknowledged.
+"""Consumers of batches: offsets are committed only after their records have been processed.
 
-FastStream's own acknowledgement would lose a message whose handler fails (its position moves on),
-so acknowledgement is manual, a failing batch is tried again in place, and the handler gets the
-records as they are: bytes, undecoded, headers included, since a header that is not UTF-8 would
-otherwise be skipped before any of our code runs.
+FastStream's own acknowledgement would lose a message whose handler fails, because the consumer's
+position moves past it. So acknowledgement is manual, and a failing batch is retried in place. The
+handler gets raw records with undecoded bytes and headers: FastStream would otherwise skip a record
+that has a header in another encoding than UTF-8 before our code runs.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _FETCHING = "fetching from Kafka"
 
 
 class ConsumerLog:
-    """A logger for FastStream: of all that it says, that nothing can be fetched, once per state."""
+    """A logger for FastStream that logs only fetch errors, once per change of state."""
 
     def log(
         self,
@@ -44,17 +44,17 @@ class ConsumerLog:
         exc_info: object = None,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        """Say an error, unless that is known."""
+        """Log an exception, unless fetching is known to fail."""
         if isinstance(exc_info, Exception):
             log_failing(_FETCHING, describe_error(exc_info))
 
 
 class Membership(NamedTuple):
-    """Of a consumer group."""
+    """Membership in a consumer group."""
 
     group_id: str
     session_seconds: float = 10.0
-    """A member that is silent for so long has lost its partitions to the others."""
+    """A member without a heartbeat for this long loses its partitions to the others."""
 
 
 def subscribe(
@@ -65,10 +65,10 @@ def subscribe(
     membership: Membership,
     max_records: int,
 ) -> None:
-    """Have `handle` called with every batch of `topic`, at least once, in order per partition.
+    """Call `handle` with every batch of `topic`, at least once, in order per partition.
 
-    The offsets of a batch are committed after `handle` has returned. While it raises, the batch
-    is handed to it again, with backoff, and nothing is committed.
+    The offsets of a batch are committed after `handle` returns. While it raises, it is called with
+    the same batch again, with backoff, and nothing is committed.
     """
 
     async def on_batch(consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
@@ -76,8 +76,10 @@ def subscribe(
         try:
             await consumer.commit()
         except KafkaError as error:
-            # The partitions went to another member, or the broker is away: they come again.
-            logger.warning("offsets of %s were not committed, it will repeat: %s", topic, error)
+            # The partitions moved to another member or the broker is down: the records come again.
+            logger.warning(
+                "offsets of %s were not committed, so its last batch repeats: %s", topic, error
+            )
 
     subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
 
@@ -92,10 +94,10 @@ def subscribe_raw(
     listener: ConsumerRebalanceListener | None = None,
     committed: bool = False,
 ) -> None:
-    """Have `handle` called with every batch of `topic` and the consumer, whose commits are its.
+    """Call `handle` with the consumer and every batch of `topic`; `handle` commits the offsets.
 
-    With `committed`, records of a transaction that was aborted are none. No batch is read while it
-    works. It must not raise: the batch would be passed over.
+    With `committed`, records of aborted transactions are left out. The next batch is read after
+    `handle` returns. It must not raise, because FastStream would skip the batch.
     """
 
     async def on_batch(message: KafkaMessage) -> None:
@@ -126,7 +128,7 @@ async def _parse(
     records: tuple[RawRecord, ...],
     original: Callable[[tuple[RawRecord, ...]], Awaitable[PlainKafkaMessage]],
 ) -> PlainKafkaMessage:
-    """Let FastStream see records without headers, hand on the records with them."""
+    """Give FastStream the records without their headers, and the handler the whole records."""
     message = await original(tuple(dataclasses.replace(r, headers=()) for r in records))
     message.raw_message = records
     return message

@@ -1,7 +1,7 @@
 """CloudEvents 1.0 on Kafka, binary mode: attributes are headers, the body is the event's data.
 
-Beside the standard attributes: `ce_position` (rises over the log, with holes), `ce_streamversion`
-(counts within the key, without holes) and `traceparent`. Subscribers deduplicate by `ce_id`.
+Further attributes: `ce_position` (rises over the log, with holes), `ce_streamversion` (counts
+within the key, without holes) and `traceparent`. Subscribers deduplicate by `ce_id`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def encode(
     metadata: Mapping[str, object],
     data: JsonObject,
 ) -> Record:
-    """The record of one recorded event, whose `data` are joined and upcast."""
+    """Return the record of one recorded event, whose `data` are joined and upcast."""
     time = recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     attributes = {
         "ce_specversion": "1.0",
@@ -96,7 +96,7 @@ def encode(
 
 
 def structured(record: Record) -> JsonObject:
-    """The same event in structured mode: one JSON object, its key as `partitionkey`."""
+    """Return the event in structured mode: one JSON object, its key as `partitionkey`."""
     attributes = {name: value.decode() for name, value in record.headers}
     plain: JsonObject = {
         name.removeprefix("ce_"): value

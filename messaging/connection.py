@@ -34,7 +34,7 @@ class SecurityProtocol(StrEnum):
 
     @property
     def has_user(self) -> bool:
-        """Whether the broker asks for a user name and a password."""
+        """Whether the broker requires a user name and a password."""
         return self in (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
 
 
@@ -75,7 +75,7 @@ class KafkaConnection:
         mechanism: with SASL, how the password is proven.
         username: with SASL.
         password: with SASL.
-        ca_file: with TLS, the authorities to trust as PEM; by default those of the system.
+        ca_file: with TLS, the authorities to trust as PEM; by default the system's.
         certificate_file: with TLS, the certificate that we show, as PEM.
         key_file: its key as PEM; None if it is in the same file.
     """
@@ -121,15 +121,15 @@ class KafkaConnection:
         return self.bootstrap_servers
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of every aiokafka client; the files are read each time.
+        """Return the arguments for an aiokafka client; each call reads the files.
 
         Raises:
-            KafkaAccessError: a file is not there, not readable or not what it should be.
+            KafkaAccessError: a file is missing, not readable, or has other contents than expected.
         """
         return {"bootstrap_servers": self.bootstrap_servers, **self._security()}
 
     def for_faststream(self) -> "BaseSecurity | None":
-        """The same for FastStream's broker. Raises as `arguments`."""
+        """Return the security settings for FastStream's broker. Raises as `arguments`."""
         from faststream import security  # slow to import, and only services need it
 
         context = self._security().get("ssl_context")
@@ -162,7 +162,7 @@ class KafkaConnection:
         return context
 
     def _load(self, context: ssl.SSLContext, certificate_file: Path) -> None:
-        """Have a context show our certificate."""
+        """Add our certificate to a context."""
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificate_file)
         except OSError as error:
@@ -172,7 +172,7 @@ class KafkaConnection:
         if self.key_file is not None:
             name, file = "KEY_FILE", self.key_file
         try:
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without this argument OpenSSL would prompt for a password on the terminal.
             context.load_cert_chain(certificate_file, self.key_file, password="")
         except OSError as error:
             expected = "the certificate's key as PEM without a passphrase"

@@ -1,4 +1,4 @@
-"""Telling a broker that is down, which is waited for, from a request that is wrong."""
+"""Errors of Kafka; only outages are retried, wrong requests are not."""
 
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -12,7 +12,7 @@ from aiokafka.errors import (
 )
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-"""What a broker says of a record that is too large for a topic, or for a segment of it."""
+"""The broker refused a record: it exceeds the topic's limit or the size of a log segment."""
 
 _PASSING = (
     KafkaConnectionError,
@@ -24,7 +24,7 @@ _PASSING = (
 
 
 def is_kafka_outage(error: BaseException) -> bool:
-    """Whether waiting can help: the same request may succeed later, unchanged."""
+    """Return whether the same request may succeed later, unchanged."""
     if isinstance(error, KafkaError):
         return bool(error.retriable) or isinstance(error, _PASSING)
     return isinstance(error, OSError)

@@ -1,4 +1,4 @@
-"""How far a consumer group is behind its topic, asked of the broker and not of the group."""
+"""The lag of a consumer group, as the broker reports it."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -11,33 +11,33 @@ from messaging.connection import KafkaConnection
 
 
 class PartitionLag(NamedTuple):
-    """One partition, as the broker knows it."""
+    """Offsets of one partition, as the broker reports them."""
 
     committed: int
-    """Offset below which every record has been dealt with."""
+    """Every record below this offset has been processed."""
     end: int
-    """Offset after the newest record. The sandbox's broker may tell less."""
+    """Offset after the newest record. The sandbox's broker may report a lower one."""
 
     @property
     def behind(self) -> int:
-        """Records that were not dealt with."""
+        """Number of records that have not been processed."""
         return max(0, self.end - self.committed)
 
 
 class GroupLag:
-    """Asks for the lag of a group, without being a member of it. Made by `watching_lag`."""
+    """Reads the lag of a group without joining it. Create it with `watching_lag`."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
 
     async def look(self, partitions: Iterable[TopicPartition]) -> Mapping[int, PartitionLag]:
-        """By the number of the partition."""
+        """Return the lag by partition number."""
         wanted = list(partitions)
         begins = await self._consumer.beginning_offsets(wanted)
         ends = await self._consumer.end_offsets(wanted)
         committed = {tp: await self._consumer.committed(tp) for tp in wanted}
         return {
-            # What lay before the beginning is gone, and waits for nobody.
+            # Deleted records before the beginning do not count as lag.
             tp.partition: PartitionLag(max(committed[tp] or 0, begins[tp]), ends[tp])
             for tp in wanted
         }
@@ -45,10 +45,12 @@ class GroupLag:
 
 @asynccontextmanager
 async def watching_lag(kafka: KafkaConnection, group_id: str) -> AsyncIterator[GroupLag]:
-    """A connection for looking at a group while the block runs.
+    """Connect to the broker to read the lag of a group while the block runs.
+
+    async with watching_lag(kafka, "spreaview-worker") as lag: await lag.look(partitions)
 
     Raises:
-        aiokafka.errors.KafkaError: the broker is not there.
+        aiokafka.errors.KafkaError: the broker does not answer.
     """
     consumer = AIOKafkaConsumer(**kafka.arguments(), group_id=group_id, enable_auto_commit=False)
     try:

@@ -1,11 +1,11 @@
-"""Which offset of a partition may be committed while its records are worked on in any order."""
+"""Finds the offset to commit while the records of a partition are processed in any order."""
 
 
 class OpenOffsets:
-    """The offsets of one partition that are in hand.
+    """The offsets of one partition whose records are in flight.
 
-    A committed offset is a promise that every record below it has been dealt with. So it is that
-    of the oldest record still in hand, or the one after the newest taken if none is.
+    A committed offset promises that every record below it has been processed. So the offset to
+    commit is the oldest one in flight or, without any in flight, the one after the newest taken.
     """
 
     def __init__(self) -> None:
@@ -14,25 +14,25 @@ class OpenOffsets:
         self._committed: int | None = None
 
     def take(self, offset: int) -> None:
-        """A record is in hand now."""
+        """Note that a record is in flight."""
         self._open.add(offset)
         self._next = offset + 1
 
     def end(self, offset: int) -> None:
-        """A record has been dealt with."""
+        """Note that a record has been processed."""
         self._open.discard(offset)
 
     @property
     def are_open(self) -> bool:
-        """Whether a record is in hand."""
+        """Whether any record is in flight."""
         return bool(self._open)
 
     @property
     def due(self) -> int | None:
-        """The offset to commit now; None if that has been committed, or nothing was taken."""
+        """The offset to commit; None if it is committed already, or if nothing was taken."""
         due = min(self._open, default=self._next)
         return None if due == self._committed else due
 
     def committed(self, offset: int) -> None:
-        """The broker has this offset."""
+        """Note that the broker has committed this offset."""
         self._committed = offset

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerClosed
 T = TypeVar("T")
 
 _CLOSE_SECONDS = 1.0
-"""For connections that were aborted, and for tasks that were cancelled, to end."""
+"""Time limit for aborted connections and cancelled tasks to end."""
 _REQUESTS = (
     "_send_produce_req",
     "_do_add_partitions_to_txn",
@@ -19,15 +19,16 @@ _REQUESTS = (
     "_do_txn_offset_commit",
     "_do_txn_commit",
 )
-"""What aiokafka's sender runs in tasks of their own, which nobody else can reach."""
+"""Methods that aiokafka's sender runs as separate tasks, to which it gives no access."""
 
 
 class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     """An aiokafka producer that notes whether the broker left one of its requests unanswered.
 
-    The client repeats such a request, and the first copy may still arrive. A broker cannot tell
-    a late `EndTxn` from the one of the transaction that is open by then, and commits that one early
-    (KAFKA-17754). Only a new producer under the same transactional id shuts out the late copy.
+    The client repeats such a request, and the first copy may still arrive. A broker cannot
+    distinguish a late `EndTxn` from one for the transaction that is open by then, and commits this
+    transaction early (KAFKA-17754). Only a new producer with the same transactional id fences the
+    late copy.
     """
 
     _closed: bool
@@ -41,10 +42,10 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         self.client.send = self._noted(self.client.send)
 
     async def close(self, *, flush_seconds: float = 0) -> None:
-        """Close in a few seconds at most, whatever the broker does; raises nothing.
+        """Close within a few seconds, even without a broker; never raises.
 
-        aiokafka's own `stop` waits without a limit while the broker is away. What is not confirmed
-        within `flush_seconds` is given up: it may be there or not.
+        aiokafka's own `stop` waits without a limit while the broker is down. Records that are not
+        confirmed within `flush_seconds` are given up: they may be on the topic or not.
         """
         if self._closed:
             return
@@ -61,7 +62,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         await close_client(self.client)
         for future in self._failures():
             if future is not None and future.done() and not future.cancelled():
-                future.exception()  # else it is logged that nobody looked at it
+                future.exception()  # else asyncio logs that it was never retrieved
 
     def _failures(self) -> Iterable["asyncio.Future[Any] | None"]:
         accumulator = self._message_accumulator
@@ -94,7 +95,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
 
 
 async def close_client(client: AIOKafkaClient) -> None:
-    """Abort the connections of an aiokafka client: unsent bytes do not hold up its end."""
+    """Abort the connections of an aiokafka client, so that unsent bytes do not delay its end."""
     for connection in client._conns.values():  # noqa: SLF001
         if connection._writer is not None:  # noqa: SLF001
             connection._writer.transport.abort()  # noqa: SLF001
@@ -102,7 +103,7 @@ async def close_client(client: AIOKafkaClient) -> None:
 
 
 async def _end(tasks: set[asyncio.Task[Any]], *, after: float = 0) -> None:
-    """Cancel tasks that have not ended after some seconds; wait a moment for their end."""
+    """Cancel tasks that are still running after some seconds; wait briefly for their end."""
     pending = {task for task in tasks if not task.done()}
     if pending and after:
         _, pending = await asyncio.wait(pending, timeout=after)

@@ -18,9 +18,9 @@ _FLUSH_SECONDS = 10.0
 
 @asynccontextmanager
 async def producing(kafka: KafkaConnection) -> AsyncIterator[Producer]:
-    """A producer that waits for all replicas; flushed and closed at the end of the block.
+    """Open a producer that waits for all replicas; flush and close it at the end of the block.
 
-    Records that the broker does not confirm within `_FLUSH_SECONDS` are given up.
+    Closing gives up records that the broker does not confirm within `_FLUSH_SECONDS`.
     """
     producer = Producer(
         **kafka.arguments(),
@@ -38,6 +38,6 @@ async def producing(kafka: KafkaConnection) -> AsyncIterator[Producer]:
 
 
 async def publish_request(producer: Producer, request: SyncRequested) -> None:
-    """Publish one request; it is in the broker's hands when this returns."""
+    """Publish one request, and return when the broker has confirmed it."""
     key = str(request.spreaview_event_id).encode()
     await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)

@@ -1,4 +1,4 @@
-"""Reading topics from their beginning to their end, without a consumer group."""
+"""Reads topics from beginning to end, without a consumer group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -15,23 +15,25 @@ from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
 
 PATIENCE_SECONDS = 15.0
-"""Without any progress for this long, a broker counts as not answering."""
+"""A broker without any progress for this long counts as not answering."""
 
 _POLL_MS = 100
 
 
 class TopicReader(NamedTuple):
-    """What the functions of this module read with; one at a time."""
+    """The clients of this module's functions; use them for one call at a time."""
 
     consumer: AIOKafkaConsumer
-    """Of no group; it has the partitions that it was asked for last."""
+    """Without a group; each call assigns the partitions it needs."""
     admin: AIOKafkaAdminClient
-    """Knows the partitions there are; a consumer knows those of its own topics only."""
+    """Lists the partitions of any topic, which a consumer cannot do."""
 
 
 @asynccontextmanager
 async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader]:
-    """A reader, closed at the end of the block.
+    """Open a reader, and close it at the end of the block.
+
+    async with open_topic_reader(kafka) as reader: partitions = await partitions_of(reader, topic)
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -54,9 +56,9 @@ async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer; one whose broker is gone too.
+    """Stop a consumer, even if its broker is gone.
 
-    `stop` cancels a fetch that waits for another try, and is ended by that itself.
+    `stop` cancels a fetch that waits for its next attempt, and then raises CancelledError itself.
     """
     try:
         await consumer.stop()
@@ -64,13 +66,13 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        await consumer._client.close()  # noqa: SLF001  # what was left to do
+        await consumer._client.close()  # noqa: SLF001  # the rest of `stop`
 
 
 async def partitions_of(reader: TopicReader, topic: str) -> list[TopicPartition]:
-    """Every partition of a topic, in order; none if there is no such topic.
+    """Return every partition of a topic, in order; an empty list if there is no such topic.
 
-    All topics are asked for, since a broker may make one that is asked for by its name.
+    Describes all topics, because a broker may create a topic that is requested by its name.
     """
     described = await reader.admin.describe_topics()
     return sorted(
@@ -87,14 +89,13 @@ async def to_the_end(
     *,
     starts: Mapping[TopicPartition, int] | None = None,
 ) -> AsyncIterator[RawRecord]:
-    """Every record there is, or those from some offsets on, in order per partition, then an end.
+    """Yield all records, or the records from `starts` on, in order per partition, then end.
 
-    Where a partition ends is what the broker says with the first answer to a fetch from it (its
-    high water mark): what was there when the reading began is read. No more is held than what the
-    broker gives at once, at most about 1 MiB per partition.
+    A partition ends at the high water mark of its first fetch, so every record that existed at the
+    start is read. Memory is limited to one answer of the broker, about 1 MiB per partition.
 
     Raises:
-        aiokafka.errors.KafkaError: also when the broker falls silent on the way.
+        aiokafka.errors.KafkaError: the broker does not answer, or stops answering.
     """
     consumer = reader.consumer
     consumer.assign(partitions)
@@ -126,7 +127,7 @@ async def to_the_end(
 async def record_at(
     reader: TopicReader, partition: TopicPartition, offset: int
 ) -> "RawRecord | None":
-    """The record with this offset, or None: not there yet, or not any more.
+    """Return the record with this offset, or None if it does not exist yet or was deleted.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.

@@ -1,7 +1,7 @@
-"""What a topic holds beyond a position of the log, read from the end of each partition.
+"""Events on a topic after a position of the log, found by reading partitions from their ends.
 
-A broker without transactions keeps no position of the relay. So before it goes on the relay reads
-which events of its last, unconfirmed batch are there already.
+A broker without transactions keeps no committed position for the relay. Before the relay continues,
+it therefore looks up which events of its last, unconfirmed batch have reached the topic.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from messaging.connection import KafkaConnection
 from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, to_the_end
 
 _FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
-"""Records to read back from the end: at first, and at most, where no position is found before."""
+"""Records to read back from the end: the first attempt, and the most if no position is found."""
 
 
 async def positions_beyond(
     kafka: KafkaConnection, topic: str, source: str, position: int
 ) -> frozenset[int]:
-    """The positions after `position` of the events of a log that are on its topic.
+    """Return the positions after `position` whose events are on the topic already.
 
     Each partition is read back to its newest event of this `ce_source` at or before `position`:
-    what lies before that was published by an earlier leader, perhaps before a rewind.
+    an earlier leader published everything before it, perhaps before a rewind.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -31,7 +31,7 @@ async def positions_beyond(
     async with open_topic_reader(kafka) as reader:
         partitions = await partitions_of(reader, topic)
         begins = await reader.consumer.beginning_offsets(partitions)
-        # Of the sandbox's broker, somewhat less; records are read up to the real end.
+        # The sandbox's broker reports an end that is too low; records are read to the real end.
         ends = await reader.consumer.end_offsets(partitions)
         number = _FIRST_LOOK
         while partitions:
@@ -53,7 +53,7 @@ async def positions_beyond(
 async def _tails(
     reader: TopicReader, starts: dict[TopicPartition, int], source: str
 ) -> dict[TopicPartition, list[int]]:
-    """Positions of the source's events from some offsets on, by partition, in their order."""
+    """Return the positions of the source's events from these offsets on, by partition, in order."""
     found: dict[TopicPartition, list[int]] = {tp: [] for tp in starts}
     async for record in to_the_end(reader, list(starts), starts=starts):
         if (position := _position_in(source, record)) is not None:

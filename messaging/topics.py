@@ -1,4 +1,4 @@
-"""Declaring the topics: explicitly, since brokers and clients would make them up differently."""
+"""Declares the topics explicitly: brokers and clients would create them with other settings."""
 
 import logging
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 _DAY_MS = 24 * 60 * 60 * 1000
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""Events are bounded by the rules of the import; the largest is an outcome with all it reports.
-Dead letters may be as large, so that whatever came fits, with what is said about it."""
+"""The rules of the import limit the size of events; the largest is an outcome with its report.
+Dead letters have the same limit, so that most records fit together with our headers."""
 
 
 def _configs(retention_days: int) -> dict[str, dict[str, str]]:
@@ -34,10 +34,10 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
 async def declare_topics(
     kafka: KafkaConnection, *, partitions: int, replication_factor: int, retention_days: int
 ) -> None:
-    """Create the topics that do not exist yet; existing ones are left as they are.
+    """Create the topics that do not exist yet; existing ones are not changed.
 
     Raises:
-        aiokafka.errors.KafkaError: the broker is not there, or refuses a topic.
+        aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
     await _declare(
         kafka,

@@ -1,1 +1,1 @@
-"""Dead letters: writing them, folding their topic, resolving them."""
+"""Dead letters: records that are not requests, and their resolutions."""

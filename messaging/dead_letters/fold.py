@@ -1,4 +1,4 @@
-"""Dead letters and their fates, folded from the records of their topic."""
+"""Dead letters and their resolutions, folded from the records of their topic."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _LONGEST_KEY = 1024
 
 
 class DeadLetterName(NamedTuple):
-    """Where a letter stands in the dead-letter topic; written `partition/offset`."""
+    """Place of a dead letter in the dead-letter topic, written `partition/offset`."""
 
     partition: int
     offset: int
@@ -34,7 +34,7 @@ class DeadLetterName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "DeadLetterName":
-        """Read `3/17`. Raises ValueError for anything else."""
+        """Parse a text such as `3/17`. Raises ValueError for any other form."""
         partition, slash, offset = text.partition("/")
         if not (slash and all(n.isascii() and n.isdecimal() for n in (partition, offset))):
             raise ValueError(f"{text!r} is not the name of a letter, such as 3/17")
@@ -42,96 +42,101 @@ class DeadLetterName(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """What was done about a letter."""
+    """How an operator resolved a dead letter."""
 
     outcome: str
     """RETRIED or DISCARDED."""
     reason: str
-    """Where it was published again, or why it was discarded."""
+    """Where the request was published again, or why it was discarded."""
     at_ms: int
 
 
 class DeadLetter(NamedTuple):
-    """What is told about a letter without its body."""
+    """A dead letter without its body."""
 
     name: DeadLetterName
     reason: str
     topic: str
     partition: int
     offset: int
-    """Where the record stood; -1 if the letter does not say."""
+    """Offset of the original record; -1 if the headers do not have it."""
     timestamp_ms: int
     first_received_ms: int
-    """On the first of its trips through the dead letters."""
+    """Time of the first receipt, also after retries that failed again."""
     dead_lettered_ms: int
     key: bytes | None
     size: int
-    """Of the original body, in bytes."""
+    """Size of the original body in bytes."""
     truncated: bool
-    """Whether the letter holds no more than the beginning of the record."""
+    """Whether the dead letter has only the beginning of the record."""
     resolutions: tuple[Resolution, ...] = ()
-    """Oldest first; none while the letter is open."""
+    """Oldest first; empty while the dead letter is open."""
 
 
 class DeadLetters:
-    """All letters of the topic, without their bodies: the fold of its records."""
+    """All dead letters of the topic, without their bodies: the fold of its records."""
 
     def __init__(self) -> None:
         self._letters: dict[DeadLetterName, DeadLetter] = {}
 
     def add(self, record: RawRecord) -> None:
-        """Take one record of the dead-letter topic; those of a partition in order."""
-        told = dict(record.headers)
-        # A request may carry any header: what has the origin of a letter is none of our fates.
-        if RESOLUTION in told and TOPIC not in told:
-            self._add_resolution(record, told)
+        """Add one record of the dead-letter topic. Add the records of a partition in order."""
+        headers = dict(record.headers)
+        # A request may carry this header, but only its dead letter has an origin as well.
+        if RESOLUTION in headers and TOPIC not in headers:
+            self._add_resolution(record, headers)
         else:
             letter = read_letter(record)
             self._letters[letter.name] = letter
 
-    def _add_resolution(self, record: RawRecord, told: Mapping[str, bytes | None]) -> None:
+    def _add_resolution(self, record: RawRecord, headers: Mapping[str, bytes | None]) -> None:
         try:
-            name = DeadLetterName.parse(_text(told.get(LETTER)))
+            name = DeadLetterName.parse(_text(headers.get(LETTER)))
         except ValueError:
             name = DeadLetterName(-1, -1)
         letter = self._letters.get(name) if name.partition == record.partition else None
         if letter is None:
             logger.warning(
-                "%s/%d@%d names no letter before it", record.topic, record.partition, record.offset
+                "%s/%d@%d resolves no dead letter before it",
+                record.topic,
+                record.partition,
+                record.offset,
             )
             return
-        resolution = Resolution(_text(told[RESOLUTION]), _text(told.get(REASON)), record.timestamp)
+        resolution = Resolution(
+            _text(headers[RESOLUTION]), _text(headers.get(REASON)), record.timestamp
+        )
         self._letters[name] = letter._replace(resolutions=(*letter.resolutions, resolution))
 
     def get(self, name: DeadLetterName) -> DeadLetter | None:
-        """The letter with this name, if there is one."""
+        """Return the dead letter with this name, or None."""
         return self._letters.get(name)
 
     def all(self) -> list[DeadLetter]:
-        """Every letter, the one first received first: the order in which to retry them."""
+        """Return all dead letters by time of first receipt: the order in which to retry them."""
         return sorted(self._letters.values(), key=lambda x: (x.first_received_ms, x.name))
 
     def open(self) -> list[DeadLetter]:
-        """Those that nothing was done about, in the same order."""
+        """Return the dead letters without a resolution, in the same order."""
         return [letter for letter in self.all() if not letter.resolutions]
 
 
 def read_letter(record: RawRecord) -> DeadLetter:
-    """A record of the dead-letter topic as a letter; what it does not say is empty or -1."""
-    told = dict(record.headers)
+    """Read a record as a dead letter. A missing header gives an empty text or -1."""
+    headers = dict(record.headers)
     size = len(record.value or b"")
     return DeadLetter(
         name=DeadLetterName(record.partition, record.offset),
-        reason=_text(told.get(REASON)),
-        topic=_text(told.get(TOPIC)),
-        partition=header_number(told.get(PARTITION), -1),
-        offset=header_number(told.get(OFFSET), -1),
-        timestamp_ms=header_number(told.get(TIMESTAMP), record.timestamp),
-        first_received_ms=header_number(told.get(ORDERED_AT), record.timestamp),
+        reason=_text(headers.get(REASON)),
+        topic=_text(headers.get(TOPIC)),
+        partition=header_number(headers.get(PARTITION), -1),
+        offset=header_number(headers.get(OFFSET), -1),
+        timestamp_ms=header_number(headers.get(TIMESTAMP), record.timestamp),
+        first_received_ms=header_number(headers.get(ORDERED_AT), record.timestamp),
         dead_lettered_ms=record.timestamp,
         key=record.key[:_LONGEST_KEY] if record.key is not None else None,
-        size=header_number(told.get(TRUNCATED), size),
-        truncated=TRUNCATED in told,
+        size=header_number(headers.get(TRUNCATED), size),
+        truncated=TRUNCATED in headers,
     )
 
 

@@ -1,8 +1,8 @@
-"""Setting records aside that cannot be requests; the headers of a dead letter and of its fate.
+"""The records of the dead-letter topic and their headers.
 
-The dead-letter topic is append-only. A letter is a record as it came, with headers of ours. What
-became of it is another record of the same partition, a fate, which names the letter in its headers
-and has no body. `messaging.dead_letters.fold` folds the two.
+The topic is append-only. A dead letter is the original record with headers of ours. Its resolution
+is a later record of the same partition that names the dead letter in its headers and has no body.
+`messaging.dead_letters.fold` folds both kinds.
 """
 
 import logging
@@ -23,19 +23,19 @@ PARTITION = "spreaview-partition"
 OFFSET = "spreaview-offset"
 TIMESTAMP = "spreaview-timestamp-ms"
 TRUNCATED = "spreaview-truncated"
-"""Of a letter that holds only the beginning of a record: the size of the whole body in bytes."""
+"""Size of the whole body in bytes, where only the beginning of a record is kept."""
 
 RESOLUTION = "spreaview-fate"
 LETTER = "spreaview-letter"
 
 OURS = frozenset({REASON, TOPIC, PARTITION, OFFSET, TIMESTAMP, TRUNCATED, ORDERED_AT})
-"""Headers of a letter that the record it keeps did not have, or had as its sender's claim."""
+"""Headers that dead letters add; equally named headers of the sender are dropped."""
 
 RETRIED = "retried"
 DISCARDED = "discarded"
 
 _ROOMS = (64 * 1024, 4 * 1024, 0)
-"""Bytes kept of a body and of its headers, where the whole is too large for the topic."""
+"""Bytes to keep of a body and of its headers; the next size is tried if the topic refuses one."""
 _LONGEST_REASON = 1024
 _LONGEST_KEY = 1024
 
@@ -45,13 +45,13 @@ Headers = tuple[tuple[str, bytes | None], ...]
 async def dead_letter(
     producer: AIOKafkaProducer, record: RawRecord, reason: str, *, topic: str = DEAD_LETTERS
 ) -> None:
-    """Keep a record that cannot be read: its bytes and headers, where it stood, and why.
+    """Write a record that is not a request to the dead-letter topic, with its place and the reason.
 
-    The original headers stay as they are; ours have the prefix `spreaview-`. A record that is too
-    large for the topic is stood in for by its beginning, so that the partition goes on.
+    The original headers are kept unchanged; ours have the prefix `spreaview-`. If a record is too
+    large for the topic, only its beginning is kept, so that its partition continues.
 
     Raises:
-        aiokafka.errors.KafkaError: the broker is away, or refuses even the smallest stand-in.
+        aiokafka.errors.KafkaError: the broker is down, or refuses even the shortest beginning.
     """
     parcels = [_whole(record, reason), *(_beginning(record, reason, room) for room in _ROOMS)]
     for parcel in parcels:
@@ -64,7 +64,7 @@ async def dead_letter(
             if parcel is parcels[-1]:
                 raise
             logger.warning(
-                "%s/%d@%d is too large for the dead letters, trying less of it: %s",
+                "%s/%d@%d is too large for the dead letters; keeping less of it: %s",
                 *(record.topic, record.partition, record.offset, error),
             )
 
@@ -82,7 +82,7 @@ def _whole(record: RawRecord, reason: str) -> _Parcel:
 
 
 def _beginning(record: RawRecord, reason: str, room: int) -> _Parcel:
-    """The first `room` bytes of body and the headers that fit in as many; whole if it all fits."""
+    """Keep `room` bytes of the body and headers of up to `room` bytes; all of it if it fits."""
     body, theirs = record.value or b"", _theirs(record)
     size = len(body) + len(record.key or b"") + sum(map(_header_size, theirs))
     if size <= room:
@@ -109,7 +109,7 @@ def _theirs(record: RawRecord) -> Headers:
 
 def _ours(record: RawRecord, reason: str) -> Headers:
     claimed = header_number(dict(record.headers).get(ORDERED_AT), record.timestamp)
-    told = {
+    headers = {
         REASON: reason,
         TOPIC: record.topic,
         PARTITION: record.partition,
@@ -117,20 +117,20 @@ def _ours(record: RawRecord, reason: str) -> Headers:
         TIMESTAMP: record.timestamp,
         ORDERED_AT: min(claimed, record.timestamp),
     }
-    return tuple((name, str(value).encode(errors="replace")) for name, value in told.items())
+    return tuple((name, str(value).encode(errors="replace")) for name, value in headers.items())
 
 
 def resolution_headers(letter: str, outcome: str, reason: str) -> Headers:
-    """The headers of the record that tells the fate of the letter with this name."""
-    told = {RESOLUTION: outcome, LETTER: letter, REASON: reason}
-    return tuple((header, value.encode(errors="replace")) for header, value in told.items())
+    """Return the headers of the record that resolves the dead letter with this name."""
+    headers = {RESOLUTION: outcome, LETTER: letter, REASON: reason}
+    return tuple((header, value.encode(errors="replace")) for header, value in headers.items())
 
 
 def original_headers(record: RawRecord, ordered_at_ms: int) -> Headers:
-    """The headers of a request that is published again, be it kept in a letter or where it was."""
+    """Return the headers for publishing a request again, given its dead letter or its original."""
     return (*_theirs(record), (ORDERED_AT, str(ordered_at_ms).encode()))
 
 
 def header_number(value: bytes | None, otherwise: int) -> int:
-    """A number that a header holds. Longer ones than any time or offset are not believed."""
+    """Read a number from a header. Longer texts than any time or offset count as malformed."""
     return int(value) if value is not None and value.isdigit() and len(value) <= 19 else otherwise

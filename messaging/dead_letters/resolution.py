@@ -1,4 +1,4 @@
-"""Dealing with dead letters: publishing a request again, or recording why it never will be."""
+"""Resolves dead letters: publishes the request again, or records why it is discarded."""
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
@@ -12,11 +12,11 @@ from messaging.topic_reader import TopicReader, partitions_of, record_at, to_the
 
 
 class NotRetriableError(Exception):
-    """Why the request in a letter cannot be published again; the letter stays as it was."""
+    """The request in a dead letter cannot be published again; the dead letter is unchanged."""
 
 
 async def read_letters(reader: TopicReader, topic: str = DEAD_LETTERS) -> DeadLetters:
-    """All letters there are now, without their bodies; none where there is no topic yet.
+    """Return the current dead letters without their bodies; none if the topic does not exist.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -30,7 +30,7 @@ async def read_letters(reader: TopicReader, topic: str = DEAD_LETTERS) -> DeadLe
 async def letter_record(
     reader: TopicReader, name: DeadLetterName, topic: str = DEAD_LETTERS
 ) -> "RawRecord | None":
-    """The record of a letter, whole. Raises as `read_letters`."""
+    """Return the whole record of a dead letter. Raises as `read_letters`."""
     return await record_at(reader, TopicPartition(topic, name.partition), name.offset)
 
 
@@ -42,19 +42,19 @@ async def retry(
     topic: str = DEAD_LETTERS,
     requests: str = SYNC_REQUESTS,
 ) -> RecordMetadata:
-    """Publish the request in a letter again as it was, then record that in the letter's partition.
+    """Publish the original request again, then record this in the partition of the dead letter.
 
-    It goes to the partition it came from, where the order among its neighbours held, with the time
-    it was first received. Cut off between the two steps, the letter is still open, and a second
-    retry does no harm: what a request did already it does not do twice.
+    The request keeps its partition, which preserves the order among its neighbours, and the time
+    of its first receipt. After a crash between the two steps the dead letter is still open. A
+    second retry is harmless, because requests are idempotent.
 
     Returns:
-        Where the request stands now.
+        The new place of the request.
 
     Raises:
-        NotRetriableError: the letter holds only a beginning and the original is gone, or the
-            request is too large for its topic.
-        aiokafka.errors.KafkaError: the broker is away.
+        NotRetriableError: the dead letter has only the beginning of the request and the original is
+            gone, or the request is too large for its topic.
+        aiokafka.errors.KafkaError: the broker is down.
     """
     original = await _original(reader, letter, topic)
     numbers = await producer.partitions_for(requests)
@@ -80,10 +80,10 @@ async def retry(
 async def discard(
     producer: AIOKafkaProducer, name: DeadLetterName, reason: str, *, topic: str = DEAD_LETTERS
 ) -> None:
-    """Record that the request in a letter will not be published again, and why.
+    """Record that the request in a dead letter will not be published again, and why.
 
     Raises:
-        aiokafka.errors.KafkaError: the broker is away.
+        aiokafka.errors.KafkaError: the broker is down.
     """
     await _record_resolution(producer, name, DISCARDED, reason, topic)
 

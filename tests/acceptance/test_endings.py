@@ -186,7 +186,7 @@ async def test_asked_to_end_while_it_waits_for_its_servers_it_ends(place: Place)
     with place.worker(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}") as worker:
         log = place.folder / "worker.log"
         async with asyncio.timeout(PATIENCE):
-            while b"Kafka: failing" not in log.read_bytes():  # noqa: ASYNC110
+            while b"Kafka is failing" not in log.read_bytes():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0

@@ -82,7 +82,7 @@ async def test_beside_a_batch_that_cannot_be_read_nothing_is_passed_over(
                 {p: 5 + 2 * (p == BROKEN_PARTITION) for p in range(DEFAULT_PARTITIONS)},
             )
     assert states(caplog, f"fetching {group.topic}/{BROKEN_PARTITION}") == [
-        "failing",
+        "is failing",
         "works again",
     ]
 
@@ -103,10 +103,10 @@ async def test_that_nothing_may_be_fetched_is_said_once(
     with caplog.at_level(logging.INFO, "messaging.backoff"):
         async with group.member() as member:
             await until(lambda: member.done == ["a:0"])
-    assert states(caplog, "fetching from Kafka") == ["failing", "works again"]
+    assert states(caplog, "fetching from Kafka") == ["is failing", "works again"]
 
 
 def states(caplog: pytest.LogCaptureFixture, what: str) -> list[str]:
-    """What was said of a thing, without the reasons."""
-    said = [r.getMessage() for r in caplog.records if r.getMessage().startswith(f"{what}: ")]
-    return [line.removeprefix(f"{what}: ").split(",")[0] for line in said]
+    """Return the logged states of an operation, without the reasons."""
+    logged = [r.getMessage() for r in caplog.records if r.getMessage().startswith(f"{what} ")]
+    return [line.removeprefix(f"{what} ").split(";")[0] for line in logged]

@@ -27,7 +27,7 @@ async def test_a_refusal_is_logged_although_the_outage_is_known(
         log_failing(server, str(error), variable=variable_of(error))
     log_working(server)
     said = [line.getMessage().rpartition(": ")[2] for line in caplog.records]
-    assert said == ["down", "wrong password", "wrong authority", "works again"]
+    assert said == ["down", "wrong password", "wrong authority", f"{server} works again"]
 
 
 async def test_a_component_is_not_red_together_with_the_server_that_it_needs() -> None:
