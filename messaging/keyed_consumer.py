@@ -1,17 +1,16 @@
-"""Concurrent intake: records are worked on at once, those of one lane in order.
+"""A consumer that processes many records concurrently, in order per ordering key.
 
-A partition's offset is committed only below its oldest record in hand, so a slow record holds back
-the commits of its partition and nothing else. What a crash or a rebalance takes out of our hands
-comes again; records are handled at least once.
+The committed offset of a partition is never beyond its oldest record in flight. So a slow record
+delays the commits of its partition and nothing else. Records are processed at least once: after a
+crash or a rebalance, the records in flight are delivered again.
 
-A partition that is not assigned any more is neither worked on nor committed. That includes records
-that were fetched before a rebalance and are handed over after it began: aiokafka commits nothing at
-all if one of the partitions is not assigned.
+Records of a revoked partition are neither processed nor committed. This includes records that were
+fetched before a rebalance but delivered after it began: aiokafka rejects a whole commit if one of
+its partitions is not assigned.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -22,24 +21,25 @@ from faststream.kafka import KafkaRouter
 
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
+from messaging.keyed_queues import KeyedQueues
 from messaging.offsets import OpenOffsets
 
 logger = logging.getLogger(__name__)
 
 _COMMIT_PAUSE_SECONDS = 0.05
-"""Between two commits: what ends meanwhile is committed together."""
+"""Pause between two commits, so that one commit covers many records."""
 _FAILED_COMMIT_SECONDS = 1.0
 _LAST_COMMIT_SECONDS = 3.0
-"""What a commit may take while others wait for us to let go of our partitions."""
+"""Time limit for the commit of a rebalance: the other members wait for it."""
 
 
 class KeyedTask(NamedTuple):
-    """What a record asks for."""
+    """The work that one record requires."""
 
     key: Hashable
-    """Jobs of one lane are done one after the other, in the order in which they were taken."""
+    """The ordering key: tasks with the same key run one after the other, in order of receipt."""
     run: Callable[[], Awaitable[None]]
-    """Ends when the record has been dealt with; while it raises it is called again, in a while."""
+    """Processes the record. It is called again, with backoff, until it returns."""
 
 
 class _InFlight(NamedTuple):
@@ -53,13 +53,16 @@ class _InFlight(NamedTuple):
 
 
 class KeyedConsumer:
-    """A member of a consumer group that works on many records of a topic at once.
+    """A member of a consumer group that processes many records of a topic concurrently.
+
+    Include `router()` in the application's broker, run `commit()` as a task while the broker runs,
+    and call `drain()` before the broker stops.
 
     Args:
-        job_of: reads a record. If it raises, the record stays in hand, and so uncommitted.
-        at_once: jobs that run at the same time.
-        in_hand: records beyond which no more are taken until half of them have ended; the consumer
-            stays in its group meanwhile, since its partitions are only paused.
+        task_of: reads a record. If it raises, the record stays in flight and is never committed.
+        concurrency: tasks that run at the same time, at most.
+        in_flight: with this many records in flight, consumption pauses until half of them have
+            ended. The consumer stays in its group, because its partitions are only paused.
     """
 
     def __init__(
@@ -74,14 +77,12 @@ class KeyedConsumer:
         self._topic = topic
         self._membership = membership
         self._task_of = task_of
-        self._slots = asyncio.Semaphore(concurrency)
-        self._most = in_flight
+        self._most_in_flight = in_flight
         self._in_flight = 0
         self._consumer: AIOKafkaConsumer | None = None
         self._assigned: set[TopicPartition] = set()
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
-        self._queues: dict[Hashable, deque[_InFlight]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._queues = KeyedQueues(self._process, concurrency)
         self._ended = asyncio.Event()
         self._draining = False
         self._rebalances = 0
@@ -89,33 +90,33 @@ class KeyedConsumer:
         self._assignment_is_known.set()
 
     def router(self) -> KafkaRouter:
-        """The FastStream router to be included in the application's broker."""
+        """Return the FastStream router to include in the application's broker."""
         router = KafkaRouter()
         subscribe_raw(
             router,
             self._topic,
             self._take,
             membership=self._membership,
-            max_records=max(1, self._most // 2),
+            max_records=max(1, self._most_in_flight // 2),
             listener=self.listener(),
             committed=True,
         )
         return router
 
     def listener(self) -> ConsumerRebalanceListener:
-        """Has to be called by the consumer before and after every rebalance."""
+        """Return the listener that the consumer must call before and after every rebalance."""
         return _Rebalances(self._revoke, self._assign)
 
     @property
     def partitions(self) -> frozenset[TopicPartition]:
-        """Those assigned to this member."""
+        """The partitions assigned to this member."""
         return frozenset(self._assigned)
 
     async def is_through(self, partition: TopicPartition, end: int) -> bool:
-        """Whether all records of a partition below an offset are done, and committed.
+        """Return whether all records of a partition below an offset are processed and committed.
 
-        A partition may end in what is no record, such as the end of a transaction: nobody takes
-        it, and so it is not committed.
+        The last offsets of a partition may belong to markers, such as the end of a transaction.
+        They are never delivered, so this compares the consumer's position, not the commit.
         """
         known = self._partitions.get(partition)
         if self._consumer is None or (known is not None and known.due is not None):
@@ -124,11 +125,11 @@ class KeyedConsumer:
             return False
         try:
             return bool(await self._consumer.position(partition) >= end)
-        except KafkaError:  # it is not ours any more
+        except KafkaError:  # it is no longer assigned
             return False
 
     async def commit(self) -> None:
-        """Commit as records end, for ever."""
+        """Commit offsets whenever records have ended. Runs until cancelled."""
         while True:
             await self._ended.wait()
             self._ended.clear()
@@ -139,21 +140,17 @@ class KeyedConsumer:
                 await asyncio.sleep(_FAILED_COMMIT_SECONDS)
 
     async def drain(self, seconds: float) -> None:
-        """Take no more; let running jobs end within the time, hand back the rest; commit.
+        """Stop consuming, give running tasks some seconds to end, cancel the rest, and commit.
 
-        To be called before the consumer leaves its group. What is handed back comes again, here
-        or to another member.
+        Call this before the consumer leaves its group. Unfinished records are delivered again,
+        to this or another member.
         """
         self._draining = True
         self._assignment_is_known.set()
         self._pause()
-        if self._tasks:
-            _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
-            if unfinished:
-                logger.warning("%s: %d records are handed back", self._topic, len(unfinished))
+        await self._queues.drain(seconds)
+        if self._in_flight:
+            logger.warning("%s: %d records are handed back", self._topic, self._in_flight)
         await self._commit_in_time(self._partitions)
 
     async def _take(self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
@@ -165,17 +162,18 @@ class KeyedConsumer:
             offsets = self._partitions.setdefault(partition, OpenOffsets())
             offsets.take(record.offset)
             self._in_flight += 1
-            self._enqueue(_InFlight(record, self._read(record), offsets))
-        if self._in_flight >= self._most:
+            task = self._read(record)
+            self._queues.add(task.key, _InFlight(record, task, offsets))
+        if self._in_flight >= self._most_in_flight:
             self._pause()
 
     async def _still_ours(
         self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]
     ) -> Sequence[RawRecord]:
-        """The records that no rebalance has taken away since they were fetched.
+        """Return the records whose partitions no rebalance has revoked since they were fetched.
 
-        A rebalance sets the position of each partition back to what was committed. So a record at
-        or beyond the position was fetched before the rebalance, and comes again.
+        A rebalance resets the position of each partition to the committed offset. So a record at
+        or beyond the position was fetched before the rebalance, and will be fetched again.
         """
         positions: dict[TopicPartition, int] = {}
         seen = None
@@ -186,7 +184,7 @@ class KeyedConsumer:
                 try:
                     positions[partition] = await consumer.position(partition)
                 except KafkaError:
-                    positions[partition] = 0  # it is not ours any more
+                    positions[partition] = 0  # it is no longer assigned
         return [r for r in records if r.offset < positions[TopicPartition(r.topic, r.partition)]]
 
     def _read(self, record: RawRecord) -> KeyedTask:
@@ -195,27 +193,7 @@ class KeyedConsumer:
         except Exception as error:
             return KeyedTask(object(), partial(_fail, error))
 
-    def _enqueue(self, item: _InFlight) -> None:
-        key = item.task.key
-        if key in self._queues:
-            self._queues[key].append(item)
-            return
-        self._queues[key] = deque([item])
-        task = asyncio.create_task(self._work_through(key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _work_through(self, key: Hashable) -> None:
-        waiting = self._queues[key]
-        try:
-            while waiting and not self._draining:
-                async with self._slots:
-                    await self._do(waiting[0])
-                waiting.popleft()
-        finally:
-            del self._queues[key]
-
-    async def _do(self, item: _InFlight) -> None:
+    async def _process(self, item: _InFlight) -> None:
         record = item.record
         what = f"{record.topic}/{record.partition}@{record.offset}"
 
@@ -227,7 +205,7 @@ class KeyedConsumer:
         item.offsets.end(record.offset)
         self._in_flight -= 1
         self._ended.set()
-        if self._in_flight <= self._most // 2:
+        if self._in_flight <= self._most_in_flight // 2:
             self._resume()
 
     def _pause(self) -> None:
@@ -239,7 +217,7 @@ class KeyedConsumer:
             self._consumer.resume(*self._consumer.paused())
 
     async def _revoke(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let go of partitions: commit what has ended, begin nothing that is left."""
+        """Commit the records that have ended, and start no other record of these partitions."""
         self._assignment_is_known.clear()
         self._assigned.difference_update(revoked)
         gone = {tp: self._partitions.pop(tp) for tp in revoked if tp in self._partitions}
@@ -255,10 +233,12 @@ class KeyedConsumer:
             async with asyncio.timeout(_LAST_COMMIT_SECONDS):
                 await self._commit(partitions)
         except TimeoutError:
-            logger.warning("%s: offsets were not committed in time, some repeat", self._topic)
+            logger.warning(
+                "%s: offsets were not committed in time, so some records repeat", self._topic
+            )
 
     async def _commit(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> bool:
-        """Commit what is due; False if the broker did not take it."""
+        """Commit the due offsets; return False if the broker refused."""
         if self._consumer is None:
             return True
         ours = self._consumer.assignment()
@@ -269,11 +249,11 @@ class KeyedConsumer:
         }
         if not due:
             return True
-        known = {tp: partitions[tp] for tp in due}  # others may come and go meanwhile
+        known = {tp: partitions[tp] for tp in due}  # a rebalance may change `partitions` meanwhile
         try:
             await self._consumer.commit(due)
         except KafkaError as error:
-            # A rebalance is under way or the broker is away: what is not committed comes again.
+            # A rebalance is under way, or the broker is down: uncommitted records come again.
             logger.info("%s: offsets were not committed: %s", self._topic, error)
             return False
         for tp, offset in due.items():

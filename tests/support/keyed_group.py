@@ -92,8 +92,7 @@ class Group:
             if not dies:
                 await intake.drain(PATIENCE)
             await app.stop()
-            for task in list(intake._tasks):
-                task.cancel()
+            await intake._queues.drain(0)
 
     async def committed(self) -> dict[int, int]:
         """The group's offsets, by partition, as a member would be told."""

@@ -103,8 +103,8 @@ class Member:
 
     async def has_ended(self) -> None:
         """Wait until nothing is worked on."""
-        while self.keyed._tasks:
-            await asyncio.wait(self.keyed._tasks)
+        while self.keyed._queues._tasks:
+            await asyncio.wait(self.keyed._queues._tasks)
 
     async def commit(self) -> bool:
         return await self.keyed._commit(self.keyed._partitions)
