@@ -21,7 +21,7 @@ UNPUBLISHED = text("""
     SELECT position, message_id, reason, since FROM event_store.unpublished ORDER BY position
 """)
 
-# A leader executes these statements on its own asyncpg connection.
+# `eventstore.leadership.Leader` executes the following statements on its own asyncpg connection.
 
 WRITE_CHECKPOINT = """
     INSERT INTO event_store.checkpoints (name, log_id, position, message_id)

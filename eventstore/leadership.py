@@ -1,7 +1,7 @@
-"""Leadership of the log: one process at a time speaks for it, and one that stands still loses it.
+"""Leadership of the log: one process at a time publishes it, and a stuck one loses the leadership.
 
-A session advisory lock on a direct connection of its own is the leadership. Whatever the leader
-writes down, it writes on that connection: so one that has lost it, without knowing, writes nothing.
+The leadership is a session-level advisory lock on a separate, direct connection. The leader writes
+on this connection only. So a process that has lost the leadership without knowing writes nothing.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 LOCK = 0x5350_5245_4156_0003
 PUBLISHING = 0x5350_5245_4156_0004
-"""Shared while the leader tells what it has read, taken alone by an erasure."""
+"""Held shared while the leader publishes events that it has read; exclusive for an erasure."""
 
 _HEARTBEAT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
 STANDBY_SECONDS = 0.5
-"""From one look of a standby to the next."""
+"""Interval at which a standby tries to take the leadership."""
 _ERASURE_SECONDS = 0.05
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
@@ -51,25 +51,26 @@ Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
 
 class Leader:
-    """The one that leads, as long as its connection lives. Every method raises once it is lost."""
+    """The leadership of this process. Every method raises once the connection is lost."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self._one_at_a_time = asyncio.Lock()
 
     async def heartbeat(self) -> None:
-        """Keep the connection from its idle timeout, until it is gone: then it raises."""
+        """Prevent the connection's idle timeout. Runs until the connection is lost, then raises."""
         while True:
             await self._execute("SELECT 1")
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
-        """While the block runs nobody is forgotten: what it reads of the log, it may tell.
+        """Hold back erasures while the block runs, so that it may publish what it reads.
 
-        Waits for an erasure to end. What the block raises has to end the leadership, and so this.
+        Waits for a running erasure. An error of the block must end the leadership, whose connection
+        holds the lock.
         """
-        # Trying, and not waiting in a queue, lets the heartbeat go on.
+        # Polling instead of waiting for the lock leaves the connection to the heartbeat.
         while not await self._fetch(TRY_LOCK_SHARED, PUBLISHING):  # noqa: ASYNC110
             await asyncio.sleep(_ERASURE_SECONDS)
         yield
@@ -80,17 +81,17 @@ class Leader:
         await self._execute(WRITE_CHECKPOINT, name, *checkpoint)
 
     async def keep_unpublished(self, event: Recorded, reason: str) -> None:
-        """Write down that an event could not be published, for `relay status`."""
+        """Record that an event could not be published, for `relay status`."""
         await self._execute(KEEP_UNPUBLISHED, event.position, event.message_id, reason)
 
     async def forget_unpublished(self, after: int) -> None:
-        """Forget which events beyond a position could not be published: they are tried again."""
+        """Delete the notes on unpublished events after a position: these are tried again."""
         await self._execute(FORGET_UNPUBLISHED, after)
 
     async def rename_log(self, name: str, checkpoint: Checkpoint) -> None:
-        """Give the log a checkpoint's id, under which its events come from another source.
+        """Give the log the id of a checkpoint, so that its events have another source.
 
-        The checkpoint is written with it, or neither is.
+        Writes the checkpoint in the same statement: both are written, or neither.
         """
         await self._execute(RENAME_LOG, name, *checkpoint)
 
@@ -105,15 +106,17 @@ class Leader:
 
 @asynccontextmanager
 async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
-    """Stand by until nobody else leads, then lead while the block runs.
+    """Stand by until no other process leads, then lead while the block runs.
 
-    `connect` opens a direct connection, past any pool or proxy, whose session ends when it is idle
-    for some seconds. The block is cancelled when the leadership is lost, and the error, in a group,
-    is that of the connection. `wake_up` gets the hints of the log.
+    `connect` opens a direct connection, without a pool or proxy, whose session ends after some idle
+    seconds. If the leadership is lost, the block is cancelled and the connection's error is raised
+    in an exception group. `wake_up` receives the notifications of the log.
+
+    async with leading(connect, wake_up) as leader: await leader.write("relay", checkpoint)
     """
     connection = await connect()
     try:
-        # Another process leads: that has no event. A connection that has died silently is given up.
+        # No event reports that a leader is gone. The timeout detects a dead connection.
         while not await connection.fetchval(  # noqa: ASYNC110
             _TRY_LOCK, LOCK, timeout=_ANSWER_SECONDS
         ):
@@ -131,14 +134,14 @@ async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
 
 @asynccontextmanager
 async def deposing(connect: Connect) -> AsyncIterator[Leader]:
-    """Take the leadership from whoever has it, and lead while the block runs.
+    """Take the leadership from the current leader, and lead while the block runs.
 
-    The one who led stands by afterwards, and may lead again when the block has ended.
+    The deposed process stands by, and may lead again when the block has ended.
     """
     connection = await connect()
     try:
         waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
-        while not waiting.done():  # standbys try and do not queue: the next turn is ours
+        while not waiting.done():  # standbys do not queue for the lock: this one gets it next
             await _end_other_holder(connect, connection.get_server_pid())
             await asyncio.wait({waiting}, timeout=STANDBY_SECONDS)
         await waiting
@@ -154,7 +157,7 @@ async def deposing(connect: Connect) -> AsyncIterator[Leader]:
 
 
 async def who_leads(connect: Connect) -> str | None:
-    """The name of the leader's connection, which says where its process is; None if none leads."""
+    """Return the name of the leader's connection, with its host; None without a leader."""
     connection = await connect()
     try:
         name: str | None = await connection.fetchval(_WHO_LEADS, LOCK)

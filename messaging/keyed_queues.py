@@ -34,7 +34,7 @@ class KeyedQueues(Generic[T]):
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, seconds: float) -> None:
-        """Start no more items, wait for running items, and cancel them after some seconds."""
+        """Stop starting items, and cancel running items that do not end within some seconds."""
         self._draining = True
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)

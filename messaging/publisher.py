@@ -1,9 +1,10 @@
-"""The outlet: records leave for Kafka in batches, each confirmed as a whole, with a mark.
+"""A publisher that sends records in batches, each with the position that it commits.
 
-On Apache Kafka a batch and the mark of how far it goes are one transaction, under a transactional
-id that shuts out whoever had it before: for readers of committed data a batch is there once and
-whole, or not at all, and the mark tells which. A broker without transactions keeps no mark: there
-a batch that was not confirmed may be there in part, and the end of the topic has to be read.
+On Apache Kafka a batch and its committed position are one transaction. Readers of committed data
+see the whole batch exactly once, or nothing of it, and the committed position shows which. Opening
+a publisher fences every older producer with the same transactional id. A broker without
+transactions keeps no position: part of an unconfirmed batch may be on the topic, and only reading
+the end of the topic shows which part.
 """
 
 import asyncio
@@ -26,30 +27,32 @@ from messaging.topics import MAX_RECORD_BYTES
 
 _BATCH_BYTES = 512 * 1024
 _BATCH_SECONDS = 30.0
-"""For one batch, confirmed; and how long Kafka keeps a transaction whose producer is gone."""
+"""Time limit to confirm a batch, and for Kafka to keep a transaction whose producer is gone."""
 _STALLED_SECONDS = 4.0
-"""A broker that confirms nothing for so long counts as away."""
+"""A broker that confirms nothing for this long counts as down."""
 _ELECTION_SECONDS = 20.0
-"""For a group to get a coordinator."""
+"""Time limit for a consumer group to get a coordinator."""
 _TAIL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
 
 class CommittedPosition(NamedTuple):
-    """How far the records go, in words of the one who sends them."""
+    """The position that the sender has reached, and a note of its own."""
 
     position: int
     note: str
 
 
 class TransactionalPublisher(NamedTuple):
-    """Where records leave, and how.
+    """Publishes the batches of one sender to a topic.
+
+    async with publisher.opened() as opened: await opened.send(records, CommittedPosition(7, "id"))
 
     Args:
         kafka: the brokers.
-        topic: of the records.
-        group_id: names the sender; its offset in partition 0 of the topic is the mark.
-        transactions: whether the broker has transactions; Apache Kafka does.
+        topic: the topic of the records.
+        group_id: names the sender. Its offset in partition 0 is the committed position.
+        transactions: whether the broker supports transactions, as Apache Kafka does.
     """
 
     kafka: KafkaConnection
@@ -59,12 +62,12 @@ class TransactionalPublisher(NamedTuple):
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenPublisher"]:
-        """Ready to send, while the block runs; an older sender cannot send any more.
+        """Open the publisher while the block runs, and fence every older one of this sender.
 
-        An error of `send` makes it useless: leave the block, open it again, look at the mark.
+        After an error of `send`, leave the block, open the publisher again, and read `committed`.
 
         Raises:
-            aiokafka.errors.KafkaError, TimeoutError: the broker is not there.
+            aiokafka.errors.KafkaError, TimeoutError: the broker does not answer.
         """
         producer = Producer(
             **self.kafka.arguments(),
@@ -85,12 +88,12 @@ class TransactionalPublisher(NamedTuple):
             await producer.close()
 
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
-        """The positions after `position` that the topic holds already, see `topic_tail`."""
+        """Return the positions after `position` that are on the topic already, see `topic_tail`."""
         async with asyncio.timeout(_TAIL_SECONDS):
             return await positions_beyond(self.kafka, self.topic, source, position)
 
     async def committed(self) -> CommittedPosition | None:
-        """The mark that the broker keeps, if any."""
+        """Return the committed position that the broker keeps, or None."""
         admin = AIOKafkaAdminClient(**self.kafka.arguments())
         try:
             async with explaining(self.kafka):
@@ -113,7 +116,7 @@ class TransactionalPublisher(NamedTuple):
 
 
 class OpenPublisher:
-    """An outlet that sends. Made by `TransactionalPublisher.opened`."""
+    """A publisher that is ready to send. Create it with `TransactionalPublisher.opened`."""
 
     def __init__(
         self,
@@ -124,26 +127,26 @@ class OpenPublisher:
         self._publisher = publisher
         self._producer = producer
         self.committed = committed
-        """The one found when it was opened: nothing beyond it was sent."""
+        """The position found when the publisher was opened: no later record was published."""
 
     @property
     def is_spent(self) -> bool:
-        """Whether to leave the block and open it again before the next batch.
+        """Whether the publisher must be opened again before the next batch.
 
-        True once a request was not answered at the first try: its late copy could commit a part of
-        the next transaction, or move the mark back.
+        True after a request stayed unanswered at its first try: the late copy could commit a part
+        of the next transaction, or move the committed position back.
         """
         return self._publisher.transactions and self._producer.has_unanswered
 
     async def send(self, records: Sequence[Record], committed: CommittedPosition) -> None:
-        """Return when the broker has confirmed every record; and the mark, if it keeps one.
+        """Publish a batch; return when the broker has confirmed all records and the position.
 
         Raises:
-            aiokafka.errors.MessageSizeTooLargeError, RecordListTooLargeError: one of the records is
-                too large for the topic, or for a segment of it.
-            aiokafka.errors.KafkaError, TimeoutError: not confirmed: it may be there or not. It was
-                given up because nothing was confirmed for `_STALLED_SECONDS`, or not everything
-                in `_BATCH_SECONDS`.
+            aiokafka.errors.MessageSizeTooLargeError, RecordListTooLargeError: a record is too large
+                for the topic, or for one of its segments.
+            aiokafka.errors.KafkaError, TimeoutError: the batch is unconfirmed: it may be on the
+                topic or not. A TimeoutError means that nothing was confirmed for
+                `_STALLED_SECONDS`, or not everything within `_BATCH_SECONDS`.
         """
         async with _while_it_progresses() as progress:
             if not self._publisher.transactions:
@@ -171,7 +174,7 @@ class OpenPublisher:
             )
             confirmation.add_done_callback(confirmed)
             confirmations.append(confirmation)
-        # Every one is looked at, also those behind the first that fails.
+        # Retrieve every result, also after the first failure.
         for answer in await asyncio.gather(*confirmations, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
@@ -179,7 +182,7 @@ class OpenPublisher:
 
 @asynccontextmanager
 async def _while_it_progresses() -> AsyncIterator[Callable[[], None]]:
-    """Time-limit the block: each call of the yielded function allows it some more seconds.
+    """Limit the time of the block; each call of the yielded function extends the limit.
 
     Raises:
         TimeoutError: nothing progressed for `_STALLED_SECONDS`, or `_BATCH_SECONDS` have passed.
@@ -200,5 +203,5 @@ async def _while_it_progresses() -> AsyncIterator[Callable[[], None]]:
 
 
 def _is_electing(error: Exception) -> bool:
-    """Whether the group has no coordinator yet, as in a cluster that has just begun."""
+    """Return whether the group has no coordinator yet, as in a cluster that has just started."""
     return isinstance(error, KafkaError) and bool(error.retriable)

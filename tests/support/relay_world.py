@@ -317,7 +317,7 @@ class World:
         try:
             await work()
         except Exception as error:
-            if not worker.relay.relay._passes(error):
+            if not worker.relay.relay._can_pass(error):
                 self.met.append(repr(error))
 
     # What the relay says.

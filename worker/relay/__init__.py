@@ -1,1 +1,1 @@
-"""Publishing the log to Kafka, by one leader at a time, and the leader's chores."""
+"""Publishes the log to Kafka, by one leader at a time, and runs the leader's chores."""

@@ -1,4 +1,4 @@
-"""What the leader does from time to time: sealing the log, deleting documents past their time."""
+"""Periodic chores of the leader: sealing the log and deleting old documents."""
 
 import asyncio
 import logging
@@ -22,41 +22,41 @@ _PRUNE_SECONDS = 600.0
 async def seal_from_time_to_time(
     engine: AsyncEngine, producer: AIOKafkaProducer, relay: Relay, *, seconds: float
 ) -> None:
-    """Publish a seal of every stream that has moved since the last time, for ever.
+    """Publish a seal of every stream that has changed since the last time. Runs until cancelled.
 
-    Only while this process leads; a new leader begins with all streams. The topic keeps the newest
-    seal of each stream, so that to repeat one does no harm.
+    Works only while this process leads; a new leader starts with all streams. Repeating a seal is
+    harmless, because the topic keeps the newest seal of each stream.
     """
     sealed = 0
     while True:
         await asyncio.sleep(seconds)
         if relay.is_leading:
             again = partial(seal, engine, producer, after=sealed)
-            sealed = await retry_until_success("seals", again, on=lambda _: True)
+            sealed = await retry_until_success("sealing the log", again, on=lambda _: True)
         else:
             sealed = 0
 
 
 async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 0) -> int:
-    """Publish seals of the streams that have events beyond a position; the position reached."""
+    """Publish seals of the streams with events after a position; return the position reached."""
     log = EventLog(engine)
     head, log_id = await log.head(), (await log.identity()).log_id
     confirmations = []
     async for one in heads(engine, log_id, after=after):
         key = str(one.stream_id).encode()
         confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
-        head = max(head, one.position)  # it may have moved meanwhile
+        head = max(head, one.position)  # the log may have grown meanwhile
     await asyncio.gather(*confirmations)
     return head
 
 
 async def prune_from_time_to_time(log: EventLog, relay: Relay, age: timedelta) -> None:
-    """Delete the documents that no run has rested on for so long, for ever; only while leading."""
+    """Delete the documents that no run has used for `age`, while leading. Runs until cancelled."""
     while True:
         if relay.is_leading:
             deleted = await retry_until_success(
-                "sources", lambda: log.prune_sources(age), on=lambda _: True
+                "deleting old documents", lambda: log.prune_sources(age), on=lambda _: True
             )
             if deleted:
-                logger.info("%d documents are past their time, and deleted", deleted)
+                logger.info("%d old documents were deleted", deleted)
         await asyncio.sleep(_PRUNE_SECONDS)

@@ -1,4 +1,4 @@
-"""The relay: the log goes to Kafka in its order, by one leader at a time."""
+"""The relay: publishes the log to Kafka in order, by one leader at a time."""
 
 import asyncio
 import logging
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "relay"
 REWOUND = "relay rewound"
-"""Where an operator has set the relay back: while it stands there, nothing is skipped."""
+"""Checkpoint to which an operator rewound the relay: from there it skips nothing."""
 GROUP = "spreaview-relay"
 _GIVE_WAY_SECONDS = 3 * STANDBY_SECONDS
 BEGINNING = UUID(int=0)
-"""The message id of a checkpoint at position 0, before every event."""
+"""Message id of the checkpoint at position 0, before every event."""
 
 
 class LogMismatchError(Exception):
-    """A checkpoint names an event that this log does not have: the database was restored."""
+    """A checkpoint names an event that is not in this log: the database was replaced."""
 
     def __init__(self, position: int, kept_by: str) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class LogMismatchError(Exception):
 
 
 class ForeignPositionError(LogMismatchError):
-    """Kafka keeps an offset for the relay that no relay has written: somebody has set it."""
+    """No relay has written the offset that Kafka keeps for the relay: somebody else has set it."""
 
     def __init__(self, committed: CommittedPosition) -> None:
         Exception.__init__(
@@ -58,16 +58,17 @@ class ForeignPositionError(LogMismatchError):
 
 
 class Relay:
-    """Publishes every committed event, those of a stream in their order.
+    """Publishes every committed event, in order per stream.
 
-    On a broker with transactions a batch and its checkpoint are one transaction: each event is
-    there once for readers of committed data. Without, the checkpoint moves after the broker has
-    confirmed, and a new leader skips what it finds at the end of the topic: a restart repeats
-    nothing that was confirmed. A leader that was deposed unawares may repeat its last batch.
+    On a broker with transactions, a batch and its checkpoint are one transaction: readers of
+    committed data see each event exactly once. Without transactions, the checkpoint moves after the
+    broker has confirmed the batch. A new leader then skips events that it finds at the end of the
+    topic, so a restart repeats no confirmed event. Only a leader that does not know that it was
+    deposed may repeat its last batch.
 
     Args:
         connect: opens a connection for the leadership, see `eventstore.leadership.leading`.
-        batch: events read and published at once, at most.
+        batch: maximum number of events to read and publish together.
     """
 
     def __init__(
@@ -92,10 +93,10 @@ class Relay:
     async def run(self) -> None:
         """Lead or stand by, until cancelled.
 
-        Whatever fails gives the leadership up, and waits until every standby has looked, so that
-        another process may do better; this one tries again, with backoff. So it does, and says why,
-        while the log is not the one that was relayed, or holds an event that only a newer program
-        knows.
+        After any error the relay gives up the leadership and waits until every standby has had a
+        turn, because another process may succeed. Then it retries, with backoff. It also logs the
+        reason and retries while the log is not the one that was relayed, or has an event that only
+        a newer program can read.
         """
         while True:
             await retry_until_success(
@@ -104,8 +105,8 @@ class Relay:
             await give_way()
 
     async def _lead(self) -> None:
-        """Lead until it fails. Returns if it had got on before, so that backoff begins anew."""
-        has_got_on = False
+        """Lead until an error. Return if events were published before, to start backoff again."""
+        has_published = False
         wake_up = WakeUp(self._poll_seconds)
         try:
             async with leading(self._connect, wake_up) as leader:
@@ -115,17 +116,17 @@ class Relay:
                         self.is_leading = True
                         logger.info("relay: leading from position %d", turn.checkpoint.position)
                         while not publisher.is_spent:
-                            has_got_on |= await self._publish_next(turn)
+                            has_published |= await self._publish_next(turn)
                             log_working("relay")
                             if turn.is_at_head:
                                 await wake_up.wait()
         except Exception as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError from error  # a clean-up that fails does not hide it
+                raise asyncio.CancelledError from error  # not the error of a clean-up
             reason = next(_leaves(error))
-            if not _passes(reason):
+            if not _can_pass(reason):
                 logger.exception("relay: met a fault")
-            if not (has_got_on or isinstance(reason, TOO_LARGE)):
+            if not (has_published or isinstance(reason, TOO_LARGE)):
                 raise reason from error
             logger.warning("relay: leadership given up: %s", describe_error(reason))
         finally:
@@ -140,14 +141,14 @@ class Relay:
         return _Turn(leader, publisher, identity.log_id, checkpoint, skipped)
 
     async def _published_beyond(self, checkpoint: Checkpoint) -> Set[int]:
-        """What the topic holds of a batch that was not confirmed: publishing goes on behind it."""
+        """Return the positions of an unconfirmed batch that are on the topic already."""
         if await self._checkpoints.read(REWOUND) == checkpoint:
             return frozenset()
         source = log_source(checkpoint.log_id)
         return await self._publisher.published_beyond(source, checkpoint.position)
 
     async def _publish_next(self, turn: "_Turn") -> bool:
-        """Publish the next events, if there are any; then the checkpoint is behind them."""
+        """Publish the next events and move the checkpoint; return whether there were any."""
         after = turn.checkpoint.position
         limit = self._cautious.batch if after < self._cautious.until else self._batch
         async with turn.leader.publishing():
@@ -172,10 +173,10 @@ class Relay:
         turn.checkpoint = checkpoint
 
     async def _pass_over(self, leader: Leader, event: Recorded, error: Exception) -> None:
-        """An event that the broker refuses for its size does not hold back the others."""
+        """Record that the broker refuses an event for its size, so that later ones follow."""
         logger.error(
-            "relay: %s at position %d (stream %s, version %d) is too large for the topic, and is "
-            "passed over: %s. Remedy: raise max.message.bytes (or segment.bytes) of %s, then "
+            "relay: %s at position %d (stream %s, version %d) is too large for the topic and "
+            "is skipped: %s. Remedy: raise max.message.bytes (or segment.bytes) of %s, then "
             "run: spreaview-sync relay rewind --to %d",
             event.type,
             event.position,
@@ -188,10 +189,13 @@ class Relay:
         await leader.keep_unpublished(event, describe_error(error))
 
     async def _resume(self, leader: Leader, publisher: OpenPublisher, log_id: UUID) -> Checkpoint:
-        """Where to go on: the later of the two copies, each of which the log has to confirm.
+        """Return the later of the two checkpoints; the log must confirm both.
 
-        It is written down even if it stands there: one that was deposed before it opened its outlet
-        has fenced its successor, and must find out before it publishes.
+        Write it even if unchanged: a deposed leader may just have fenced its successor, and this
+        write on the lost session stops it before it publishes.
+
+        Raises:
+            LogMismatchError: a checkpoint names an event that is not in this log.
         """
         ours = await self._checkpoints.read(CHECKPOINT)
         theirs = None if publisher.committed is None else checkpoint_of(publisher.committed)
@@ -205,32 +209,32 @@ class Relay:
 
 
 async def give_way() -> None:
-    """Wait until a standby has taken the leadership, if there is one."""
+    """Wait long enough for a standby, if there is one, to take the leadership."""
     await asyncio.sleep(_GIVE_WAY_SECONDS)
 
 
 @dataclass(slots=True)
 class _Turn:
-    """What one turn of leading works with."""
+    """State of the relay between opening a publisher and closing it."""
 
     leader: Leader
     publisher: OpenPublisher
     log_id: UUID
     checkpoint: Checkpoint
     skipped: Set[int]
-    """Positions of the events that are too large for the topic, or there already."""
+    """Positions of events that are too large for the topic, or already on it."""
     is_at_head: bool = False
 
 
 class _Caution(NamedTuple):
-    """Small batches up to a position: among these events is one that is too large."""
+    """Batch size up to a position, because one of the events before it is too large."""
 
     until: int
     batch: int
 
 
 async def confirms(log: EventLog, log_id: UUID, checkpoint: Checkpoint) -> bool:
-    """Whether the event that a checkpoint names is in the log, at its position."""
+    """Return whether the log has the checkpoint's event at the checkpoint's position."""
     if (checkpoint.position, checkpoint.message_id) == (0, BEGINNING):
         return True
     there = await log.message_id_at(checkpoint.position)
@@ -238,12 +242,12 @@ async def confirms(log: EventLog, log_id: UUID, checkpoint: Checkpoint) -> bool:
 
 
 def committed_position_of(checkpoint: Checkpoint) -> CommittedPosition:
-    """The checkpoint as Kafka keeps it: an offset, and ids in its metadata."""
+    """Return the checkpoint as Kafka keeps it: an offset with the ids in its metadata."""
     return CommittedPosition(checkpoint.position, f"{checkpoint.log_id}/{checkpoint.message_id}")
 
 
 def checkpoint_of(committed: CommittedPosition) -> Checkpoint:
-    """The checkpoint that Kafka kept. Raises `ForeignPositionError`."""
+    """Return the checkpoint that Kafka keeps. Raises `ForeignPositionError`."""
     log_id, _, message_id = committed.note.partition("/")
     try:
         return Checkpoint(UUID(log_id), committed.position, UUID(message_id))
@@ -256,7 +260,7 @@ def _position(checkpoint: Checkpoint) -> int:
 
 
 def record_of(recorded: Recorded, log_id: UUID) -> Record:
-    """The record of a recorded event, joined and upcast."""
+    """Return the record of a recorded event, joined and upcast."""
     return encode(
         log_id=log_id,
         stream_id=recorded.stream_id,
@@ -271,7 +275,7 @@ def record_of(recorded: Recorded, log_id: UUID) -> Record:
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
-    """The exceptions within groups of groups, or the one that is none."""
+    """Yield the exceptions of nested groups, or the exception itself."""
     if isinstance(error, ExceptionGroup):
         for within in error.exceptions:
             yield from _leaves(within)
@@ -279,6 +283,6 @@ def _leaves(error: Exception) -> Iterator[Exception]:
         yield error
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether it is known what to wait for: a server, or an operator."""
+def _can_pass(error: BaseException) -> bool:
+    """Return whether the cause can pass: a server is down, or an operator has to decide."""
     return is_database_outage(error) or isinstance(error, KafkaError | LogMismatchError)

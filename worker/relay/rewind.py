@@ -1,4 +1,4 @@
-"""Looking at the relay from outside, and setting it back on command."""
+"""Reports the status of the relay, and rewinds it on command."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from worker.relay.relay import (
 
 
 class RewindError(Exception):
-    """The relay cannot be set there; the text says what to do."""
+    """The relay cannot be set to this position; the text has the remedy."""
 
 
 @dataclass(frozen=True)
 class RelayStatus:
-    """How the relay is."""
+    """Status of the relay."""
 
     leader: str | None
-    """Name of the connection of the process that leads."""
+    """Name of the leader's connection, or None."""
     head: int
     """Position of the newest event in the log."""
     checkpoint: Checkpoint | None
@@ -39,18 +39,18 @@ class RelayStatus:
     """The copy in Kafka, on a broker with transactions."""
     behind: Behind
     mismatch: str | None
-    """Why it stands still: a checkpoint is not in the log."""
+    """Why the relay is stuck: a checkpoint is not in the log."""
     unpublished: list[Unpublished]
     """Events that were too large for the topic."""
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody has to do anything."""
-        stands_still = self.leader is None and self.behind.events > 0
-        return not (self.mismatch or self.unpublished or stands_still)
+        """Whether no operator has to act."""
+        is_stuck = self.leader is None and self.behind.events > 0
+        return not (self.mismatch or self.unpublished or is_stuck)
 
     def to_json(self) -> dict[str, object]:
-        """The answer of `relay status --json`."""
+        """Return the document of `relay status --json`."""
         return {
             "well": self.is_well,
             "leader": self.leader,
@@ -75,7 +75,7 @@ class RelayStatus:
 async def relay_status(
     log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, connect: Connect
 ) -> RelayStatus:
-    """Ask the database and the broker. Raises their errors where one is not there."""
+    """Read the status from the database and the broker. Raises their errors if one is down."""
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
     committed = await _committed(publisher)
@@ -108,16 +108,16 @@ async def rewind(
     to: int | None,
     restored: bool,
 ) -> Checkpoint:
-    """Set the relay to a position: what lies beyond it is published, again if it was before.
+    """Set the relay to a position; it publishes all later events, also those published before.
 
-    Takes the leadership, writes both copies of the checkpoint, and gives the leadership back.
-    `to` is the position; None is where the restored log's own checkpoint stands. `restored` says
-    that the database was restored or replaced: the log gets a new id, so that subscribers see
-    another source, and `to` may pass over events that were never published.
+    Takes the leadership, writes both copies of the checkpoint, and gives up the leadership.
+    `to` is the position; None stands for the checkpoint of the restored log. With `restored`, for a
+    database that was restored or replaced, the log gets a new id, so that subscribers see another
+    source, and `to` may skip events that were never published.
 
     Raises:
-        RewindError: without `to`, and the log has no checkpoint of its own; or `to` is beyond what
-            was published, and the database was not restored.
+        RewindError: `to` is None and the log has no checkpoint of its own; or `to` is beyond the
+            published events and the database was not restored.
     """
     async with deposing(connect) as leader:
         log_id = (await log.identity()).log_id
@@ -125,8 +125,8 @@ async def rewind(
             own = await checkpoints.read(CHECKPOINT)
             if own is None or not await confirms(log, log_id, own):
                 raise RewindError(
-                    "the database has no checkpoint that its own log confirms. Remedy: say from "
-                    "where to publish, with --to POSITION; 0 is the beginning"
+                    "the database has no checkpoint that its own log confirms. Remedy: set the "
+                    "position to publish from with --to POSITION; 0 is the beginning"
                 )
             to = own.position
         if not restored:
@@ -137,7 +137,7 @@ async def rewind(
             await leader.write(REWOUND, checkpoint)
         async with publisher.opened() as opened:
             if restored:
-                # First: cut off here, the log still confirms its own checkpoint, and not Kafka's.
+                # First: after a crash here the log confirms its own checkpoint but not Kafka's.
                 await leader.rename_log(CHECKPOINT, checkpoint)
             await opened.send([], committed_position_of(checkpoint))
         await leader.forget_unpublished(position)
@@ -155,8 +155,8 @@ async def _refuse_to_pass_over(
     published = max(0 if copy is None else copy.position for copy in (ours, theirs))
     if to > published:
         raise RewindError(
-            f"position {to} is beyond {published}, where the relay stands: what lies between would "
-            f"never be published. Remedy: say a position from 0 to {published}"
+            f"position {to} is beyond the relay's position {published}: the events between would "
+            f"never be published. Remedy: use a position from 0 to {published}"
         )
 
 
