@@ -9,7 +9,12 @@ from aiokafka.errors import KafkaTimeoutError
 
 from messaging.access import explaining
 from messaging.connection import KafkaConnection
-from messaging.topic_reader import PATIENCE_SECONDS, open_topic_reader, partitions_of
+from messaging.topic_reader import (
+    PATIENCE_SECONDS,
+    open_topic_reader,
+    partitions_of,
+    stop_consumer,
+)
 
 _POLL_MS = 100
 _FETCH_BYTES = 64 * 1024
@@ -20,7 +25,7 @@ class PartitionBacklog(NamedTuple):
     """One partition."""
 
     first: int | None
-    """Offset of the first record that the group has not committed; None if there is none."""
+    """Offset of the first record that the group has not committed; None if all are committed."""
     end: int
     """High water mark: every record of the partition lies below it."""
 
@@ -34,9 +39,9 @@ async def read_backlog(
 ) -> Mapping[int, PartitionBacklog]:
     """Return the backlog of a group by partition; empty if there is no such topic.
 
-    Fetches from the committed offsets without joining the group. So it relies neither on
-    `end_offsets`, which the sandbox's broker reports too low, nor on a commit behind the marker of
-    a transaction, which is no record and never committed.
+    Fetches from the committed offsets without joining the group. The sandbox's broker reports
+    `end_offsets` too low, and a group never commits the marker at the end of a transaction: a
+    comparison of offsets alone would be wrong in both cases.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -60,7 +65,7 @@ async def read_backlog(
         consumer.assign(partitions)
         return await _look(consumer, set(partitions))
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def _look(

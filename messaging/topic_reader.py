@@ -51,11 +51,11 @@ async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader
             await admin.start()
         yield TopicReader(consumer, admin)
     finally:
-        await _stop(consumer)
+        await stop_consumer(consumer)
         await admin.close()
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer, even if its broker is gone.
 
     `stop` cancels a fetch that waits for its next attempt, and then raises CancelledError itself.

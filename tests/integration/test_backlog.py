@@ -1,10 +1,16 @@
 """The backlog of a group is what lies beyond its commits, on either broker."""
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
+from cli.sandbox.kafka import kafka
+from messaging import backlog
 from messaging.backlog import PartitionBacklog, read_backlog
 from messaging.requests import producing
 from tests.support.brokers import Can, KnownBroker
@@ -60,3 +66,22 @@ async def test_neither_a_marker_nor_an_aborted_record_waits_for_the_group(
     await producer.stop()
     found = await read_backlog(broker.connection, topic, group)
     assert found[1] == PartitionBacklog(None, 4)
+
+
+async def test_a_broker_that_goes_away_is_an_error_and_no_cancellation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation that nobody asked for would end the process that looks."""
+    monkeypatch.setattr(backlog, "PATIENCE_SECONDS", 1.0)
+    look = backlog._look
+    async with AsyncExitStack() as servers:
+        address = await servers.enter_async_context(kafka(log_path=tmp_path / "kafka.log"))
+        known = KnownBroker("sandbox", address)
+
+        async def stop_the_broker_first(*arguments: Any) -> Any:
+            await servers.aclose()
+            return await look(*arguments)
+
+        monkeypatch.setattr(backlog, "_look", stop_the_broker_first)
+        with pytest.raises(KafkaError):
+            await read_backlog(known.connection, await known.a_topic(), "anybody")
