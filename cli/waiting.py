@@ -47,7 +47,7 @@ async def _why_not_begun(queries: Queries, event_id: UUID | None) -> str:
         return "has not begun: is a worker running?"
     earlier = running[0]
     return (
-        f"waits for sync {earlier['sync_id']} of the same SpreaView event, which is running since "
+        f"waits for sync {earlier['sync_id']} of the same SpreaView event, which began at "
         f"{earlier['started_at']} (syncs of one event run one after another),"
     )
 

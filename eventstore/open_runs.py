@@ -41,7 +41,7 @@ async def started_runs(engine: AsyncEngine, *, after: int, upto: int) -> list[Op
 
 
 async def still_open(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[OpenRun]:
-    """Return those of the runs that have no outcome in the log."""
+    """Return the runs among these that have no outcome in the log."""
     by_outcome = {message_id(run.sync_id, OUTCOME): run for run in runs}
     if not by_outcome:
         return set()

@@ -23,8 +23,8 @@ ANNOUNCE = text("""
 async def announce(connection: AsyncConnection, progress: Collection[Row]) -> None:
     """Notify listeners, at the commit, of the versions that the read models show then.
 
-    A notification is a hint: it is lost for whoever does not listen at that moment, and on a
-    replica. `spreaview.stream_progress` is the truth.
+    A notification is a hint: PostgreSQL delivers it only to the sessions that listen at that
+    moment, and not on a replica. `spreaview.stream_progress` is the truth.
     """
     rows = msgspec.json.encode(list(progress)).decode()
     await connection.execute(ANNOUNCE, {"rows": rows})

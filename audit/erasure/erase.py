@@ -47,8 +47,8 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
         report = await erase(engine, organization_id, speaker_id)
 
     The speaker stays linked to their sessions without personal fields, even if Sessionize still
-    lists them, until the erasure is lifted. Whoever is unknown is forgotten in advance; that
-    deletes no documents. `audit.erasure.find` tells whether the organization knows a person.
+    lists them, until the erasure is lifted. An unknown person is forgotten in advance, and no
+    document is deleted. `audit.erasure.find` finds out whether the organization knows a person.
     """
     erasure_id = uuid4()
     documents = DocumentSpeakers(organization_id)

@@ -26,7 +26,7 @@ _REQUEST_IS_GONE = "its request is no longer on Kafka, so no worker could finish
 
 
 class _Note(NamedTuple):
-    """What was seen at one look."""
+    """The open runs and the topic of requests at one look."""
 
     runs: set[OpenRun]
     """Open runs. Their requests were published before."""
@@ -62,7 +62,7 @@ class OpenRuns:
         self._note: _Note | None = None
 
     async def look(self) -> int:
-        """Note the open runs, or end those of the last note; return the number of ended runs.
+        """Note the open runs, or end the runs of the last note; return the number of ended runs.
 
         Kafka is asked only if a run was open at the look before, too, or at the first one.
 
