@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.connections import leader_connection
 from eventstore.log import EventLog
 from projections.projector import apply_next
 from tests.support.line import rows
@@ -24,9 +25,8 @@ GUIDE = Path(__file__).parents[2] / "docs" / "subscribe.md"
 
 
 @asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(url)
+async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await leader_connection(database_url)
     try:
         yield connection
     finally:
@@ -42,7 +42,7 @@ def guide_example() -> Any:
 
 
 async def test_a_commit_of_the_projector_names_the_version_that_is_visible(
-    engine: AsyncEngine, log: EventLog
+    engine: AsyncEngine, log: EventLog, database_url: str
 ) -> None:
     heard: asyncio.Queue[tuple[str, int, int]] = asyncio.Queue()
 
@@ -51,7 +51,7 @@ async def test_a_commit_of_the_projector_names_the_version_that_is_visible(
         assert (channel, len(told)) == ("spreaview", 3)
         heard.put_nowait((told["spreaview_event_id"], told["version"], told["position"]))
 
-    async with connected(engine) as connection:
+    async with connected(database_url) as connection:
         await connection.add_listener("spreaview", notice)
         streams = [await two_runs(engine, log) for _ in range(2)]
         async with asyncio.timeout(20):
@@ -69,11 +69,11 @@ async def test_a_commit_of_the_projector_names_the_version_that_is_visible(
 
 
 async def test_the_example_of_the_guide_waits_until_the_run_is_visible(
-    engine: AsyncEngine, log: EventLog
+    engine: AsyncEngine, log: EventLog, database_url: str
 ) -> None:
     stream = uuid4()
     await append_run(log, stream, 1)
-    async with connected(engine) as connection:
+    async with connected(database_url) as connection:
         visible = asyncio.create_task(guide_example()(connection, stream, 3))
         shown = asyncio.create_task(_status_when(visible, engine, stream))
         await asyncio.sleep(0)
