@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit.erasure.documents import DocumentSpeakers
+from audit.past.entities import read_uuid
 from contracts.identity import requester_subject, speaker_id
 
 # The events of an imported speaker keep both ids after an erasure.
@@ -54,7 +55,7 @@ async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -
     Ids with the form of a UUID are read in any case, with blanks and without hyphens. A UUID of
     version 5 is ours.
     """
-    uuid = _read_uuid(given)
+    uuid = read_uuid(given)
     spellings = [given.strip()] if uuid is None else [str(uuid), str(uuid).upper(), given.strip()]
     candidates = [speaker_id(organization_id, spelling) for spelling in dict.fromkeys(spellings)]
     is_our_id = uuid is not None and uuid.version == 5
@@ -79,13 +80,6 @@ async def find_requester(
     async with engine.connect() as connection:
         known = await _known_subjects(connection, organization_id, [subject])
     return FoundPerson(organization_id, [subject], is_known=bool(known))
-
-
-def _read_uuid(given: str) -> UUID | None:
-    try:
-        return UUID("".join(given.split()))
-    except ValueError:
-        return None
 
 
 async def _imported(

@@ -1,5 +1,6 @@
 """Naming sessions, rooms and speakers: queries for them, and their ids."""
 
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,9 +25,21 @@ class EntityQuery(NamedTuple):
             return True
         if self.kind != kind:
             return False
-        if self.text == sessionize_id or self.text.lower() == str(id_):
+        if self.text == sessionize_id:
+            return True
+        uuid = read_uuid(self.text)
+        if uuid is not None and (uuid == id_ or str(uuid) == (sessionize_id or "").lower()):
             return True
         return kind == "session" and self.text.upper() == identity.session_code(id_)
+
+
+@lru_cache(maxsize=16)
+def read_uuid(text: str) -> UUID | None:
+    """Read a UUID in any case, with blanks and without hyphens; None if the text is no UUID."""
+    try:
+        return UUID("".join(text.split()))
+    except ValueError:
+        return None
 
 
 def entity_id(kind: str, event_id: UUID, organization_id: UUID, sessionize_id: str) -> UUID:

@@ -29,3 +29,21 @@ def test_only_sessions_have_a_code() -> None:
 
 def test_an_empty_query_matches_every_entity() -> None:
     assert EntityQuery().matches("speaker", ID, "aB1")
+
+
+@pytest.mark.parametrize(
+    "key", ["0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d", "0A1B2C3D-4E5F-4A6B-8C7D-9E0F1A2B3C4D"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+        "0A1B2C3D-4E5F-4A6B-8C7D-9E0F1A2B3C4D",
+        "0a1b2c3d4e5f4a6b8c7d9e0f1a2b3c4d",
+        "0a1b2c3d 4e5f 4a6b 8c7d 9e0f1a2b3c4d",
+        str(ID).replace("-", "").upper(),
+    ],
+)
+def test_a_uuid_matches_in_every_spelling(key: str, text: str) -> None:
+    assert EntityQuery("speaker", text).matches("speaker", ID, key)
+    assert not EntityQuery("speaker", text).matches("speaker", UUID(int=1), "another")
