@@ -42,9 +42,9 @@ from messaging.requests import producing
 from messaging.topics import declare_topics
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
+from worker.relay.checkpoint import GROUP as RELAY
 from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
 from worker.relay.open_runs import OpenRuns, end_abandoned_runs
-from worker.relay.relay import GROUP as RELAY
 from worker.relay.relay import Relay
 from worker.source.sessionize import FetchLimits, Sessionize
 from worker.sync.consumer import GROUP as WORKERS

@@ -10,7 +10,7 @@ from audit.verify.report import FindingKind, VerificationReport
 from eventstore.checkpoints import READ_CHECKPOINT
 from eventstore.read import EVENT_AT
 from eventstore.seals import Seal
-from worker.relay.relay import BEGINNING, CHECKPOINT
+from worker.relay.checkpoint import BEGINNING, CHECKPOINT
 
 
 async def check_heads(

@@ -16,7 +16,8 @@ from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
 from projections.status import oldest_lag
-from worker.relay.relay import CHECKPOINT, Relay
+from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.relay import Relay
 
 _ANSWER_SECONDS = 2.0
 

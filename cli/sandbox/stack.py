@@ -13,7 +13,7 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
 from messaging.connection import KafkaConnection
 from projections.generations import prepare
-from worker.relay.relay import CHECKPOINT
+from worker.relay.checkpoint import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from tests.support.line import a_request
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
 from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending
 from tests.support.sessionize.double import Double, sessionize_double
-from worker.relay.relay import CHECKPOINT
+from worker.relay.checkpoint import CHECKPOINT
 from worker.sync.consumer import GROUP
 
 pytestmark = pytest.mark.asyncio

@@ -29,7 +29,8 @@ from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
 from tests.support.relaying import PATIENCE, Subject, versions
-from worker.relay.relay import CHECKPOINT, record_of
+from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.relay import record_of
 from worker.relay.rewind import RewindError, rewind
 
 pytestmark = pytest.mark.asyncio

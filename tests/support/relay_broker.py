@@ -10,9 +10,7 @@ from aiokafka.errors import InvalidTxnState, KafkaTimeoutError, ProducerFenced
 import messaging.publisher
 import worker.relay.relay
 import worker.relay.rewind
-from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Connect
-from eventstore.log import EventLog
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
 from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
@@ -191,13 +189,12 @@ def a_world(
     )
     _worlds[:] = [world]
     patch.setattr(worker.relay.relay, "logger", world)
-    log, checkpoints = cast("EventLog", world), cast("Checkpoints", world)
     connect = cast("Connect", None)
     publisher = publisher_type(KafkaConnection(""), "topic", "group", transactions)
     for name in relays:
-        relay = Relay(log, checkpoints, publisher, connect, poll_seconds=1, batch=batch)
+        relay = Relay(world, world, publisher, connect, poll_seconds=1, batch=batch)
         world.begin(name, relay.run())
     if rewind_to is not None:
-        operator = rewind(log, checkpoints, publisher, connect, to=rewind_to, restored=False)
+        operator = rewind(world, world, publisher, connect, to=rewind_to, restored=False)
         world.begin("O", operator)
     return world

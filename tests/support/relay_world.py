@@ -23,13 +23,13 @@ from contracts import samples
 from contracts.codec import take_apart
 from contracts.events import RoomImported
 from eventstore import checkpoints, leadership
-from eventstore.checkpoints import Checkpoint
+from eventstore.checkpoints import Checkpoint, Unpublished
 from eventstore.leadership import Connect, Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
 from messaging.publisher import CommittedPosition
 from tests.support.schedules import LATE, LOST, UNCONFIRMED, DeadError, Move, Pending
-from worker.relay.relay import CHECKPOINT, REWOUND
+from worker.relay.checkpoint import CHECKPOINT, REWOUND
 from worker.relay.rewind import RewindError
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ class World:
     async def identity(self) -> LogIdentity:
         return LogIdentity(LOG_ID, b"")
 
-    async def unpublished(self) -> list[object]:
+    async def unpublished(self) -> list[Unpublished]:
         return []
 
     async def message_id_at(self, position: int) -> UUID | None:
@@ -317,7 +317,7 @@ class World:
         try:
             await work()
         except Exception as error:
-            if not worker.relay.relay._can_pass(error):
+            if not worker.relay.relay.can_pass(error):
                 self.met.append(repr(error))
 
     # What the relay says.

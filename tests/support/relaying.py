@@ -22,7 +22,8 @@ from eventstore.model import Commit, NewEvent
 from messaging.cloudevents import CloudEvent, decode
 from messaging.publisher import TransactionalPublisher
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
-from worker.relay.relay import CHECKPOINT, Relay
+from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.relay import Relay
 from worker.relay.rewind import RelayStatus, relay_status, rewind
 
 ROOM = next(event for event in samples.EVENTS if isinstance(event, RoomImported))

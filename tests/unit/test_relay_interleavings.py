@@ -23,7 +23,8 @@ from messaging.publisher import CommittedPosition, OpenPublisher
 from tests.support.relay_broker import KnownPublisher, a_world, current, installed
 from tests.support.relay_world import KEY_OF, World
 from tests.support.schedules import Explored, explore
-from worker.relay.relay import CHECKPOINT, Relay, _Turn
+from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.relay import Relay, _Turn
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,51 +10,29 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from contracts.error_text import describe_error
-from eventstore.checkpoints import Checkpoint, Checkpoints
+from eventstore.checkpoints import Checkpoint
 from eventstore.errors import is_database_outage
 from eventstore.leadership import STANDBY_SECONDS, Connect, Leader, leading
-from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 from messaging.backoff import log_working, retry_until_success
 from messaging.cloudevents import Record, encode, log_source
 from messaging.errors import TOO_LARGE
-from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
+from messaging.publisher import OpenPublisher, TransactionalPublisher
+from worker.relay.checkpoint import (
+    BEGINNING,
+    CHECKPOINT,
+    REWOUND,
+    LogMismatchError,
+    checkpoint_of,
+    committed_position_of,
+    confirms,
+)
+from worker.relay.ports import RelayCheckpoints, RelayLog
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "relay"
-REWOUND = "relay rewound"
-"""Checkpoint to which an operator rewound the relay: from there it skips nothing."""
-GROUP = "spreaview-relay"
 _GIVE_WAY_SECONDS = 3 * STANDBY_SECONDS
-BEGINNING = UUID(int=0)
-"""Message id of the checkpoint at position 0, before every event."""
-
-
-class LogMismatchError(Exception):
-    """A checkpoint names an event that is not in this log: the database was replaced."""
-
-    def __init__(self, position: int, kept_by: str) -> None:
-        super().__init__(
-            f"the checkpoint at position {position} that {kept_by} keeps is not in this log: the "
-            "database was restored to an earlier time, or replaced. Nothing is published until an "
-            "operator decides: see `spreaview-sync relay status`, then run `spreaview-sync relay "
-            "rewind --restored`"
-        )
-
-
-class ForeignPositionError(LogMismatchError):
-    """No relay has written the offset that Kafka keeps for the relay: somebody else has set it."""
-
-    def __init__(self, committed: CommittedPosition) -> None:
-        Exception.__init__(
-            self,
-            f"the offset {committed.position} that Kafka keeps for the group {GROUP} was not "
-            "written by a relay: somebody has set it. Nothing is published until an operator "
-            "decides: run `spreaview-sync relay rewind --to POSITION` with the position up to "
-            "which `spreaview-sync relay status` says that the log is published",
-        )
 
 
 class Relay:
@@ -73,8 +51,8 @@ class Relay:
 
     def __init__(
         self,
-        log: EventLog,
-        checkpoints: Checkpoints,
+        log: RelayLog,
+        checkpoints: RelayCheckpoints,
         publisher: TransactionalPublisher,
         connect: Connect,
         *,
@@ -124,7 +102,7 @@ class Relay:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError from error  # not the error of a clean-up
             reason = next(_leaves(error))
-            if not _can_pass(reason):
+            if not can_pass(reason):
                 logger.exception("relay: met a fault")
             if not (has_published or isinstance(reason, TOO_LARGE)):
                 raise reason from error
@@ -233,28 +211,6 @@ class _Caution(NamedTuple):
     batch: int
 
 
-async def confirms(log: EventLog, log_id: UUID, checkpoint: Checkpoint) -> bool:
-    """Return whether the log has the checkpoint's event at the checkpoint's position."""
-    if (checkpoint.position, checkpoint.message_id) == (0, BEGINNING):
-        return True
-    there = await log.message_id_at(checkpoint.position)
-    return (checkpoint.log_id, checkpoint.message_id) == (log_id, there)
-
-
-def committed_position_of(checkpoint: Checkpoint) -> CommittedPosition:
-    """Return the checkpoint as Kafka keeps it: an offset with the ids in its metadata."""
-    return CommittedPosition(checkpoint.position, f"{checkpoint.log_id}/{checkpoint.message_id}")
-
-
-def checkpoint_of(committed: CommittedPosition) -> Checkpoint:
-    """Return the checkpoint that Kafka keeps. Raises `ForeignPositionError`."""
-    log_id, _, message_id = committed.note.partition("/")
-    try:
-        return Checkpoint(UUID(log_id), committed.position, UUID(message_id))
-    except ValueError as error:
-        raise ForeignPositionError(committed) from error
-
-
 def _position(checkpoint: Checkpoint) -> int:
     return checkpoint.position
 
@@ -283,6 +239,6 @@ def _leaves(error: Exception) -> Iterator[Exception]:
         yield error
 
 
-def _can_pass(error: BaseException) -> bool:
+def can_pass(error: BaseException) -> bool:
     """Return whether the cause can pass: a server is down, or an operator has to decide."""
     return is_database_outage(error) or isinstance(error, KafkaError | LogMismatchError)

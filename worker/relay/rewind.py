@@ -9,7 +9,7 @@ from eventstore.leadership import Connect, deposing, who_leads
 from eventstore.log import EventLog
 from eventstore.read import Behind
 from messaging.publisher import CommittedPosition, TransactionalPublisher
-from worker.relay.relay import (
+from worker.relay.checkpoint import (
     BEGINNING,
     CHECKPOINT,
     REWOUND,
@@ -19,6 +19,7 @@ from worker.relay.relay import (
     committed_position_of,
     confirms,
 )
+from worker.relay.ports import RelayCheckpoints, RelayLog
 
 
 class RewindError(Exception):
@@ -100,8 +101,8 @@ async def relay_status(
 
 
 async def rewind(
-    log: EventLog,
-    checkpoints: Checkpoints,
+    log: RelayLog,
+    checkpoints: RelayCheckpoints,
     publisher: TransactionalPublisher,
     connect: Connect,
     *,
@@ -146,7 +147,7 @@ async def rewind(
 
 
 async def _refuse_to_pass_over(
-    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, to: int
+    log: RelayLog, checkpoints: RelayCheckpoints, publisher: TransactionalPublisher, to: int
 ) -> None:
     ours = await checkpoints.read(CHECKPOINT)
     committed, theirs = await _committed(publisher), None

@@ -25,7 +25,8 @@ from eventstore.log import EventLog
 from projections.changes import Changes
 from projections.generations import select_live_generation
 from projections.projector import Projector
-from worker.relay.relay import CHECKPOINT, Relay
+from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.relay import Relay
 
 _PAUSE_SECONDS = 1.0
 

@@ -1,0 +1,34 @@
+"""Ports of the relay: what it needs from the log and its checkpoints."""
+
+from typing import Protocol
+from uuid import UUID
+
+from eventstore.checkpoints import Checkpoint, Unpublished
+from eventstore.log import LogIdentity
+from eventstore.model import Recorded
+
+
+class RelayLog(Protocol):
+    """The log as the relay reads it; `EventLog` has the guarantees and errors."""
+
+    async def identity(self) -> LogIdentity:
+        """Return the identity of the log."""
+
+    async def read_all(self, after: int, *, limit: int) -> list[Recorded]:
+        """Return the next events after a position, in order."""
+
+    async def message_id_at(self, position: int) -> UUID | None:
+        """Return the message id of the event at a position, if there is one."""
+
+    async def last_event(self, position: int) -> tuple[int, UUID] | None:
+        """Return position and message id of the newest event at or before a position."""
+
+    async def unpublished(self) -> list[Unpublished]:
+        """Return the events that the broker refused because of their size, by position."""
+
+
+class RelayCheckpoints(Protocol):
+    """The relay's checkpoints in the database; a leader writes them."""
+
+    async def read(self, name: str) -> Checkpoint | None:
+        """Return the checkpoint, or None for a reader that starts at the beginning."""
