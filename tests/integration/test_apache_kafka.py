@@ -1,4 +1,4 @@
-"""The broker of the tests is a real Apache Kafka: it has what the sandbox's broker has not."""
+"""The broker of the tests is a real Apache Kafka, with features that the sandbox's broker lacks."""
 
 import asyncio
 import time
@@ -51,7 +51,7 @@ async def topic(apache_kafka: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def reading(address: str, topic: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer at the beginning of a topic's only partition."""
+    """Open a consumer at the beginning of a topic's only partition."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=address, auto_offset_reset="earliest", isolation_level=isolation
     )
@@ -70,7 +70,7 @@ async def values(
         return [(await consumer.getone()).value for _ in range(number)]
 
 
-async def test_it_answers(apache_kafka: str) -> None:
+async def test_the_broker_answers(apache_kafka: str) -> None:
     async with admin(apache_kafka) as client:
         assert (await client.describe_cluster())["brokers"]
 
@@ -84,7 +84,7 @@ async def test_an_idempotent_producer_works(apache_kafka: str, topic: str) -> No
     assert await values(apache_kafka, topic, 3) == [b"0", b"1", b"2"]
 
 
-async def test_read_committed_shows_what_was_committed_and_not_what_was_aborted(
+async def test_read_committed_shows_committed_records_and_no_aborted_ones(
     apache_kafka: str, topic: str
 ) -> None:
     async with AIOKafkaProducer(
@@ -101,7 +101,7 @@ async def test_read_committed_shows_what_was_committed_and_not_what_was_aborted(
     assert everything == [b"aborted", b"committed"]
 
 
-async def test_log_append_time_is_the_brokers_and_not_the_publishers(apache_kafka: str) -> None:
+async def test_log_append_time_is_set_by_the_broker(apache_kafka: str) -> None:
     stamped = {"message.timestamp.type": "LogAppendTime"}
     async with a_topic(apache_kafka, configs=stamped) as topic:
         async with AIOKafkaProducer(bootstrap_servers=apache_kafka) as producer:

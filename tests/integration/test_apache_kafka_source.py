@@ -1,4 +1,4 @@
-"""Where the tests' broker comes from, what is said when it cannot be had, and how it ends."""
+"""How the tests find Apache Kafka, report that there is none, and stop it."""
 
 import signal
 import subprocess
@@ -39,7 +39,7 @@ mkdir -p "$folder" && sleep 0.5 && echo jar > "$folder/kafka.jar"
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no Docker engine, and a folder for programs that come before all others."""
+    """An empty cache, no Docker engine, and a folder that comes first in PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -55,7 +55,7 @@ def install(programs: Path, name: str, script: str) -> Path:
     return program
 
 
-def test_of_several_runs_at_once_one_fetches_and_all_have_it(programs: Path) -> None:
+def test_concurrent_runs_share_one_download(programs: Path) -> None:
     maven = install(programs, "mvn", SLOW_MAVEN)
     with ThreadPoolExecutor(4) as runs:
         folders = {run.result() for run in [runs.submit(kafka_jars) for _ in range(4)]}
@@ -65,7 +65,7 @@ def test_of_several_runs_at_once_one_fetches_and_all_have_it(programs: Path) -> 
     assert Path(f"{maven}.calls").read_text() == "called\n"
 
 
-def test_a_fetch_that_fails_says_why_and_leaves_nothing(programs: Path) -> None:
+def test_a_failed_download_reports_its_cause_and_leaves_no_files(programs: Path) -> None:
     install(programs, "mvn", "#!/bin/sh\necho the network is down; exit 1\n")
     with pytest.raises(NoKafkaError, match="the network is down"):
         kafka_jars()
@@ -74,7 +74,7 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(programs: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_old_java_is_named(programs: Path, tmp_path: Path) -> None:
+async def test_an_old_java_is_reported(programs: Path, tmp_path: Path) -> None:
     install(programs, "java", "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019' >&2\n")
     with pytest.raises(NoKafkaError, match="is Java 11, Kafka needs 17"):
         async with jvm_broker(tmp_path):
@@ -85,7 +85,7 @@ async def test_an_old_java_is_named(programs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)]
 )
-async def test_without_any_way_the_test_skips_or_if_required_fails(
+async def test_without_a_broker_a_test_skips_or_fails_if_required(
     programs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -100,7 +100,7 @@ async def test_without_any_way_the_test_skips_or_if_required_fails(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_it_does_not_outlive_a_test_run_that_is_killed(tmp_path: Path) -> None:
+def test_the_broker_does_not_outlive_a_killed_test_run(tmp_path: Path) -> None:
     try:
         kafka_jars()
     except NoKafkaError as error:
@@ -120,7 +120,7 @@ def test_it_does_not_outlive_a_test_run_that_is_killed(tmp_path: Path) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not reaped does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

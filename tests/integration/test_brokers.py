@@ -1,4 +1,4 @@
-"""What each broker is declared to be able to do, it can; and what not, it cannot."""
+"""Each broker has the features declared for it, and lacks all others."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The proxy of the chaos harness does to connections what it says."""
+"""The proxy of the chaos harness produces the declared faults."""
 
 import asyncio
 import struct
@@ -19,7 +19,7 @@ SECONDS = 10.0
 
 @pytest_asyncio.fixture
 async def echoing() -> AsyncIterator[Proxy]:
-    """A proxy before a server that says again what it hears."""
+    """A proxy before an echo server."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -46,7 +46,7 @@ async def connected(to: Proxy) -> Client:
     return Client(*await asyncio.open_connection(LOOPBACK, to.port))
 
 
-async def test_what_is_sent_passes(echoing: Proxy) -> None:
+async def test_sent_bytes_pass(echoing: Proxy) -> None:
     client = await connected(echoing)
     assert await client.says(b"one\n") == b"one\n"
     client.writer.close()
@@ -64,7 +64,7 @@ async def test_a_cut_ends_every_connection_and_new_ones_are_served(echoing: Prox
     other.writer.close()
 
 
-async def test_who_is_refused_is_served_afterwards_at_the_same_port(echoing: Proxy) -> None:
+async def test_a_refused_client_is_served_later_at_the_same_port(echoing: Proxy) -> None:
     port = echoing.port
     refusing = asyncio.create_task(echoing.refuse(0.2))
     await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def test_who_is_refused_is_served_afterwards_at_the_same_port(echoing: Pro
     client.writer.close()
 
 
-async def test_what_is_swallowed_passes_when_the_black_hole_is_gone(echoing: Proxy) -> None:
+async def test_bytes_in_a_black_hole_pass_after_its_end(echoing: Proxy) -> None:
     client = await connected(echoing)
     assert await client.says(b"one\n") == b"one\n"
     swallowing = asyncio.create_task(echoing.swallow(0.3))

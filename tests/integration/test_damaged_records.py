@@ -1,4 +1,4 @@
-"""What comes is read: odd names of headers, and what lies beside a broken batch."""
+"""Damaged records: header names that are not UTF-8, and the neighbours of a broken batch."""
 
 import asyncio
 import logging
@@ -24,8 +24,8 @@ BROKEN_PARTITION = 2
 MARK = b"broken:0"
 
 
-async def test_a_header_whose_name_is_no_text_stops_nothing(broker: KnownBroker) -> None:
-    """All are in one batch, the odd one in its middle."""
+async def test_a_header_name_that_is_not_utf8_is_read(broker: KnownBroker) -> None:
+    """All records are in one batch, the odd one in its middle."""
     topic = await broker.a_topic()
     name = OddName("caf\xe9")
     headers = [[("ok", b"1")], [("before", b"2"), (name, b"\xff"), ("after", None)], [("ok", b"3")]]
@@ -49,7 +49,7 @@ async def test_a_header_whose_name_is_no_text_stops_nothing(broker: KnownBroker)
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """While the list holds anything, batches with the mark arrive with a wrong checksum."""
+    """While the list has an element, batches with the mark arrive with a wrong checksum."""
     broken = [True]
     whole: Any = fetching._Records
 
@@ -61,7 +61,7 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return broken
 
 
-async def test_beside_a_batch_that_cannot_be_read_nothing_is_passed_over(
+async def test_an_unreadable_batch_stops_its_partition_and_no_record_is_lost(
     broker: KnownBroker, breaks: list[bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     group = Group(broker.address, await broker.a_topic(), broker.session_seconds)
@@ -87,7 +87,7 @@ async def test_beside_a_batch_that_cannot_be_read_nothing_is_passed_over(
     ]
 
 
-async def test_that_nothing_may_be_fetched_is_said_once(
+async def test_a_refused_fetch_is_logged_once(
     broker: KnownBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = Group(broker.address, await broker.a_topic(), broker.session_seconds)

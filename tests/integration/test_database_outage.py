@@ -1,4 +1,4 @@
-"""What an operator does to a running PostgreSQL is waited for; a wrong statement is not."""
+"""Maintenance of a running PostgreSQL counts as an outage; a wrong statement does not."""
 
 import socket
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def error_of(engine: AsyncEngine, *statements: str) -> DBAPIError:
-    """The error of the last statement, all in one transaction."""
+    """Run all statements in one transaction; return the error of the last one."""
     async with engine.begin() as connection:
         for statement in statements[:-1]:
             await connection.execute(text(statement))
@@ -48,7 +48,7 @@ async def test_credentials_that_are_not_valid_yet(database_url: str) -> None:
 
 
 async def test_a_host_that_is_gone_is_noticed_while_a_statement_waits(engine: AsyncEngine) -> None:
-    """What the system is told: to play it takes a network of one's own."""
+    """Checks the socket options: a real test would require its own network."""
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         connected = driver._transport.get_extra_info("socket")

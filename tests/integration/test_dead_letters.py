@@ -1,4 +1,4 @@
-"""Dead letters on both brokers: read to the end, retried as they were, dealt with once."""
+"""Dead letters on both brokers: read to the end, retried unchanged, resolved once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,8 +46,8 @@ async def broker(address: str) -> AsyncIterator[Kafka]:
         yield broker
 
 
-async def test_every_letter_is_read_however_they_lie(broker: Kafka) -> None:
-    """More than one fetch in a partition, one letter larger than a fetch, empty partitions."""
+async def test_every_dead_letter_is_read_across_fetches_and_partitions(broker: Kafka) -> None:
+    """Partitions with several fetches, with a letter larger than a fetch, and empty ones."""
     sizes = [400_000] * 10 + [3 * MIB] + [1] * 50
     for size in sizes:
         await broker.producer.send(broker.letters, b"x" * size, partition=1)
@@ -59,13 +59,13 @@ async def test_every_letter_is_read_however_they_lie(broker: Kafka) -> None:
     assert names == {f"1/{n}" for n in range(len(sizes))} | {"4/0"}
 
 
-async def test_no_letters_and_no_topic_are_no_letters(broker: Kafka) -> None:
+async def test_an_empty_or_missing_topic_has_no_dead_letters(broker: Kafka) -> None:
     assert await broker.all() == []
     assert (await read_letters(broker.reader, "test-there-is-none")).all() == []
     assert await partitions_of(broker.reader, "test-there-is-none") == [], "it was not made"
 
 
-async def test_reading_ends_while_others_go_on_writing(broker: Kafka) -> None:
+async def test_reading_ends_while_others_continue_to_write(broker: Kafka) -> None:
     await broker.producer.send_and_wait(broker.letters, b"first", partition=0)
 
     async def write() -> None:
@@ -82,7 +82,7 @@ async def test_reading_ends_while_others_go_on_writing(broker: Kafka) -> None:
         await asyncio.gather(writing, return_exceptions=True)
 
 
-async def test_a_retried_request_is_the_one_that_came(broker: Kafka) -> None:
+async def test_a_retried_request_equals_the_original(broker: Kafka) -> None:
     headers = [("traceparent", b"00-aa"), ("twice", b"1"), ("twice", b"\xff"), ("null", None)]
     came = await broker.came(b"\xff\x00 not JSON", headers=headers)
     letter = await broker.dead_letter_of(came)
@@ -101,7 +101,9 @@ async def test_a_retried_request_is_the_one_that_came(broker: Kafka) -> None:
     assert await broker.open() == []
 
 
-async def test_the_first_time_counts_however_often_a_request_comes_back(broker: Kafka) -> None:
+async def test_a_request_keeps_the_time_of_its_first_receipt_over_all_retries(
+    broker: Kafka,
+) -> None:
     came = await broker.came(b"never good")
     record = came
     for trips in range(1, 4):
@@ -113,7 +115,9 @@ async def test_the_first_time_counts_however_often_a_request_comes_back(broker: 
     assert await broker.open() == []
 
 
-async def test_a_retry_cut_off_before_its_record_leaves_the_letter_open(broker: Kafka) -> None:
+async def test_a_retry_interrupted_before_its_resolution_leaves_the_dead_letter_open(
+    broker: Kafka,
+) -> None:
     class CutOff:
         """Sends the request, then is gone."""
 
@@ -136,7 +140,7 @@ async def test_a_retry_cut_off_before_its_record_leaves_the_letter_open(broker: 
 
 
 @pytest.mark.parametrize(("key", "value"), [(None, None), (b"event", None), (None, b"x")])
-async def test_a_record_without_key_or_value_can_come_and_go(
+async def test_a_record_without_key_or_value_is_kept_and_retried(
     broker: Kafka, key: bytes | None, value: bytes | None
 ) -> None:
     came = await broker.came(b"stand-in")
@@ -146,7 +150,7 @@ async def test_a_record_without_key_or_value_can_come_and_go(
     assert (again.key, again.value or b"") == (key, value or b"")
 
 
-async def test_a_discarded_letter_says_why_and_when(broker: Kafka) -> None:
+async def test_a_discarded_letter_has_the_reason_and_the_time(broker: Kafka) -> None:
     letter = await broker.dead_letter_of(await broker.came(b"not JSON"))
     other = await broker.dead_letter_of(await broker.came(b"not JSON either"))
     await discard(broker.producer, letter.name, "a test of März", topic=broker.letters)
@@ -158,7 +162,7 @@ async def test_a_discarded_letter_says_why_and_when(broker: Kafka) -> None:
     assert resolution.at_ms >= letter.dead_lettered_ms
 
 
-async def test_what_is_too_large_is_cut_and_retried_from_where_it_was(broker: Kafka) -> None:
+async def test_a_truncated_dead_letter_is_retried_from_its_original(broker: Kafka) -> None:
     body = bytes(range(256)) * 2000
     came = await broker.came(body, headers=[("own", b"header")])
     async with small_producer(broker.address) as small:
@@ -173,7 +177,9 @@ async def test_what_is_too_large_is_cut_and_retried_from_where_it_was(broker: Ka
     assert again.headers[0] == ("own", b"header")
 
 
-async def test_a_cut_letter_whose_original_is_gone_cannot_be_retried(broker: Kafka) -> None:
+async def test_a_truncated_dead_letter_without_its_original_cannot_be_retried(
+    broker: Kafka,
+) -> None:
     body = b"x" * 200_000
     await broker.came(body)
     came = await broker.came(body)
@@ -192,7 +198,7 @@ async def test_a_cut_letter_whose_original_is_gone_cannot_be_retried(broker: Kaf
     assert await broker.open() == [letter]
 
 
-async def test_a_broker_that_falls_silent_is_an_error(
+async def test_a_broker_that_stops_answering_is_an_error(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_module, "PATIENCE_SECONDS", 0.5)
@@ -210,7 +216,9 @@ async def test_a_broker_that_falls_silent_is_an_error(
                 await record_at(reader, partitions[0], 0)
 
 
-async def test_the_declared_topic_takes_whatever_the_request_topic_took(address: str) -> None:
+async def test_the_dead_letter_topic_takes_every_record_that_the_request_topic_took(
+    address: str,
+) -> None:
     await declare_topics(
         KafkaConnection(address), partitions=12, replication_factor=1, retention_days=1
     )
@@ -230,8 +238,8 @@ async def test_the_declared_topic_takes_whatever_the_request_topic_took(address:
         await discard(producer, letter.name, "it was a test")
 
 
-async def test_a_topic_with_a_small_limit_gets_the_beginning(apache_kafka: str) -> None:
-    """One that was there before: the broker itself refuses the whole."""
+async def test_a_topic_with_a_small_limit_gets_the_beginning_of_a_record(apache_kafka: str) -> None:
+    """The topic existed before, so the broker itself refuses the whole record."""
     async with topics(apache_kafka, {"max.message.bytes": "50000"}) as broker:
         body = b"x" * 900_000
         letter = await broker.dead_letter_of(await broker.came(body))
@@ -239,7 +247,9 @@ async def test_a_topic_with_a_small_limit_gets_the_beginning(apache_kafka: str) 
         assert (await broker.retry(letter)).value == body
 
 
-async def test_a_cut_letter_whose_original_was_deleted_says_so(apache_kafka: str) -> None:
+async def test_retrying_a_truncated_dead_letter_reports_a_deleted_original(
+    apache_kafka: str,
+) -> None:
     async with topics(apache_kafka, {"max.message.bytes": "50000"}) as broker:
         letter = await broker.dead_letter_of(await broker.came(b"x" * 100_000))
         await broker.came(b"a later one")
@@ -252,8 +262,10 @@ async def test_a_cut_letter_whose_original_was_deleted_says_so(apache_kafka: str
             await broker.retry(letter)
 
 
-async def test_a_partition_that_ends_in_no_record_has_an_end(apache_kafka: str) -> None:
-    """Where a transaction ended, an offset is taken by a mark that no reader sees."""
+async def test_reading_ends_at_a_partition_that_ends_in_a_transaction_marker(
+    apache_kafka: str,
+) -> None:
+    """The end of a transaction takes an offset, with a marker that no reader sees."""
     async with topics(apache_kafka) as broker:
         async with (
             AIOKafkaProducer(

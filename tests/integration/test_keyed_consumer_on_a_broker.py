@@ -1,4 +1,4 @@
-"""Concurrent intake on both brokers: order per lane, commits below the oldest, nothing lost."""
+"""The keyed consumer on both brokers: order per key, safe commits, and no lost record."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ def of_key(done: Iterable[str], key: str) -> list[str]:
     return [value for value in done if value.startswith(f"{key}:")]
 
 
-async def test_a_lane_that_hangs_holds_back_itself_alone(group: Group) -> None:
-    """All are in one partition, and one after the other on it."""
+async def test_a_stuck_key_delays_no_other_key(group: Group) -> None:
+    """All records are in one partition."""
     group.hold("a:0")
     values = [v for n in range(20) for v in (f"a:{n}", f"b:{n}", f"c:{n}")]
     await group.publish(*values, partition=3)
@@ -41,7 +41,7 @@ async def test_a_lane_that_hangs_holds_back_itself_alone(group: Group) -> None:
         assert of_key(member.done, "a") == numbered("a", 20)
 
 
-async def test_only_offsets_below_the_oldest_record_in_hand_are_committed(
+async def test_only_offsets_below_the_oldest_record_in_flight_are_committed(
     group: Group, broker: KnownBroker
 ) -> None:
     group.hold("h:0")
@@ -58,7 +58,7 @@ async def test_only_offsets_below_the_oldest_record_in_hand_are_committed(
     assert await group.committed() == {0: 5, 1: 2}
 
 
-async def test_what_has_not_begun_is_handed_back_and_what_runs_is_finished(group: Group) -> None:
+async def test_draining_finishes_running_records_and_hands_back_the_others(group: Group) -> None:
     group.hold("a:0")
     await group.publish("b:0", "a:0", "a:1", "a:2", partition=0)
     async with group.member() as member:
@@ -74,7 +74,7 @@ async def test_what_has_not_begun_is_handed_back_and_what_runs_is_finished(group
         await until(lambda: other.done == ["a:1", "a:2"])
 
 
-async def test_what_does_not_end_in_time_is_handed_back(group: Group) -> None:
+async def test_draining_hands_back_records_that_do_not_end_in_time(group: Group) -> None:
     group.hold("a:0")
     await group.publish("a:0", partition=0)
     async with group.member() as member:
@@ -86,8 +86,8 @@ async def test_what_does_not_end_in_time_is_handed_back(group: Group) -> None:
         await until(lambda: other.done == ["a:0"])
 
 
-async def test_no_more_records_are_in_hand_than_allowed(group: Group) -> None:
-    keys = [f"lane{n}:0" for n in range(60)]
+async def test_records_in_flight_stay_within_the_limit(group: Group) -> None:
+    keys = [f"key{n}:0" for n in range(60)]
     for key in keys:
         group.hold(key)
     await group.publish(*keys)
@@ -103,7 +103,7 @@ async def test_no_more_records_are_in_hand_than_allowed(group: Group) -> None:
         assert most <= 15  # what was allowed, and half as much, which came at once
 
 
-async def test_a_record_that_cannot_be_read_for_a_fault_of_ours_is_not_committed(
+async def test_a_record_that_our_code_fails_to_read_is_not_committed(
     group: Group,
 ) -> None:
     await group.publish("a:0", "unreadable", "b:0", partition=0)
@@ -112,9 +112,9 @@ async def test_a_record_that_cannot_be_read_for_a_fault_of_ours_is_not_committed
         await until_committed(group, {0: 1})
 
 
-async def test_a_rebalance_neither_loses_nor_disorders(group: Group) -> None:
-    """A second member comes while the first works, and the first goes while the second works."""
-    keys = [f"lane{n}" for n in range(20)]
+async def test_a_rebalance_neither_loses_nor_reorders_records(group: Group) -> None:
+    """A second member joins while the first works, and the first leaves while the second works."""
+    keys = [f"key{n}" for n in range(20)]
     await group.publish(*(f"{key}:{n}" for n in range(10) for key in keys))
     held = [f"{key}:5" for key in keys]
     for value in held:

@@ -1,4 +1,4 @@
-"""The lag of a group is what the broker says, whatever the group says of itself."""
+"""The lag of a group, as the broker reports it."""
 
 from uuid import uuid4
 
@@ -33,7 +33,7 @@ async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
         assert (found[1].committed, found[1].behind) == (2, 1)
 
 
-async def test_what_is_gone_waits_for_nobody(apache_kafka: str) -> None:
+async def test_deleted_records_do_not_count_as_lag(apache_kafka: str) -> None:
     topic = await KnownBroker("apache", apache_kafka).a_topic()
     partition = TopicPartition(topic, 1)
     async with producing(KafkaConnection(apache_kafka)) as producer:

@@ -1,4 +1,4 @@
-"""A request to Kafka that arrives after its client has given it up and repeated it (KAFKA-17754).
+"""A request reaches Kafka after its client has given it up and repeated it (KAFKA-17754).
 
 The client cannot recall it, and the broker cannot tell it from a request of the transaction that is
 open when it arrives. A proxy on the way to a real Apache Kafka holds one back, and delivers it at
@@ -26,13 +26,13 @@ from tests.support.relaying import PATIENCE, Subject, versions
 pytestmark = pytest.mark.asyncio
 
 BEFORE, AFTER = 20, 600
-"""Events in the transaction whose commit is late, and in the one that follows."""
+"""Number of events in the transaction with the late commit, and in the next one."""
 TEXT = "x" * 2000
 """Makes the second transaction larger than one produce request."""
 
 
 class Behind(NamedTuple):
-    """A broker, and the proxy through which the relay reaches it."""
+    """A broker and the proxy between it and the relay."""
 
     broker: KnownBroker
     proxy: KafkaProxy

@@ -1,4 +1,4 @@
-"""The line on a real Apache Kafka, read and written by clients that are not ours."""
+"""The whole line on a real Apache Kafka, with the clients of another library."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ async def line(
 
 
 def publish_like_a_stranger(address: str, request: dict[str, object]) -> None:
-    """confluent-kafka with its defaults: another partitioner than ours, and no headers."""
+    """Publish with confluent-kafka's defaults: another partitioner than ours, and no headers."""
     producer = Producer({"bootstrap.servers": address})
     producer.produce(
         SYNC_REQUESTS, key=str(request["spreaview_event_id"]), value=json.dumps(request)
@@ -51,7 +51,7 @@ def publish_like_a_stranger(address: str, request: dict[str, object]) -> None:
 
 
 def read_like_a_stranger(address: str, key: str, number: int) -> list[KafkaMessage]:
-    """The first `number` import events of one SpreaView event, by librdkafka."""
+    """Read the first `number` import events of one SpreaView event with librdkafka."""
     settings = {"bootstrap.servers": address, "group.id": str(uuid4())}
     with closing(Consumer(settings | {"isolation.level": "read_committed"})) as consumer:
         consumer.assign([TopicPartition(IMPORT_EVENTS, n, 0) for n in range(DEFAULT_PARTITIONS)])
@@ -111,7 +111,7 @@ async def test_a_request_of_another_client_is_imported_and_its_events_are_cloude
         assert data == stored.data
 
 
-async def test_topics_are_declared_with_what_their_users_rely_on(line: Line) -> None:
+async def test_topics_are_declared_with_the_documented_settings(line: Line) -> None:
     admin = AdminClient({"bootstrap.servers": line.addresses.kafka.bootstrap_servers})
     expected = {
         SYNC_REQUESTS: ("message.timestamp.type", "LogAppendTime"),

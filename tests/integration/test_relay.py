@@ -1,4 +1,4 @@
-"""The relay: every event, in order, by one leader at a time; once, where the broker can."""
+"""The relay publishes every event in order, by one leader at a time; once, with transactions."""
 
 import asyncio
 import random
@@ -68,7 +68,7 @@ async def test_every_event_is_published_in_the_order_of_its_stream(subject: Subj
     assert versions_by_stream(published, stream_of) == expected
 
 
-async def test_a_relay_goes_on_where_the_last_one_stopped(subject: Subject) -> None:
+async def test_a_relay_continues_where_the_last_one_stopped(subject: Subject) -> None:
     stream = uuid4()
     await subject.append(stream, 0, 20)
     async with subject.relaying():
@@ -116,7 +116,7 @@ async def cut_off_the_leader(subject: Subject) -> None:
 
 # A producer of aiokafka that is cancelled while it connects leaves the connection to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_each_event_is_there_once_however_often_the_leader_dies(
+async def test_each_event_is_published_once_although_leaders_die(
     subject: Subject, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)
@@ -131,10 +131,10 @@ async def test_each_event_is_there_once_however_often_the_leader_dies(
         assert versions(await subject.published(length)) == list(range(1, length + 1))
 
 
-async def test_a_leader_that_was_deposed_while_it_sent_publishes_nothing(
+async def test_a_leader_deposed_while_sending_publishes_nothing(
     subject: Subject, broker: KnownBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stands still between its records and their commit; meanwhile another has taken over."""
+    """It is stuck between its records and their commit while another relay takes over."""
     broker.needs(Can.TRANSACTIONS)
     stream = uuid4()
     await subject.append(stream, 0, 5)
@@ -162,10 +162,10 @@ async def test_a_leader_that_was_deposed_while_it_sent_publishes_nothing(
     assert versions(uncommitted) == [1, 2, 3, 4, 5] * 2
 
 
-async def test_kafkas_own_copy_of_the_checkpoint_counts_when_it_is_later(
+async def test_kafkas_copy_of_the_checkpoint_wins_if_it_is_later(
     subject: Subject, broker: KnownBroker
 ) -> None:
-    """As after a crash between the commit in Kafka and that in the database."""
+    """The state after a crash between the two commits, in Kafka and in the database."""
     broker.needs(Can.TRANSACTIONS)
     stream = uuid4()
     await subject.append(stream, 0, 10)
@@ -178,10 +178,10 @@ async def test_kafkas_own_copy_of_the_checkpoint_counts_when_it_is_later(
         assert versions(await subject.published(11)) == list(range(1, 12))
 
 
-async def test_a_standby_whose_connection_has_died_silently_connects_again(
+async def test_a_standby_replaces_a_silently_dead_connection(
     database_url: str,
 ) -> None:
-    """As when the address of the database moves to another host: no answer, and no error."""
+    """The database's address has moved to another host: no answer, and no error."""
     url = make_url(database_url)
     hole = Proxy(free_port())
     hole.target = url.port
@@ -241,7 +241,7 @@ async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed_until_an_op
 async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(
     subject: Subject, broker: KnownBroker
 ) -> None:
-    """The database went back to an earlier time, its own checkpoint with it."""
+    """The database and its checkpoint were restored to an earlier time."""
     broker.needs(Can.TRANSACTIONS)
     stream = uuid4()
     await subject.append(stream, 0, 3)
@@ -274,7 +274,7 @@ async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(
     assert len({event.source for event in published}) == 2
 
 
-async def test_going_on_after_a_restore_can_be_repeated_when_it_was_cut_off(
+async def test_an_interrupted_rewind_after_a_restore_can_be_repeated(
     subject: Subject,
 ) -> None:
     stream = uuid4()
@@ -307,7 +307,7 @@ async def test_going_on_after_a_restore_can_be_repeated_when_it_was_cut_off(
     assert (await subject.status()).mismatch is None
 
 
-async def test_an_offset_that_somebody_has_set_is_explained_and_mended(
+async def test_a_foreign_offset_is_reported_and_repaired_by_a_rewind(
     subject: Subject, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)
@@ -334,7 +334,7 @@ async def test_an_offset_that_somebody_has_set_is_explained_and_mended(
     assert (await subject.status()).mismatch is None
 
 
-async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> None:
+async def test_rewinding_publishes_later_events_again(subject: Subject) -> None:
     await subject.append(uuid4(), 0, 10)
     seventh = (await subject.log.read_all(0))[6].position
     async with subject.relaying():
@@ -349,7 +349,7 @@ async def test_rewinding_publishes_again_what_lies_beyond(subject: Subject) -> N
 async def test_without_transactions_a_restart_repeats_nothing(
     subject: Subject, confirmed: int
 ) -> None:
-    """The leader was killed before its checkpoint said what the broker has confirmed."""
+    """The leader was killed after the broker's confirmation, before it wrote its checkpoint."""
     subject.publisher = subject.publisher._replace(transactions=False)
     streams = [uuid4() for _ in range(3)]
     for stream in streams:
@@ -371,10 +371,10 @@ async def test_without_transactions_a_restart_repeats_nothing(
     assert len(by_stream) == 24
 
 
-async def test_the_end_of_a_topic_is_read_back_to_what_was_confirmed(
+async def test_the_end_of_a_topic_is_read_back_to_the_last_confirmed_event(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However far that is; what another log has published there does not count."""
+    """At any distance, and without counting the events of another log."""
     monkeypatch.setattr(topic_tail, "_FIRST_LOOK", 2)
     subject.publisher = subject.publisher._replace(transactions=False)
     await subject.append(uuid4(), 0, 40)
@@ -390,7 +390,7 @@ async def test_the_end_of_a_topic_is_read_back_to_what_was_confirmed(
     assert await subject.publisher.published_beyond(log_source(uuid4()), 0) == frozenset()
 
 
-async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Subject) -> None:
+async def test_rewinding_does_not_skip_unpublished_events(subject: Subject) -> None:
     stream = uuid4()
     await subject.append(stream, 0, 3)
     async with subject.relaying():
@@ -411,7 +411,7 @@ async def test_rewinding_does_not_pass_over_what_was_never_published(subject: Su
         (2_000_000, {"segment_bytes": "1048576", "max_message_bytes": "8388608"}),
     ],
 )
-async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
+async def test_an_event_too_large_for_the_topic_is_reported_and_stops_no_other(
     subject: Subject, broker: KnownBroker, size: int, limit: dict[str, str]
 ) -> None:
     broker.needs(Can.REFUSE_LARGE)
@@ -430,7 +430,7 @@ async def test_an_event_too_large_for_the_topic_stops_no_other_and_is_said(
     assert not status.is_well
 
 
-async def test_the_mark_in_kafka_is_that_of_the_last_batch(
+async def test_kafka_keeps_the_committed_position_of_the_last_batch(
     subject: Subject, broker: KnownBroker
 ) -> None:
     broker.needs(Can.TRANSACTIONS)

@@ -1,4 +1,4 @@
-"""A leader that cannot reach Kafka makes room for one that can, and leaves nothing behind."""
+"""A leader that cannot reach Kafka gives way to a standby that can, and leaves no task behind."""
 
 import asyncio
 import gc
@@ -37,7 +37,7 @@ stalled: Outage = partial(Proxy.swallow, seconds=AWAY_SECONDS)
 
 
 class Behind(NamedTuple):
-    """A broker, and a proxy on the way to it."""
+    """A broker behind a proxy."""
 
     broker: KnownBroker
     proxy: Proxy
@@ -145,7 +145,7 @@ async def relays_are_connected(engine: AsyncEngine, number: int) -> None:
 
 
 @pytest.mark.parametrize("outage", [refused, stalled], ids=["refused", "stalled"])
-async def test_a_producer_closes_in_time_while_its_broker_is_away(
+async def test_a_producer_closes_in_time_while_its_broker_is_down(
     behind: Behind, outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = await behind.broker.a_topic()
@@ -169,7 +169,7 @@ async def test_a_producer_closes_in_time_while_its_broker_is_away(
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_a_producer_that_is_closed_has_sent_everything(behind: Behind) -> None:
+async def test_a_closed_producer_has_sent_everything(behind: Behind) -> None:
     topic = await behind.broker.a_topic()
     async with producing(behind.broker.connection) as producer:
         confirmations = [await producer.send(topic, b"%d" % n) for n in range(100)]

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for the tests, wherever it can be had.
+"""A real Apache Kafka for the tests, from any available source.
 
 In this order: the address in SPREAVIEW_TEST_KAFKA; a container by testcontainers, where a Docker
 engine runs; the broker from Maven Central, where Java 17 or newer and Maven are. Where none of
@@ -28,7 +28,7 @@ REQUIRED = "SPREAVIEW_TEST_REQUIRE_KAFKA"
 
 @pytest_asyncio.fixture(scope="session")
 async def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """`host:port` of a broker that all tests share: name topics and groups for the test."""
+    """Return `host:port` of a broker that all tests share: use new names for topics and groups."""
     if address := os.environ.get(ADDRESS):
         yield address
         return
@@ -38,7 +38,7 @@ async def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @asynccontextmanager
 async def own_broker(folder: Path) -> AsyncIterator[Broker]:
-    """A running broker of the caller's own, to stop, kill and start again; gone at the end.
+    """Run a separate broker, which the caller may stop, kill and start again.
 
     Where there is none, the test that asks skips or fails, as the environment says.
 
@@ -63,7 +63,7 @@ async def own_broker(folder: Path) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def own_broker_behind(folder: Path, proxy_port: int) -> AsyncIterator[JvmBroker]:
-    """As `own_broker`, by Java only, with a second address behind a proxy of the caller's."""
+    """Run a broker as `own_broker`, by Java only, with a second address behind a proxy."""
     async with AsyncExitStack() as stack:
         try:
             broker = await stack.enter_async_context(jvm_broker(folder, proxy_port=proxy_port))
@@ -74,7 +74,7 @@ async def own_broker_behind(folder: Path, proxy_port: int) -> AsyncIterator[JvmB
 
 @asynccontextmanager
 async def own_secured_broker(folder: Path, secured: SecuredListeners) -> AsyncIterator[JvmBroker]:
-    """As `own_broker`, by Java only, with secured listeners as well as the plain one."""
+    """Run a broker as `own_broker`, by Java only, with secured listeners as well."""
     async with AsyncExitStack() as stack:
         try:
             broker = await stack.enter_async_context(jvm_broker(folder, secured=secured))

@@ -1,4 +1,4 @@
-"""One suite against both brokers; what one of them cannot do is declared here, and tested.
+"""One suite for both brokers; this module declares their missing features, which are tested.
 
 `tests/integration/test_brokers.py` shows that each broker can do what it is said to, and that the
 sandbox's cannot do the rest: the day it learns something, that test says so.
@@ -21,7 +21,7 @@ from tests.support.apache_kafka import own_broker
 
 
 class Can(StrEnum):
-    """What a broker may be able to do."""
+    """A feature that a broker may have."""
 
     TRANSACTIONS = "commit records and offsets in one transaction, and fence an old producer"
     LOG_APPEND_TIME = "stamp records with its own clock"
@@ -33,31 +33,31 @@ CAPABILITIES = {"sandbox": frozenset[Can](), "apache": frozenset(Can)}
 
 
 class KnownBroker(NamedTuple):
-    """A running broker and what it can do."""
+    """A running broker and its features."""
 
     name: str
     address: str
 
     @property
     def connection(self) -> KafkaConnection:
-        """How our own clients reach it."""
+        """The connection for our own clients."""
         return KafkaConnection(self.address)
 
     @property
     def session_seconds(self) -> float:
-        """The shortest that it accepts: the sandbox's broker waits for it at every rebalance."""
+        """The shortest session: the sandbox's broker waits for this long at every rebalance."""
         return {"sandbox": 1.0, "apache": 6.0}[self.name]
 
     def can(self, what: Can) -> bool:
         return what in CAPABILITIES[self.name]
 
     def needs(self, what: Can) -> None:
-        """End the test here, as declared, if the broker cannot do it."""
+        """End the test here, as declared, if the broker lacks the feature."""
         if not self.can(what):
             pytest.skip(f"declared: the {self.name} broker cannot {what}")
 
     async def a_topic(self, **configs: str) -> str:
-        """A new topic with a name of its own."""
+        """Create a topic with a new name."""
         name = f"topic-{uuid4()}"
         admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
         await admin.start()
@@ -75,7 +75,7 @@ class KnownBroker(NamedTuple):
 async def broker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[KnownBroker]:
-    """Each broker in turn, one for the module: name topics and groups anew."""
+    """Each broker in turn, shared by the module: use new names for topics and groups."""
     folder: Path = tmp_path_factory.mktemp("kafka")
     if request.param == "apache":
         async with own_broker(folder) as apache:

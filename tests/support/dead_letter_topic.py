@@ -1,4 +1,4 @@
-"""Dead letters of a test: topics of its own, and records as the worker gets them."""
+"""Separate topics for a test of dead letters, and records as the worker receives them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ def a_record(
     headers: Any = (),
     timestamp: int = 1_000,
 ) -> RawRecord:
-    """A record as a consumer gets it; place: partition and offset, timestamp: ms."""
+    """Create a consumer's record; place: partition and offset, timestamp: ms."""
     made: RawRecord = ConsumerRecord(
         *(topic, *place, timestamp, 0, key, value, None, len(key or b""), len(value or b"")),
         headers=tuple(headers),
@@ -39,7 +39,7 @@ def a_record(
 
 
 class Kafka(NamedTuple):
-    """A broker with two topics of the test's own."""
+    """A broker with two topics for one test."""
 
     address: str
     requests: str
@@ -48,7 +48,7 @@ class Kafka(NamedTuple):
     producer: AIOKafkaProducer
 
     async def came(self, value: bytes | None, partition: int = 2, **given: Any) -> RawRecord:
-        """A record of the request topic, as the worker gets it."""
+        """Publish a request; return its record as the worker receives it."""
         sent = await self.producer.send_and_wait(
             self.requests, value, partition=partition, **({"key": b"event"} | given)
         )
@@ -60,14 +60,14 @@ class Kafka(NamedTuple):
     async def dead_letter_of(
         self, record: RawRecord, by: AIOKafkaProducer | None = None
     ) -> DeadLetter:
-        """The letter that keeps the record."""
+        """Dead-letter the record; return its dead letter."""
         before = {letter.name for letter in await self.all()}
         await dead_letter(by or self.producer, record, "no ids", topic=self.letters)
         (letter,) = [letter for letter in await self.all() if letter.name not in before]
         return letter
 
     async def retry(self, letter: DeadLetter, by: Any = None) -> RawRecord:
-        """The record of the request topic that a retry makes."""
+        """Retry the request; return its new record."""
         published = await retry(
             *(self.reader, by or self.producer, letter),
             topic=self.letters,
@@ -112,6 +112,6 @@ async def topics(address: str, letters: dict[str, str] | None = None) -> AsyncIt
 
 @asynccontextmanager
 async def small_producer(address: str) -> AsyncIterator[AIOKafkaProducer]:
-    """One that refuses records over 100 kB by itself."""
+    """Open a producer that refuses records over 100 kB itself."""
     async with AIOKafkaProducer(bootstrap_servers=address, max_request_size=100_000) as producer:
         yield producer

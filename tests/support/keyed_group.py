@@ -1,4 +1,4 @@
-"""Members of a consumer group that work on records at once, for tests of the intake."""
+"""Members of a consumer group that process records concurrently, for tests of the consumer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ PATIENCE = 40.0
 
 @dataclass
 class Member:
-    """A member of the group, and what it does with records: their value is `lane:number`."""
+    """A member of the group and its processed records, whose values are `key:number`."""
 
     intake: KeyedConsumer
     done: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Member:
 
 @dataclass
 class Group:
-    """A topic and the group that reads it."""
+    """A topic and the consumer group that reads it."""
 
     address: str
     topic: str
@@ -47,7 +47,7 @@ class Group:
                 )
 
     def hold(self, value: str) -> None:
-        """Have the work on a record wait until it is let go."""
+        """Let the task of a record wait until it is released."""
         self.gates[value] = asyncio.Event()
 
     def let_go(self, value: str) -> None:
@@ -57,7 +57,7 @@ class Group:
     async def member(
         self, *, concurrency: int = 8, in_flight: int = 100, dies: bool = False
     ) -> AsyncIterator[Member]:
-        """A member while the block runs. One that `dies` commits nothing at its end."""
+        """Run a member while the block runs. A member that `dies` commits nothing at its end."""
 
         def task_of(record: RawRecord) -> KeyedTask:
             value = (record.value or b"").decode()
@@ -95,7 +95,7 @@ class Group:
             await intake._queues.drain(0)
 
     async def committed(self) -> dict[int, int]:
-        """The group's offsets, by partition, as a member would be told."""
+        """Return the committed offsets of the group by partition, as a member reads them."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.address, group_id=self.name)
         partitions = [TopicPartition(self.topic, number) for number in range(DEFAULT_PARTITIONS)]
         consumer.assign(partitions)

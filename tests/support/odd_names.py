@@ -1,4 +1,4 @@
-"""Records whose headers have names that are no text: Kafka takes them, clients send none."""
+"""Records with header names that are not UTF-8: Kafka accepts them, clients cannot send them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 
 class OddName(str):
-    """The name of a header that is sent as Latin-1."""
+    """A header name that is sent as Latin-1."""
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         return super().encode("latin-1")
@@ -18,7 +18,7 @@ class OddName(str):
 
 @asynccontextmanager
 async def sending_odd_names(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer that takes an `OddName`."""
+    """Open a producer that accepts an `OddName`."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (message_accumulator, producer):
             patch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)

@@ -1,4 +1,4 @@
-"""The broker of `tests/support/relay_world.py`, and how that world is put around the relay."""
+"""The broker of `tests/support/relay_world.py`, and the relay's connection to that world."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,11 +74,11 @@ class Producer:
 
     @property
     def is_current(self) -> bool:
-        """Whether no newer producer shuts it out."""
+        """Whether no newer producer fences it."""
         return self.epoch == self.world.epoch
 
     def arrive(self) -> None:
-        """A commit that was given up ends the transaction that is open now, if one is."""
+        """Let a commit that was given up end the transaction that is open now, if there is one."""
         if self.records or self.committed:
             self._commit()
             self.owner.is_disturbed = True
@@ -101,11 +101,11 @@ class Producer:
             raise InvalidTxnState
 
     async def close(self) -> None:
-        """An open transaction stays open until the next one begins."""
+        """Keep an open transaction open until the next one begins."""
 
 
 class KnownPublisher(TransactionalPublisher):
-    """An outlet whose mark is asked of the world that runs."""
+    """A publisher that reads its committed position from the current world."""
 
     async def committed(self) -> CommittedPosition | None:
         world = current()
@@ -133,7 +133,7 @@ def current() -> World:
 
 
 async def send(self: OpenPublisher, records: Sequence[Record], progress: object) -> None:
-    """As `OpenPublisher._send`: what fails holds back its partition, and is said at the end."""
+    """Send as `OpenPublisher._send`: an error stops its partition, and is raised at the end."""
     producer = cast("Producer", self._producer)
     failed: dict[bytes, Exception] = {}
     for record in records:
@@ -147,11 +147,11 @@ async def send(self: OpenPublisher, records: Sequence[Record], progress: object)
 
 
 async def at_once() -> None:
-    """The scheduler chooses who is next, so nobody has to wait."""
+    """Return without waiting: the scheduler chooses the next actor."""
 
 
 def installed(patch: pytest.MonkeyPatch) -> None:
-    """Replace the collaborators of the relay, the rewind and the publisher by the world."""
+    """Replace the collaborators of the relay, the rewind and the publisher with the world."""
     patch.setattr(worker.relay.relay, "leading", lambda *a: current().leading(*a))
     patch.setattr(worker.relay.rewind, "deposing", lambda *a: current().deposing(*a))
     patch.setattr(worker.relay.relay, "WakeUp", lambda _: current())
@@ -183,7 +183,7 @@ def a_world(
     cuts: bool = True,
     publisher_type: type[KnownPublisher] = KnownPublisher,
 ) -> World:
-    """Relays, someone who appends, and perhaps an operator."""
+    """Create a world with relays, an appender, and possibly an operator."""
     world = World(
         transactions=transactions, events=events, faults=faults, fencing=fencing, cuts=cuts
     )

@@ -1,8 +1,8 @@
-"""A world for the relay in which every order of events can be played: no clock, no sockets.
+"""A world for the relay that can play every order of events, without a clock and sockets.
 
-The coroutines of the relay and the rewind are driven by hand: whatever they await ends in
-`World.step`, which hands control to the schedule before it has an effect. What is not real is
-what they talk to: the log, its checkpoints, the session that is the leadership, and the broker.
+The coroutines of the relay and the rewind are driven by hand: each await ends in `World.step`,
+which gives control to the schedule before it has an effect. The collaborators are simulated: the
+log, its checkpoints, the session that holds the leadership, and the broker.
 """
 
 import asyncio
@@ -36,23 +36,23 @@ T = TypeVar("T")
 
 LOG_ID = UUID(int=1)
 STREAMS = (UUID(int=2), UUID(int=3))
-# A fault is played where it can make a difference: elsewhere it leads to a world to which the same
-# fault led a moment earlier.
+# A fault is played only where it can make a difference: elsewhere it leads to the same world as the
+# same fault a moment earlier.
 CUT_AT = frozenset({"start", "read_all", "write"})
-"""Right after the session was of use, in `lead` or `write`: one that was cut goes on as before."""
+"""Right after a use of the session, in `lead` or `write`: a cut relay continues as before."""
 CRASH_AT = frozenset({"start", "committed", "record", "read_all", "write"})
-"""Right after something that others can see."""
+"""Right after an effect that others can see."""
 FAILS = {
-    "record": (LOST, UNCONFIRMED),  # in a transaction it is the same as a lost commit
+    "record": (LOST, UNCONFIRMED),  # in a transaction, the same as a lost commit
     "commit": (LOST, UNCONFIRMED, LATE),
-    "write": (UNCONFIRMED, LATE),  # a lost one is that of a session that was cut
+    "write": (UNCONFIRMED, LATE),  # a lost write is the same as a cut session
 }
 LOOKS = frozenset({"read_all", "wait", "depose"})
-"""Before what it matters how much there is in the log."""
+"""Steps whose result depends on the length of the log."""
 
 
 def _recorded(number: int) -> Recorded:
-    """The events of two streams take turns; their positions have holes."""
+    """Return an event; the events of two streams alternate, and their positions have holes."""
     room = next(event for event in samples.EVENTS if isinstance(event, RoomImported))
     plain = take_apart(room)
     return Recorded(
@@ -76,7 +76,7 @@ KEY_OF = {event.position: event.stream_id for event in EVENTS}
 
 @dataclass
 class Actor:
-    """A process, driven by hand."""
+    """A process that is driven by hand."""
 
     name: str
     coroutine: Coroutine[Any, Any, object]
@@ -87,20 +87,20 @@ class Actor:
     is_disturbed: bool = False
     """Whether a late commit has ended its transaction."""
     has_read: int = 0
-    """How much of the log there was when it last looked."""
+    """Length of the log at its last look."""
     trace: list[object] = field(default_factory=list)
-    """What it has met since its state was last as the world alone tells."""
+    """Its results since its state last depended on the world alone."""
     result: object = None
 
 
 class Session:
-    """A session of the database: the leadership while it has the lock."""
+    """A session of the database; it is the leadership while it holds the lock."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.is_alive = True
         self.late: tuple[str, Checkpoint] | None = None
-        """What a statement writes that its client has given up."""
+        """The write of a statement that its client has given up."""
 
     def end(self) -> None:
         self.is_alive = False
@@ -109,18 +109,18 @@ class Session:
             self._world.holder = None
 
     def leave(self) -> None:
-        """Its client is gone. The server notices that once it has read everything."""
+        """Note that the client is gone. The server notices it after reading everything."""
         if self.late is None:
             self.end()
 
     def arrive(self) -> None:
-        """What was late is executed, and the session ends."""
+        """Execute the late write, and end the session."""
         if self.late is not None:
             self._world.keep(*self.late)
         self.end()
 
     async def execute(self, statement: str, *arguments: Any, timeout: float) -> None:
-        """What `Leader` calls."""
+        """Execute a statement of `Leader`."""
         world = self._world
         if statement == checkpoints.WRITE_CHECKPOINT:
             name, checkpoint = arguments[0], Checkpoint(*arguments[1:])
@@ -140,7 +140,7 @@ class Session:
             raise AssertionError(statement)
 
     async def fetchval(self, statement: str, *arguments: Any, timeout: float) -> bool:
-        """There are no erasures here: what is read may be told."""
+        """Grant the lock: this world has no erasures."""
         assert statement == leadership.TRY_LOCK_SHARED
         self._do(lambda: None)
         return True
@@ -152,18 +152,18 @@ class Session:
 
 
 class LateCommit(Protocol):
-    """A commit on its way."""
+    """A commit that may still arrive."""
 
     @property
     def is_current(self) -> bool:
-        """Whether its producer is not fenced: else it has no effect."""
+        """Whether its producer is not fenced. A fenced one has no effect."""
 
     def arrive(self) -> None:
-        """Commit the transaction that its producer has open."""
+        """Commit the open transaction of its producer."""
 
 
 class World:
-    """The log, the database's copy, the broker, and who runs."""
+    """The log, the copy in the database, the broker, and the running actors."""
 
     def __init__(
         self, *, transactions: bool, events: int, faults: int, fencing: bool, cuts: bool
@@ -177,19 +177,19 @@ class World:
         self.checkpoint: Checkpoint | None = None
         self.committed: CommittedPosition | None = None
         self.topic: list[int] = []
-        """Positions, as readers of committed data see them."""
+        """Positions as readers of committed data see them."""
         self.epoch = 0
         self.late: list[LateCommit] = []
         """Commits that were given up, and may still arrive."""
         self.rewound_to: Checkpoint | None = None
-        """The database's note of where an operator has set the relay back."""
+        """The checkpoint in the database to which an operator rewound the relay."""
         self.rewound: tuple[int, int] | None = None
-        """How much was on the topic when the operator set the relay back, and to which position."""
+        """Length of the topic when the operator rewound the relay, and the position."""
         self.holder: Session | None = None
         self.actors: dict[str, Actor] = {}
         self.running: Actor | None = None
         self.met: list[str] = []
-        """Faults that the relay said it had met, which it must not."""
+        """Faults that the relay has logged; there must be none."""
 
     # What the relay awaits.
 
@@ -200,7 +200,7 @@ class World:
         is_ready: Callable[[], bool] = lambda: True,
         hold: Callable[[], None] = lambda: None,
     ) -> T:
-        """Let the scheduler choose who is next; then have the effect, or fail as it chose.
+        """Let the scheduler choose the next actor; then have the effect, or fail as it chose.
 
         `hold` is called with a copy on the way that was given up; it may raise.
         """
@@ -270,7 +270,7 @@ class World:
 
     @asynccontextmanager
     async def leading(self, connect: Connect, wake_up: object) -> AsyncIterator[Leader]:
-        """As `eventstore.leadership.leading`, whose group wraps what goes wrong."""
+        """Lead as `eventstore.leadership.leading`, whose task group wraps errors."""
         self.me.trace, self.me.has_read, self.me.epoch = [], 0, -1
         session = Session(self)
         await self.step("lead", lambda: self._take(session), lambda: self.holder is None)
@@ -301,7 +301,7 @@ class World:
         self.holder = self.me.session = session
 
     async def wait(self) -> None:
-        """What `WakeUp` is asked."""
+        """Wait as `WakeUp` does."""
         me = self.me
         await self.step("wait", lambda: None, lambda: self.length > me.has_read)
 
@@ -313,20 +313,20 @@ class World:
         on: object,
         first_wait: float,
     ) -> None:
-        """One try: `Relay.run` does the next."""
+        """Try once: `Relay.run` makes the next attempt."""
         try:
             await work()
         except Exception as error:
             if not worker.relay.relay.can_pass(error):
                 self.met.append(repr(error))
 
-    # What the relay says.
+    # The log lines of the relay.
 
     def exception(self, message: str, *arguments: object) -> None:
         self.met.append(message)
 
     def info(self, message: str, *arguments: object) -> None:
-        """Nothing to note."""
+        """Ignore the line."""
 
     warning = info
 
@@ -337,7 +337,7 @@ class World:
         self._drive(actor, lambda: coroutine.send(None))
 
     def moves(self) -> list[Move]:
-        """Everything that can happen next."""
+        """Return every possible next move."""
         found: list[Move] = []
         alive = [actor for actor in self.actors.values() if actor.pending is not None]
 
@@ -418,7 +418,7 @@ class World:
                 self._kill(actor)
 
     def key(self) -> object:
-        """Two worlds with the same key have the same future."""
+        """Return a key: two worlds with the same key have the same future."""
         actors = [self._key_of(actor) for actor in self.actors.values()]
         return (
             self.length,

@@ -1,4 +1,4 @@
-"""A log of the test's own, what relays it, and what readers of the topic see of it."""
+"""A log for one test, its relay, and the view of the topic's readers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ PATIENCE = 30.0
 
 @dataclass
 class Subject:
-    """A log, and what relays it to which broker."""
+    """A log and the collaborators of its relay."""
 
     log: EventLog
     engine: AsyncEngine
@@ -49,7 +49,7 @@ class Subject:
 
     @asynccontextmanager
     async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
-        """A relay of its own while the block runs."""
+        """Run another relay while the block runs."""
         relay = Relay(
             self.log, self.checkpoints, self.publisher, self.connect, poll_seconds=0.1, batch=batch
         )
@@ -67,7 +67,7 @@ class Subject:
         await self.log.append(Commit(stream_id, expected_version, events))
 
     async def published(self, number: int, *, committed: bool = True) -> list[CloudEvent]:
-        """The first `number` events that are on the topic."""
+        """Return the first `number` events of the topic."""
         async with self._reading(committed=committed) as consumer:
             found: list[CloudEvent] = []
             while len(found) < number:
@@ -75,7 +75,7 @@ class Subject:
             return found
 
     async def all_published(self) -> list[CloudEvent]:
-        """Every event that is on the topic now, for readers of committed data."""
+        """Return every current event of the topic, as readers of committed data see it."""
         async with self._reading(committed=True) as consumer:
             ends = await consumer.end_offsets(consumer.assignment())
             found: list[CloudEvent] = []
@@ -84,7 +84,7 @@ class Subject:
             return found
 
     async def on_the_topic(self) -> list[CloudEvent]:
-        """Every event that is on the topic now; on any broker."""
+        """Return every current event of the topic, on any broker."""
         async with open_topic_reader(self.publisher.kafka) as reader:
             partitions = await partitions_of(reader, self.publisher.topic)
             records = to_the_end(reader, partitions)
@@ -107,7 +107,7 @@ class Subject:
             await consumer.stop()
 
     async def caught_up(self) -> None:
-        """Wait until the checkpoint stands at the head of the log."""
+        """Wait until the checkpoint has reached the head of the log."""
         head = await self.log.head()
         async with asyncio.timeout(PATIENCE):
             while True:

@@ -1,4 +1,4 @@
-"""The seed decides what is asked and what befalls whom."""
+"""The seed determines the requests, and the faults with their targets."""
 
 from itertools import islice
 
@@ -16,16 +16,16 @@ def test_a_seed_gives_the_same_faults_and_another_seed_gives_others() -> None:
     assert plan(7, 50) != plan(8, 50)
 
 
-def test_of_few_faults_every_target_has_one() -> None:
+def test_few_faults_cover_every_target() -> None:
     assert {fault.target for fault in plan(7, len(Target))} == set(Target)
 
 
-def test_many_faults_are_of_every_kind() -> None:
+def test_many_faults_cover_every_kind() -> None:
     happened = {(fault.target, fault.kind) for fault in plan(7, 1000)}
     assert happened == {(target, kind) for target, kinds in KINDS.items() for kind in kinds}
 
 
-def test_a_seed_asks_the_same_and_for_everything() -> None:
+def test_a_seed_gives_the_same_requests_of_every_kind() -> None:
     assert _asked(7) == _asked(7)
     assert _asked(7) != _asked(8)
     assert {form for form, *_ in _asked(7)} == set(Form)

@@ -1,4 +1,4 @@
-"""Letters and their fates, folded from the records of the dead-letter topic."""
+"""Dead letters and their resolutions, folded from the records of their topic."""
 
 import asyncio
 from typing import Any
@@ -69,7 +69,7 @@ def a_resolution(
     return a_record(DEAD_LETTERS, (partition, offset), value=b"", headers=headers, timestamp=3_000)
 
 
-def test_a_letter_tells_where_it_comes_from_and_why() -> None:
+def test_a_dead_letter_has_its_origin_and_reason() -> None:
     letter = read_letter(dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), headers=[("a", b"1")])))
     assert (letter.topic, letter.partition, letter.offset) == (SYNC_REQUESTS, 3, 7)
     assert (letter.reason, letter.key, letter.size) == ("no ids", b"key", 8)
@@ -77,7 +77,7 @@ def test_a_letter_tells_where_it_comes_from_and_why() -> None:
     assert not letter.truncated
 
 
-def test_a_letter_is_open_until_it_has_a_fate_and_keeps_all_of_them() -> None:
+def test_a_dead_letter_is_open_until_resolved_and_keeps_all_resolutions() -> None:
     letters = fold(
         a_letter(0), a_letter(1), a_resolution(2, "0/0", RETRIED), a_resolution(3, "0/0")
     )
@@ -90,25 +90,25 @@ def test_a_letter_is_open_until_it_has_a_fate_and_keeps_all_of_them() -> None:
     ]
 
 
-def test_letters_come_in_the_order_in_which_they_were_received() -> None:
+def test_dead_letters_are_ordered_by_first_receipt() -> None:
     letters = fold(a_letter(0, received=30), a_letter(1, received=10), a_letter(2, received=20))
     assert [x.name.offset for x in letters.open()] == [1, 2, 0]
 
 
 @pytest.mark.parametrize("named", ["0/9", "1/0", "", "0", "0/0/0", "-1/0", "0/²"])
-def test_a_fate_that_names_no_letter_before_it_changes_nothing(named: str) -> None:
+def test_a_resolution_without_an_earlier_dead_letter_is_ignored(named: str) -> None:
     letters = fold(a_letter(0), a_resolution(1, named))
     assert [str(x.name) for x in letters.all()] == ["0/0"]
     assert [str(x.name) for x in letters.open()] == ["0/0"]
 
 
-def test_a_fate_counts_in_the_partition_of_its_letter_only() -> None:
+def test_a_resolution_in_another_partition_is_ignored() -> None:
     letters = fold(a_letter(0), a_resolution(1, "0/0", partition=5))
     assert len(letters.open()) == 1
 
 
-def test_a_request_cannot_pass_for_a_fate() -> None:
-    """Who may publish requests may not discard letters by a header."""
+def test_a_request_cannot_forge_a_resolution() -> None:
+    """The right to publish requests must not include discarding dead letters with a header."""
     forged = dead_letter_of(
         a_record(SYNC_REQUESTS, (3, 8), headers=resolution_headers("0/0", DISCARDED, "x"))
     )
@@ -120,7 +120,7 @@ def test_a_request_cannot_pass_for_a_fate() -> None:
     ("claimed", "received"),
     [(b"400", 400), (b"4000", 1_000), (b"soon", 1_000), (None, 1_000), (b"9" * 40, 1_000)],
 )
-def test_the_earliest_time_counts(claimed: bytes | None, received: int) -> None:
+def test_the_earliest_time_of_receipt_counts(claimed: bytes | None, received: int) -> None:
     came = a_record(SYNC_REQUESTS, (3, 7), headers=[("spreaview-ordered-at", claimed)])
     assert read_letter(dead_letter_of(came)).first_received_ms == received
 
@@ -138,7 +138,7 @@ def test_a_record_without_key_and_value_is_kept() -> None:
 
 
 @pytest.mark.parametrize("limit", [200_000, 20_000, 1_000])
-def test_of_what_is_too_large_the_beginning_is_kept(limit: int) -> None:
+def test_the_beginning_of_a_too_large_record_is_kept(limit: int) -> None:
     body = bytes(range(256)) * 4096
     headers = [("large", b"h" * 100_000), ("small", b"h")]
     came = a_record(SYNC_REQUESTS, (3, 7), value=body, key=b"k" * 5_000, headers=headers)
@@ -174,7 +174,7 @@ def test_a_small_record_in_too_large_a_batch_is_kept_whole() -> None:
     assert not read_letter(kept).truncated
 
 
-def test_what_waiting_can_help_passes() -> None:
+def test_an_outage_is_raised() -> None:
     class Away(Topic):
         async def send_and_wait(self, topic: str, value: Any = None, **given: Any) -> None:
             raise KafkaConnectionError("away")
@@ -183,6 +183,6 @@ def test_what_waiting_can_help_passes() -> None:
         asyncio.run(dead_letter(Away(), a_record(SYNC_REQUESTS, (3, 7)), "no ids"))
 
 
-def test_a_record_that_nobody_of_us_wrote_is_a_letter_all_the_same() -> None:
+def test_a_foreign_record_is_a_dead_letter() -> None:
     letter = read_letter(a_record(DEAD_LETTERS, (0, 0), timestamp=5))
     assert (letter.topic, letter.offset, letter.first_received_ms) == ("", -1, 5)

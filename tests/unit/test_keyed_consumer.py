@@ -1,4 +1,4 @@
-"""What the keyed consumer works on and commits while partitions come and go, without a broker."""
+"""The keyed consumer commits safely across rebalances; these tests need no broker."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ KEPT, LOST = TopicPartition("topic", 0), TopicPartition("topic", 1)
 
 @dataclass
 class Record:
-    """As much of a record as the keyed consumer looks at. All have the same ordering key."""
+    """The fields of a record that the keyed consumer reads. All have the same ordering key."""
 
     partition: int
     offset: int
@@ -59,7 +59,7 @@ class Consumer:
 
 
 class Member:
-    """A keyed consumer in a group that the test rebalances; its work is to note the record."""
+    """A keyed consumer in a group that the test rebalances; its tasks note their records."""
 
     def __init__(self) -> None:
         self.consumer = Consumer()
@@ -102,7 +102,7 @@ class Member:
         await self.keyed._take(consumer, cast("list[RawRecord]", batch))
 
     async def has_ended(self) -> None:
-        """Wait until nothing is worked on."""
+        """Wait until no task runs."""
         while self.keyed._queues._tasks:
             await asyncio.wait(self.keyed._queues._tasks)
 
@@ -117,7 +117,7 @@ async def member() -> Member:
     return member
 
 
-async def test_a_batch_handed_over_during_a_rebalance_does_not_stop_later_commits(
+async def test_a_batch_delivered_during_a_rebalance_does_not_stop_later_commits(
     member: Member,
 ) -> None:
     await member.hand_over(member.fetch(Record(0, 0), Record(1, 0)))
@@ -138,7 +138,7 @@ async def test_a_batch_handed_over_during_a_rebalance_does_not_stop_later_commit
 async def test_a_batch_from_before_a_rebalance_does_not_hide_unfinished_records(
     member: Member,
 ) -> None:
-    """The first record is still worked on when its partition is taken away and comes back."""
+    """The first record is still in progress when its partition is revoked and assigned again."""
     member.may_work.clear()
     await member.hand_over(member.fetch(Record(0, 0)))
     fetched_before = member.fetch(Record(0, 1))
@@ -154,7 +154,7 @@ async def test_a_batch_from_before_a_rebalance_does_not_hide_unfinished_records(
     assert member.consumer.committed == {KEPT: 2}
 
 
-async def test_a_batch_fetched_before_the_listener_is_called_is_worked_on(member: Member) -> None:
+async def test_a_batch_fetched_before_the_listener_is_called_is_processed(member: Member) -> None:
     """aiokafka begins to fetch a new assignment before it reports it."""
     await member.revoke(KEPT, LOST)
     handing_over = asyncio.create_task(member.hand_over(member.fetch(Record(0, 0))))
@@ -165,7 +165,7 @@ async def test_a_batch_fetched_before_the_listener_is_called_is_worked_on(member
     assert member.done == [(0, 0)]
 
 
-async def test_queued_records_of_a_lost_partition_are_not_begun(member: Member) -> None:
+async def test_queued_records_of_a_lost_partition_are_not_started(member: Member) -> None:
     member.may_work.clear()
     await member.hand_over(member.fetch(Record(0, 0), Record(1, 0), Record(0, 1)))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The offset that may be committed is never beyond a record that is still in hand."""
+"""The offset to commit is never beyond a record in flight."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +10,8 @@ from messaging.offsets import OpenOffsets
     gaps=st.lists(st.integers(1, 3), min_size=1, max_size=30),
     order=st.randoms(use_true_random=False),
 )
-def test_whatever_the_order_in_which_records_end(gaps: list[int], order: object) -> None:
-    """Offsets have gaps: markers of transactions take some."""
+def test_the_due_offset_is_never_beyond_an_open_record(gaps: list[int], order: object) -> None:
+    """Records may end in any order. Offsets have gaps, taken by markers of transactions."""
     taken = [sum(gaps[: n + 1]) for n in range(len(gaps))]
     offsets = OpenOffsets()
     for offset in taken:
@@ -34,7 +34,7 @@ def test_nothing_is_due_before_the_first_record_and_after_a_commit() -> None:
     assert offsets.due == 6
 
 
-def test_a_topic_that_was_made_again_begins_anew() -> None:
+def test_a_recreated_topic_starts_again() -> None:
     offsets = OpenOffsets()
     offsets.take(900)
     offsets.end(900)

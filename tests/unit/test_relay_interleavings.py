@@ -1,13 +1,12 @@
 """The relay in every order of its steps, with faults at each of them.
 
-Two relays take turns as they are killed, cut off, and fail; one that was cut off goes on until it
-finds out. A commit that was not answered, in Kafka or in PostgreSQL, may still arrive later. Their
-code is real, their world (`tests/support/relay_world.py`) is not: `Relay.run`, `rewind`,
+Two relays alternate while they are killed, cut off, and fail; a relay that was cut off continues
+until it notices. An unanswered commit, in Kafka or in PostgreSQL, may still arrive later. The code
+is real, its world (`tests/support/relay_world.py`) is simulated: `Relay.run`, `rewind`,
 `TransactionalPublisher.opened`, `OpenPublisher.send` and `Leader` are driven by hand, one await
 after the other. The bounds: 2 or 3 events of two streams, batches of 1 or 2, 1 or 2 faults. Within
-them all orders are played: there is no bound on how often the turn changes. A state that was met
-before is not played again; the numbers say how much there is, and change when the relay takes other
-steps.
+these bounds every order is played, without a limit on changes of turn. A known state is not played
+again. The expected numbers count states, schedules and ends; they change with the relay's steps.
 """
 
 from collections.abc import AsyncIterator, Sequence, Set
@@ -50,12 +49,12 @@ def copies(world: World) -> set[int]:
 
 
 def once(world: World) -> None:
-    """Each event once, in order, none skipped."""
+    """Each event is published once, in order, and none is skipped."""
     assert world.topic == positions(world)[: len(world.topic)], f"published {world.topic}"
 
 
 def at_least_once(world: World) -> None:
-    """In each stream no event before an earlier one was there."""
+    """In each stream, no event is published before an earlier one."""
     first = list(dict.fromkeys(world.topic))
     for key in set(KEY_OF.values()):
         of_log = [p for p in positions(world) if KEY_OF[p] == key]
@@ -64,7 +63,7 @@ def at_least_once(world: World) -> None:
 
 
 def once_in_each_stream(world: World) -> None:
-    """In each stream each event once, in order, none skipped."""
+    """In each stream, each event is published once, in order, and none is skipped."""
     at_least_once(world)
     assert len(world.topic) == len(set(world.topic)), f"published {world.topic}"
 
@@ -75,10 +74,10 @@ def complete(world: World) -> None:
 
 
 def rewound(world: World) -> None:
-    """What was published before; then all beyond the position to which the operator set it back.
+    """After the events published before, all events after the operator's position follow again.
 
-    If the command failed it may have been done in part: what comes again begins later, or nothing
-    does. Nothing is skipped either way.
+    A failed command may have been done in part: then the repetition starts later, or is missing.
+    No event is skipped either way.
     """
     log = positions(world)
     number, to = world.rewound or (len(world.topic), 0)
@@ -94,7 +93,7 @@ def rewound(world: World) -> None:
 
 
 def again(world: World) -> None:
-    """What lies beyond the position to which the operator set the relay back comes again."""
+    """The events after the operator's position are published again."""
     complete(world)
     if isinstance(world.actors["O"].result, Checkpoint):
         number, to = world.rewound or (len(world.topic), 0)
@@ -103,10 +102,10 @@ def again(world: World) -> None:
 
 
 def anything(world: World) -> None:
-    """Judged at the end."""
+    """Accept every prefix: only the end is checked."""
 
 
-async def test_each_event_is_there_once_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_event_is_published_once_despite_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
     assert found == Explored(states=13378, schedules=31822, ends=16)
 
@@ -119,14 +118,14 @@ async def test_without_transactions_nothing_is_skipped(monkeypatch: pytest.Monke
 async def test_without_transactions_a_restart_repeats_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Killed at any moment, or not answered; only one that was deposed unawares may repeat."""
+    """Relays are killed at any moment or get no answer. No relay is deposed without noticing."""
     found = await explore(
         lambda: a_world(monkeypatch, **NEVER_DEPOSED), once_in_each_stream, complete
     )
     assert found == Explored(states=1071, schedules=590, ends=11)
 
 
-async def test_without_transactions_what_was_rewound_comes_again(
+async def test_without_transactions_rewound_events_are_published_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = await explore(
@@ -135,16 +134,16 @@ async def test_without_transactions_what_was_rewound_comes_again(
     assert found == Explored(states=4495, schedules=4876, ends=58)
 
 
-async def test_what_was_rewound_comes_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rewound_events_are_published_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
     assert found == Explored(states=8735, schedules=12035, ends=38)
 
 
-# The same search finds out relays that are not as they should be.
+# The same search finds seeded bugs in the relay.
 
 
 @pytest.mark.parametrize("transactions", [True, False])
-async def test_a_checkpoint_before_its_events_is_found_out(
+async def test_the_explorer_finds_a_checkpoint_written_before_its_events(
     monkeypatch: pytest.MonkeyPatch, transactions: bool
 ) -> None:
     original = Relay._publish
@@ -162,14 +161,14 @@ async def test_a_checkpoint_before_its_events_is_found_out(
 
 
 class Forgetful(KnownPublisher):
-    """It does not look at Kafka's copy."""
+    """A publisher that ignores Kafka's copy."""
 
     async def committed(self) -> CommittedPosition | None:
         return None
 
 
 class Hasty(KnownPublisher):
-    """It looks at Kafka's copy before the older sender is shut out."""
+    """A publisher that reads Kafka's copy before the older producer is fenced."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[OpenPublisher]:
@@ -184,14 +183,14 @@ class Hasty(KnownPublisher):
     [{"publisher_type": Forgetful}, {"publisher_type": Hasty}, {"fencing": False}],
     ids=["Kafka's copy ignored", "Kafka's copy read too early", "no fencing"],
 )
-async def test_a_repeat_is_found_out(
+async def test_the_explorer_finds_a_repeated_event(
     monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
     with pytest.raises(AssertionError, match="published"):
         await explore(lambda: a_world(monkeypatch, **ONCE, **fault), once, complete)
 
 
-async def test_a_producer_kept_after_an_unanswered_commit_is_found_out(
+async def test_the_explorer_finds_a_producer_kept_after_an_unanswered_commit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The late copy of that commit ends the next transaction early (KAFKA-17754)."""
@@ -201,13 +200,13 @@ async def test_a_producer_kept_after_an_unanswered_commit_is_found_out(
 
 
 class Blind(KnownPublisher):
-    """It does not read the end of the topic."""
+    """A publisher that does not read the end of the topic."""
 
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
         return frozenset()
 
 
-async def test_a_relay_that_does_not_read_the_end_of_the_topic_is_found_out(
+async def test_the_explorer_finds_a_relay_that_does_not_read_the_end_of_the_topic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = {**NEVER_DEPOSED, "publisher_type": Blind}
@@ -215,7 +214,7 @@ async def test_a_relay_that_does_not_read_the_end_of_the_topic_is_found_out(
         await explore(lambda: a_world(monkeypatch, **facts), once_in_each_stream, complete)
 
 
-async def test_a_relay_that_skips_what_was_rewound_is_found_out(
+async def test_the_explorer_finds_a_relay_that_skips_rewound_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def published_beyond(self: Relay, checkpoint: Checkpoint) -> Set[int]:
@@ -227,7 +226,7 @@ async def test_a_relay_that_skips_what_was_rewound_is_found_out(
 
 
 class Unsure:
-    """It writes the checkpoint only if it has to move, and so does not find out that it is lost."""
+    """A leader that writes only a changed checkpoint, so that it does not notice its deposition."""
 
     def __init__(self, leader: Leader) -> None:
         self._leader = leader
@@ -237,10 +236,10 @@ class Unsure:
             await self._leader.write(name, checkpoint)
 
 
-async def test_one_that_publishes_after_it_was_deposed_is_found_out(
+async def test_the_explorer_finds_a_deposed_relay_that_publishes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It opened its outlet late, and so it has fenced the operator's."""
+    """The relay opened its publisher late, and so fenced the operator's."""
     original = Relay._resume
 
     async def resume(

@@ -1,1 +1,1 @@
-"""Chaos: real processes under seeded faults, and an oracle that judges what came of it."""
+"""Chaos: real processes under seeded faults, and an oracle that checks the results."""

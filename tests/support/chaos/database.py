@@ -1,4 +1,4 @@
-"""The sandbox's PostgreSQL with an owner who kills it."""
+"""The sandbox's PostgreSQL, which the harness starts, stops and kills."""
 
 import asyncio
 import os
@@ -11,23 +11,23 @@ import psutil
 
 from cli.sandbox.postgres import postgres
 
-# Every process of the server may be killed, but the machine stays up: what was handed to the
-# system is there afterwards. `synchronous_commit` has to stay on.
+# The server's processes may be killed, but the machine stays up: data written to the operating
+# system survives. `synchronous_commit` must stay on.
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"}
 
 
 class Database:
-    """A server with a port and data of its own. Made by `database_server`."""
+    """A server with its own port and data. Create it with `database_server`."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.url = ""
-        """Where it really listens, without the proxy; known once it was started."""
+        """Its real port, without the proxy; known after the first start."""
         self.port = port
         self._folder = folder
         self._stack: AsyncExitStack | None = None
 
     async def start(self) -> None:
-        """Start it; it answers when this returns."""
+        """Start the server, and return when it answers."""
         stack = AsyncExitStack()
         self.url = await stack.enter_async_context(
             postgres(self._folder, port=self.port, settings=_SETTINGS)
@@ -35,20 +35,20 @@ class Database:
         self._stack = stack
 
     async def stop(self) -> None:
-        """End it in good order, or see to it that it is gone."""
+        """Stop the server in an orderly way, or kill it."""
         if self._stack is not None:
             stack, self._stack = self._stack, None
             await stack.aclose()
 
     async def kill(self) -> None:
-        """SIGKILL for its first process, which takes the others with it; gone afterwards."""
+        """Send SIGKILL to the first process, which ends the others; return when all are gone."""
         for process in self._processes():
             process.send_signal(signal.SIGKILL)
             break
         await self.stop()
 
     async def pause(self, seconds: float) -> None:
-        """Stop every process of it for so many seconds."""
+        """Send SIGSTOP to every process, and SIGCONT after some seconds."""
         stopped = list(self._processes())
         try:
             for process in stopped:
@@ -61,7 +61,7 @@ class Database:
                     process.resume()
 
     def _processes(self) -> Iterator[psutil.Process]:
-        """The first process, then its children; nothing if it is not ours (any more)."""
+        """Return the first process and its children; empty if it is not our server (any more)."""
         try:
             lines = (self._folder / "cluster" / "postmaster.pid").read_text("utf-8").splitlines()
             first = psutil.Process(int(lines[0]))
@@ -76,7 +76,7 @@ class Database:
 
 @asynccontextmanager
 async def database_server(folder: Path, port: int) -> AsyncIterator[Database]:
-    """A running server at this port of 127.0.0.1; gone when the block ends."""
+    """Run a server at this port of 127.0.0.1 while the block runs."""
     database = Database(folder, port)
     try:
         await database.start()

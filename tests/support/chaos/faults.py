@@ -1,4 +1,4 @@
-"""Carrying out faults, one after the other, those of one target never at once."""
+"""Carries out faults; the faults of one target never overlap."""
 
 import asyncio
 import logging
@@ -15,18 +15,18 @@ _PROCESSES = (Target.WORKER, Target.PROJECTOR)
 
 
 class Faults:
-    """What befalls a stack."""
+    """Carries out the faults of a plan on a stack."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._locks: dict[str, asyncio.Lock] = {}
         self.done: Counter[tuple[Target, Kind]] = Counter()
-        """What was carried out."""
+        """The faults carried out so far."""
 
     async def all(
         self, plan: Sequence[Fault], calm: Callable[[], Coroutine[Any, Any, object]]
     ) -> None:
-        """Begin each at its moment; return when all are over and what they hit runs again.
+        """Start each fault at its time; return when all are over and their targets run again.
 
         Args:
             plan: in their order.

@@ -1,4 +1,4 @@
-"""The program with a fault built in, to show that the harness would catch it.
+"""The program with a seeded bug, to show that the harness catches it.
 
 Run as `python -m tests.support.chaos.faulty <fault> worker|projector`. Every fault is a guarantee
 taken away, and a pause where that makes the moment wide enough to be hit.
@@ -32,13 +32,13 @@ _PAUSE_SECONDS = 1.0
 
 
 def _replace(owner: object, name: str, by: object) -> None:
-    """Put something in the place of what is there, and only of what is there."""
+    """Replace an existing attribute; raise if there is none."""
     assert hasattr(owner, name), f"{owner} has no {name} any more"
     setattr(owner, name, by)
 
 
 def offset_before_outcome() -> None:
-    """(1) The offset of a request is committed when it is taken."""
+    """(1) Commit the offset of a request on receipt."""
     getmany = AIOKafkaConsumer.getmany
 
     async def and_commit(self: AIOKafkaConsumer, *partitions: Any, **options: Any) -> Any:
@@ -52,7 +52,7 @@ def offset_before_outcome() -> None:
 
 
 def no_lock() -> None:
-    """(2) Positions are given without the lock: commits come in another order."""
+    """(2) Assign positions without the lock, so that commits have another order."""
     _replace(append, "LOCK_LOG", text("SELECT clock_timestamp() AS now"))
     insert = append.INSERT_EVENTS.text
     result = insert[insert.rindex("SELECT max(position)") :]
@@ -64,7 +64,7 @@ def no_lock() -> None:
 
 
 def checkpoint_before_publish() -> None:
-    """(3) The relay's checkpoint moves before the broker has confirmed."""
+    """(3) Move the relay's checkpoint before the broker has confirmed."""
     publish = Relay._publish
 
     async def early(self: Relay, turn: Any, events: Sequence[Any]) -> None:
@@ -78,7 +78,7 @@ def checkpoint_before_publish() -> None:
 
 
 def versions_apart() -> None:
-    """(4) The rows of the read models are committed before their versions."""
+    """(4) Commit the rows of the read models before their versions."""
     write = projections.write.write
 
     async def rows_first(connection: AsyncConnection, changes: Changes) -> None:
@@ -93,7 +93,7 @@ def versions_apart() -> None:
 
 
 def no_inbox() -> None:
-    """(5) Nobody remembers which requests have been dealt with."""
+    """(5) Forget which requests have been processed."""
 
     async def nothing(*arguments: Any) -> None:
         del arguments
@@ -110,7 +110,7 @@ def no_inbox() -> None:
 
 
 def no_sweep() -> None:
-    """(6) Signals get lost, and nobody looks for streams that lag behind."""
+    """(6) Lose notifications, and never look for lagging streams."""
 
     async def never(self: Projector) -> None:
         del self
@@ -131,7 +131,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "no-inbox": no_inbox,
     "no-sweep": no_sweep,
 }
-"""By their names."""
+"""Seeded bugs by name."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From the harness's own record and the evidence to findings."""
+"""Compares the record of the harness with the evidence, and returns findings."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def judge(
     seen: Sequence[Snapshot],
     evidence: Evidence,
 ) -> Findings:
-    """Everything that is wrong."""
+    """Return all findings."""
     findings = Findings()
     readable = [one for one in published if one.record.form is not Form.POISON]
     poison = [one for one in published if one.record.form is Form.POISON]

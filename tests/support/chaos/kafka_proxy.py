@@ -1,4 +1,4 @@
-"""A proxy that reads Kafka's frames and can deliver a request after its client gave it up."""
+"""A proxy that reads Kafka's frames and can deliver a request after its client has given up."""
 
 import asyncio
 import struct
@@ -10,7 +10,7 @@ from tests.support.chaos.proxy import Proxy, reset
 
 
 class ApiKey(IntEnum):
-    """The requests whose late arrival can do harm, by their number in the protocol."""
+    """Requests whose late arrival can do harm, with their API keys."""
 
     PRODUCE = 0
     OFFSET_COMMIT = 8
@@ -20,12 +20,12 @@ class ApiKey(IntEnum):
 
 
 class LateRequest:
-    """A request that is held while its client reconnects and repeats it. Made by `KafkaProxy`."""
+    """A request held while its client reconnects and repeats it. `KafkaProxy` creates it."""
 
     def __init__(self, api_key: ApiKey) -> None:
         self.api_key = api_key
         self.is_held = asyncio.Event()
-        """Set when a request was caught, and its client cut off."""
+        """Set when a request has been caught and its client cut off."""
         self._is_due = asyncio.Event()
         self._is_over = asyncio.Event()
         self._before: int | None = None
@@ -37,16 +37,16 @@ class LateRequest:
         return self._is_over.is_set()
 
     async def deliver(self) -> None:
-        """Send it to the broker; return when that has answered, or has ended the connection."""
+        """Send the request to the broker; return after its answer or the end of the connection."""
         self._is_due.set()
         await self._is_over.wait()
 
     def deliver_before(self, api_key: ApiKey, nth: int = 1) -> None:
-        """Deliver it right before the nth request of another kind from now on."""
+        """Deliver the request right before the nth following request of another kind."""
         self._before, self._still_to_pass = api_key, nth
 
     async def precede(self, api_key: int) -> None:
-        """Deliver it if a request of this kind is the one that it was to arrive before."""
+        """Deliver the request if it has to arrive before this one."""
         if not self.is_held.is_set() or api_key != self._before:
             return
         self._still_to_pass -= 1
@@ -68,14 +68,14 @@ class LateRequest:
 
 
 class KafkaProxy(Proxy):
-    """A `Proxy` that can also hold a request. Made by `kafka_proxy`."""
+    """A `Proxy` that can also hold a request. Create it with `kafka_proxy`."""
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
         self._late: list[LateRequest] = []
 
     def hold(self, api_key: ApiKey) -> LateRequest:
-        """Hold the next request of this kind, and cut off the client that sent it."""
+        """Hold the next request of this kind, and cut off its client."""
         late = LateRequest(api_key)
         self._late.append(late)
         return late
@@ -103,7 +103,7 @@ class KafkaProxy(Proxy):
 
 
 async def _request(client: asyncio.StreamReader) -> tuple[bytes, int]:
-    """The next frame, and the API key with which it begins."""
+    """Return the next frame and its API key."""
     prefix = await client.readexactly(4)
     body = await client.readexactly(struct.unpack(">i", prefix)[0])
     return prefix + body, struct.unpack(">h", body[:2])[0]
@@ -111,7 +111,7 @@ async def _request(client: asyncio.StreamReader) -> tuple[bytes, int]:
 
 @asynccontextmanager
 async def kafka_proxy(port: int) -> AsyncIterator[KafkaProxy]:
-    """A proxy at this port while the block runs. Raises OSError: the port is taken."""
+    """Run a proxy at this port while the block runs. Raises OSError if the port is taken."""
     made = KafkaProxy(port)
     try:
         await made.open()

@@ -1,4 +1,4 @@
-"""Publishing the requests, by a client that is not ours, and the record of what was asked."""
+"""Publishes requests with another client than ours, and records them."""
 
 import asyncio
 import random
@@ -17,22 +17,22 @@ from tests.support.chaos.world import Form, Record, World
 _LOOK_SECONDS = 0.05
 _LONGEST_BURST = 8
 _CONFIRMED_SECONDS = 600.0
-"""Longer than any outage: a request that the broker never got was never asked."""
+"""Longer than any outage: only requests that reached the broker count."""
 
 
 @dataclass
 class Published:
-    """A record that was handed to the broker."""
+    """A published record."""
 
     record: Record
     at: float
-    """By the monotonic clock, before it was first sent."""
+    """Monotonic time before it was first sent."""
     places: list[tuple[int, int]] = field(default_factory=list)
-    """Partition and offset of each time that the broker has confirmed."""
+    """Partition and offset of each confirmed publication."""
 
 
 class Load:
-    """Publishes records. Made by `load`."""
+    """Publishes records. Create it with `load`."""
 
     def __init__(self, world: World, stack: Stack, producer: Producer, seed: int) -> None:
         self.published: list[Published] = []
@@ -45,7 +45,7 @@ class Load:
             self._serve(api_id)
 
     async def spread(self, number: int, seconds: float) -> None:
-        """Publish so many records over about so many seconds, now and then many at once."""
+        """Publish some records over about some seconds, partly in bursts."""
         gap = seconds / max(1, number)
         while number > 0:
             burst = self._dice.randint(2, _LONGEST_BURST) if self._dice.random() < 0.15 else 1
@@ -65,7 +65,7 @@ class Load:
                 self._send(published)
 
     async def confirmed(self) -> None:
-        """Return when the broker has everything."""
+        """Return when the broker has confirmed every record."""
         async with asyncio.timeout(_CONFIRMED_SECONDS):
             while len(self._producer):  # noqa: ASYNC110 (the client has no event)
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -89,7 +89,7 @@ class Load:
 
 @asynccontextmanager
 async def load(world: World, stack: Stack, seed: int) -> AsyncIterator[Load]:
-    """Ready to publish while the block runs."""
+    """Open a publisher of requests while the block runs."""
     producer = Producer(
         {
             "bootstrap.servers": stack.kafka.address,

@@ -1,4 +1,4 @@
-"""Processes of ours that are killed, stopped and restarted, and started again when they end."""
+"""Our processes under kills, stops and restarts; each is started again when it ends."""
 
 import asyncio
 import os
@@ -14,22 +14,22 @@ _LEASH = Path(__file__).parents[1] / "kafka" / "leash.py"
 _GRACE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
 _GOOD_ENDS = (0, -signal.SIGTERM, -signal.SIGKILL)
-"""In good order; before it could listen to signals; killed before, by us."""
+"""Exit codes: an orderly end, an end before signals were handled, a kill by us."""
 
 
 class Member:
-    """One process, kept running until `close`: whatever ends it, it is started again."""
+    """A process that is started again after every end, until `close`."""
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log_path: Path
     ) -> None:
         self.name = name
         self.log_path = log_path
-        """What all its lives write."""
+        """File with the output of all starts."""
         self.ended_by_itself: list[int] = []
-        """Exit codes of the ends that nobody asked for."""
+        """Exit codes of unexpected ends."""
         self.bad_ends: list[str] = []
-        """How SIGTERM ended it, where not in good order and in time."""
+        """Ends by SIGTERM that were not orderly or not in time."""
         self._command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
         self._env = dict(env)
         self._process: asyncio.subprocess.Process | None = None
@@ -38,22 +38,22 @@ class Member:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None while it does not run."""
+        """Process id, or None while it does not run."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     async def open(self) -> None:
-        """Start it, and keep it running from now on."""
+        """Start the process, and keep it running."""
         await self._start()
         self._keeper = asyncio.create_task(self._keep())
 
     async def kill(self) -> None:
-        """SIGKILL; it is started again."""
+        """Send SIGKILL; the process is started again."""
         self._asked = True
         self._send(self._process, signal.SIGKILL)
 
     async def pause(self, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after so many seconds."""
+        """Send SIGSTOP, and SIGCONT after some seconds."""
         process = self._process
         self._send(process, signal.SIGSTOP)
         try:
@@ -62,12 +62,12 @@ class Member:
             self._send(process, signal.SIGCONT)
 
     async def restart(self) -> None:
-        """SIGTERM, as an operator does; it is started again when it has ended."""
+        """Send SIGTERM, as an operator does; the process is started again after its end."""
         self._asked = True
         await self._terminate(self._process)
 
     async def close(self) -> None:
-        """End it for good."""
+        """End the process, and do not start it again."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -94,7 +94,7 @@ class Member:
                 stderr=log,
                 env=self._env,
                 cwd=ROOT,
-                start_new_session=True,  # Ctrl-C is for the harness, which then stops it
+                start_new_session=True,  # Ctrl-C is for the harness, which stops this
             )
         self._asked = False
 
@@ -126,7 +126,7 @@ async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
 async def members(
     names: Mapping[str, Sequence[str]], env: Mapping[str, str], folder: Path
 ) -> AsyncIterator[dict[str, Member]]:
-    """Processes by their names while the block runs; all are gone at its end."""
+    """Run processes by name while the block runs, and end them all."""
     async with AsyncExitStack() as stack:
         made: dict[str, Member] = {}
         for name, command in names.items():

@@ -1,4 +1,4 @@
-"""What happens in a run, and when: a pure function of the seed."""
+"""The faults of a run and their times: a pure function of the seed."""
 
 import random
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Target(StrEnum):
-    """What a fault befalls."""
+    """Target of a fault."""
 
     WORKER = "worker"
     PROJECTOR = "projector"
@@ -19,7 +19,7 @@ class Target(StrEnum):
 
 
 class Kind(StrEnum):
-    """What befalls it."""
+    """Kind of a fault."""
 
     KILL = "kill -9"
     PAUSE = "stop, continue"
@@ -41,13 +41,13 @@ class Fault(NamedTuple):
     after: float
     """Seconds since the fault before it began."""
     in_calm: bool
-    """Before it, what is under way gets the time to end."""
+    """Whether running work gets the time to end before the fault."""
     target: Target
     kind: Kind
     which: int
-    """Of two processes of a role, which one; otherwise without meaning."""
+    """Index of the process, for a role with two processes; otherwise unused."""
     seconds: float
-    """How long it lasts, where that has a meaning."""
+    """Duration in seconds, for faults that have one."""
 
 
 _PROCESS = {Kind.KILL: 6, Kind.PAUSE: 4, Kind.RESTART: 2}
@@ -71,7 +71,7 @@ KINDS: dict[Target, dict[Kind, int]] = {
     Target.TO_KAFKA: _PATH,
     Target.SESSIONIZE: _SESSIONIZE,
 }
-"""What can befall what, with its weight."""
+"""Possible faults by target, with their weights."""
 
 _WEIGHTS = {
     Target.WORKER: 9,
@@ -84,14 +84,14 @@ _WEIGHTS = {
 }
 _LONGEST_GAP = 1.6
 _CALMS = 1 / 6
-# A member of a consumer group that was killed is missed after ten seconds.
+# A consumer group notices a killed member after ten seconds.
 _CALM_SECONDS = 6.0
 _LONGEST_PAUSE = 6.0
 _LONGEST_BREAK = 4.0
 
 
 def plan(seed: int, faults: int) -> list[Fault]:
-    """So many faults; of few, every target has its turn before one has a second."""
+    """Return this many faults. Every target has one fault before any has a second."""
     dice = random.Random(f"faults {seed}")
     first = [t for t in Target if t is not Target.KAFKA]
     dice.shuffle(first)
@@ -102,7 +102,7 @@ def plan(seed: int, faults: int) -> list[Fault]:
 
 
 def duration(faults: Sequence[Fault]) -> float:
-    """About how many seconds they take."""
+    """Return the approximate duration in seconds."""
     return sum(fault.after + fault.in_calm * _CALM_SECONDS for fault in faults)
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on 127.0.0.1 that can cut, refuse and swallow what goes through it."""
+"""A TCP proxy on 127.0.0.1 that can cut, refuse and swallow its traffic."""
 
 import asyncio
 import errno
@@ -12,11 +12,11 @@ LOOPBACK = "127.0.0.1"
 _CHUNK = 64 * 1024
 _TRIES = 50
 _RESET = struct.pack("ii", 1, 0)
-"""Lingers for no time: the other side is told that the connection is broken, not ended."""
+"""Linger time zero: the peer sees a broken connection, not an orderly end."""
 
 
 class Proxy:
-    """Forwards every connection to `target`. Made by `proxy`.
+    """Forwards every connection to `target`. Create it with `proxy`.
 
     Bytes are forwarded in order or the connection ends: nothing is dropped from its middle.
     """
@@ -24,7 +24,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.port = port
         self.target: int | None = None
-        """The port behind it; while there is none, connections are closed at once."""
+        """The port behind the proxy. Without one, connections are closed immediately."""
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class Proxy:
             try:
                 self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
             except OSError as error:
-                # The system may give the port to an outgoing connection while we refuse.
+                # While we refuse, the system may give the port to an outgoing connection.
                 if error.errno != errno.EADDRINUSE or not tries_left:
                     raise
                 await asyncio.sleep(0.1)
@@ -50,7 +50,7 @@ class Proxy:
                 return
 
     def cut(self) -> None:
-        """Reset every connection; new ones are served."""
+        """Reset every connection, and serve new ones."""
         for writer in list(self._writers):
             reset(writer)
 
@@ -64,7 +64,7 @@ class Proxy:
         await self.open()
 
     async def reopen(self) -> None:
-        """Serve again if it is refusing."""
+        """Stop refusing connections."""
         if self._server is None:
             await self.open()
 
@@ -80,7 +80,7 @@ class Proxy:
             self._flows.set()
 
     async def close(self) -> None:
-        """End everything."""
+        """Close the listener and every connection."""
         if self._server is not None:
             self._server.close()
         self.cut()
@@ -110,7 +110,7 @@ class Proxy:
             return
         self._writers.add(far_writer)
         try:
-            # A half-closed connection of these protocols is a closed one.
+            # These protocols treat a half-closed connection as closed.
             there = asyncio.create_task(self._forward(reader, writer, far_writer))
             back = asyncio.create_task(self._pump(far_reader, writer))
             try:
@@ -150,7 +150,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def proxy(port: int) -> AsyncIterator[Proxy]:
-    """A proxy at this port while the block runs; `target` is set by whoever knows it.
+    """Run a proxy at this port while the block runs; the caller sets `target`.
 
     Raises:
         OSError: the port is taken.

@@ -1,4 +1,4 @@
-"""What the double of Sessionize serves, with a record of it, and its bad days."""
+"""The answers of the Sessionize double, their record, and planned failures."""
 
 import hashlib
 import random
@@ -10,23 +10,23 @@ from tests.support.chaos.plan import Kind
 from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending, page
 
 _PER_SECOND = 4.0
-"""Answers, if they came one after the other."""
+"""Rate of answers, if they were sent one after the other."""
 _LONGEST_SECONDS = 1.0
 
 
 class Served(NamedTuple):
-    """A body that was on its way."""
+    """A served body."""
 
     api_id: str
     digest: str
     """SHA-256 in hex."""
     body: bytes
     at: float
-    """By the monotonic clock, when it was decided what to answer."""
+    """Monotonic time of the decision about the answer."""
 
 
 class Recorder(Documents):
-    """Serves the newest body of each API ID, and remembers every one that it served.
+    """Serves the newest body of each API ID, and records every served body.
 
     Every answer takes a moment, so that runs are under way when something befalls the stack.
     """
@@ -35,19 +35,19 @@ class Recorder(Documents):
         super().__init__()
         self._dice = random.Random("answers")
         self.served: list[Served] = []
-        """Bodies that were served whole, in order."""
+        """Completely served bodies, in order."""
         self._bad: deque[tuple[Kind, float]] = deque()
 
     def misbehave(self, kind: Kind, seconds: float, times: int) -> None:
-        """Let the next answers go wrong, whoever asks; seconds for those that are slow."""
+        """Let the next answers fail, for every client; `seconds` is the delay of slow ones."""
         self._bad.extend([(kind, seconds)] * times)
 
     def behave(self) -> None:
-        """Answer well from now on."""
+        """Stop failing."""
         self._bad.clear()
 
     async def answer(self, method: str, target: str) -> Answer:
-        """What goes out now."""
+        """Return the current answer."""
         good = await super().answer(method, target)
         if good.status != 200:
             return good

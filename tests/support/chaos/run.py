@@ -1,4 +1,4 @@
-"""One run: everything is started, befallen, left in peace, and judged."""
+"""One run: start the stack, carry out the faults, let it settle, and check the results."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ _FIRST = 5
 
 
 class Size(NamedTuple):
-    """How much happens in a run."""
+    """Size of a run."""
 
     faults: int
     requests: int
     events: int
-    """SpreaView events."""
+    """Number of SpreaView events."""
     settle_seconds: float
-    """What has not ended so long after the last fault is unended."""
+    """Work that has not ended this many seconds after the last fault counts as unended."""
 
 
 async def run(seed: int, size: Size, folder: Path) -> Report:
@@ -46,7 +46,7 @@ async def run(seed: int, size: Size, folder: Path) -> Report:
 
 
 async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -> Report:
-    """Chaos for a stack that runs; its processes are ended before it is judged."""
+    """Run chaos on a running stack; its processes are ended before the check."""
     began = time.monotonic()
     world = World(seed, size.events)
     faults = Faults(stack)
@@ -86,7 +86,7 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
 
 
 async def _in_peace(stack: Stack, world: World) -> Evidence:
-    """The evidence, when no process runs any more that could change it."""
+    """Return the evidence, after the end of all processes that could change it."""
     await asyncio.gather(*(member.close() for member in stack.members.values()))
     return await collect(stack, [event.event_id for event in world.events])
 
@@ -116,5 +116,5 @@ def _numbers(
 
 
 def _said(stack: Stack, what: str) -> int:
-    """How often the processes have written this."""
+    """Return how often the text is in the output of the processes."""
     return sum(m.log_path.read_text("utf-8", "replace").count(what) for m in stack.members.values())

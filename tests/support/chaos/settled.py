@@ -1,4 +1,4 @@
-"""Waiting until nothing is left to do, and reading everything that there is to judge."""
+"""Waits until no work is left, and reads the evidence."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -42,7 +42,7 @@ _LAGGING = """
 
 @dataclass
 class Evidence:
-    """Everything that is judged, as it was read at the end."""
+    """The evidence, read at the end."""
 
     log: Log
     committed: Topic
@@ -56,7 +56,7 @@ class Evidence:
 
 
 async def rest(stack: Stack, load: Load) -> None:
-    """Return when everything asked so far has an outcome that is shown, or after a while."""
+    """Return when every request so far has a projected outcome, or after a time limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REST_SECONDS):
             while True:
@@ -70,7 +70,7 @@ async def rest(stack: Stack, load: Load) -> None:
 
 
 async def settle(stack: Stack, load: Load, seconds: float) -> bool:
-    """Return when nothing is left to do: True; or when the time is over: False."""
+    """Wait until no work is left; return False if the time limit comes first."""
     try:
         async with asyncio.timeout(seconds):
             await load.confirmed()
@@ -84,14 +84,14 @@ async def settle(stack: Stack, load: Load, seconds: float) -> bool:
 
 
 async def begun(stack: Stack) -> None:
-    """Return when the first run has an outcome: everybody has found everybody."""
+    """Return when the first run has an outcome, and so all parts are connected."""
     async with asyncio.timeout(_BEGIN_SECONDS), _connected(stack) as connection:
         while not await connection.fetchval(_ENDED):  # noqa: ASYNC110 (others write it)
             await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def collect(stack: Stack, event_ids: Sequence[UUID]) -> Evidence:
-    """Read log, topics, offsets and read models. To be called when nothing runs any more."""
+    """Read log, topics, offsets and read models. Call it after the end of all processes."""
     address = stack.kafka.address
     async with _connected(stack) as connection:
         log = await read_log(connection)

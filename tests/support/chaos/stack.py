@@ -31,7 +31,7 @@ _CLEAN_SECONDS = 20.0
 
 @dataclass
 class Servers:
-    """What the processes depend on, and the proxies on the way to it."""
+    """The servers of the processes, and the proxies in front of them."""
 
     database: Database
     kafka: JvmBroker
@@ -41,7 +41,7 @@ class Servers:
 
 @dataclass
 class Stack(Servers):
-    """Everything that runs."""
+    """All running servers and processes."""
 
     recorder: Recorder
     double: Double
@@ -51,7 +51,7 @@ class Stack(Servers):
 
 @asynccontextmanager
 async def servers(folder: Path) -> AsyncIterator[Servers]:
-    """PostgreSQL and Apache Kafka behind proxies; skips or fails where there is no Kafka.
+    """Run PostgreSQL and Apache Kafka behind proxies; skip or fail if there is no Kafka.
 
     Args:
         folder: an existing folder for data and logs.
@@ -74,7 +74,7 @@ async def servers(folder: Path) -> AsyncIterator[Servers]:
 async def running(
     servers: Servers, folder: Path, *, fault: str | None = None, each: int = EACH, **settings: Any
 ) -> AsyncIterator[Stack]:
-    """Workers and projectors on a migrated database.
+    """Run workers and projectors on a migrated database.
 
     Args:
         servers: where everything is kept.
@@ -117,7 +117,7 @@ def _program(fault: str | None) -> Sequence[str]:
 
 
 async def made_anew(servers: Servers) -> None:
-    """An empty database, and no topic and no group: nothing of an earlier stack is left."""
+    """Empty the database, and delete every topic and group of an earlier stack."""
     connection = await asyncpg.connect(servers.database.url.replace("/spreaview", "/postgres"))
     try:
         await connection.execute("DROP DATABASE spreaview WITH (FORCE)")
@@ -130,14 +130,14 @@ async def made_anew(servers: Servers) -> None:
 
 
 def _cleaned(address: str) -> bool:
-    """Delete every topic and group that can be; whether there was none left."""
+    """Delete every topic and group that can be deleted; return whether none is left."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     topics = [name for name in admin.list_topics(timeout=10).topics if name[:2] != "__"]
     groups = [group.group_id for group in admin.list_consumer_groups().result(10).valid]
     deleted = [*admin.delete_topics(topics).values()] if topics else []
     deleted += [*admin.delete_consumer_groups(groups).values()] if groups else []
     for future in deleted:
-        with suppress(KafkaException):  # its members are missed after a while
+        with suppress(KafkaException):  # the broker has not yet noticed that its members are gone
             future.result(10)
     return not deleted
 

@@ -1,4 +1,4 @@
-"""The conferences and the requests of a run, decided by the seed."""
+"""The conferences and the requests of a run, determined by the seed."""
 
 import random
 from collections.abc import Iterator
@@ -27,19 +27,19 @@ class SyncEvent(NamedTuple):
 
 
 class Form(StrEnum):
-    """What kind of record is published."""
+    """Kind of a published record."""
 
     PLAIN = "plain"
     TWICE = "twice"
     """The same request published two times."""
     INVALID = "invalid"
-    """Its ids can be read, its window ends before it starts."""
+    """Its ids are readable, and its window ends before it starts."""
     POISON = "poison"
-    """No ids can be read: it belongs in the dead letters."""
+    """Its ids are not readable: it belongs to the dead letters."""
 
 
 class Record(NamedTuple):
-    """One thing to publish."""
+    """A record to publish."""
 
     form: Form
     event: SyncEvent
@@ -51,7 +51,7 @@ class Record(NamedTuple):
 
 
 class World:
-    """Some conferences, each with a life of its own; some are shared by two SpreaView events."""
+    """Conferences that change independently; two SpreaView events share some of them."""
 
     def __init__(self, seed: int, events: int) -> None:
         self._dice = random.Random(f"world {seed}")
@@ -67,16 +67,16 @@ class World:
         return sorted(self._lives)
 
     def body(self, api_id: str) -> bytes:
-        """What Sessionize has now."""
+        """Return the current document of Sessionize."""
         bodies = self._lives[api_id]
         return bodies[min(self._age[api_id], len(bodies) - 1)]
 
     def move_on(self, api_id: str) -> None:
-        """The organisers change something; after the last change, life begins again."""
+        """Apply the next change of the organisers; after the last one, start again."""
         self._age[api_id] = (self._age[api_id] + 1) % _STATES
 
     def records(self) -> Iterator[Record]:
-        """Records without an end, in the order in which they are published."""
+        """Yield records without end, in the order of publication."""
         while True:
             event = self._dice.choice(self.events)
             form = self._dice.choices(list(Form), [14, 4, 1, 2])[0]
@@ -111,7 +111,7 @@ class World:
         return msgspec.json.encode(request)
 
     def _event(self, number: int) -> SyncEvent:
-        """Every third has the API ID of the one before it, another organization and one day."""
+        """Every third shares its predecessor's API ID, with another organization and one day."""
         shares = number % 3 == 2
         api_id = f"chaos{number - shares:05d}"
         last_day = STARTS_ON if shares else STARTS_ON + timedelta(days=1)
@@ -122,7 +122,7 @@ class World:
 
 
 def _bodies(api_id: str, dice: random.Random) -> list[bytes]:
-    """A life; now and then most of the schedule is gone for a state, so that the guard holds."""
+    """Return successive states. Some lack most of the schedule, to trigger the removal guard."""
     states = life(conference(api_id, sessions=_TALKS), _STATES, seed=api_id)
     for number in range(5, _STATES, 11):
         if dice.random() < 0.7:

@@ -1,4 +1,4 @@
-"""Judges a run by its own reading of log, topic, read models and record of what was asked.
+"""Checks a run by its own reading of log, topic, read models and published requests.
 
 Shares no code with the system: plain SQL, another Kafka client, and rules written down again.
 """

@@ -1,4 +1,4 @@
-"""The hash chain of a stream, from its description in DESIGN and nothing else."""
+"""The hash chain of a stream, written only from its description."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def broken_links(stream: Sequence[Event]) -> list[int]:
-    """Versions of a stream whose hash is not what the events up to there give."""
+    """Return the versions of a stream whose hash differs from the hash of its events."""
     broken = []
     previous = bytes(32)
     for event in stream:

@@ -1,4 +1,4 @@
-"""The read models of one event, folded from its part of the log by rules written down again."""
+"""The read models of one event, folded from its log by a second implementation of the rules."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -31,17 +31,17 @@ _SKIP = (
 
 
 class Fold:
-    """The state of one event after some of its events."""
+    """The state of one SpreaView event after some of its events."""
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, dict[str, Any]]] = {view: {} for view in KEYS}
 
     def rows(self, view: str) -> list[dict[str, Any]]:
-        """The rows of a view as they are now."""
+        """Return the current rows of a view."""
         return list(self._tables[view].values())
 
     def apply(self, event: Event) -> None:
-        """Take in the next event."""
+        """Apply the next event."""
         facts = event.data | {"position": event.position}
         match event.type:
             case "SyncStarted":
@@ -142,7 +142,7 @@ class Fold:
 
 
 def snapshots(stream: Sequence[Event]) -> Iterator[Snapshot]:
-    """What the read models may show of an event, one after the other: first nothing."""
+    """Yield the states that the read models may show of an event, in order; first the empty one."""
     if not stream:
         return
     event_id = stream[0].stream_id

@@ -1,4 +1,4 @@
-"""Judging the log by itself and by what was asked."""
+"""Checks the log for itself and against the published requests."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,18 +13,18 @@ from tests.support.chaos.oracle.report import Findings
 
 
 class Asked(NamedTuple):
-    """A request with readable ids, as the harness remembers it."""
+    """A request with readable ids, as recorded by the harness."""
 
     request_id: UUID
     event_id: UUID
     places: Sequence[tuple[int, int]]
-    """Partition and offset, of each time that it was published."""
+    """Partition and offset of each publication."""
 
 
 def judge_requests(
     asked: Sequence[Asked], log: Log, done: Mapping[int, int], findings: Findings
 ) -> None:
-    """Every request has one start at most and one end, in its own stream, in this order.
+    """Check that every request has at most one start and one end, in its stream, in this order.
 
     Args:
         asked: what was published.
@@ -59,7 +59,7 @@ def judge_requests(
 
 
 def judge_streams(log: Log, findings: Findings) -> None:
-    """Versions without holes, in the order of positions, chained; runs whole and in their turn."""
+    """Check the versions in position order, the hash chain, and that runs do not overlap."""
     streams = log.streams()
     for stream_id, stream in streams.items():
         name = f"stream {stream_id}"
@@ -82,7 +82,7 @@ def judge_streams(log: Log, findings: Findings) -> None:
 
 
 def _judge_runs(name: str, stream: Sequence[Event], findings: Findings) -> None:
-    """An outcome stands together, its terminal event last; completed runs follow their order."""
+    """Check that an outcome is contiguous with its terminal event last, in the order of events."""
     ended: set[UUID] = set()
     open_: UUID | None = None
     latest: datetime | None = None
@@ -104,7 +104,7 @@ def _judge_runs(name: str, stream: Sequence[Event], findings: Findings) -> None:
 
 
 def _judge_codes(name: str, stream: Sequence[Event], findings: Findings) -> None:
-    """A session keeps its id and its code, whatever becomes of it."""
+    """Check that a session keeps its id and its code through all changes."""
     codes: dict[str, tuple[str, str]] = {}
     for event in stream:
         if event.type == "SessionImported":
@@ -120,6 +120,6 @@ def _judge_codes(name: str, stream: Sequence[Event], findings: Findings) -> None
 
 
 def _odd(versions: Collection[int]) -> str:
-    """The beginning of what is not as it should be."""
+    """Describe the first versions that differ from the expected ones."""
     wrong = [(at, v) for at, v in enumerate(versions, start=1) if at != v]
     return ", ".join(f"{v} for {at}" for at, v in wrong[:3])

@@ -1,4 +1,4 @@
-"""Judging what subscribers are given."""
+"""Checks the events that subscribers receive."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from tests.support.chaos.oracle.topic import Record, Topic
 
 
 def judge_committed(topic: Topic, log: Log, findings: Findings) -> None:
-    """Readers of committed data get every event once, those of a key in their order."""
+    """Check that readers of committed data get every event once, in order per key."""
     published = Counter(record.id for record in topic.records)
     by_id = {event.message_id: event for event in log.events}
     last = max(log.relayed, *(record.position for record in topic.records), 0)
@@ -32,7 +32,7 @@ def judge_committed(topic: Topic, log: Log, findings: Findings) -> None:
 
 
 def judge_uncommitted(topic: Topic, log: Log, findings: Findings) -> None:
-    """Those who read what is not committed get what they can expect: no event that is not one."""
+    """Check that readers of uncommitted data get no record that is not an event."""
     known = {event.message_id for event in log.events}
     strangers = {record.id for record in topic.records} - known
     findings.add("differing", *(f"event {one} is on the topic only" for one in strangers))
@@ -44,7 +44,7 @@ def judge_dead_letters(
     done: Mapping[int, int],
     findings: Findings,
 ) -> None:
-    """What cannot be read stands in the dead letters, at least once, byte for byte.
+    """Check that each unreadable record is a dead letter, at least once, byte for byte.
 
     Args:
         poison: by partition and offset, what was published there.
@@ -69,7 +69,7 @@ def judge_dead_letters(
 def judge_offsets(
     group: str, ends: Mapping[int, int], done: Mapping[int, int], findings: Findings
 ) -> None:
-    """A group has dealt with every record."""
+    """Check that a group has processed every record."""
     for partition, end in ends.items():
         if done.get(partition, 0) < end:
             at = done.get(partition, 0)
@@ -88,7 +88,7 @@ def _compare(record: Record, event: Event | None, findings: Findings) -> None:
 
 
 def _judge_order(key: bytes | None, records: Sequence[Record], findings: Findings) -> None:
-    """Of one key: one partition, and first deliveries in the order of the stream, no holes.
+    """Check a key: one partition, and first deliveries in stream order without holes.
 
     A repetition is counted elsewhere; here it must not take the place of what comes next.
     """

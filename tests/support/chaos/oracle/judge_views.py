@@ -1,4 +1,4 @@
-"""Judging what the read models showed, all the while and at the end, and what it came from."""
+"""Checks the read models, during the run and at its end, and their source documents."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -13,17 +13,17 @@ from tests.support.chaos.oracle.views import KEYS, Snapshot
 
 
 class Source(NamedTuple):
-    """What Sessionize served for a request."""
+    """The documents that Sessionize served for a request."""
 
     starts_on: date
     ends_on: date
     time_zone: str
     bodies: Mapping[str, bytes]
-    """By digest, every body that was served for its API ID after it was published."""
+    """Bodies served for its API ID after the request was published, by digest."""
 
 
 def judge_seen(seen: Sequence[Snapshot], log: Log, findings: Findings) -> None:
-    """Everything that was ever seen is the whole of what the log says up to its version."""
+    """Check that every observed state equals the fold of the log up to its version."""
     expected = _expected(log)
     for snapshot in seen:
         if wrong := _differs(snapshot, expected.get(snapshot.event_id, {})):
@@ -31,7 +31,7 @@ def judge_seen(seen: Sequence[Snapshot], log: Log, findings: Findings) -> None:
 
 
 def judge_final(final: Sequence[Snapshot], log: Log, findings: Findings) -> None:
-    """In the end the read models show what the log says, all of it."""
+    """Check that at the end the read models equal the fold of the whole log."""
     expected = _expected(log)
     for snapshot in final:
         known = expected.get(snapshot.event_id, {})
@@ -45,7 +45,7 @@ def judge_final(final: Sequence[Snapshot], log: Log, findings: Findings) -> None
 
 
 def judge_sources(sources: Mapping[UUID, Source], log: Log, findings: Findings) -> None:
-    """After each completed run the schedule is that of its document, and of what is held back."""
+    """Check that each completed run has the schedule of its document, plus held sessions."""
     for stream in log.streams().values():
         fold = Fold()
         for event in stream:
@@ -75,7 +75,7 @@ def _against_document(completed: Event, fold: Fold, source: Source) -> str | Non
 
 
 def _expected(log: Log) -> dict[UUID, dict[int, Snapshot]]:
-    """By event and version, what may be shown."""
+    """Return the allowed states by event and version."""
     return {
         event_id: {snapshot.version: snapshot for snapshot in snapshots(stream)}
         for event_id, stream in log.streams().items()
@@ -83,7 +83,7 @@ def _expected(log: Log) -> dict[UUID, dict[int, Snapshot]]:
 
 
 def _differs(snapshot: Snapshot, known: Mapping[int, Snapshot]) -> str | None:
-    """What is wrong with it."""
+    """Describe the difference from the expected state; None if there is none."""
     expected = known.get(snapshot.version)
     if expected is None:
         if snapshot.version == 0 and not any(snapshot.views.values()):

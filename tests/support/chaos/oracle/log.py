@@ -1,4 +1,4 @@
-"""The log as it is stored, read by plain SQL."""
+"""The stored log, read with plain SQL."""
 
 import json
 from collections import defaultdict
@@ -29,31 +29,31 @@ class Event(NamedTuple):
     type: str
     schema_version: int
     stored: dict[str, Any]
-    """`data` as it is stored."""
+    """`data` as stored."""
     metadata: dict[str, Any]
     recorded_at: datetime
     hash: bytes
     data: dict[str, Any]
-    """`data` with the personal fields in their places."""
+    """`data` with its personal fields."""
 
     @property
     def sync_id(self) -> UUID:
-        """The run that it belongs to."""
+        """The run of the event."""
         return UUID(self.data["sync_id"])
 
 
 class Log(NamedTuple):
-    """Everything that the event store holds."""
+    """The contents of the event store."""
 
     events: list[Event]
-    """In the order of their positions."""
+    """Events in the order of their positions."""
     heads: dict[UUID, int]
-    """Version of each stream, by the table of streams."""
+    """Version of each stream, from the table of streams."""
     relayed: int
-    """The position behind which the relay has published all, as it says itself."""
+    """The relay's checkpoint: the position up to which it reports every event as published."""
 
     def streams(self) -> dict[UUID, list[Event]]:
-        """The events by stream, in the order of their positions."""
+        """Return the events by stream, in the order of their positions."""
         found: dict[UUID, list[Event]] = defaultdict(list)
         for event in self.events:
             found[event.stream_id].append(event)

@@ -1,4 +1,4 @@
-"""The public names that the oracle goes by, written out."""
+"""The public names that the oracle uses, written out."""
 
 SYNC_REQUESTS = "spreaview.sync-requests.v1"
 IMPORT_EVENTS = "spreaview.import-events.v1"

@@ -1,31 +1,31 @@
-"""What the oracle found, and the table that shows it."""
+"""The findings of the oracle, and their table."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 KINDS = ("lost", "repeated", "inverted", "half-applied", "differing", "unended", "crashed")
-"""Ways to be wrong. `crashed`: a process ended though nobody had asked it to."""
+"""Kinds of findings. `crashed`: a process ended without a signal from the harness."""
 
 _SHOWN = 5
 
 
 @dataclass
 class Findings:
-    """What is wrong, by kind."""
+    """Findings by kind."""
 
     found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
     def add(self, kind: str, *what: str) -> None:
-        """Something is wrong."""
+        """Add findings of one kind."""
         self.found[kind].extend(what)
 
     def counts(self) -> dict[str, int]:
-        """How much is wrong of each kind."""
+        """Number of findings of each kind."""
         return {kind: len(found) for kind, found in self.found.items()}
 
     def __bool__(self) -> bool:
-        """Whether anything is wrong."""
+        """Whether there are findings."""
         return any(self.found.values())
 
 
@@ -35,13 +35,13 @@ class Report:
 
     seed: int
     faults: Counter[tuple[str, str]]
-    """By target and kind."""
+    """Number of faults by target and kind."""
     findings: Findings
     numbers: dict[str, int | float]
-    """What was done: requests, events, looks at the read models, seconds …"""
+    """Numbers of requests, events, looks at the read models, seconds …"""
 
     def table(self) -> str:
-        """Everything, for people."""
+        """Return the whole report as text."""
         lines = [f"chaos, seed {self.seed}", ""]
         lines += _rows(
             (f"{target}: {kind}", count) for (target, kind), count in sorted(self.faults.items())

@@ -1,4 +1,4 @@
-"""What a document of Sessionize says is scheduled in a window; the rules written down again."""
+"""The schedule of a Sessionize document in a window: a second implementation of the rules."""
 
 import json
 import unicodedata
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 
 class Slot(NamedTuple):
-    """The little of a session that the oracle compares."""
+    """The fields of a session that the oracle compares."""
 
     title: str
     starts_at: datetime
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
 
 def scheduled(body: bytes, starts_on: date, ends_on: date, time_zone: str) -> dict[str, Slot]:
-    """The sessions with time and room that start in the window, by Sessionize id."""
+    """Return the sessions with time and room that start in the window, by Sessionize id."""
     document = json.loads(body)
     zone = ZoneInfo(time_zone)
     begin = datetime.combine(starts_on, time(), zone)
@@ -33,7 +33,7 @@ def scheduled(body: bytes, starts_on: date, ends_on: date, time_zone: str) -> di
 
 
 def shown(sessions: list[dict[str, Any]], rooms: list[dict[str, Any]]) -> dict[str, Slot]:
-    """The same of rows of the read models."""
+    """Return the same from rows of the read models."""
     names = {room["room_id"]: room["sessionize_id"] for room in rooms}
     return {
         row["sessionize_id"]: Slot(

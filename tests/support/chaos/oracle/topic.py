@@ -1,4 +1,4 @@
-"""What stands in the topics, read by librdkafka, and how far the groups have come."""
+"""The records of the topics, read by librdkafka, and the offsets of the groups."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _READ_SECONDS = 60.0
 
 
 class Record(NamedTuple):
-    """A record as a stranger reads it."""
+    """A record as another client reads it."""
 
     partition: int
     offset: int
@@ -39,13 +39,13 @@ class Record(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """A topic as a whole."""
+    """All records of a topic."""
 
     records: list[Record]
-    """In order within their partition."""
+    """Records, in order per partition."""
 
     def ends(self) -> dict[int, int]:
-        """By partition, the offset behind the last record; partitions without records are left out.
+        """Return the offset after the last record by partition, without empty partitions.
 
         What stands beyond is no record: a transaction ends with a marker.
         """
@@ -53,7 +53,7 @@ class Topic(NamedTuple):
 
 
 async def read_topic(address: str, topic: str, isolation: str) -> Topic:
-    """Everything that readers of an isolation level are given now.
+    """Read every record that is visible at an isolation level now.
 
     Raises:
         TimeoutError: the end was not reached.
@@ -64,7 +64,7 @@ async def read_topic(address: str, topic: str, isolation: str) -> Topic:
 async def committed(
     address: str, topic: str, group: str, partitions: Iterable[int]
 ) -> dict[int, int]:
-    """A group's offsets; 0 where it has none."""
+    """Return the offsets of a group, with 0 where it has none."""
     return await asyncio.to_thread(_committed, address, topic, group, sorted(partitions))
 
 

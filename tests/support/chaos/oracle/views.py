@@ -1,4 +1,4 @@
-"""What the read models show of an event at one moment, and a reader that looks all the while."""
+"""The read models of an event at one moment, and a reader that looks during the whole run."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 Rows: TypeAlias = dict[str, dict[str, Any]]
-"""The rows of one view by their key; instants are `datetime`s."""
+"""The rows of one view by key; instants are `datetime`s."""
 
 KEYS = {
     "sync_runs": ("sync_id",),
@@ -20,7 +20,7 @@ KEYS = {
     "session_speakers": ("session_id", "speaker_id"),
     "skipped_sessions": ("sessionize_id",),
 }
-"""The views, and what names a row of one event."""
+"""The views, with the key of a row within one event."""
 
 _INSTANTS = frozenset(
     (
@@ -35,9 +35,9 @@ _LOOK = "SELECT " + ", ".join(
 )
 PASSING = (
     *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
-    asyncpg.InternalClientError,  # what a cut at the wrong moment leads to
+    asyncpg.InternalClientError,  # after a cut at a bad moment
 )
-"""What a reader meets whose database is killed, stopped or cut off."""
+"""Errors of a reader whose database is killed, stopped or cut off."""
 
 _COMMAND_SECONDS = 5.0
 _AGAIN_SECONDS = 0.3
@@ -45,7 +45,7 @@ _BREATH_SECONDS = 0.004
 
 
 class Snapshot(NamedTuple):
-    """What one transaction saw."""
+    """The rows that one transaction saw."""
 
     event_id: UUID
     version: int
@@ -55,7 +55,7 @@ class Snapshot(NamedTuple):
 
 
 def rows_of(view: str, rows: Sequence[dict[str, Any]]) -> Rows:
-    """Rows by key, without what every row of an event has in common."""
+    """Rows by key, without the columns that all rows of an event share."""
     return {
         "/".join(str(row[name]) for name in KEYS[view]): {
             name: datetime.fromisoformat(value) if name in _INSTANTS and value else value
@@ -78,13 +78,13 @@ async def look(connection: asyncpg.Connection, event_id: UUID) -> Snapshot:
 
 
 class Watcher:
-    """Looks at every event in turn, through whatever happens to the database."""
+    """Looks at every event in turn, and continues through outages of the database."""
 
     def __init__(self, url: str, event_ids: Sequence[UUID]) -> None:
         self.looks = 0
-        """How often it saw an event."""
+        """Number of successful looks."""
         self.seen: list[Snapshot] = []
-        """Every different thing that it saw."""
+        """Every distinct state seen."""
         self._url = url
         self._event_ids = event_ids
         self._known: dict[UUID, Snapshot] = {}
