@@ -24,7 +24,9 @@ async def test_the_lag_of_a_group_by_partition(broker: KnownBroker) -> None:
     async with watching_lag(KafkaConnection(broker.address), group) as lag:
         found = await lag.look([one, other])
         assert (found[1].behind, found[2].behind) == (3, 0)
-        member = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=group)
+        member = AIOKafkaConsumer(
+            bootstrap_servers=broker.address, group_id=group, enable_auto_commit=False
+        )
         member.assign([one])
         await member.start()
         await member.commit({one: 2})
@@ -40,7 +42,9 @@ async def test_deleted_records_do_not_count_as_lag(apache_kafka: str) -> None:
         for _ in range(5):
             await producer.send_and_wait(topic, b"x", partition=1)
     group = f"group-{uuid4()}"
-    member = AIOKafkaConsumer(bootstrap_servers=apache_kafka, group_id=group)
+    member = AIOKafkaConsumer(
+        bootstrap_servers=apache_kafka, group_id=group, enable_auto_commit=False
+    )
     member.assign([partition])
     await member.start()
     await member.commit({partition: 2})
