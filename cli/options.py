@@ -10,7 +10,7 @@ from audit.past.entities import EntityQuery
 from audit.past.moments import parse_time
 from contracts.events import EVENT_TYPES
 from contracts.messages import SyncRequested, Window
-from worker.rules.text import clean
+from worker.rules.text import clean, clean_title
 
 
 def date_argument(text: str) -> date:
@@ -165,9 +165,9 @@ def person_argument(organization_id: UUID, speaker: str | None, requested_by: st
     """The person named by either option. Raises typer.BadParameter."""
     if (speaker is None) == (requested_by is None):
         raise typer.BadParameter("name either --speaker or --requested-by")
-    option, given = ("--requested-by", requested_by) if speaker is None else ("--speaker", speaker)
+    option = "--requested-by" if speaker is None else "--speaker"
     try:
-        name = clean(given or "")
+        name = clean_title(requested_by or "") if speaker is None else clean(speaker)
     except ValueError as error:
         raise typer.BadParameter(f"{option}: {error}") from error
     if not name:

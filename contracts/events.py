@@ -188,11 +188,18 @@ class HeldSession(Struct, frozen=True, kw_only=True):
 
 
 class RemovalsWithheld(Fact, frozen=True, kw_only=True):
-    """Removals were held back, because this many at the same time look like a mistake."""
+    """Removals were held back, because this many at the same time look like a mistake.
+
+    A run that holds back very many has several of these events: the held sessions are those of all
+    of them together.
+    """
 
     guarded: Annotated[int, Meta(description="Imported sessions the guard looked at.")]
     removed: Annotated[int, Meta(description="How many of them are gone from the schedule.")]
-    sessions: tuple[HeldSession, ...]
+    sessions: Annotated[
+        tuple[HeldSession, ...],
+        Meta(description="Titles are empty beyond the first 100 of a run."),
+    ]
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -206,6 +213,13 @@ class Counts(Struct, frozen=True, kw_only=True):
     skipped: int = 0
     withdrawn: int = 0
     withheld: int = 0
+    left: Annotated[
+        int,
+        Meta(
+            description="Sessions that were imported and left because the dates changed. They "
+            "are among skipped and withdrawn, too."
+        ),
+    ] = 0
 
 
 class AllCounts(Struct, frozen=True, kw_only=True):
@@ -239,15 +253,24 @@ class SyncCompleted(Fact, frozen=True, kw_only=True):
     ordered_at: Instant
     counts: AllCounts
     warnings: tuple[SyncWarning, ...]
-    withheld: tuple[HeldSession, ...]
+    withheld: Annotated[
+        tuple[HeldSession, ...],
+        Meta(description="The first 100 held sessions; counts.sessions.withheld says how many."),
+    ]
     unreferenced_rooms: Annotated[
         tuple[str, ...],
-        Meta(description="Sessionize ids of rooms that no session here uses; 1,000 at most."),
+        Meta(description="The first Sessionize ids of rooms that no session here uses."),
     ]
     unreferenced_speakers: Annotated[
         tuple[str, ...],
-        Meta(description="Sessionize ids of speakers of no session here; 1,000 at most."),
+        Meta(description="The first Sessionize ids of speakers of no session here."),
     ]
+    unreferenced_rooms_total: Annotated[
+        int | None, Meta(description="How many there are; null in old events.")
+    ] = None
+    unreferenced_speakers_total: Annotated[
+        int | None, Meta(description="How many there are; null in old events.")
+    ] = None
     source: Source
     duration_ms: Annotated[int, Meta(description="From the start of the run, in milliseconds.")]
 

@@ -24,6 +24,8 @@ class FailureCode(StrEnum):
     """No session of the schedule has a time or a room."""
     SCHEDULE_REPLACED = "schedule_replaced"
     """Every imported session is gone: this is most likely another event's schedule."""
+    NOTHING_IN_WINDOW = "nothing_in_window"
+    """No session starts within the dates, so not one imported session would stay."""
     RESPONSE_TOO_LARGE = "response_too_large"
     """The answer exceeds the limit."""
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"

@@ -1,8 +1,9 @@
 """`SyncRequested`, the only message that SpreaView sends: snake_case JSON, headers optional."""
 
+import json
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -75,6 +76,9 @@ class InvalidRequestError(ValueError):
         self.reason = reason
 
 
+T = TypeVar("T", RequestIds, SyncRequested)
+
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]+")
 _ids_decoder = msgspec.json.Decoder(RequestIds)
 _request_decoder = msgspec.json.Decoder(SyncRequested)
 
@@ -89,18 +93,53 @@ def decode_request(body: bytes) -> SyncRequested:
     """
     if not body:
         raise UnreadableRequestError("the message is empty (a tombstone?)")
+    body = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        ids = _ids_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        ids = _decode(body, _ids_decoder)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRequestError(str(error)) from error
     try:
-        request = _request_decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        request = _decode(body, _request_decoder)
         request.requested_at.astimezone(UTC)
         return request
     except OverflowError as error:
         raise InvalidRequestError(ids, "requested_at is outside the calendar") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(ids, str(error)) from error
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a message; drop lone surrogates, and replace invalid UTF-8 by U+FFFD.
+
+    Some writers leave a lone surrogate where they cut a text. Raises as `decoder`.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            loose = json.loads(body.decode("utf-8", "replace"))
+        except ValueError:
+            raise error from None
+        if isinstance(loose, dict):
+            known = decoder.type.__struct_fields__
+            loose = {name: _whole(value) for name, value in loose.items() if name in known}
+        return msgspec.convert(loose, decoder.type)
+
+
+def _whole(value: object) -> object:
+    """Return decoded JSON without lone surrogates in texts, and without keys that have one."""
+    match value:
+        case str():
+            return _LONE_SURROGATES.sub("", value)
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            known = (name for name in value if not _LONE_SURROGATES.search(name))
+            return {name: _whole(value[name]) for name in known}
+        case _:
+            return value
 
 
 def encode_request(request: SyncRequested) -> bytes:

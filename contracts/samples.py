@@ -168,7 +168,7 @@ EVENTS: tuple[ImportEvent, ...] = (
         **_FACTS,
         ordered_at=_at(20, 8),
         counts=AllCounts(
-            sessions=Counts(added=1, unchanged=30, skipped=2),
+            sessions=Counts(added=1, unchanged=30, skipped=2, withheld=1),
             speakers=Counts(updated=1, unchanged=28),
             rooms=Counts(unchanged=4),
         ),
@@ -183,6 +183,8 @@ EVENTS: tuple[ImportEvent, ...] = (
         withheld=(_HELD,),
         unreferenced_rooms=("4712",),
         unreferenced_speakers=(),
+        unreferenced_rooms_total=1,
+        unreferenced_speakers_total=0,
         source=_SOURCE,
         duration_ms=260,
     ),

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.identity import speaker_id
 from worker.rules.reading import read_document
+from worker.rules.spelling import canonical_id, spellings_of
 from worker.rules.sync_failures import SyncFailure
 
 DOCUMENTS = text("""
@@ -27,7 +28,10 @@ DOCUMENT = text("SELECT body FROM event_store.sources WHERE digest = :digest")
 
 
 class DocumentSpeakers:
-    """Sessionize's ids of the speakers in each stored document of an organization."""
+    """Sessionize's ids of the speakers in each stored document of an organization.
+
+    A GUID is in it in lower case, and as the document spells it.
+    """
 
     def __init__(self, organization_id: UUID) -> None:
         self._organization_id = organization_id
@@ -47,12 +51,17 @@ class DocumentSpeakers:
             yield key, speaker_id(self._organization_id, key)
 
     def naming(self, subject: UUID, *, is_known: bool) -> set[bytes]:
-        """Return the digests of the documents that name a speaker.
+        """Return the digests of the documents that name a speaker, in any spelling of the id.
 
         An unreadable document may name anybody, so it counts as naming everybody who is known: by
         another document, or for the reason that the caller gives in `is_known`.
         """
-        keys = {key for key, ours in self.all_ids() if ours == subject}
+        keys = {
+            canonical_id(key)
+            for keys in self._speakers.values()
+            for key in keys or ()
+            if any(speaker_id(self._organization_id, s) == subject for s in spellings_of(key))
+        }
         if not (keys or is_known):
             return set()
         return {
@@ -74,4 +83,4 @@ def _speakers_in(body: bytes) -> frozenset[str] | None:
         return None
     except zlib.error:
         return frozenset()
-    return schedule.invalid_speakers | schedule.speakers.keys()
+    return schedule.speaker_spellings | schedule.speakers.keys()

@@ -82,7 +82,7 @@ async def erase_requester(
     """Erase a requester of syncs of an organization, in one transaction. Safe to repeat.
 
     Their name is removed from all past runs, and left out of future runs until the erasure is
-    lifted. `requested_by` must have passed through `worker.rules.text.clean`.
+    lifted. `requested_by` must have passed through `worker.rules.text.clean_title`.
     """
     erasure_id, subject = uuid4(), requester_subject(organization_id, requested_by)
     while True:

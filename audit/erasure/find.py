@@ -75,7 +75,7 @@ async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -
 async def find_requester(
     engine: AsyncEngine, organization_id: UUID, requested_by: str
 ) -> FoundPerson:
-    """Find a requester of syncs by the name; it has passed through `worker.rules.text.clean`."""
+    """Find a requester of syncs by the name, cleaned by `worker.rules.text.clean_title`."""
     subject = requester_subject(organization_id, requested_by)
     async with engine.connect() as connection:
         known = await _known_subjects(connection, organization_id, [subject])

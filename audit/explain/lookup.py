@@ -63,10 +63,8 @@ def _names(survey: Survey, kind: str) -> Iterator[tuple[str, str]]:
             yield from dict.fromkeys(schedule.invalid_sessions, "").items()
             yield from ((key, s.title) for key, s in schedule.sessions.items())
         elif kind == "room":
-            yield from dict.fromkeys(schedule.invalid_rooms, "").items()
             yield from ((key, r.name) for key, r in schedule.rooms.items())
         else:
-            yield from dict.fromkeys(schedule.invalid_speakers, "").items()
             yield from ((key, p.full_name or "") for key, p in schedule.speakers.items())
     for (decided, key), decision in survey.decided.items():
         if decided == kind:

@@ -32,6 +32,18 @@ SESSION_RULES: Mapping[str, Rule] = {
         "Sessionize lists it, but its entry cannot be read, so it stays as it was last imported.",
         f"Correct it in Sessionize, {_SYNC}",
     ),
+    "fields_kept": Rule(
+        True,
+        "Sessionize lists it, but some of its fields cannot be read. They keep their last values, "
+        "or are empty if they never had one.",
+        f"Correct these fields in Sessionize, {_SYNC}",
+    ),
+    "invalid_skipped": Rule(
+        False,
+        "Sessionize lists it, but its entry cannot be read. It was never imported with its last "
+        "known time, so there is no version to keep.",
+        f"Correct it in Sessionize, {_SYNC}",
+    ),
     "before_window": Rule(
         False,
         "It starts before 00:00 on the event's first day, in the event's time zone.",
@@ -58,7 +70,7 @@ SESSION_RULES: Mapping[str, Rule] = {
 
 ENTITY_RULES: Mapping[str, Rule] = {
     "imported": Rule(True, "An imported session refers to it.", NOTHING),
-    "invalid_kept": SESSION_RULES["invalid_kept"],
+    "fields_kept": SESSION_RULES["fields_kept"],
     "unreferenced": Rule(
         False,
         "Only rooms and speakers of imported sessions are imported, and no imported session "

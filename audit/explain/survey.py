@@ -14,6 +14,7 @@ from eventstore.log import EventLog
 from eventstore.model import Recorded
 from worker.rules.reading import read_document
 from worker.rules.schedule import Schedule
+from worker.rules.settle import respelled
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import InvalidWindowError, zone_of
@@ -83,9 +84,9 @@ async def read_survey(log: EventLog, event_id: UUID) -> Survey:
             elif isinstance(event, SyncCompleted | SyncFailed):
                 _note_end(survey, opened.pop(event.sync_id, None), recorded, event)
     if survey.completed is not None:
-        survey.completed = await _with_schedule(log, survey.completed)
+        survey.completed = await _with_schedule(log, survey.completed, survey.state)
     if survey.failed is not None:
-        survey.failed = await _with_schedule(log, survey.failed)
+        survey.failed = await _with_schedule(log, survey.failed, survey.state)
     return survey
 
 
@@ -98,10 +99,8 @@ def _note_decision(survey: Survey, recorded: Recorded, event: ImportEvent) -> No
         else:
             survey.decided[subject.kind, subject.sessionize_id] = decision
     elif isinstance(event, SyncCompleted):
-        survey.withheld = {
-            held.sessionize_id: survey.withheld.get(held.sessionize_id, decision)
-            for held in event.withheld
-        }
+        held = survey.state.withheld  # the event itself lists only the first ones
+        survey.withheld = {key: survey.withheld.get(key, decision) for key in sorted(held)}
 
 
 def _note_end(
@@ -119,7 +118,8 @@ def _note_end(
         survey.failed = run
 
 
-async def _with_schedule(log: EventLog, ended: EndedRun) -> EndedRun:
+async def _with_schedule(log: EventLog, ended: EndedRun, state: State) -> EndedRun:
+    """Add the schedule of a run's document, with ids in the spelling of the stream."""
     source = ended.outcome.source
     body = await log.source(source.digest) if source else None
     if body is None or ended.started is None:
@@ -133,4 +133,4 @@ async def _with_schedule(log: EventLog, ended: EndedRun) -> EndedRun:
         ).schedule
     except (SyncFailure, InvalidWindowError):
         return ended
-    return ended._replace(schedule=schedule)
+    return ended._replace(schedule=respelled(state, schedule, ended.started))

@@ -35,8 +35,13 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
         if key in survey.withheld:
             why = {"in_the_source": _in_the_source(schedule, key)}
             return Verdict("withheld", name, values | why, survey.withheld[key])
-        rule = "invalid_kept" if invalid else "scheduled"
-        return Verdict(rule, name, values, survey.completed if invalid else decision)
+        if invalid:
+            return Verdict(
+                "invalid_kept", name, values | _unreadable(schedule, key), survey.completed
+            )
+        if kept := _kept_fields(schedule, "session", key):
+            return Verdict("fields_kept", name, values | kept, survey.completed)
+        return Verdict("scheduled", name, values, decision)
     if (skip := state.skipped.get(key)) is not None:
         if isinstance(skip, SessionSkippedOutOfWindow):
             values = {
@@ -45,13 +50,16 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
                 "window_ends_at": skip.window_ends_at,
             }
             return Verdict(skip.reason, name, values, decision)
+        if invalid:
+            values = {"starts_at": skip.starts_at} | _unreadable(schedule, key)
+            return Verdict("invalid_skipped", name, values, decision)
         planned = schedule.sessions.get(key) if schedule else None
         values = {"missing": skip.missing, "starts_at": skip.starts_at, "ends_at": skip.ends_at}
         if planned is not None and planned.room is not None and "room" in skip.missing:
             values |= {"unknown_room": planned.room}
         return Verdict("unscheduled", name, values, decision)
     if invalid:
-        return Verdict("invalid_ignored", name, {}, survey.completed)
+        return Verdict("invalid_ignored", name, _unreadable(schedule, key), survey.completed)
     if decision is not None:
         last = state.past_sessions.get(key)
         values = {"last_started_at": last.starts_at} if last else {}
@@ -65,25 +73,20 @@ def entity_verdict(survey: Survey, kind: str, key: str) -> Verdict:
     name = name_of(survey, kind, key)
     decision = survey.decided.get((kind, key))
     present = key in (state.rooms if kind == "room" else state.speakers)
-    listed, invalid = _listed(schedule, kind)
+    listed, _ = _listed(schedule, kind)
     referring = _referring(survey, kind, key)
     id_ = our_id(survey, kind, key)
     if kind == "speaker" and id_ in survey.erased and not name:
         return Verdict("erased", name, {"linked_by": referring}, survey.erased[id_])
     if present:
-        rule = "invalid_kept" if key in invalid else "imported"
-        return Verdict(
-            rule,
-            name,
-            {"referred_to_by": referring},
-            survey.completed if key in invalid else decision,
-        )
-    if key in invalid:
-        return Verdict("invalid_ignored", name, {}, survey.completed)
+        values = {"referred_to_by": referring}
+        if kept := _kept_fields(schedule, kind, key):
+            return Verdict("fields_kept", name, values | kept, survey.completed)
+        return Verdict("imported", name, values, decision)
     if key in listed:
         planned = _planned_with(schedule, kind, key)
-        values = {"referred_to_by_sessions_that_are_not_imported": planned}
-        return Verdict("unreferenced", name, values, decision or survey.completed)
+        not_imported = {"referred_to_by_sessions_that_are_not_imported": planned}
+        return Verdict("unreferenced", name, not_imported, decision or survey.completed)
     if decision is not None and isinstance(decision.event, RoomWithdrawn | SpeakerWithdrawn):
         return Verdict(decision.event.reason, name, {}, decision)
     return _not_in_the_log(survey, kind, key, name)
@@ -113,9 +116,20 @@ def _listed(schedule: Schedule | None, kind: str) -> tuple[frozenset[str], froze
         case "session":
             return frozenset(schedule.sessions), schedule.invalid_sessions
         case "room":
-            return frozenset(schedule.rooms), schedule.invalid_rooms
+            return frozenset(schedule.rooms), frozenset()
         case _:
-            return frozenset(schedule.speakers), schedule.invalid_speakers
+            return frozenset(schedule.speakers), frozenset()
+
+
+def _unreadable(schedule: Schedule | None, key: str) -> dict[str, object]:
+    """The fields of an unreadable session that cannot be read."""
+    return {"unreadable": schedule.invalid_fields.get(key, ())} if schedule else {}
+
+
+def _kept_fields(schedule: Schedule | None, kind: str, key: str) -> dict[str, object]:
+    """The fields that the newest document has, but that cannot be read and keep their value."""
+    fields = schedule.unreadable_fields(kind, key) if schedule else ()
+    return {"unreadable": fields} if fields else {}
 
 
 def _window(survey: Survey) -> dict[str, object]:

@@ -45,6 +45,8 @@ class TimelineBuilder:
         self._last: dict[tuple[str, UUID], dict[str, object]] = {}
         self._withheld: dict[UUID, str] = {}
         """Titles of the sessions whose removal is withheld, by our id."""
+        self._named: tuple[UUID, dict[UUID, str]] | None = None
+        """The newest run with `RemovalsWithheld` events, and the sessions in all of them."""
         self._warnings: frozenset[SyncWarning] = frozenset()
         """The warnings of the last completed run: a repeated warning makes no new step."""
         self.names: dict[str, str] = {}
@@ -135,15 +137,23 @@ class TimelineBuilder:
         yield _step(recorded, subject, change, reason)
 
     def _withhold(self, recorded: Recorded, event: RemovalsWithheld) -> Iterator[TimelineStep]:
+        if self._named is None or self._named[0] != event.sync_id:
+            self._named = event.sync_id, {}
         for held in event.sessions:
             new = held.session_id not in self._withheld
-            self._withheld[held.session_id] = held.title
-            subject = EventSubject("session", held.session_id, held.sessionize_id, held.title)
+            last = self._last.get(("session", held.session_id), {})
+            title = held.title or str(last.get("title") or "")  # only the first have titles
+            self._withheld[held.session_id] = self._named[1][held.session_id] = title
+            subject = EventSubject("session", held.session_id, held.sessionize_id, title)
             if new and self._matches(subject):
                 yield _step(recorded, subject, "withheld")
 
     def _complete(self, recorded: Recorded, event: SyncCompleted) -> Iterator[TimelineStep]:
-        held = {h.session_id: h.title for h in event.withheld}
+        held = dict(self._withheld)
+        if not event.counts.sessions.withheld:
+            held = {}
+        elif self._named is not None and self._named[0] == event.sync_id:
+            held = self._named[1]
         for id_ in [id_ for id_ in self._withheld if id_ not in held]:
             key = str(self._last.get(("session", id_), {}).get("sessionize_id", ""))
             subject = EventSubject("session", id_, key, self._withheld[id_])

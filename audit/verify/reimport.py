@@ -23,6 +23,7 @@ from worker.rules.command import check_turn
 from worker.rules.decide import decide
 from worker.rules.placement import ImportCommand
 from worker.rules.reading import read_document
+from worker.rules.spelling import erased_in_any_spelling
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.rules.window import InvalidWindowError, bounds_of, zone_of
@@ -134,7 +135,9 @@ def _decide(
             organization_id=started.organization_id,
             spreaview_event_id=started.spreaview_event_id,
             zone=zone_of(started.window),
-            erased=erased,
+            erased=erased_in_any_spelling(
+                erased, state.past_speakers.keys() | state.speakers.keys(), started.organization_id
+            ),
         ).schedule
         return decide(state, schedule, command, terminal.source, duration_ms)
     except InvalidWindowError as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -83,6 +84,7 @@ def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
             table.add_row(change.change, change.kind, escape(change.name), escape(what))
         console.print(table)
     if isinstance(outcome, SyncCompleted):
+        _counts(console, {"counts": msgspec.to_builtins(outcome.counts)})
         for warning in outcome.warnings:
             console.print(f"[yellow]Warning[/] ({warning.code}): {escape(warning.message)}")
 

@@ -186,7 +186,7 @@ async def test_every_rule_of_rooms_and_speakers(past: Past) -> None:
         ("room", "99"): "never_seen",
         ("speaker", "ada"): "imported",
         ("speaker", "Bob Ex"): "unreferenced",
-        ("speaker", "cyn"): "invalid_ignored",
+        ("speaker", "cyn"): "unreferenced",
         ("speaker", "dan"): "missing_from_source",
         ("speaker", "eve"): "never_seen",
     }

@@ -20,7 +20,7 @@ from cli.settings import Settings
 from tests.support.documents import days, document, talk
 from tests.support.evolution import evolve, life
 from tests.support.past import Past
-from worker.rules.text import clean
+from worker.rules.text import clean_field
 
 pytestmark = pytest.mark.asyncio
 
@@ -111,12 +111,12 @@ async def test_changed_rules_show_as_deviations(
     await past.imports(document(talk("1"), later, talk("long title", "2026-05-28T11:00:00")))
     before = await past.log.head()
 
-    def stricter(words: str) -> str:
+    def stricter(name: str, words: str) -> str:
         if words.startswith("Talk long"):
             raise ValueError("too long")
-        return clean(words).replace("Talk 1", "Talk one")
+        return clean_field(name, words).replace("Talk 1", "Talk one")
 
-    monkeypatch.setattr("worker.rules.normalise.clean", stricter)
+    monkeypatch.setattr("worker.rules.normalise.clean_field", stricter)
     first, second = await again(past)
     assert [(d.what, d.type, d.entity) for d in first.deviations] == [
         ("differs", "SessionImported", "1")

@@ -6,7 +6,7 @@ Documents are read as in a run. Past events pass through their stored form, as i
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -32,11 +32,17 @@ SOURCE = Source(
 E = TypeVar("E", bound=ImportEvent)
 
 
-def schedule_of(source: JsonObject | bytes, window: Window = WINDOW) -> Schedule:
+def schedule_of(
+    source: JsonObject | bytes, window: Window = WINDOW, erased: Set[UUID] = frozenset()
+) -> Schedule:
     """Read a document as a run does."""
     body = source if isinstance(source, bytes) else json.dumps(source).encode()
     return read_document(
-        body, organization_id=ORGANIZATION, spreaview_event_id=EVENT, zone=zone_of(window)
+        body,
+        organization_id=ORGANIZATION,
+        spreaview_event_id=EVENT,
+        zone=zone_of(window),
+        erased=erased,
     ).schedule
 
 

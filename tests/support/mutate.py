@@ -246,7 +246,8 @@ def move(doc: dict[str, Rows], n: int, m: int) -> None:
 
 
 def rename(doc: dict[str, Rows], n: int, m: int) -> None:
-    name = ("One", " One\u200b ", "O\u0301ne", "\u00d3ne", "Two\r\n")[m % 5]
+    names = ("One", " One\u200b ", "O\u0301ne", "\u00d3ne", "Two\r\n", "A\x0bB", "A\u2028B", "A\rB")
+    name = names[m % len(names)]
     one(doc["sessions"], n)["title"] = name
     one(doc["rooms"], n)["name"] = name
     one(doc["speakers"], n)["bio"] = name
@@ -297,6 +298,28 @@ def twice(doc: dict[str, Rows], n: int, m: int) -> None:
         rows.insert(m % (len(rows) + 1), again)
 
 
+def change_case(doc: dict[str, Rows], n: int, m: int) -> None:
+    """A break and a speaker with GUIDs, in one case or another, or in both."""
+    guid = f"abcdef00-0000-4000-8000-00000000000{n % 2}"
+    for name in ("sessions", "speakers"):
+        doc[name] = [row for row in doc[name] if str(row.get("id")).lower() != guid]
+    for spelled in (guid, guid.upper(), guid.title())[m % 3 : m % 3 + 1 + m % 2]:
+        there = new_talk(60 + n % 2) | {"id": spelled, "speakers": [spelled.swapcase()]}
+        doc["sessions"].append(there)
+        doc["speakers"].append(speaker(spelled, fullName="Ada"))
+
+
+def lose_a_field(doc: dict[str, Rows], n: int, m: int) -> None:
+    """A field that cannot be read, of those that cost no update."""
+    losses: dict[str, tuple[JsonObject, ...]] = {
+        "sessions": ({"description": 7}, {"liveUrl": []}, {"isServiceSession": "yes"}),
+        "speakers": ({"bio": 7}, {"links": [7]}, {"fullName": []}),
+        "rooms": ({"name": None}, {"sort": "1"}, {"name": 7, "sort": 1.0}),
+    }
+    name = LISTS[n % 3]
+    one(doc[name], n // 3).update(losses[name][m % 3])
+
+
 def drop_others(doc: dict[str, Rows], n: int, m: int) -> None:
     """A room or a speaker, used or not."""
     rows = doc[("rooms", "speakers")[n % 2]]
@@ -316,5 +339,5 @@ def in_utc(doc: dict[str, Rows], n: int, m: int) -> None:
 
 EDITS: tuple[Edit, ...] = (
     *(add, add, drop, retime, move, rename, reorder, recast, break_one, mend, twice),
-    *(drop_others, in_utc),
+    *(drop_others, in_utc, change_case, lose_a_field),
 )

@@ -9,7 +9,7 @@ speakers by Sessionize id; `view` converts them to the rows of the read models.
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,11 +23,11 @@ Rows = dict[str, Row]
 Line = tuple[object, ...]
 
 LISTS = ("sessions", "speakers", "rooms")
-TEXT, MAYBE, FLAG = (str,), (str, type(None)), (bool, type(None))
+NOTHING = type(None)
+VITAL = {"title", "starts_at", "ends_at", "room", "speakers"}
 _ESCAPED = re.compile("[\udc80-\udcff]")
-_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_GUID = re.compile("[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 DAY = timedelta(days=1)
-LINK = {"title": MAYBE, "url": MAYBE, "linkType": MAYBE}
 
 
 class Refused(Exception):  # noqa: N818 (an outcome)
@@ -35,7 +35,7 @@ class Refused(Exception):  # noqa: N818 (an outcome)
 
 
 class Undefined(Exception):  # noqa: N818 (an answer)
-    """The rules leave the meaning of the document open: a lone surrogate, endless nesting."""
+    """The rules leave the meaning of the document open: endless nesting, a key twice."""
 
 
 class Request(NamedTuple):
@@ -60,27 +60,34 @@ class Shown:
     once: dict[str, Rows] = field(default_factory=lambda: {name: {} for name in LISTS})
     skips: Rows = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    left: int = 0
     fingerprint: str | None = None
 
 
-class Read(NamedTuple):
-    """A document: the readable elements of each list by id, and the ids of unreadable ones."""
+Element = tuple[Row, frozenset[str]]
+"""A row, and the names of its fields that cannot be read."""
 
-    good: dict[str, Rows]
-    bad: dict[str, set[str]]
+
+class Read(NamedTuple):
+    """A document: the readable elements of each list by id, and its unreadable sessions."""
+
+    elements: dict[str, dict[str, list[Element]]]
+    bad: dict[str, list[str]]
+    """By id of a session: the fields that cannot be read."""
+
+    def first(self, name: str) -> Rows:
+        return {key: found[0][0] for key, found in self.elements[name].items()}
 
     def listed(self, name: str) -> set[str]:
-        return self.good[name].keys() | self.bad[name]
+        return self.elements[name].keys() | (self.bad.keys() if name == "sessions" else set())
 
 
 def read(body: bytes, zone: str) -> Read:
     """Read a document. Raises `Refused` if it is not a schedule."""
-    # Invalid UTF-8 becomes text that cannot be encoded, which invalidates only its element.
+    # Invalid UTF-8 becomes text that cannot be encoded, which invalidates only its field.
     decoded = body.decode("utf-8-sig", "surrogateescape")
     try:
         whole = json.loads(decoded, parse_int=_number, object_pairs_hook=_object_of)
-        if "\\ud" in decoded.lower() and _HALF.search(json.dumps(whole, ensure_ascii=False)):
-            raise Undefined
     except RecursionError:
         raise Undefined from None
     except ValueError:
@@ -88,53 +95,66 @@ def read(body: bytes, zone: str) -> Read:
         raise Refused("unexpected_document" if opened else "endpoint_not_json") from None
     if not isinstance(whole, dict) or any(type(whole.get(name)) is not list for name in LISTS):
         raise Refused("unexpected_document")
-    readers: dict[str, Callable[[Row], Row]] = {
-        "sessions": lambda element: _session(element, ZoneInfo(zone)),
+    readers: dict[str, Callable[[Row, set[str]], Row]] = {
+        "sessions": lambda element, lost: _session(element, lost, ZoneInfo(zone)),
         "speakers": _speaker,
         "rooms": _room,
     }
-    good: dict[str, Rows] = {name: {} for name in LISTS}
-    bad: dict[str, set[str]] = {name: set() for name in LISTS}
+    elements: dict[str, dict[str, list[Element]]] = {name: {} for name in LISTS}
+    bad: dict[str, list[str]] = {}
     for name in LISTS:
         for element in whole[name]:
             try:
                 key = reference(element["id"])
             except (TypeError, KeyError, ValueError):
                 continue  # without an id the element is unknown
-            if not key or key in good[name] or key in bad[name]:
+            if not key:
                 continue
-            try:
-                good[name][key] = {"sessionize_id": key, **readers[name](element)}
-            except ValueError:
-                bad[name].add(key)
+            lost: set[str] = set()
+            row = {"sessionize_id": key, **readers[name](element, lost)}
+            if name == "sessions" and lost & VITAL:
+                bad.setdefault(key, sorted(lost))
+            else:
+                elements[name].setdefault(key, []).append((row, frozenset(lost)))
+    bad = {key: lost_ones for key, lost_ones in bad.items() if key not in elements["sessions"]}
     if not whole["sessions"]:
         raise Refused("schedule_empty")
-    if not good["sessions"]:
+    if not elements["sessions"]:
         raise Refused("unexpected_document")
-    if all(row["starts_at"] is None for row in good["sessions"].values()):
+    if all(row["starts_at"] is None for row in _all_sessions(elements)):
         raise Refused("schedule_not_announced")
-    return Read(good, bad)
+    return Read(elements, bad)
+
+
+def _all_sessions(elements: dict[str, dict[str, list[Element]]]) -> list[Row]:
+    return [row for found in elements["sessions"].values() for row, _ in found]
 
 
 def expect(shown: Shown, body: bytes, request: Request) -> tuple[Shown, list[Line]]:
     """The rows shown after a run, and a line per event. Raises `Refused`; changes no argument."""
-    document = read(body, request.zone)
+    document = _settle(_spelled(read(body, request.zone), shown), shown)
     bounds = (
         _midnight(request.starts_on, request.zone),
         _midnight(request.ends_on + DAY, request.zone),
     )
     placed, skips = _place(shown, document, bounds)
+    imported = shown.now["sessions"]
+    if imported and not placed and (request.allow or 0) < len(imported):
+        timed = [row for row in _all_sessions(document.elements) if row["starts_at"]]
+        outside = timed and all(_outside(row, bounds) for row in timed)
+        raise Refused("nothing_in_window" if outside else "schedule_replaced")
     same_source = shown.fingerprint == request.fingerprint
     guarded = {
         key
         for key, row in shown.now["sessions"].items()
         if same_source and bounds[0] <= str(row["starts_at"]) < bounds[1]
     }
-    removed = guarded - placed.keys() - document.bad["sessions"]
-    held = _held(shown.held, guarded, removed, request.allow, anything_left=bool(placed))
+    removed = guarded - placed.keys() - document.bad.keys()
+    held = _held(shown.held, guarded, removed, request.allow)
     skips = {key: row for key, row in skips.items() if key not in held}
     wanted = _wanted(shown, document, placed, held)
-    after = Shown(held=held, fingerprint=request.fingerprint)
+    left = [key for key, row in imported.items() if key not in placed and _outside(row, bounds)]
+    after = Shown(held=held, left=len(left), fingerprint=request.fingerprint)
     lines = _entities(shown, document, wanted, skips.keys(), request.force, after)
     for key, row in skips.items():
         before = shown.skips.get(key)
@@ -152,33 +172,98 @@ def expect(shown: Shown, body: bytes, request: Request) -> tuple[Shown, list[Lin
     return after, lines
 
 
+def _spelled(document: Read, shown: Shown) -> Read:
+    """The document with the GUIDs that are known in the spelling that is known."""
+    known: dict[str, dict[str, str]] = {}
+    for name in LISTS:
+        skips = shown.skips if name == "sessions" else {}
+        keys = [*shown.once[name], *skips, *shown.now[name]]
+        known[name] = {key.lower(): key for key in keys if _GUID.fullmatch(key)}
+
+    def spell(name: str, key: object) -> str:
+        return known[name].get(str(key), str(key))
+
+    def row_of(name: str, row: Row) -> Row:
+        row = {**row, "sessionize_id": spell(name, row["sessionize_id"])}
+        if name == "sessions":
+            room = row["room_id"]
+            row["room_id"] = None if room is None else spell("rooms", room)
+            row["speaker_ids"] = [spell("speakers", who) for who in names(row)]
+        return row
+
+    return Read(
+        {
+            name: {
+                spell(name, key): [(row_of(name, row), lost) for row, lost in found]
+                for key, found in document.elements[name].items()
+            }
+            for name in LISTS
+        },
+        {spell("sessions", key): lost for key, lost in document.bad.items()},
+    )
+
+
+def _settle(document: Read, shown: Shown) -> Read:
+    """The document with last values for lost fields, and one element per room and speaker."""
+    settled: dict[str, dict[str, list[Element]]] = {}
+    for name in LISTS:
+        settled[name] = {}
+        for key, found in document.elements[name].items():
+            last = shown.now[name].get(key) or shown.once[name].get(key) or {}
+            filled = [
+                ({**row, **{n: last[n] for n in lost if n in last}}, lost) for row, lost in found
+            ]
+            if name != "sessions" and len(filled) > 1:
+                same = [e for e in filled if key in shown.now[name] and _alike(last, e[0])]
+                whole = [e for e in filled if not e[1]]
+                filled = [*same, *whole, *filled][:1]
+            settled[name][key] = filled
+    return Read(settled, document.bad)
+
+
+def _alike(one: Row, other: Row) -> bool:
+    return all(_same(name, one[name], other[name]) for name in other)
+
+
 def _place(shown: Shown, document: Read, bounds: tuple[str, str]) -> tuple[Rows, Rows]:
     """The scheduled sessions, and the skips of the others."""
     now = shown.now
-    known = {
-        name: document.good[name].keys() | (document.bad[name] & now[name].keys())
-        for name in ("rooms", "speakers")
-    }
     placed: Rows = {}
     skips: Rows = {}
-    for key, row in document.good["sessions"].items():
-        lacks = [name for name in ("starts_at", "ends_at") if row[name] is None]
-        lacks += ["room"] if row["room_id"] not in known["rooms"] else []
-        if outside := _outside(row, bounds):
-            skips[key] = outside
-        elif lacks:
-            skips[key] = _skip(row, "unscheduled", lacks, None, None)
+    for key, found in document.elements["sessions"].items():
+        possible = []
+        for row, _ in found:
+            lacks = [name for name in ("starts_at", "ends_at") if row[name] is None]
+            lacks += ["room"] if row["room_id"] not in document.elements["rooms"] else []
+            if outside := _outside(row, bounds):
+                possible.append((False, outside))
+            elif lacks:
+                possible.append((False, _skip(row, "unscheduled", lacks, None, None)))
+            else:
+                there = [who for who in names(row) if who in document.elements["speakers"]]
+                possible.append((True, {**row, "speaker_ids": there}))
+        good = [row for scheduled, row in possible if scheduled]
+        same = [row for row in good if key in now["sessions"] and _alike(now["sessions"][key], row)]
+        if good:
+            placed[key] = [*same, *good][0]
         else:
-            known_ones = [who for who in names(row) if who in known["speakers"]]
-            placed[key] = {**row, "speaker_ids": known_ones}
-    for key in document.bad["sessions"]:
-        if key in shown.skips:
-            skips[key] = shown.skips[key]
-        elif key in now["sessions"]:
+            skips[key] = possible[0][1]
+    for key, lost in document.bad.items():
+        if key in now["sessions"]:
             if outside := _outside(now["sessions"][key], bounds):
                 skips[key] = outside
             else:
                 placed[key] = now["sessions"][key]
+        elif key in shown.skips:
+            last, past = shown.skips[key], shown.once["sessions"].get(key)
+            if outside := _outside(last, bounds):
+                skips[key] = outside
+            elif last["reason"] == "unscheduled":
+                skips[key] = last
+            elif past and past["starts_at"] == last["starts_at"]:
+                placed[key] = past
+            else:
+                skips[key] = _skip(last, "unscheduled", lost, None, None)
     return placed, skips
 
 
@@ -187,15 +272,13 @@ def _held(
     guarded: set[str],
     removed: set[str],
     allow: int | None,
-    *,
-    anything_left: bool,
 ) -> frozenset[str]:
     """The removal guard."""
     held = before & removed
     new = removed - held
     if allow is not None and allow >= len(removed):
         return frozenset()
-    if guarded and guarded == removed and (len(removed) > 5 or not anything_left):
+    if guarded == removed and len(removed) > 5:
         raise Refused("schedule_replaced")
     if len(new) > 5 and 2 * len(new) > len(guarded - held):
         return frozenset(removed)
@@ -210,7 +293,10 @@ def _wanted(shown: Shown, document: Read, placed: Rows, held: frozenset[str]) ->
         "rooms": {str(row["room_id"]) for row in sessions.values()},
     }
     return {"sessions": sessions} | {
-        name: {key: document.good[name].get(key) or shown.now[name][key] for key in keys}
+        name: {
+            key: document.first(name).get(key) or shown.now[name].get(key) or shown.once[name][key]
+            for key in keys
+        }
         for name, keys in used.items()
     }
 
@@ -315,32 +401,52 @@ def names(row: Row) -> list[str]:
     return found if isinstance(found, list) else []
 
 
-@lru_cache(maxsize=2_000)
 def instant(wall: datetime, zone: ZoneInfo) -> str:
     """The first instant at which clocks show `wall`; in a gap, the instant by the old offset.
 
     Raises `ValueError` if it lies outside the calendar.
     """
+    return instants(wall, zone)[0]
+
+
+@lru_cache(maxsize=2_000)
+def instants(wall: datetime, zone: ZoneInfo) -> list[str]:
+    """All instants at which clocks show `wall`; in a gap as `instant`, whose errors it raises."""
     times = []
     for day in (-1, 1):
         with suppress(OverflowError):
             near = (wall.replace(tzinfo=UTC) + timedelta(days=day)).astimezone(zone)
             times.append(wall.replace(tzinfo=UTC) - (near.utcoffset() or timedelta()))
-    shows = sorted(at for at in times if at.astimezone(zone).replace(tzinfo=None) == wall)
+    shows = sorted(at for at in {*times} if at.astimezone(zone).replace(tzinfo=None) == wall)
     if not times:
         raise ValueError
-    return _utc(shows[0] if shows else times[0])
+    return [_utc(at) for at in shows or times[:1]]
 
 
 def text(value: object) -> str:
-    """The text rule. Raises `ValueError` for more than 64 KiB."""
-    return _text(str(value))
+    """An id or a link by the text rule. Raises `ValueError` for more than 64 KiB."""
+    return _text(str(value), "")
+
+
+def title(value: object) -> str:
+    """A title or a name by the text rule: a line break is a space."""
+    return _text(str(value), " ")
+
+
+def lines(value: object) -> str:
+    """A long text by the text rule: a line break is a newline."""
+    return _text(str(value), "\n")
 
 
 @lru_cache(maxsize=2_000)
-def _text(value: str) -> str:
+def _text(value: str, line_break: str) -> str:
+    if _ESCAPED.search(value):
+        raise ValueError  # not UTF-8
     if not (value.isascii() and value.isprintable()):  # nothing to drop from most
-        value = "".join(char for char in value if char in "\t\n" or not _dropped(char))
+        value = "".join(char for char in value if char in "\r\v\f\x85" or not _dropped(char))
+        value = value.replace("\r\n", "\n")
+        for char in "\r\v\f\x85" + ("\u2028\u2029" if line_break else ""):
+            value = value.replace(char, line_break)
     cleaned = unicodedata.normalize("NFC", value).strip()
     if len(cleaned.encode()) > 65_536:
         raise ValueError
@@ -348,14 +454,16 @@ def _text(value: str) -> str:
 
 
 def _dropped(char: str) -> bool:
-    return unicodedata.category(char) == "Cc" or char in "\u200b\u2060\ufeff\u202d\u202e"
+    if char in "\t\n":
+        return False
+    return unicodedata.category(char) in ("Cc", "Cs") or char in "\u200b\u2060\ufeff\u202d\u202e"
 
 
 def reference(value: object) -> str:
     """A valid id: a short text. Raises `ValueError` for anything else."""
     if type(value) not in (str, int) or len((key := text(value)).encode()) > 1000:
         raise ValueError
-    return key
+    return key.lower() if _GUID.fullmatch(key) else key
 
 
 def _utc(moment: datetime) -> str:
@@ -402,45 +510,75 @@ def _skip(row: Row, reason: str, lacks: object, start: object, end: object) -> R
     return {**copied, "reason": reason, "missing": lacks, **bounds}
 
 
-def _fields(element: Row, types: Mapping[str, tuple[type, ...]]) -> Row:
-    """These fields, absent ones as null. Raises `ValueError` if one has another type."""
-    found = {name: element.get(name) for name in types}
-    if any(type(value) not in types[name] for name, value in found.items()):
+def _typed(value: object, *types: type) -> object:
+    if type(value) not in types:
         raise ValueError
-    return found
+    return value
 
 
-def _optional(value: object) -> str | None:
-    return None if value is None else text(value)
+def _get(lost: set[str], name: str, make: Callable[[], object]) -> object:
+    """A field, or None if it cannot be read."""
+    try:
+        return make()
+    except ValueError:
+        lost.add(name)
+        return None
+
+
+def _maybe(clean: Callable[[object], str], value: object) -> str | None:
+    return None if _typed(value, str, NOTHING) is None else clean(value)
 
 
 def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+    found = _typed(value, list, NOTHING)
+    return found if isinstance(found, list) else []
 
 
-def _session(element: Row, zone: ZoneInfo) -> Row:
-    lists = (list, type(None))
-    flags = {"isServiceSession": FLAG, "isPlenumSession": FLAG, "speakers": lists}
-    options = dict.fromkeys(("description", "startsAt", "endsAt", "liveUrl", "recordingUrl"), MAYBE)
-    row = _fields(element, {"title": TEXT, **options, **flags})
-    room = element.get("roomId")
+def _references(value: object) -> list[str]:
+    return list(dict.fromkeys(reference(who) for who in _list(value)))
+
+
+def _session(element: Row, lost: set[str], zone: ZoneInfo) -> Row:
+    get, take = partial(_get, lost), element.get
+    room = take("roomId")
+    starts = get("starts_at", lambda: _time(take("startsAt"), zone))
     return {
-        "title": text(row["title"]),
-        "abstract": _optional(row["description"]),
-        "room_id": None if room is None else reference(room),
-        "starts_at": _time(row["startsAt"], zone),
-        "ends_at": _time(row["endsAt"], zone),
-        "is_service_session": bool(row["isServiceSession"]),
-        "is_plenum_session": bool(row["isPlenumSession"]),
-        "live_url": _optional(row["liveUrl"]),
-        "recording_url": _optional(row["recordingUrl"]),
-        "speaker_ids": list(dict.fromkeys(reference(who) for who in _list(row["speakers"]))),
+        "title": get("title", lambda: title(_typed(take("title"), str))),
+        "abstract": get("abstract", lambda: _maybe(lines, take("description"))),
+        "room_id": get("room", lambda: None if room is None else reference(room)),
+        "starts_at": starts,
+        "ends_at": get("ends_at", lambda: _end(take("endsAt"), starts, zone)),
+        "is_service_session": _flag(element, "isServiceSession", "is_service_session", lost),
+        "is_plenum_session": _flag(element, "isPlenumSession", "is_plenum_session", lost),
+        "live_url": get("live_url", lambda: _maybe(text, take("liveUrl"))),
+        "recording_url": get("recording_url", lambda: _maybe(text, take("recordingUrl"))),
+        "speaker_ids": get("speakers", lambda: _references(take("speakers"))),
     }
 
 
+def _flag(element: Row, name: str, ours: str, lost: set[str]) -> bool:
+    return bool(_get(lost, ours, lambda: _typed(element.get(name), bool, NOTHING)))
+
+
+def _end(value: object, starts: object, zone: ZoneInfo) -> str | None:
+    first = _time(value, zone)
+    if first is None or starts is None or _moment(first) >= _moment(str(starts)):
+        return first
+    wall = datetime.fromisoformat(str(value))
+    again = [] if wall.tzinfo else instants(wall, zone)[1:]
+    return next((end for end in again if _moment(end) > _moment(str(starts))), first)
+
+
+def _moment(instant_: str) -> datetime:
+    return datetime.fromisoformat(instant_)
+
+
 def _time(value: object, zone: ZoneInfo) -> str | None:
-    if value is None:
+    if _typed(value, str, NOTHING) is None:
         return None
+    if _ESCAPED.search(str(value)):
+        raise ValueError
+    value = "".join(char for char in str(value) if unicodedata.category(char) != "Cs")
     moment = datetime.fromisoformat(str(value))
     if "T" not in str(value):
         raise ValueError
@@ -450,39 +588,46 @@ def _time(value: object, zone: ZoneInfo) -> str | None:
         raise ValueError from None
 
 
-def _speaker(element: Row) -> Row:
-    texts = ("firstName", "lastName", "fullName", "tagLine", "bio", "profilePicture")
-    lists = (list, type(None))
-    row = _fields(element, dict.fromkeys(texts, MAYBE) | {"isTopSpeaker": FLAG, "links": lists})
-    links = [_fields(_object(link), LINK) for link in _list(row["links"])]
+def _speaker(element: Row, lost: set[str]) -> Row:
+    get, take = partial(_get, lost), element.get
+    row = {
+        "first_name": get("first_name", lambda: _maybe(title, take("firstName")) or ""),
+        "last_name": get("last_name", lambda: _maybe(title, take("lastName")) or ""),
+        "full_name": get("full_name", lambda: _maybe(title, take("fullName")) or ""),
+        "tag_line": get("tag_line", lambda: _maybe(title, take("tagLine"))),
+        "bio": get("bio", lambda: _maybe(lines, take("bio"))),
+        "profile_picture": get("profile_picture", lambda: _maybe(text, take("profilePicture"))),
+        "links": get("links", lambda: [_link(link) for link in _list(take("links"))]),
+    }
+    if all(value is None for value in row.values()):
+        row["links"] = []
+    return {"is_top_speaker": _flag(element, "isTopSpeaker", "is_top_speaker", lost), **row}
+
+
+def _link(link: object) -> Row:
+    if not isinstance(link, dict):
+        raise ValueError
     return {
-        "is_top_speaker": bool(row["isTopSpeaker"]),
-        "first_name": text(row["firstName"] or ""),
-        "last_name": text(row["lastName"] or ""),
-        "full_name": text(row["fullName"] or ""),
-        "tag_line": _optional(row["tagLine"]),
-        "bio": _optional(row["bio"]),
-        "profile_picture": _optional(row["profilePicture"]),
-        "links": [
-            {
-                "title": text(link["title"] or ""),
-                "url": text(link["url"] or ""),
-                "link_type": text(link["linkType"] or ""),
-            }
-            for link in links
-        ],
+        "title": _maybe(title, link.get("title")) or "",
+        "url": _maybe(text, link.get("url")) or "",
+        "link_type": _maybe(text, link.get("linkType")) or "",
     }
 
 
-def _object(value: object) -> Row:
-    if not isinstance(value, dict):
-        raise ValueError
-    return value
+def _room(element: Row, lost: set[str]) -> Row:
+    def name() -> str:
+        if not (found := _maybe(title, element.get("name"))):
+            raise ValueError
+        return found
 
+    def sort() -> int:
+        number = _typed(element.get("sort"), int, float, NOTHING) or 0
+        if not isinstance(number, int | float) or abs(number) >= 2**31 or number != int(number):
+            raise ValueError
+        return int(number)
 
-def _room(element: Row) -> Row:
-    row = _fields(element, {"name": MAYBE, "sort": (int, type(None))})
-    sort = row["sort"] or 0
-    if not isinstance(sort, int) or abs(sort) >= 2**31:
-        raise ValueError
-    return {"name": text(row["name"] or ""), "sort": sort}
+    key = reference(element["id"])
+    return {
+        "name": _get(lost, "name", name) or f"Room {key}",
+        "sort": _get(lost, "sort", sort) or 0,
+    }

@@ -3,7 +3,12 @@
 import pytest
 
 from contracts.codec import JsonObject
-from contracts.events import SessionImported
+from contracts.events import (
+    RoomImported,
+    SessionImported,
+    SessionSkippedOutOfWindow,
+    SpeakerImported,
+)
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.given import RequestOptions, given
 
@@ -18,14 +23,11 @@ TOO_LONG = "x" * (64 * 1024 + 1)
     [
         {"title": None},
         {"title": TOO_LONG},
-        {"description": TOO_LONG},
         {"startsAt": "2026-05-28"},
         {"startsAt": "tomorrow"},
         {"endsAt": "2026-13-01T10:00:00"},
         {"speakers": [None]},
         {"roomId": 1.5},
-        {"isServiceSession": "yes"},
-        {"title": "cut \ud83d"},
     ],
     ids=lambda defect: "-".join(map(str, defect)),
 )
@@ -49,7 +51,7 @@ def test_an_unreadable_session_outside_the_window_is_skipped_as_it_was_last() ->
     outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN), days(28, 28))
 
     assert outcome.changes[0] == "SessionSkippedOutOfWindow 2 after_window, was imported"
-    assert outcome.warnings == ["invalid_session 2"]
+    assert outcome.warnings == ["window_changed 2", "invalid_session 2"]
 
 
 def test_a_session_readable_again_is_unchanged_or_updated_but_not_restored() -> None:
@@ -107,18 +109,95 @@ def test_an_unreadable_imported_speaker_or_room_keeps_its_last_version(
     assert outcome.warnings == [warning]
 
 
-def test_an_unreadable_new_speaker_is_left_out() -> None:
-    outcome = given().when(document(STAYS, speakers=[speaker("ada", bio=TOO_LONG)]))
+def test_an_unreadable_text_of_a_new_speaker_is_null() -> None:
+    outcome = given().when(document(STAYS, speakers=[speaker("ada", bio=TOO_LONG, tagLine=7)]))
 
-    assert outcome.changes == ["RoomImported 7 added", "SessionImported 1 added"]
-    assert outcome.warnings == ["invalid_speaker ada", "unknown_speaker 1"]
+    ada = outcome.the(SpeakerImported)
+    assert (ada.bio, ada.tag_line, ada.full_name) == (None, None, "Ada Example")
+    assert outcome.warnings == ["invalid_speaker ada"]
+    assert "bio" in outcome.completed.warnings[0].message
 
 
-def test_an_unreadable_new_room_makes_its_session_unscheduled() -> None:
-    outcome = given().when(document(STAYS, rooms=[room(7, name=TOO_LONG)]))
+def test_a_new_speaker_without_any_readable_text_does_not_look_erased() -> None:
+    lost = dict.fromkeys(("firstName", "lastName", "fullName", "bio", "tagLine", "links"), 7)
+    outcome = given().when(
+        document(STAYS, speakers=[speaker("ada") | lost | {"profilePicture": 7}])
+    )
 
-    assert outcome.changes == ["SessionSkippedUnscheduled 1: room"]
-    assert "unknown_room 1" in outcome.warnings
+    assert outcome.the(SpeakerImported).full_name is None
+    assert outcome.the(SpeakerImported).links == ()
+
+
+@pytest.mark.parametrize("name", [TOO_LONG, None, 7, "", " \u200b"])
+def test_a_new_room_without_a_readable_name_is_named_after_its_id(name: object) -> None:
+    outcome = given().when(document(STAYS, rooms=[room(7, name=name)]))
+
+    assert outcome.the(RoomImported).name == "Room 7"
+    assert "SessionImported 1 added" in outcome.changes
+    assert outcome.warnings == ["invalid_room 7"]
+
+
+@pytest.mark.parametrize(("sort", "shown"), [(1.0, 1), ("first", 0), (1.5, 0), (2**31, 0)])
+def test_a_sort_is_a_whole_number_or_0(sort: object, shown: int) -> None:
+    outcome = given().when(document(STAYS, rooms=[room(7, sort=sort)]))
+
+    assert outcome.the(RoomImported).sort == shown
+    assert outcome.warnings == ([] if shown else ["invalid_room 7"])
+
+
+@pytest.mark.parametrize(
+    ("defect", "field"),
+    [
+        ({"description": TOO_LONG}, "abstract"),
+        ({"isServiceSession": "yes"}, "is_service_session"),
+        ({"liveUrl": 7}, "live_url"),
+    ],
+    ids=["abstract", "flag", "link"],
+)
+def test_another_unreadable_field_of_a_session_keeps_its_last_value(
+    defect: JsonObject, field: str
+) -> None:
+    before = SECOND | {"liveUrl": "https://live.example", "isServiceSession": True}
+    after = before | {"title": "New"} | defect
+    outcome = given(document(STAYS, before)).when(document(STAYS, after))
+
+    assert outcome.changes == ["SessionImported 2 updated: title"]
+    assert outcome.warnings == ["invalid_session 2"]
+    assert field in outcome.completed.warnings[0].message
+
+
+def test_another_unreadable_field_of_a_new_session_is_null() -> None:
+    outcome = given().when(document(STAYS | {"description": 7, "isPlenumSession": 7}))
+
+    session = outcome.the(SessionImported)
+    assert (session.abstract, session.is_plenum_session) == (None, False)
+
+
+def test_a_skip_that_cannot_be_read_is_renewed_with_the_bounds_of_today() -> None:
+    late = talk("2", "2026-05-31T09:00:00")
+    outcome = given(document(STAYS, late)).when(document(STAYS, late | BROKEN), days(27, 30))
+
+    assert outcome.changes == ["SessionSkippedOutOfWindow 2 after_window"]
+    assert outcome.the(SessionSkippedOutOfWindow).window_ends_at.day == 30
+
+
+def test_a_skip_that_cannot_be_read_is_restored_if_it_was_imported_with_the_same_start() -> None:
+    past = given(BOTH).after(BOTH, days(28, 28))
+    broken = document(STAYS, SECOND | BROKEN, rooms=[room(7)], speakers=[speaker("ada")])
+
+    assert past.when(broken).changes == [
+        "RoomImported 8 restored",
+        "SpeakerImported eve restored",
+        "SessionImported 2 restored",
+    ]
+
+
+def test_a_skip_that_cannot_be_read_and_never_had_its_place_is_unscheduled() -> None:
+    late = talk("2", "2026-05-31T09:00:00")
+    past = given(document(STAYS, late))
+    outcome = past.when(document(STAYS, late | BROKEN), days(28, 31))
+
+    assert outcome.changes == ["SessionSkippedUnscheduled 2: title"]
 
 
 def test_an_unknown_room_makes_its_session_unscheduled() -> None:
@@ -148,18 +227,40 @@ def test_the_first_of_two_sessions_with_one_id_counts() -> None:
     assert outcome.warnings == ["duplicate_session 1"]
 
 
-def test_the_first_session_of_an_id_counts_even_if_unreadable() -> None:
+def test_the_first_readable_session_of_an_id_counts() -> None:
     outcome = given(BOTH).when(document(STAYS, SECOND | BROKEN, SECOND | {"title": "Copy"}))
 
-    assert outcome.changes == []
+    assert outcome.changes == ["SessionImported 2 updated: title"]
     assert outcome.warnings == ["invalid_session 2", "duplicate_session 2"]
+
+
+def test_the_session_that_is_imported_already_counts_wherever_it_is_listed() -> None:
+    copy = SECOND | {"title": "Copy"}
+
+    assert given(BOTH).when(document(STAYS, copy, SECOND)).changes == []
+
+
+def test_the_first_session_of_an_id_that_can_be_scheduled_counts() -> None:
+    outcome = given().when(document(unscheduled("1", title="Not yet"), STAYS))
+
+    assert outcome.the(SessionImported).title == "Talk 1"
+
+
+def test_the_room_or_speaker_that_is_imported_already_counts_wherever_it_is_listed() -> None:
+    source = document(
+        STAYS,
+        rooms=[room(7, name="Copy"), room(7)],
+        speakers=[speaker("ada", bio="Copy"), speaker("ada")],
+    )
+
+    assert given(document(STAYS)).when(source).changes == []
 
 
 def test_an_unreadable_second_session_of_an_id_changes_nothing() -> None:
     outcome = given(BOTH).when(document(STAYS, SECOND, SECOND | BROKEN))
 
     assert outcome.changes == []
-    assert outcome.warnings == ["invalid_session 2"]
+    assert outcome.warnings == ["duplicate_session 2", "invalid_session 2"]
 
 
 def test_the_first_of_two_rooms_or_speakers_with_one_id_counts() -> None:

@@ -7,7 +7,7 @@ import pytest
 from contracts.codec import JsonObject
 from contracts.failures import FailureCode
 from tests.support.documents import document, speaker, talk
-from worker.rules.document import Broken, Document, SourceSession, parse_document
+from worker.rules.document import Broken, Document, Element, SourceSession, parse_document
 from worker.rules.sync_failures import SyncFailure
 
 WHOLE = document(talk("1"), talk("2"))
@@ -31,7 +31,7 @@ def with_first_session(**fields: object) -> bytes:
         pytest.param(b"\xef\xbb\xbf\n" + BODY, id="both"),
         pytest.param(json.dumps(WHOLE, indent=2, sort_keys=True).encode(), id="other form"),
         pytest.param(json.dumps(WHOLE | {"news": [{"a": 1}]}).encode(), id="unknown keys"),
-        pytest.param(with_first_session(status="Accepted", isInformed=True), id="more fields"),
+        pytest.param(with_first_session(isConfirmed=False, isInformed=True), id="more fields"),
         pytest.param(
             json.dumps({k: WHOLE[k] for k in ("rooms", "speakers", "sessions")}).encode(),
             id="without questions and categories",
@@ -45,15 +45,15 @@ def test_byte_order_mark_white_space_and_unknown_keys_are_ignored(body: bytes) -
 def test_a_session_needs_no_more_than_an_id_and_a_title() -> None:
     bare = document() | {"sessions": [{"id": "1", "title": "Old"}]}
 
-    assert read(bare).sessions == (SourceSession(id="1", title="Old"),)
+    assert read(bare).sessions == (Element(SourceSession(id="1", title="Old"), {}),)
 
 
 @pytest.mark.parametrize("sessionize_id", ["1", 1, 2**31, 2**53 + 1, 2**64 + 1, "0a1b-guid"])
 def test_an_id_is_a_number_of_any_size_or_a_text(sessionize_id: object) -> None:
     (session,) = read(document(talk(sessionize_id))).sessions
 
-    assert isinstance(session, SourceSession)
-    assert session.id == sessionize_id
+    assert isinstance(session, Element)
+    assert session.source.id == sessionize_id
 
 
 @pytest.mark.parametrize(
@@ -111,30 +111,37 @@ def test_a_document_cut_off_anywhere_is_refused(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "sessionize_id"),
+    ("fields", "unreadable"),
     [
-        ({"title": None}, "1"),
-        ({"title": 5}, "1"),
-        ({"startsAt": 20260528}, "1"),
-        ({"speakers": "ada"}, "1"),
-        ({"roomId": []}, "1"),
-        ({"id": " 1 ", "title": None}, "1"),
-        ({"id": 1, "title": None}, "1"),
-        ({"id": None}, None),
-        ({"id": 1.5}, None),
-        ({"id": True}, None),
+        ({"title": 5}, {"title"}),
+        ({"startsAt": 20260528}, {"starts_at"}),
+        ({"speakers": "ada"}, {"speakers"}),
+        ({"roomId": []}, {"room_id"}),
+        ({"id": " 1 ", "title": []}, {"title"}),
+        ({"id": 1, "title": 5, "liveUrl": 5}, {"title", "live_url"}),
     ],
     ids=str,
 )
-def test_a_broken_element_breaks_no_other_and_keeps_a_readable_id(
-    fields: JsonObject, sessionize_id: str | None
-) -> None:
+def test_an_unreadable_field_affects_no_other(fields: JsonObject, unreadable: set[str]) -> None:
     broken, other = parse_document(with_first_session(**fields)).sessions
+    whole, _ = parse_document(BODY).sessions
+
+    assert isinstance(broken, Element)
+    assert isinstance(whole, Element)
+    assert broken.unreadable.keys() == unreadable
+    assert all(broken.unreadable.values())
+    assert broken.source.description == whole.source.description
+    assert isinstance(other, Element)
+    assert not other.unreadable
+
+
+@pytest.mark.parametrize("sessionize_id", [None, 1.5, True, []], ids=str)
+def test_an_element_without_a_readable_id_affects_no_other(sessionize_id: object) -> None:
+    broken, other = parse_document(with_first_session(id=sessionize_id)).sessions
 
     assert isinstance(broken, Broken)
-    assert broken.id == sessionize_id
     assert broken.reason
-    assert isinstance(other, SourceSession)
+    assert isinstance(other, Element)
 
 
 @pytest.mark.parametrize("element", [None, 1, "x", [], {}], ids=str)
@@ -142,26 +149,49 @@ def test_an_element_may_be_anything(element: object) -> None:
     document_ = read(WHOLE | {"rooms": [element], "speakers": [element, speaker("ada")]})
 
     assert isinstance(document_.rooms[0], Broken)
-    assert [type(s).__name__ for s in document_.speakers] == ["Broken", "SourceSpeaker"]
+    assert [type(s).__name__ for s in document_.speakers] == ["Broken", "Element"]
 
 
-def test_invalid_utf8_breaks_only_its_element() -> None:
-    body = with_first_session(title="?").replace(b'"?"', b'"\xff\xfe"')
+@pytest.mark.parametrize("also", ["", "cut \ud83d"])
+def test_invalid_utf8_breaks_only_its_field(also: str) -> None:
+    body = with_first_session(title="?", description=also).replace(b'"?"', b'"\xff\xfe"')
     broken, other = parse_document(body).sessions
 
-    assert isinstance(broken, Broken)
-    assert broken.id == "1"
-    assert isinstance(other, SourceSession)
+    assert isinstance(broken, Element)
+    assert broken.unreadable.keys() == {"title"}
+    assert isinstance(other, Element)
+    assert not other.unreadable
 
 
-def test_a_lone_surrogate_breaks_only_its_element() -> None:
-    sessions = parse_document(with_first_session(title="cut \ud83d")).sessions
+@pytest.mark.parametrize("code", [0xD83D, 0xDC00, 0xDC80], ids=hex)
+def test_a_lone_surrogate_is_dropped_in_any_text(code: int) -> None:
+    half = chr(code)
+    fields = {"id": f"{half}1", "title": f"cut {half}", "speakers": [f"a{half}da"]}
+    body = json.dumps(document(talk("1") | fields, talk("2"))).encode()
+    cut, other = parse_document(body).sessions
 
-    assert [type(session) for session in sessions] == [Broken, SourceSession]
+    assert isinstance(cut, Element)
+    assert not cut.unreadable
+    assert (cut.source.id, cut.source.title, cut.source.speakers) == ("1", "cut ", ("ada",))
+    assert isinstance(other, Element)
 
 
-def test_an_element_with_a_lone_surrogate_keeps_its_id() -> None:
-    broken, _ = parse_document(with_first_session(title="cut \ud83d")).sessions
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    cut, _ = parse_document(with_first_session(title="\U0001f600 \ud83d")).sessions
 
-    assert isinstance(broken, Broken)
-    assert broken.id == "1"
+    assert isinstance(cut, Element)
+    assert cut.source.title == "\U0001f600 "
+
+
+def test_a_field_that_is_nested_too_deep_costs_no_other() -> None:
+    for depth in range(850, 1000, 10):
+        deep = b"[" * depth + b"]" * depth
+        body = with_first_session(liveUrl="?").replace(b'"?"', deep)
+        try:
+            found, other = parse_document(body).sessions
+        except SyncFailure:
+            break  # the document as a whole is nested too deep
+        assert isinstance(found, Element)
+        assert found.unreadable.keys() == {"live_url"}
+        assert isinstance(other, Element)
+    assert depth > 850

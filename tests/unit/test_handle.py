@@ -18,7 +18,7 @@ from contracts.events import (
     SyncStarted,
 )
 from contracts.failures import FailureCode
-from contracts.messages import RequestIds
+from contracts.messages import RequestIds, decode_request, encode_request
 from eventstore.log import LogIdentity
 from eventstore.model import AlreadyRecordedError, Commit, NewEvent
 from tests.support.documents import WINDOW, document, talk
@@ -132,6 +132,19 @@ async def test_a_request_is_started_and_completed(bench: Bench) -> None:
     assert outcome.source is not None
     assert outcome.source.body == bench.sessionize.body
     assert bench.log.loads == 1
+
+
+async def test_a_request_with_half_an_emoji_is_completed_without_the_half(bench: Bench) -> None:
+    body = encode_request(msgspec.structs.replace(REQUEST, requested_by="Ada @"))
+    request = decode_request(body.replace(b"@", rb"\ud83d"))
+    bench.sessionize.body = json.dumps(FIRST).encode()
+
+    await bench.handler.handle(request, CONTEXT)
+
+    start = bench.log.events(EVENT)[0]
+    assert isinstance(start, SyncStarted)
+    assert start.requested_by == "Ada"
+    assert isinstance(bench.outcome, SyncCompleted)
 
 
 async def test_every_event_of_a_run_has_its_own_message_id_and_the_trace(bench: Bench) -> None:

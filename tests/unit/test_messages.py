@@ -14,6 +14,7 @@ from contracts.messages import (
     UnreadableRequestError,
     decode_request,
     encode_request,
+    parse_api_id,
 )
 
 IDS = ("request_id", "organization_id", "spreaview_event_id")
@@ -46,6 +47,39 @@ def test_unknown_fields_are_ignored() -> None:
     body = msgspec.json.encode({**PLAIN, "colour": "blue", "nested": [{}]})
 
     assert decode_request(body) == samples.REQUEST
+
+
+@pytest.mark.parametrize("code", [0xD83D, 0xDC00], ids=hex)
+def test_a_lone_surrogate_is_dropped_anywhere(code: int) -> None:
+    half = f"\\u{code:04x}".encode()
+    body = encode_request(samples.REQUEST).replace(b"Ada Example", b"Ada Example" + half)
+    body = body.replace(b"Europe/Vienna", b"Europe/" + half + b"Vienna")
+    body = body.replace(b'{"', b'{"' + half + b'": ["' + half + b'"], "')
+
+    assert half in body
+    assert decode_request(body) == samples.REQUEST
+
+
+def test_a_whole_surrogate_pair_stays_a_character() -> None:
+    body = encode_request(samples.REQUEST).replace(b"Ada Example", rb"\ud83d\ude00 \ud83d")
+
+    assert decode_request(body).requested_by == "\U0001f600 "
+
+
+def test_invalid_utf8_is_replaced_and_never_makes_another_value_valid() -> None:
+    body = encode_request(samples.REQUEST)
+    named = decode_request(body.replace(b"Ada Example", b"Ada \xe4\xff"))
+    cut = decode_request(body.replace(b"abcd1234", b"abcd1234\xff"))
+
+    assert named.requested_by == "Ada \ufffd\ufffd"
+    assert parse_api_id(cut.sessionize_api_id) is None
+
+
+def test_a_wrong_field_beside_a_lone_surrogate_is_named_all_the_same() -> None:
+    body = changed("requested_at", "yesterday").replace(b"Ada", rb"Ada\ud83d")
+
+    with pytest.raises(InvalidRequestError, match="requested_at"):
+        decode_request(body)
 
 
 @pytest.mark.parametrize("name", ["requested_by", "force", "allow_removals"])

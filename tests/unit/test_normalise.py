@@ -75,7 +75,7 @@ def test_null_and_missing_fields_become_empty() -> None:
     ada = speaker_of({"id": "ada", "links": None, "firstName": None})
     session = session_of(talk("1", isServiceSession=None, isPlenumSession=None, description=None))
 
-    assert (bare.name, bare.sort) == ("", 0)
+    assert (bare.name, bare.sort) == ("Room 7", 0)
     assert (ada.first_name, ada.full_name, ada.links, ada.is_top_speaker) == ("", "", (), False)
     assert (ada.bio, ada.tag_line, ada.profile_picture) == (None, None, None)
     assert not session.is_service_session
@@ -84,28 +84,28 @@ def test_null_and_missing_fields_become_empty() -> None:
 
 
 @pytest.mark.parametrize("key", SESSION_TEXTS)
-def test_a_session_with_a_text_over_64_kib_is_invalid(key: str) -> None:
+def test_a_text_of_a_session_over_64_kib_cannot_be_read(key: str) -> None:
     schedule = schedule_of(document(talk("1") | {key: TOO_LONG}, talk("2")))
 
-    assert list(schedule.sessions) == ["2"]
-    assert schedule.invalid_sessions == {"1"}
+    assert schedule.invalid_sessions == ({"1"} if key == "title" else frozenset())
+    assert (
+        len(schedule.invalid_fields.get("1", ()) or schedule.unreadable_fields("session", "1")) == 1
+    )
     assert codes(schedule) == [("invalid_session", ("1",))]
 
 
 @pytest.mark.parametrize("key", SPEAKER_TEXTS)
-def test_a_speaker_with_a_text_over_64_kib_is_invalid(key: str) -> None:
+def test_a_text_of_a_speaker_over_64_kib_cannot_be_read(key: str) -> None:
     schedule = schedule_of(document(talk("1"), speakers=[speaker("ada") | {key: TOO_LONG}]))
 
-    assert schedule.speakers == {}
-    assert schedule.invalid_speakers == {"ada"}
+    assert len(schedule.unreadable_fields("speaker", "ada")) == 1
     assert codes(schedule) == [("invalid_speaker", ("ada",))]
 
 
-def test_a_room_with_a_name_over_64_kib_is_invalid() -> None:
+def test_a_name_of_a_room_over_64_kib_cannot_be_read() -> None:
     schedule = schedule_of(document(talk("1"), rooms=[room(7, name=TOO_LONG)]))
 
-    assert schedule.rooms == {}
-    assert schedule.invalid_rooms == {"7"}
+    assert schedule.unreadable_fields("room", "7") == ("name",)
     assert codes(schedule) == [("invalid_room", ("7",))]
 
 
@@ -154,26 +154,28 @@ def test_every_element_is_listed_readable_or_not() -> None:
     assert schedule_of(document() | {"sessions": rows}).listed == 4
 
 
-def test_the_first_element_of_an_id_counts_readable_or_not() -> None:
+def test_the_first_readable_element_of_an_id_counts() -> None:
     schedule = schedule_of(
         document(
             talk("1"),
             talk("1", title="Copy"),
             talk("2", title=None),
-            talk("2"),
-            talk("3", description=TOO_LONG),
-            talk("3"),
+            talk("2", title="Readable"),
+            talk("3", startsAt="soon"),
+            talk("3", title=None),
         )
     )
 
-    assert [s.title for s in schedule.sessions.values()] == ["Talk 1"]
-    assert schedule.invalid_sessions == {"2", "3"}
+    assert [s.title for s in schedule.sessions.values()] == ["Talk 1", "Readable"]
+    assert schedule.invalid_sessions == {"3"}
+    assert schedule.invalid_fields == {"3": ("starts_at",)}
     assert codes(schedule) == [
         ("duplicate_session", ("1",)),
         ("invalid_session", ("2",)),
         ("duplicate_session", ("2",)),
         ("invalid_session", ("3",)),
         ("duplicate_session", ("3",)),
+        ("invalid_session", ("3",)),
     ]
 
 

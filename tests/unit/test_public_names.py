@@ -65,6 +65,7 @@ def test_the_failure_codes() -> None:
         "schedule_empty",
         "schedule_not_announced",
         "schedule_replaced",
+        "nothing_in_window",
         "response_too_large",
         "upstream_unavailable",
         "superseded",

@@ -5,7 +5,14 @@ import pytest
 
 from contracts import samples
 from contracts.codec import JsonObject
-from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
+from contracts.events import (
+    Counts,
+    ImportEvent,
+    RemovalsWithheld,
+    SyncCompleted,
+    SyncFailed,
+    SyncStarted,
+)
 from contracts.messages import Window
 from tests.support.documents import WINDOW, days, document, talk, unscheduled
 from tests.support.given import ORGANIZATION, History, given
@@ -14,6 +21,7 @@ from worker.rules.state import State, fold
 BY_TYPE = {type(event).__name__: event for event in samples.EVENTS}
 STARTED = BY_TYPE["SyncStarted"]
 COMPLETED = BY_TYPE["SyncCompleted"]
+WITHHELD = BY_TYPE["RemovalsWithheld"]
 FAILED = BY_TYPE["SyncFailed"]
 SOURCE = document(
     talk("1"), talk("2", "2026-05-29T10:00:00", room=8, speakers=["eve"]), unscheduled("3")
@@ -153,15 +161,27 @@ def test_the_last_completed_run_sets_the_order() -> None:
     assert fold([STARTED, FAILED]).completed_runs == 0
 
 
-def test_the_last_completed_run_sets_fingerprint_and_withheld_sessions() -> None:
+def test_the_last_completed_run_sets_the_fingerprint() -> None:
     assert isinstance(STARTED, SyncStarted)
     assert fold([STARTED]).last_completed_fingerprint is None
     state = fold([STARTED, COMPLETED])
 
     assert state.last_completed_fingerprint == STARTED.api_id_fingerprint
-    assert state.withheld == {"100001"}
-    assert fold([FAILED], state).withheld == {"100001"}
-    assert fold([with_(COMPLETED, withheld=())], state).withheld == frozenset()
+    assert fold([FAILED], state).last_completed_fingerprint == STARTED.api_id_fingerprint
+
+
+def test_the_withheld_sessions_are_those_of_all_withholding_events_of_a_run() -> None:
+    assert isinstance(WITHHELD, RemovalsWithheld)
+    assert isinstance(COMPLETED, SyncCompleted)
+    other = msgspec.structs.replace(WITHHELD.sessions[0], sessionize_id="100002")
+    rest = with_(WITHHELD, sessions=(other,))
+    state = fold([STARTED, WITHHELD, rest, COMPLETED])
+
+    assert state.withheld == {"100001", "100002"}
+    assert fold([FAILED, STARTED, COMPLETED], state).withheld == {"100001", "100002"}
+    assert fold([with_(rest, sync_id=ORGANIZATION), COMPLETED], state).withheld == {"100002"}
+    none = with_(COMPLETED, counts=msgspec.structs.replace(COMPLETED.counts, sessions=Counts()))
+    assert fold([none], state).withheld == frozenset()
 
 
 def test_an_open_run_does_not_set_the_fingerprint() -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from contracts.failures import FailureCode
 from worker.rules import sync_failures
-from worker.rules.sync_failures import SyncFailure
+from worker.rules.sync_failures import Removals, SyncFailure
+
+REMOVALS = Removals(missing=21, unscheduled=3, outside=16, source_changed=True)
 
 FAILURES = (
     sync_failures.invalid_request("window.ends_on is before window.starts_on 2026-05-28"),
@@ -16,7 +18,8 @@ FAILURES = (
     sync_failures.unexpected_document("Expected `object`"),
     sync_failures.schedule_empty(),
     sync_failures.schedule_not_announced(23),
-    sync_failures.schedule_replaced(40),
+    sync_failures.nothing_in_window(REMOVALS),
+    sync_failures.schedule_replaced(REMOVALS),
     sync_failures.response_too_large(64 * 1024 * 1024),
     sync_failures.upstream_unavailable("it answered HTTP 503", 503),
     sync_failures.superseded(),
@@ -83,7 +86,12 @@ def test_the_http_status_is_kept_if_there_was_one(failure: SyncFailure, status: 
         (sync_failures.endpoint_rejected(403), "HTTP 403"),
         (sync_failures.unexpected_document("`rooms` is missing"), "`rooms` is missing"),
         (sync_failures.schedule_not_announced(23), "23 sessions"),
-        (sync_failures.schedule_replaced(40), "None of the 40 imported sessions"),
+        (sync_failures.nothing_in_window(REMOVALS), "none of the 40 imported sessions"),
+        (sync_failures.nothing_in_window(REMOVALS), "outside the dates: 16"),
+        (sync_failures.schedule_replaced(REMOVALS), "None of the 40 imported sessions"),
+        (sync_failures.schedule_replaced(REMOVALS), "Missing from the schedule: 21"),
+        (sync_failures.schedule_replaced(REMOVALS), "without a time or a room: 3"),
+        (sync_failures.schedule_replaced(REMOVALS), "The API ID is not that of the last sync"),
         (sync_failures.response_too_large(64 * 1024 * 1024), "64 MiB"),
         (sync_failures.upstream_unavailable("it took too long"), "it took too long"),
     ],
@@ -104,3 +112,10 @@ def test_the_message_names_the_exact_problem(failure: SyncFailure, detail: str) 
 )
 def test_the_remedy_states_that_the_schedule_is_kept(failure: SyncFailure) -> None:
     assert "What was imported before is kept." in failure.remedy
+
+
+def test_another_event_is_suspected_only_if_sessions_are_missing() -> None:
+    there = REMOVALS._replace(missing=0)
+
+    assert "another event" in sync_failures.schedule_replaced(REMOVALS).message
+    assert "another event" not in sync_failures.schedule_replaced(there).message

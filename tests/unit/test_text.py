@@ -6,9 +6,17 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.support.properties import for_all
-from worker.rules.text import MAX_FIELD_BYTES, FieldTooLongError, clean, clean_optional
+from worker.rules.text import (
+    MAX_FIELD_BYTES,
+    FieldTooLongError,
+    clean,
+    clean_field,
+    clean_lines,
+    clean_title,
+)
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
+BREAKS = "\x0b\x0c\r\x85\u2028\u2029"
 DROPPED = "\x00\x01\x08\x0b\x0c\x0e\x1f\x7f\x80\x85\x9f\u200b\u2060\ufeff\u202d\u202e"
 
 
@@ -62,14 +70,42 @@ def test_joiners_and_variation_selectors_stay(text: str) -> None:
     assert clean(text) == text
 
 
-@for_all(st.text() | st.text(st.sampled_from("a\u0308\u0301 \r\n\t" + DROPPED)))
+@pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF], ids=hex)
+def test_a_lone_surrogate_is_dropped(code: int) -> None:
+    half = chr(code)
+    assert clean(f"a{half}b") == clean_title(f"a{half}b") == clean_lines(f"a{half}b") == "ab"
+
+
+@pytest.mark.parametrize("character", BREAKS, ids=lambda c: f"U+{ord(c):04X}")
+def test_a_line_break_is_a_newline_in_long_texts_and_a_space_in_titles(character: str) -> None:
+    assert clean_lines(f"One.{character}Two.{character}") == "One.\nTwo."
+    assert clean_title(f"Title{character}Subtitle{character}") == "Title Subtitle"
+
+
+def test_crlf_is_one_newline_even_with_something_between() -> None:
+    for rule in (clean, clean_title, clean_lines):
+        assert rule("a\r\nb\r\u200b\nc") == "a\nb\nc"
+
+
+def test_each_field_has_the_rule_for_its_kind() -> None:
+    text = "a\u2028b"
+
+    assert {clean_field(name, text) for name in ("abstract", "bio")} == {"a\nb"}
+    titles = ("title", "name", "first_name", "last_name", "full_name", "tag_line")
+    assert {clean_field(name, text) for name in titles} == {"a b"}
+    assert clean_field("live_url", "a\rb") == "ab"
+
+
+@for_all(st.text() | st.text(st.sampled_from("a\u0308\u0301 \r\n\t" + DROPPED + BREAKS)))
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
-    assert clean(clean(text)) == clean(text)
+    for rule in (clean, clean_title, clean_lines):
+        assert rule(rule(text)) == rule(text)
 
 
 @for_all(st.text(max_size=20), st.text(max_size=20))
 def test_dropped_characters_make_no_difference_anywhere_in_a_text(left: str, right: str) -> None:
-    assert clean(f"{left}\u200b{right}") == clean(left + right)
+    for rule in (clean, clean_title, clean_lines):
+        assert rule(f"{left}\u200b{right}") == rule(left + right)
 
 
 @pytest.mark.parametrize("character", ["x", "ä", "✓", "😀"])
@@ -84,8 +120,3 @@ def test_a_field_of_64_kib_is_kept_and_one_byte_more_is_not(character: str) -> N
 
 def test_dropped_characters_do_not_count_towards_the_limit() -> None:
     assert clean("\u200b" * MAX_FIELD_BYTES + " " * MAX_FIELD_BYTES + "x") == "x"
-
-
-def test_none_stays_none() -> None:
-    assert clean_optional(None) is None
-    assert clean_optional(" ") == ""

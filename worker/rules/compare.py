@@ -7,7 +7,7 @@ another text rule reports no change where the document has none.
 from collections.abc import Mapping
 
 from contracts.events import Link, Room, Session, Speaker
-from worker.rules.text import clean
+from worker.rules.text import clean_field
 
 _AS_SETS = frozenset({"speaker_ids"})
 """Fields compared without their order: reordering them is not a change."""
@@ -27,7 +27,7 @@ def changed_fields(
 
 def _shown(name: str, value: object) -> object:
     if isinstance(value, str):
-        return by_todays_rule(value)
+        return by_todays_rule(name, value)
     if name in _AS_SETS and isinstance(value, tuple):
         return frozenset(value)
     if isinstance(value, tuple):
@@ -36,16 +36,12 @@ def _shown(name: str, value: object) -> object:
 
 
 def _shown_link(link: Link) -> Mapping[str, str]:
-    return {
-        "title": by_todays_rule(link.title),
-        "url": by_todays_rule(link.url),
-        "link_type": by_todays_rule(link.link_type),
-    }
+    return {name: by_todays_rule(name, getattr(link, name)) for name in Link.__struct_fields__}
 
 
-def by_todays_rule(text: str) -> str:
-    """Apply the current text rule to a text that an earlier version of this program stored."""
+def by_todays_rule(name: str, text: str) -> str:
+    """Apply the current text rule to a field that an earlier version of this program stored."""
     try:
-        return clean(text)
+        return clean_field(name, text)
     except ValueError:  # longer than the current rule allows: compare it unchanged
         return text

@@ -8,8 +8,7 @@ missing: then their removal is held back. An event is emitted only for an entity
 differs from the one SpreaView shows, so a repeated sync emits none.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -29,23 +28,31 @@ from contracts.events import (
     SpeakerImported,
     SpeakerWithdrawn,
     SyncCompleted,
+    SyncWarning,
 )
 from worker.rules import sync_failures
+from worker.rules.bytes_of_json import cut
 from worker.rules.compare import by_todays_rule
-from worker.rules.placement import ImportCommand, place_sessions
+from worker.rules.never_empty import require_a_session
+from worker.rules.placement import ImportCommand, Placement, place_sessions
 from worker.rules.reconcile import Reconciliation, reconcile
 from worker.rules.removal_guard import (
+    TITLES,
     decide_removals,
     guard_warnings,
     held_sessions,
     withholding_events,
 )
 from worker.rules.schedule import Schedule
+from worker.rules.settle import settle
 from worker.rules.state import Skip, State
-from worker.rules.warnings import capped
+from worker.rules.warnings import MOST_OF_A_CODE, capped
 
-MAX_UNREFERENCED = 1000
-"""Unreferenced rooms or speakers named in an event: it has to fit into a Kafka record."""
+UNREFERENCED_BYTES = 64 * 1024
+"""Largest list of unreferenced rooms or speakers in an event, as JSON."""
+
+WITHHELD_BYTES = 64 * 1024
+"""Largest list of held sessions in `SyncCompleted`, as JSON."""
 
 
 def decide(
@@ -55,10 +62,12 @@ def decide(
 
     Raises:
         SyncFailure: the schedule is empty, completely unreadable, not announced, or replaced by
-            another one.
+            another one, or not one session would stay.
     """
     _require_schedule(schedule)
+    schedule = settle(state, schedule, command)
     placed = place_sessions(state, schedule, command)
+    require_a_session(state, schedule, placed, command)
     decision = decide_removals(state, schedule, placed, command)
     skips = {key: skip for key, skip in placed.skips.items() if key not in decision.held}
     shown = [*placed.sessions.values(), *(state.sessions[key] for key in decision.held)]
@@ -66,12 +75,12 @@ def decide(
     used_speakers = {speaker for session in shown for speaker in session.speaker_ids}
     wanted_rooms = {
         key: room
-        for key, room in (state.rooms | schedule.rooms).items()
+        for key, room in (state.past_rooms | state.rooms | schedule.rooms).items()
         if room.room_id in used_rooms
     }
     wanted_speakers = {
         key: speaker
-        for key, speaker in (state.speakers | schedule.speakers).items()
+        for key, speaker in (state.past_speakers | state.speakers | schedule.speakers).items()
         if speaker.speaker_id in used_speakers
     }
     rooms = reconcile(state.rooms, state.past_rooms, wanted_rooms, force=command.force)
@@ -83,6 +92,10 @@ def decide(
         force=command.force,
         leaving=skips.keys() | decision.held,
     )
+    left = _left(state, placed, command)
+    other_rooms = [key for key in schedule.rooms if key not in wanted_rooms]
+    other_speakers = [key for key in schedule.speakers if key not in wanted_speakers]
+    warnings = [*guard_warnings(state, decision, command), *_window_changed(left), *placed.warnings]
     return [
         *_imported(rooms, speakers, sessions, command),
         *_changed_skips(skips, state),
@@ -94,22 +107,41 @@ def decide(
             **command.facts(),
             ordered_at=command.ordered_at,
             counts=AllCounts(
-                sessions=sessions.counts(skipped=len(skips), withheld=len(decision.held)),
+                sessions=sessions.counts(
+                    skipped=len(skips), withheld=len(decision.held), left=len(left)
+                ),
                 speakers=speakers.counts(),
                 rooms=rooms.counts(),
             ),
-            warnings=capped([*guard_warnings(state, decision, command), *placed.warnings]),
-            withheld=held_sessions(state, decision),
-            unreferenced_rooms=_unreferenced(schedule.rooms, wanted_rooms),
-            unreferenced_speakers=_unreferenced(schedule.speakers, wanted_speakers),
+            warnings=capped(warnings),
+            withheld=cut(held_sessions(state, decision)[:TITLES], WITHHELD_BYTES),
+            unreferenced_rooms=cut(other_rooms, UNREFERENCED_BYTES),
+            unreferenced_speakers=cut(other_speakers, UNREFERENCED_BYTES),
+            unreferenced_rooms_total=len(other_rooms),
+            unreferenced_speakers_total=len(other_speakers),
             source=source,
             duration_ms=duration_ms,
         ),
     ]
 
 
-def _unreferenced(listed: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
-    return tuple(islice((key for key in listed if key not in wanted), MAX_UNREFERENCED))
+def _left(state: State, placed: Placement, command: ImportCommand) -> list[str]:
+    """Imported sessions that leave the schedule because the dates changed."""
+    return [
+        key
+        for key, session in state.sessions.items()
+        if key not in placed.sessions and command.bounds.place(session.starts_at) != "in_window"
+    ]
+
+
+def _window_changed(left: Sequence[str]) -> Iterator[SyncWarning]:
+    if left:
+        who = "1 imported session" if len(left) == 1 else f"{len(left)} imported sessions"
+        yield SyncWarning(
+            code="window_changed",
+            message=f"{who} left the schedule because the dates changed.",
+            sessionize_ids=tuple(left[:MOST_OF_A_CODE]),
+        )
 
 
 def _require_schedule(schedule: Schedule) -> None:
@@ -117,7 +149,7 @@ def _require_schedule(schedule: Schedule) -> None:
         raise sync_failures.schedule_empty()
     if not schedule.sessions:
         raise sync_failures.unexpected_document("not one of its sessions can be read")
-    if all(planned.starts_at is None for planned in schedule.sessions.values()):
+    if all(planned.starts_at is None for planned in schedule.all_sessions()):
         raise sync_failures.schedule_not_announced(schedule.listed)
 
 
@@ -151,11 +183,10 @@ def _changed_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
 
 def _same_facts(skip: Skip, before: Skip) -> bool:
     """Compare all but the run and `was_imported`, by the current text rule on both sides."""
+    if by_todays_rule("title", skip.title) != by_todays_rule("title", before.title):
+        return False
     return skip == msgspec.structs.replace(
-        before,
-        sync_id=skip.sync_id,
-        was_imported=skip.was_imported,
-        title=by_todays_rule(before.title),
+        before, sync_id=skip.sync_id, was_imported=skip.was_imported, title=skip.title
     )
 
 
@@ -184,9 +215,7 @@ def _withdrawn_speakers(
             **command.facts(),
             speaker_id=speaker.speaker_id,
             sessionize_id=speaker.sessionize_id,
-            reason=_withdrawal_reason(
-                speaker.sessionize_id, schedule.speakers.keys() | schedule.invalid_speakers
-            ),
+            reason=_withdrawal_reason(speaker.sessionize_id, schedule.speakers),
             was_imported=True,
         )
 
@@ -200,9 +229,7 @@ def _withdrawn_rooms(
             room_id=room.room_id,
             sessionize_id=room.sessionize_id,
             name=room.name,
-            reason=_withdrawal_reason(
-                room.sessionize_id, schedule.rooms.keys() | schedule.invalid_rooms
-            ),
+            reason=_withdrawal_reason(room.sessionize_id, schedule.rooms),
             was_imported=True,
         )
 

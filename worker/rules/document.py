@@ -4,7 +4,8 @@ Sessionize defines the shape; keys that the import does not need are ignored.
 """
 
 import json
-from typing import TypeVar
+import re
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,8 @@ MOST_ELEMENTS = 50_000
 MOST_SEPARATORS = 2_000_000
 """Commas in a document: limits the cost of parsing before the elements are counted."""
 
+_MOST_DIGITS = 1000
+
 _BOM = b"\xef\xbb\xbf"
 
 Id = str | int
@@ -26,7 +29,7 @@ class SourceSession(Struct, rename="camel", frozen=True):
     """`sessions[]`."""
 
     id: Id
-    title: str
+    title: str | None = None
     description: str | None = None
     starts_at: str | None = None
     ends_at: str | None = None
@@ -36,6 +39,7 @@ class SourceSession(Struct, rename="camel", frozen=True):
     room_id: Id | None = None
     live_url: str | None = None
     recording_url: str | None = None
+    status: str | None = None
 
 
 class SourceLink(Struct, rename="camel", frozen=True):
@@ -71,19 +75,27 @@ class SourceRoom(Struct, rename="camel", frozen=True):
 T = TypeVar("T", SourceSession, SourceSpeaker, SourceRoom)
 
 
-class Broken(Struct, frozen=True):
-    """An element that cannot be read: its id, if that is readable, and the reason."""
+class Element(NamedTuple, Generic[T]):
+    """An element with a readable id, and the reason for each field that cannot be read."""
 
-    id: str | None
+    source: T
+    """Fields that cannot be read are null."""
+    unreadable: dict[str, str]
+    """By the name of the attribute."""
+
+
+class Broken(NamedTuple):
+    """An element without a readable id, and the reason."""
+
     reason: str
 
 
-class Document(Struct, frozen=True):
+class Document(NamedTuple):
     """A schedule as Sessionize wrote it, in its order."""
 
-    sessions: tuple[SourceSession | Broken, ...]
-    speakers: tuple[SourceSpeaker | Broken, ...]
-    rooms: tuple[SourceRoom | Broken, ...]
+    sessions: tuple[Element[SourceSession] | Broken, ...]
+    speakers: tuple[Element[SourceSpeaker] | Broken, ...]
+    rooms: tuple[Element[SourceRoom] | Broken, ...]
 
 
 class _Lists(Struct):
@@ -92,14 +104,14 @@ class _Lists(Struct):
     rooms: list[msgspec.Raw]
 
 
-class _OnlyId(Struct):
-    id: Id
-
-
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_SURROGATES = re.compile("[\ud800-\udfff]+")
+_UNDECODED = "\ufdd0"
+"""A noncharacter that stands for bytes that are not UTF-8 while an element is read."""
 
 _lists = msgspec.json.Decoder(_Lists)
-_only_id = msgspec.json.Decoder(_OnlyId)
+_raws = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _session = msgspec.json.Decoder(SourceSession)
 _speaker = msgspec.json.Decoder(SourceSpeaker)
 _room = msgspec.json.Decoder(SourceRoom)
@@ -125,49 +137,50 @@ def parse_document(body: bytes, status: int = 200) -> Document:
         reason = f"it is cut off or damaged ({error})"
         raise sync_failures.unexpected_document(reason, status) from error
     for name in _Lists.__struct_fields__:
-        number = len(getattr(lists, name))
+        number = len(lists[name])
         if number > MOST_ELEMENTS:
             raise sync_failures.unexpected_document(f"it lists {number:,} {name}", status)
     return Document(
-        sessions=tuple(_element(raw, _session) for raw in lists.sessions),
-        speakers=tuple(_element(raw, _speaker) for raw in lists.speakers),
-        rooms=tuple(_element(raw, _room) for raw in lists.rooms),
+        sessions=tuple(_element(found, _session) for found in lists["sessions"]),
+        speakers=tuple(_element(found, _speaker) for found in lists["speakers"]),
+        rooms=tuple(_element(found, _room) for found in lists["rooms"]),
     )
 
 
-def _open(body: bytes) -> _Lists:
-    """Parse the three lists, but not yet their elements.
+def _open(body: bytes) -> dict[str, list[object]]:
+    """Parse the three lists; their elements stay `msgspec.Raw` unless a text is damaged.
 
     A lone surrogate is invalid JSON, but some writers leave one where they cut a text. It must not
-    invalidate the whole document, so such a document is split by a more tolerant parser.
+    invalidate the whole document, so such a document is read by a more tolerant parser.
     """
     try:
-        return _lists.decode(body)
+        lists: dict[str, list[object]] = msgspec.structs.asdict(_lists.decode(body))
+        return lists
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:
         if b"\\ud" not in body.lower():
             raise
         try:
-            loose = json.loads(body)
+            loose = _loosely(body)
         except (ValueError, RecursionError):
             raise error from None
-        lists = {
-            name: [json.dumps(element).encode() for element in found]
-            if isinstance(found, list)
-            else found
-            for name, found in (loose.items() if isinstance(loose, dict) else ())
-        }
-        return _Lists(
-            **{
-                name: [msgspec.Raw(element) for element in _list(lists, name)]
-                for name in _Lists.__struct_fields__
-            }
-        )
+        return {name: _list(loose, name) for name in _Lists.__struct_fields__}
 
 
-def _list(lists: dict[str, object], name: str) -> list[bytes]:
-    found = lists.get(name)
+def _loosely(body: bytes) -> object:
+    """Decode JSON; lone surrogates stay, and bytes that are not UTF-8 become `_UNDECODED`."""
+    text = _NOT_UTF8.sub(_UNDECODED, body.decode("utf-8", "surrogateescape"))
+    return json.loads(text, parse_int=_number)
+
+
+def _number(digits: str) -> int | float:
+    """No field takes a number of thousands of digits, and Python refuses to parse one."""
+    return int(digits) if len(digits) < _MOST_DIGITS else float("inf")
+
+
+def _list(lists: object, name: str) -> list[object]:
+    found = lists.get(name) if isinstance(lists, dict) else None
     if not isinstance(found, list):
         raise msgspec.ValidationError(f"Expected `array` - at `$.{name}`")
     return found
@@ -184,38 +197,63 @@ def _not_an_object(body: bytes, status: int) -> sync_failures.SyncFailure:
     return sync_failures.endpoint_not_json(status)
 
 
-def _element(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T | Broken:
-    try:
-        return decoder.decode(raw)
-    except _UNREADABLE as error:
+def _element(found: object, decoder: msgspec.json.Decoder[T]) -> Element[T] | Broken:
+    """Read an element at once, or field by field if an error occurs."""
+    if isinstance(found, msgspec.Raw):
         try:
-            return decoder.decode(_without_ignored_keys(raw, decoder.type))
-        except (*_UNREADABLE, ValueError):
-            return Broken(_readable_id(raw), str(error))
+            return Element(decoder.decode(found), {})
+        except _UNREADABLE:
+            try:
+                found = _raw_fields(found)
+            except (ValueError, RecursionError) as error:
+                return Broken(str(error))
+    if not isinstance(found, dict):
+        return Broken("it is not an object")
+    fields: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for field in msgspec.structs.fields(decoder.type):
+        if field.encode_name in found:
+            try:
+                fields[field.name] = _field(found[field.encode_name], field.type)
+            except (ValueError, RecursionError) as error:
+                unreadable[field.name] = str(error)
+    if "id" not in fields:
+        return Broken(unreadable.get("id", "it has none"))
+    return Element(decoder.type(**fields), unreadable)
 
 
-def _without_ignored_keys(raw: msgspec.Raw, wanted: type[T]) -> bytes:
-    """Drop the keys we do not import: a lone surrogate there must not invalidate the element."""
-    names = {field.encode_name for field in msgspec.structs.fields(wanted)}
-    element = json.loads(bytes(raw)) if b"\\ud" in bytes(raw).lower() else None
-    if not isinstance(element, dict):
-        raise ValueError("the element has no lone surrogate")
-    return json.dumps({k: v for k, v in element.items() if k in names}).encode()
-
-
-def _readable_id(raw: msgspec.Raw) -> str | None:
+def _raw_fields(element: msgspec.Raw) -> object:
+    """Split an element into fields, so that a field nested too deep costs no other."""
     try:
-        return str(_only_id.decode(raw).id).strip()
+        return _raws.decode(element)
     except _UNREADABLE:
-        return _readable_id_despite_surrogates(raw)
+        return _loosely(bytes(element))
 
 
-def _readable_id_despite_surrogates(raw: msgspec.Raw) -> str | None:
-    try:
-        element = json.loads(bytes(raw))
-        found = element.get("id") if isinstance(element, dict) else None
-        if isinstance(found, bool) or not isinstance(found, str | int):
-            return None
-        return str(found).encode().decode().strip()
-    except (ValueError, RecursionError):
-        return None
+def _field(value: object, wanted: object) -> object:
+    """Convert a field. Raises `ValueError`, or `RecursionError` if it is nested too deep."""
+    if isinstance(value, msgspec.Raw):
+        value = _loosely(bytes(value))
+    if isinstance(value, float) and value.is_integer() and wanted == int | None:
+        value = int(value)
+    return msgspec.convert(_text(value), wanted)
+
+
+def _text(value: object) -> object:
+    """Drop lone surrogates from all texts in a value, and keys that have one.
+
+    Raises:
+        ValueError: a text is not UTF-8.
+    """
+    match value:
+        case str():
+            if _UNDECODED in value:
+                raise ValueError("it is not UTF-8")
+            return _SURROGATES.sub("", value)
+        case list():
+            return [_text(item) for item in value]
+        case dict():
+            known = (name for name in value if not _SURROGATES.search(name))
+            return {name: _text(value[name]) for name in known}
+        case _:
+            return value

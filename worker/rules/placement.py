@@ -12,10 +12,13 @@ from contracts.events import (
     SessionSkippedUnscheduled,
     SyncWarning,
 )
+from worker.rules.compare import changed_fields
 from worker.rules.schedule import PlannedSession, Schedule
 from worker.rules.state import Skip, State
 from worker.rules.warnings import double_bookings, short
 from worker.rules.window import Bounds
+
+_ACCEPTED = "Accepted"
 
 
 class ImportCommand(NamedTuple):
@@ -48,40 +51,63 @@ class Placement(NamedTuple):
 
 
 def place_sessions(state: State, schedule: Schedule, command: ImportCommand) -> Placement:
-    """Schedule or skip each session of a document.
+    """Schedule or skip each session of a settled schedule.
 
     A session outside the window is skipped for that reason, even if something else is missing. A
     session without a time or a known room is skipped as unscheduled. A speaker whom the document
     does not list is left out. An unreadable session stays as it was last imported, unless that
-    lies outside the window.
+    lies outside the window. Of several sessions with one id, the one that is imported already
+    counts, else the first that can be scheduled, else the first.
     """
     placed = Placement({}, {}, list(schedule.warnings))
-    known_rooms = schedule.rooms.keys() | (schedule.invalid_rooms & state.rooms.keys())
-    known_speakers = schedule.speakers.keys() | (schedule.invalid_speakers & state.speakers.keys())
-    for key, planned in schedule.sessions.items():
-        was_imported = key in state.sessions
-        if planned.starts_at is not None:
-            place = command.bounds.place(planned.starts_at)
-            if place != "in_window":
-                placed.skips[key] = _outside(planned, command, was_imported=was_imported)
-                continue
-        if missing := _missing(planned, known_rooms):
-            if planned.room is not None and "room" in missing:
+    for key, first in schedule.sessions.items():
+        readings = schedule.session_readings.get(key)
+        listed = [reading.entity for reading in readings] if readings else [first]
+        places = [(planned, _place(planned, state, schedule, command)) for planned in listed]
+        planned, place = _choose(places, state.sessions.get(key))
+        if isinstance(place, Session):
+            placed.sessions[key] = place
+            unknown = tuple(who for who in planned.speakers if who not in schedule.speakers)
+            if unknown:
+                placed.warnings.append(_unknown("speaker", planned, unknown))
+            if planned.status is not None and planned.status != _ACCEPTED:
+                placed.warnings.append(_not_accepted(planned))
+        else:
+            placed.skips[key] = place
+            if planned.room is not None and "room" in getattr(place, "missing", ()):
                 placed.warnings.append(_unknown("room", planned, (planned.room,)))
-            placed.skips[key] = _unscheduled(planned, command, missing, was_imported=was_imported)
-            continue
-        unknown = tuple(s for s in planned.speakers if s not in known_speakers)
-        if unknown:
-            placed.warnings.append(_unknown("speaker", planned, unknown))
-        placed.sessions[key] = _session(planned, command, known_speakers)
     _keep_unreadable(state, schedule, command, placed)
     _warn(schedule, placed)
     return placed
 
 
+def _place(
+    planned: PlannedSession, state: State, schedule: Schedule, command: ImportCommand
+) -> Session | Skip:
+    was_imported = planned.sessionize_id in state.sessions
+    if planned.starts_at is not None and command.bounds.place(planned.starts_at) != "in_window":
+        return _outside(planned, command, was_imported=was_imported)
+    if missing := _missing(planned, schedule.rooms):
+        return _unscheduled(planned, command, missing, was_imported=was_imported)
+    return _session(planned, command, schedule.speakers)
+
+
+def _choose(
+    places: Sequence[tuple[PlannedSession, Session | Skip]], imported: Session | None
+) -> tuple[PlannedSession, Session | Skip]:
+    """Choose among the sessions of one id."""
+    scheduled = [found for found in places if isinstance(found[1], Session)]
+    if imported is not None and len(places) > 1:
+        for planned, session in scheduled:
+            if isinstance(session, Session) and not changed_fields(imported, session):
+                return planned, session
+    return (scheduled or places)[0]
+
+
 def _keep_unreadable(
     state: State, schedule: Schedule, command: ImportCommand, placed: Placement
 ) -> None:
+    """Place the unreadable sessions by their last version or their skip."""
     for key in sorted(schedule.invalid_sessions & state.sessions.keys()):
         last = state.sessions[key]
         if command.bounds.place(last.starts_at) == "in_window":
@@ -89,7 +115,16 @@ def _keep_unreadable(
         else:
             placed.skips[key] = _outside(last, command, was_imported=True)
     for key in sorted(schedule.invalid_sessions & state.skipped.keys()):
-        placed.skips[key] = state.skipped[key]
+        skip, past = state.skipped[key], state.past_sessions.get(key)
+        if skip.starts_at is not None and command.bounds.place(skip.starts_at) != "in_window":
+            placed.skips[key] = _outside(skip, command, was_imported=False)
+        elif isinstance(skip, SessionSkippedUnscheduled):
+            placed.skips[key] = skip
+        elif past is not None and past.starts_at == skip.starts_at:
+            placed.sessions[key] = past
+        else:
+            missing = schedule.invalid_fields[key]
+            placed.skips[key] = _unscheduled(skip, command, missing, was_imported=False)
 
 
 def _warn(schedule: Schedule, placed: Placement) -> None:
@@ -115,7 +150,7 @@ def _warn(schedule: Schedule, placed: Placement) -> None:
 
 
 def _outside(
-    session: PlannedSession | Session, command: ImportCommand, *, was_imported: bool
+    session: PlannedSession | Session | Skip, command: ImportCommand, *, was_imported: bool
 ) -> SessionSkippedOutOfWindow:
     if session.starts_at is None:
         raise ValueError(f"session {session.sessionize_id} has no start")
@@ -135,7 +170,11 @@ def _outside(
 
 
 def _unscheduled(
-    planned: PlannedSession, command: ImportCommand, missing: tuple[str, ...], *, was_imported: bool
+    planned: PlannedSession | Skip,
+    command: ImportCommand,
+    missing: tuple[str, ...],
+    *,
+    was_imported: bool,
 ) -> SessionSkippedUnscheduled:
     return SessionSkippedUnscheduled(
         **command.facts(),
@@ -185,6 +224,16 @@ def _missing(planned: PlannedSession, known_rooms: Collection[str]) -> tuple[str
     if planned.room is None or planned.room not in known_rooms:
         missing.append("room")
     return tuple(missing)
+
+
+def _not_accepted(planned: PlannedSession) -> SyncWarning:
+    return SyncWarning(
+        code="session_not_accepted",
+        message=f"“{short(planned.title)}” is imported, although its status in Sessionize is "
+        f"{short(planned.status or '')}. If it should not be, exclude it by the filter of the "
+        "endpoint.",
+        sessionize_ids=(planned.sessionize_id,),
+    )
 
 
 def _unknown(kind: str, planned: PlannedSession, ids: Sequence[str]) -> SyncWarning:

@@ -13,6 +13,7 @@ from contracts.events import SpeakerImported
 from worker.rules.document import parse_document
 from worker.rules.normalise import normalise
 from worker.rules.schedule import Schedule
+from worker.rules.spelling import canonical_id, spellings_of
 
 _WITHOUT_PERSONAL_FIELDS = dict.fromkeys(PERSONAL_FIELDS[SpeakerImported.__name__])
 
@@ -23,7 +24,7 @@ class Reading(NamedTuple):
     schedule: Schedule
     """Erased speakers are in it, without personal fields."""
     names_erased: bool
-    """Whether the document lists an erased speaker, even in an unreadable element."""
+    """Whether the document lists an erased speaker, in any spelling of the id."""
 
 
 def read_document(
@@ -49,18 +50,33 @@ def read_document(
         spreaview_event_id=spreaview_event_id,
         zone=zone,
     )
-    return Reading(_without(erased, schedule), _names_one_of(erased, schedule, organization_id))
+    erased_keys = _erased_keys(erased, schedule, organization_id)
+    return Reading(_without(erased_keys, schedule), names_erased=bool(erased_keys))
 
 
-def _names_one_of(erased: Set[UUID], schedule: Schedule, organization_id: UUID) -> bool:
-    keys = schedule.speakers.keys() | schedule.invalid_speakers
-    return bool(erased) and any(identity.speaker_id(organization_id, key) in erased for key in keys)
+def _erased_keys(erased: Set[UUID], schedule: Schedule, organization_id: UUID) -> frozenset[str]:
+    """The listed speakers who are erased in some spelling of their id."""
+    if not erased:
+        return frozenset()
+    spelled = {spelling for key in schedule.speakers for spelling in spellings_of(key)}
+    return frozenset(
+        canonical_id(spelling)
+        for spelling in spelled | schedule.speaker_spellings
+        if identity.speaker_id(organization_id, spelling) in erased
+    )
 
 
-def _without(erased: Set[UUID], schedule: Schedule) -> Schedule:
-    nameless = {
-        key: msgspec.structs.replace(speaker, **_WITHOUT_PERSONAL_FIELDS)
-        for key, speaker in schedule.speakers.items()
-        if speaker.speaker_id in erased
-    }
-    return schedule._replace(speakers=schedule.speakers | nameless) if nameless else schedule
+def _without(keys: Set[str], schedule: Schedule) -> Schedule:
+    if not keys:
+        return schedule
+    return schedule._replace(
+        speakers={
+            key: msgspec.structs.replace(speaker, **_WITHOUT_PERSONAL_FIELDS)
+            if key in keys
+            else speaker
+            for key, speaker in schedule.speakers.items()
+        },
+        speaker_readings={
+            key: readings for key, readings in schedule.speaker_readings.items() if key not in keys
+        },
+    )

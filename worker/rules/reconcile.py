@@ -19,7 +19,7 @@ class Reconciliation(Generic[Entity]):
     withdrawn: list[Entity]
     unchanged: int
 
-    def counts(self, *, skipped: int = 0, withheld: int = 0) -> Counts:
+    def counts(self, *, skipped: int = 0, withheld: int = 0, left: int = 0) -> Counts:
         """Return the counts of a run for this kind."""
         made = [change for _, change, _ in self.imported]
         return Counts(
@@ -31,6 +31,7 @@ class Reconciliation(Generic[Entity]):
             skipped=skipped,
             withdrawn=len(self.withdrawn),
             withheld=withheld,
+            left=left,
         )
 
 

@@ -5,10 +5,13 @@ kept part is. A session held back stays unchanged, however often the sync is rep
 back in Sessionize or a request confirms its removal.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.events import HeldSession, RemovalsWithheld, SyncWarning
 from worker.rules import sync_failures
+from worker.rules.bytes_of_json import in_parts
+from worker.rules.never_empty import removals_of, source_changed
 from worker.rules.placement import ImportCommand, Placement
 from worker.rules.schedule import Schedule
 from worker.rules.state import State
@@ -16,6 +19,12 @@ from worker.rules.warnings import MOST_OF_A_CODE, short
 
 FEW = 5
 """Up to this many removals in one run are never held back."""
+
+TITLES = 100
+"""Held sessions whose titles are in the events."""
+
+PART_BYTES = 512 * 1024
+"""Largest list of held sessions in one event, as JSON."""
 
 
 class GuardDecision(NamedTuple):
@@ -32,8 +41,7 @@ def decide_removals(
     """Decide which of the sessions that would leave the schedule are held back.
 
     Raises:
-        SyncFailure: `schedule_replaced`: all of them would leave, so this looks like the
-            schedule of another event.
+        SyncFailure: `schedule_replaced`: all of them would leave.
     """
     guarded = _guarded(state, command)
     removed = frozenset(
@@ -45,8 +53,8 @@ def decide_removals(
     new = removed - held
     if command.allow_removals is not None and command.allow_removals >= len(removed):
         held = frozenset()
-    elif guarded and removed == guarded and (len(removed) > FEW or not placed.sessions):
-        raise sync_failures.schedule_replaced(len(removed))
+    elif len(guarded) > FEW and removed == guarded:
+        raise sync_failures.schedule_replaced(removals_of(removed, placed, source_changed=False))
     elif len(new) > FEW and 2 * len(new) > len(guarded - held):
         held = removed
     return GuardDecision(guarded, removed, held)
@@ -63,38 +71,38 @@ def _guarded(state: State, command: ImportCommand) -> frozenset[str]:
     )
 
 
-def source_changed(state: State, command: ImportCommand) -> bool:
-    """Return whether the last completed run had another API ID."""
-    last = state.last_completed_fingerprint
-    return last is not None and last != command.api_id_fingerprint
-
-
 def held_sessions(state: State, decision: GuardDecision) -> tuple[HeldSession, ...]:
-    """Return the sessions held back, as SpreaView shows them, in a stable order."""
+    """Return the sessions held back, as SpreaView shows them, in a stable order.
+
+    Only the first `TITLES` have a title, since an event has to fit into a Kafka record.
+    """
     return tuple(
         HeldSession(
             session_id=state.sessions[key].session_id,
             sessionize_id=key,
-            title=short(state.sessions[key].title),
+            title=short(state.sessions[key].title) if number < TITLES else "",
         )
-        for key in sorted(decision.held)
+        for number, key in enumerate(sorted(decision.held))
     )
 
 
 def withholding_events(
     state: State, decision: GuardDecision, command: ImportCommand
-) -> tuple[RemovalsWithheld, ...]:
-    """Return a `RemovalsWithheld` if other sessions are held back than before."""
+) -> Iterator[RemovalsWithheld]:
+    """Yield `RemovalsWithheld` if other sessions are held back than before.
+
+    The state is folded from these events, so they name every session: in several events if one
+    does not fit into a Kafka record.
+    """
     if not decision.held or decision.held == state.withheld:
-        return ()
-    return (
-        RemovalsWithheld(
+        return
+    for part in in_parts(held_sessions(state, decision), PART_BYTES):
+        yield RemovalsWithheld(
             **command.facts(),
             guarded=len(decision.guarded),
             removed=len(decision.removed),
-            sessions=held_sessions(state, decision),
-        ),
-    )
+            sessions=part,
+        )
 
 
 def guard_warnings(

@@ -10,6 +10,7 @@ import msgspec
 
 from contracts.events import (
     ImportEvent,
+    RemovalsWithheld,
     Room,
     RoomImported,
     RoomWithdrawn,
@@ -58,6 +59,8 @@ class State:
     """Fingerprint of the API ID of the last completed run."""
     withheld: frozenset[str] = frozenset()
     """Sessions whose removal the last completed run held back."""
+    withheld_by: UUID | None = None
+    """The run whose `RemovalsWithheld` name them."""
     completed_runs: int = 0
     snapshot_version: int = field(default=0, compare=False)
     """Version of the snapshot it was folded from; 0 if there was none."""
@@ -95,12 +98,17 @@ def _evolve(state: State, event: ImportEvent) -> None:
             _retire(event.sessionize_id, state.speakers, state.past_speakers)
         case RoomWithdrawn():
             _retire(event.sessionize_id, state.rooms, state.past_rooms)
+        case RemovalsWithheld():
+            if state.withheld_by != event.sync_id:
+                state.withheld, state.withheld_by = frozenset(), event.sync_id
+            state.withheld |= {held.sessionize_id for held in event.sessions}
         case SyncStarted():
             state.open_runs[event.sync_id] = event
         case SyncCompleted():
             started = state.open_runs.pop(event.sync_id, None)
             state.last_completed_fingerprint = started.api_id_fingerprint if started else None
-            state.withheld = frozenset(held.sessionize_id for held in event.withheld)
+            if not event.counts.sessions.withheld:
+                state.withheld, state.withheld_by = frozenset(), None
             state.organization_id = state.organization_id or event.organization_id
             state.last_completed_ordered_at = event.ordered_at
             state.completed_runs += 1

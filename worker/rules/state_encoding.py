@@ -36,6 +36,7 @@ class _Stored(msgspec.Struct, frozen=True):
     last_completed_ordered_at: datetime | None
     last_completed_fingerprint: str | None
     withheld: list[str]
+    withheld_by: UUID | None
     completed_runs: int
 
 

@@ -1,10 +1,14 @@
 """Failures of a run: each code with a sentence for the organiser and the remedy."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from contracts.events import Source, SyncFailed
 from contracts.failures import FailureCode
 from contracts.messages import RequestIds
+
+_KEPT = "What was imported before is kept."
+_CHECK_API_ID = ", and check the API ID"
 
 
 class SyncFailure(Exception):  # noqa: N818 (an outcome of the import, not a defect)
@@ -134,15 +138,60 @@ def schedule_not_announced(sessions: int) -> SyncFailure:
     )
 
 
-def schedule_replaced(sessions: int) -> SyncFailure:
-    """All imported sessions are gone."""
+class Removals(NamedTuple):
+    """Why imported sessions would leave the schedule: how many for each reason."""
+
+    missing: int
+    unscheduled: int
+    outside: int
+    source_changed: bool
+    """Whether the API ID is not that of the last sync."""
+
+    @property
+    def total(self) -> int:
+        """All of them: the `allow_removals` that confirms them."""
+        return self.missing + self.unscheduled + self.outside
+
+    def sentence(self) -> str:
+        """Return the counts as a sentence, and whether the API ID changed."""
+        counts = [
+            f"{reason}: {number}"
+            for number, reason in (
+                (self.missing, "missing from the schedule"),
+                (self.unscheduled, "without a time or a room"),
+                (self.outside, "outside the dates"),
+            )
+            if number
+        ]
+        changed = " The API ID is not that of the last sync." if self.source_changed else ""
+        return f"{'; '.join(counts).capitalize()}.{changed}"
+
+    def confirmation(self) -> str:
+        """Return how to confirm these removals."""
+        return f"confirm {self.total} removals (allow_removals: {self.total})"
+
+
+def nothing_in_window(removals: Removals) -> SyncFailure:
+    """All sessions that have a time start outside the dates of the event."""
+    return SyncFailure(
+        FailureCode.NOTHING_IN_WINDOW,
+        "No session in Sessionize starts within the event's dates, so none of the "
+        f"{removals.total} imported sessions would stay. {removals.sentence()}",
+        "Compare the dates of the event in SpreaView, above all the year, with the schedule in "
+        f"Sessionize{_CHECK_API_ID if removals.source_changed else ''}. If the schedule should "
+        f"really be empty, sync again and {removals.confirmation()}. {_KEPT}",
+    )
+
+
+def schedule_replaced(removals: Removals) -> SyncFailure:
+    """All imported sessions would leave the schedule."""
+    another = " It looks like the schedule of another event." if removals.missing else ""
     return SyncFailure(
         FailureCode.SCHEDULE_REPLACED,
-        f"None of the {sessions} imported sessions is left in the schedule: it looks like that of "
-        "another event.",
-        "Check the API ID and the dates. If the whole schedule was really replaced, sync again "
-        f"and confirm {sessions} removals (allow_removals: {sessions}). What was imported before "
-        "is kept.",
+        f"None of the {removals.total} imported sessions would stay in the schedule. "
+        f"{removals.sentence()}{another}",
+        "Check the API ID, the dates, and the times and rooms in Sessionize. If all of them "
+        f"should really be removed, sync again and {removals.confirmation()}. {_KEPT}",
     )
 
 

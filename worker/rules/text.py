@@ -1,15 +1,26 @@
-"""The text rule: how a text from Sessionize is cleaned for SpreaView."""
+"""The text rule: how a text from Sessionize or a request is cleaned for SpreaView."""
 
 import re
 import unicodedata
 
 MAX_FIELD_BYTES = 64 * 1024
-"""Largest field in UTF-8; a longer one makes its entity invalid."""
+"""Largest field in UTF-8; a longer one cannot be read."""
 
-# All control characters except tab, newline and (until CRLF is folded) carriage return; zero-width
-# space, word joiner, byte order mark; the two bidi overrides. Joiners and variation selectors
-# stay: emoji consist of them.
-_DROPPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\u202d\u202e]+")
+# All control characters except tab and line breaks; lone surrogates; zero-width space, word joiner,
+# byte order mark; the two bidi overrides. Joiners and variation selectors stay: emoji consist of
+# them.
+_DROPPED = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u2060\ufeff\u202d\u202e]+"
+)
+_CONTROLS = re.compile("[\x0b\x0c\r\x85]")
+"""The line breaks that are control characters, without the newline: VT, FF, CR and NEL."""
+_BREAKS = re.compile("[\x0b\x0c\r\x85\u2028\u2029]")
+"""All line breaks but the newline."""
+
+_LONG_FIELDS = frozenset({"abstract", "bio"})
+_TITLE_FIELDS = frozenset(
+    {"title", "name", "first_name", "last_name", "full_name", "tag_line", "requested_by"}
+)
 
 
 class FieldTooLongError(ValueError):
@@ -17,18 +28,37 @@ class FieldTooLongError(ValueError):
 
 
 def clean(text: str) -> str:
-    """Return the text as SpreaView shows it. Idempotent.
+    """Return an id, a link or another text of one word, as SpreaView shows it. Idempotent.
 
     Raises:
         FieldTooLongError: the cleaned text exceeds 64 KiB in UTF-8.
     """
-    text = _DROPPED.sub("", text).replace("\r\n", "\n").replace("\r", "")
+    return _clean(text, _CONTROLS, "")
+
+
+def clean_title(text: str) -> str:
+    """Return a title or a name as SpreaView shows it: line breaks are spaces. Raises as `clean`.
+
+    Newlines stay, and CRLF is a newline.
+    """
+    return _clean(text, _BREAKS, " ")
+
+
+def clean_lines(text: str) -> str:
+    """Return a long text as SpreaView shows it: line breaks are newlines. Raises as `clean`."""
+    return _clean(text, _BREAKS, "\n")
+
+
+def _clean(text: str, breaks: re.Pattern[str], instead: str) -> str:
+    text = breaks.sub(instead, _DROPPED.sub("", text).replace("\r\n", "\n"))
     text = unicodedata.normalize("NFC", text).strip()
     if len(text) * 4 > MAX_FIELD_BYTES and len(text.encode()) > MAX_FIELD_BYTES:
         raise FieldTooLongError(f"a text of {len(text.encode())} bytes exceeds 64 KiB")
     return text
 
 
-def clean_optional(text: str | None) -> str | None:
-    """Apply `clean`; None stays None."""
-    return None if text is None else clean(text)
+def clean_field(name: str, text: str) -> str:
+    """Clean a text by the rule for the field `name` of a contract. Raises as `clean`."""
+    if name in _LONG_FIELDS:
+        return clean_lines(text)
+    return clean_title(text) if name in _TITLE_FIELDS else clean(text)

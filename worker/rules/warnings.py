@@ -7,9 +7,13 @@ from uuid import UUID
 import msgspec
 
 from contracts.events import Room, Session, SyncWarning
+from worker.rules.bytes_of_json import json_bytes
 
 MOST_OF_A_CODE = 50
 """Warnings of one code that a run reports one by one; the others are counted."""
+
+MOST_BYTES = 256 * 1024
+"""All warnings of a run together, as JSON."""
 
 MOST_OVERLAPS = 1000
 """Stop looking for overlaps after this many: finding more takes long and helps nobody."""
@@ -54,16 +58,23 @@ def _overlap(first: Session, second: Session, room: str) -> SyncWarning:
 
 
 def capped(warnings: Iterable[SyncWarning]) -> tuple[SyncWarning, ...]:
-    """Keep up to `MOST_OF_A_CODE` of each code, and count the others: events have to be bounded."""
+    """Keep up to `MOST_OF_A_CODE` of each code, as far as they fit; count the others per code.
+
+    Events have to fit into a Kafka record, so all warnings together have up to `MOST_BYTES`.
+    """
     seen: Counter[str] = Counter()
+    cut: Counter[str] = Counter()
     kept = []
+    size = 0
     for warning in warnings:
         seen[warning.code] += 1
-        if seen[warning.code] <= MOST_OF_A_CODE:
-            message = warning.message[:_LONGEST_MESSAGE]
-            kept.append(msgspec.structs.replace(warning, message=message))
-    for code, number in seen.items():
-        if number > MOST_OF_A_CODE:
-            rest = number - MOST_OF_A_CODE
-            kept.append(SyncWarning(code=code, message=f"… and {rest} more like this."))
+        message = warning.message[:_LONGEST_MESSAGE]
+        shown = msgspec.structs.replace(warning, message=message)
+        if seen[warning.code] <= MOST_OF_A_CODE and size + json_bytes(shown) <= MOST_BYTES:
+            size += json_bytes(shown)
+            kept.append(shown)
+        else:
+            cut[warning.code] += 1
+    for code, number in cut.items():
+        kept.append(SyncWarning(code=code, message=f"… and {number} more like this."))
     return tuple(kept)

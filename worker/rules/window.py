@@ -70,8 +70,10 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return _instant_of(datetime.combine(day, time()), zone)
 
 
-def parse_instant(text: str, zone: ZoneInfo) -> datetime:
+def parse_instant(text: str, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetime:
     """Parse an ISO 8601 time into UTC; without `Z` or an offset it is wall time in `zone`.
+
+    `fold` chooses the first or the second of a wall time that occurs twice.
 
     Raises:
         ValueError: not a date with a time, or an instant that does not exist in the calendar.
@@ -80,15 +82,28 @@ def parse_instant(text: str, zone: ZoneInfo) -> datetime:
         raise ValueError(f"{text[:40]!r} is not a date and a time")
     moment = datetime.fromisoformat(text)
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else _instant_of(moment, zone)
+        return moment.astimezone(UTC) if moment.tzinfo else _instant_of(moment, zone, fold)
     except OverflowError as error:
         raise ValueError(f"{text[:40]!r} is outside the calendar") from error
 
 
-def _instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
+def parse_end(text: str, starts_at: datetime | None, zone: ZoneInfo) -> datetime:
+    """Parse the end of a session as `parse_instant` does, and with the same errors.
+
+    If a wall time occurs twice and the first lies before the start, the second is meant, provided
+    that it lies after the start.
+    """
+    first = parse_instant(text, zone)
+    if starts_at is None or first >= starts_at:
+        return first
+    second = parse_instant(text, zone, fold=1)
+    return second if second > starts_at else first
+
+
+def _instant_of(wall: datetime, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetime:
     """Convert a wall time to an instant.
 
     Fold 0 follows the import rules: a time in a DST gap takes the offset before the gap, so it
     moves forward by the gap, and a time that occurs twice is the first of the two.
     """
-    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)

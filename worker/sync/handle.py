@@ -24,7 +24,7 @@ from worker.rules import sync_failures
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
-from worker.rules.text import clean
+from worker.rules.text import clean_title
 from worker.sync.commits import (
     ActiveRun,
     failure_commit,
@@ -203,7 +203,7 @@ class Handler:
 
     async def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
         request = checked.request
-        by = clean(request.requested_by) if request.requested_by else None
+        by = clean_title(request.requested_by) if request.requested_by else None
         if by is not None:
             subject = identity.requester_subject(request.organization_id, by)
             if subject in await self._log.erased_speakers(request.organization_id):

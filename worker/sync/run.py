@@ -11,6 +11,7 @@ from contracts.events import ImportEvent
 from worker.rules.command import CheckedRequest, check_turn
 from worker.rules.decide import decide
 from worker.rules.reading import read_document
+from worker.rules.spelling import erased_in_any_spelling
 from worker.rules.state import State
 from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.source.sessionize import Fetched
@@ -71,7 +72,11 @@ def _decide(
         organization_id=checked.request.organization_id,
         spreaview_event_id=checked.request.spreaview_event_id,
         zone=checked.zone,
-        erased=erased,
+        erased=erased_in_any_spelling(
+            erased,
+            state.past_speakers.keys() | state.speakers.keys(),
+            checked.request.organization_id,
+        ),
     )
     duration_ms = round((time.monotonic() - began) * 1000)
     command = checked.command(ordered_at)

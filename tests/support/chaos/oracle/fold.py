@@ -35,6 +35,9 @@ class Fold:
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, dict[str, Any]]] = {view: {} for view in KEYS}
+        self.held: set[str] = set()
+        """Sessionize ids of the sessions whose removal is held back."""
+        self._held_by: str | None = None
 
     def rows(self, view: str) -> list[dict[str, Any]]:
         """Return the current rows of a view."""
@@ -68,7 +71,9 @@ class Fold:
                 if facts["was_imported"]:
                     self._withdraw("sessions", facts, "session_id")
             case "RemovalsWithheld":
-                pass
+                if facts["sync_id"] != self._held_by:
+                    self.held, self._held_by = set(), facts["sync_id"]
+                self.held |= {session["sessionize_id"] for session in facts["sessions"]}
             case _:
                 raise ValueError(f"the oracle does not know {event.type}")
 
@@ -107,6 +112,8 @@ class Fold:
         status = "completed"
         if event.type == "SyncFailed":
             status = "superseded" if facts["code"] == "superseded" else "failed"
+        if status == "completed" and not facts["counts"]["sessions"]["withheld"]:
+            self.held, self._held_by = set(), None
         row |= {
             "status": status,
             "finished_at": event.recorded_at.isoformat(),

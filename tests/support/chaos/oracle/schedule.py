@@ -52,5 +52,13 @@ def _instant(text: str, zone: ZoneInfo) -> datetime:
 
 
 def _clean(text: str) -> str:
-    kept = (c for c in text if unicodedata.category(c) != "Cc" and c not in "\u200b\u2060\ufeff")
+    for line_break in ("\v", "\f", "\x85", "\u2028", "\u2029"):
+        text = text.replace(line_break, " ")
+    text = text.replace("\r\n", "\n").replace("\r", " ")
+    kept = (
+        c
+        for c in text
+        if c in "\t\n"
+        or (unicodedata.category(c) not in ("Cc", "Cs") and c not in "\u200b\u2060\ufeff")
+    )
     return unicodedata.normalize("NFC", "".join(kept)).strip()

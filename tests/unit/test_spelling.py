@@ -1,0 +1,86 @@
+"""A GUID is one id in any case; what a stream knows keeps its spelling."""
+
+import msgspec
+
+from contracts import identity
+from contracts.codec import JsonObject
+from contracts.events import ImportEvent, SessionImported, SpeakerImported
+from tests.support.documents import document, room, speaker, talk
+from tests.support.given import EVENT, ORGANIZATION, given, schedule_of
+from worker.rules.spelling import canonical_id, erased_in_any_spelling, known_spellings
+
+GUID = "abcdef00-0000-4000-8000-00000000abcd"
+UPPER = GUID.upper()
+MIXED = GUID.title()
+
+
+def source(guid: str, **fields: object) -> JsonObject:
+    return document(talk(guid, speakers=[guid], room=guid) | fields)
+
+
+def in_upper_case(event: ImportEvent) -> ImportEvent:
+    """An event as a version without the rule stored it."""
+    if isinstance(event, SessionImported):
+        id_ = identity.session_id(EVENT, UPPER)
+        return msgspec.structs.replace(
+            event,
+            sessionize_id=UPPER,
+            session_id=id_,
+            session_code=identity.session_code(id_),
+            room_id=identity.room_id(EVENT, UPPER),
+            speaker_ids=(identity.speaker_id(ORGANIZATION, UPPER),),
+        )
+    if isinstance(event, SpeakerImported):
+        id_ = identity.speaker_id(ORGANIZATION, UPPER)
+        return msgspec.structs.replace(event, sessionize_id=UPPER, speaker_id=id_)
+    if hasattr(event, "room_id"):
+        id_ = identity.room_id(EVENT, UPPER)
+        return msgspec.structs.replace(event, sessionize_id=UPPER, room_id=id_)
+    return event
+
+
+def test_only_a_guid_has_a_canonical_spelling() -> None:
+    assert canonical_id(UPPER) == canonical_id(MIXED) == GUID
+    assert canonical_id("ABC") == "ABC"
+    assert canonical_id(UPPER + "0") == UPPER + "0"
+
+
+def test_an_earlier_spelling_that_is_known_is_kept_with_its_code() -> None:
+    stored = given(source(GUID)).edited(in_upper_case)
+    names = {"rooms": [room(GUID, name=f"Room {GUID}")], "speakers": [speaker(GUID)]}
+
+    for spelled in (GUID, UPPER, MIXED):
+        outcome = stored.when(source(spelled, title="New") | names)
+        assert outcome.changes == [f"SessionImported {UPPER} updated: title"]
+        session = outcome.the(SessionImported)
+        assert session.session_id == identity.session_id(EVENT, UPPER)
+
+
+def test_what_is_shown_takes_precedence_over_what_was_shown() -> None:
+    assert known_spellings([UPPER], [MIXED]) == {GUID: UPPER}
+    assert known_spellings([UPPER, GUID]) == {}
+
+
+def test_two_elements_that_differ_only_in_case_are_one_id_twice() -> None:
+    outcome = given().when(document(talk(GUID), talk(UPPER)))
+
+    assert outcome.the(SessionImported).sessionize_id == GUID
+    assert outcome.warnings == [f"duplicate_session {GUID}"]
+
+
+def test_a_speaker_is_erased_if_any_spelling_is() -> None:
+    for erased in (GUID, UPPER, MIXED):
+        ids = {identity.speaker_id(ORGANIZATION, erased)}
+        for spelled in (GUID, UPPER, MIXED):
+            if erased == MIXED != spelled:
+                continue  # an id cannot be turned back: only a stream that knows it can tell
+            found = schedule_of(source(spelled), erased=ids).speakers[GUID]
+            assert (found.full_name, found.links) == (None, None)
+
+
+def test_a_spelling_that_the_stream_knows_is_erased_whatever_the_document_has() -> None:
+    ids = {identity.speaker_id(ORGANIZATION, MIXED)}
+    erased = erased_in_any_spelling(ids, [MIXED, "ada"], ORGANIZATION)
+
+    assert schedule_of(source(GUID), erased=erased).speakers[GUID].full_name is None
+    assert schedule_of(document(talk("1")), erased=erased).speakers["ada"].full_name is not None
