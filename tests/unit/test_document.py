@@ -113,22 +113,22 @@ def test_a_document_cut_off_anywhere_is_refused(cut: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "unreadable"),
     [
-        ({"title": 5}, {"title"}),
-        ({"startsAt": 20260528}, {"starts_at"}),
-        ({"speakers": "ada"}, {"speakers"}),
-        ({"roomId": []}, {"room_id"}),
-        ({"id": " 1 ", "title": []}, {"title"}),
-        ({"id": 1, "title": 5, "liveUrl": 5}, {"title", "live_url"}),
+        ({"title": 5}, ["title"]),
+        ({"startsAt": 20260528}, ["starts_at"]),
+        ({"speakers": "ada"}, ["speakers"]),
+        ({"roomId": []}, ["room_id"]),
+        ({"id": " 1 ", "title": []}, ["title"]),
+        ({"id": 1, "title": 5, "liveUrl": 5}, ["live_url", "title"]),
     ],
     ids=str,
 )
-def test_an_unreadable_field_affects_no_other(fields: JsonObject, unreadable: set[str]) -> None:
+def test_an_unreadable_field_affects_no_other(fields: JsonObject, unreadable: list[str]) -> None:
     broken, other = parse_document(with_first_session(**fields)).sessions
     whole, _ = parse_document(BODY).sessions
 
     assert isinstance(broken, Element)
     assert isinstance(whole, Element)
-    assert broken.unreadable.keys() == unreadable
+    assert sorted(broken.unreadable) == unreadable
     assert all(broken.unreadable.values())
     assert broken.source.description == whole.source.description
     assert isinstance(other, Element)
