@@ -117,6 +117,26 @@ async def test_an_unreadable_session_stays_as_it_was_imported(past: Past) -> Non
     assert late.notes[0].startswith("Warning invalid_session")
 
 
+async def test_an_unreadable_field_that_keeps_its_value_is_named(past: Past) -> None:
+    await past.imports(document(FIRST))
+    await past.imports(document(FIRST | {"description": 7}, rooms=[room(7, name=None)]))
+    for kind, key, field in (("session", "1", "abstract"), ("room", "7", "name")):
+        found = await explained(past, key, kind)
+        assert (found.rule, found.there) == ("fields_kept", True)
+        assert found.values["unreadable"] == (field,)
+
+
+async def test_an_unreadable_skip_within_the_new_dates_is_not_called_unannounced(
+    past: Past,
+) -> None:
+    await past.imports(document(FIRST, LATE))
+    await past.imports(document(FIRST, LATE | BROKEN), window=days(28, 31))
+    found = await explained(past, "late")
+    assert (found.rule, found.there) == ("invalid_skipped", False)
+    assert found.values["unreadable"] == ("title",)
+    assert found.remedy.startswith("Correct it in Sessionize")
+
+
 async def test_a_withheld_session_names_the_run_that_withheld_it(past: Past) -> None:
     many = [talk(str(n)) for n in range(20)]
     await past.imports(document(*many))
