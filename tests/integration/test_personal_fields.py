@@ -45,8 +45,8 @@ NEW_FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "worker/rules/normalise.py": (
         (
-            "        bio=clean_optional(source.bio),\n",
-            "        nickname=clean_optional(source.nickname),\n",
+            '        bio=fields.text("bio", source.bio),\n',
+            '        nickname=fields.text("nickname", source.nickname),\n',
         ),
     ),
     "projections/sql/tables.sql": (
