@@ -63,8 +63,12 @@ async def test_an_id_is_found_in_every_spelling(
 
 
 @pytest.mark.parametrize("key", [GUID.upper(), "0A1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"])
-async def test_a_speaker_imported_with_capitals_is_found(engine: AsyncEngine, key: str) -> None:
-    await Past(engine).imports(naming(key))
+async def test_a_speaker_imported_with_capitals_is_found(
+    engine: AsyncEngine, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:  # versions that stored a GUID as it was spelled
+        earlier.setattr("worker.rules.normalise.canonical_id", str)
+        await Past(engine).imports(naming(key))
     found = await find_speaker(engine, ORGANIZATION, GUID)
     assert (found.subjects, found.is_known) == ([identity.speaker_id(ORGANIZATION, key)], True)
 
@@ -87,7 +91,7 @@ async def test_a_speaker_in_documents_only_is_found(engine: AsyncEngine) -> None
     await Past(engine).imports(source)
     found = await find_speaker(engine, ORGANIZATION, GUID)
     ours = identity.speaker_id(ORGANIZATION, GUID.upper())
-    assert (found.subjects, found.is_known) == ([ours], True)
+    assert (set(found.subjects), found.is_known) == ({ID, ours}, True)
     assert (await find_speaker(engine, ORGANIZATION, str(ours))).is_known
 
 
