@@ -204,6 +204,7 @@ async def _worker(
         session_seconds=settings.kafka_session_seconds,
         concurrency=settings.worker_concurrency,
         in_flight=settings.worker_in_hand,
+        in_flight_bytes=settings.worker_in_flight_bytes,
     )
     checkpoints = Checkpoints(engine)
     relay = Relay(

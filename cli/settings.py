@@ -141,6 +141,14 @@ class Settings(BaseSettings):
     worker_in_hand: Annotated[
         int, Field(ge=2, description="requests taken from Kafka and not ended", examples=["400"])
     ] = 400
+    worker_in_flight_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            description="bytes of the requests that are taken from Kafka and not ended",
+            examples=["33554432"],
+        ),
+    ] = 32 * 1024 * 1024
     snapshot_events: Annotated[
         int,
         Field(

@@ -21,6 +21,7 @@ from faststream.kafka import KafkaRouter
 
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
+from messaging.in_flight import InFlight
 from messaging.keyed_queues import KeyedQueues
 from messaging.offsets import OpenOffsets
 
@@ -42,7 +43,7 @@ class KeyedTask(NamedTuple):
     """Processes the record. It is called again, with backoff, until it returns."""
 
 
-class _InFlight(NamedTuple):
+class _Taken(NamedTuple):
     record: RawRecord
     task: KeyedTask
     offsets: OpenOffsets
@@ -63,6 +64,8 @@ class KeyedConsumer:
         concurrency: tasks that run at the same time, at most.
         in_flight: with this many records in flight, consumption pauses until half of them have
             ended. The consumer stays in its group, because its partitions are only paused.
+        in_flight_bytes: the same for their bytes. The last batch may exceed it, by what one fetch
+            returns: about 1 MiB for each partition, or one record.
     """
 
     def __init__(
@@ -73,12 +76,13 @@ class KeyedConsumer:
         membership: Membership,
         concurrency: int,
         in_flight: int,
+        in_flight_bytes: int,
     ) -> None:
         self._topic = topic
         self._membership = membership
         self._task_of = task_of
-        self._most_in_flight = in_flight
-        self._in_flight = 0
+        self._batch = max(1, in_flight // 2)
+        self._in_flight = InFlight(max_records=in_flight, max_bytes=in_flight_bytes)
         self._consumer: AIOKafkaConsumer | None = None
         self._assigned: set[TopicPartition] = set()
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
@@ -97,7 +101,7 @@ class KeyedConsumer:
             self._topic,
             self._take,
             membership=self._membership,
-            max_records=max(1, self._most_in_flight // 2),
+            max_records=self._batch,
             listener=self.listener(),
             committed=True,
         )
@@ -149,8 +153,8 @@ class KeyedConsumer:
         self._assignment_is_known.set()
         self._pause()
         await self._queues.drain(seconds)
-        if self._in_flight:
-            logger.warning("%s: %d records are handed back", self._topic, self._in_flight)
+        if self._in_flight.records:
+            logger.warning("%s: %d records are handed back", self._topic, self._in_flight.records)
         await self._commit_in_time(self._partitions)
 
     async def _take(self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
@@ -161,11 +165,10 @@ class KeyedConsumer:
             partition = TopicPartition(record.topic, record.partition)
             offsets = self._partitions.setdefault(partition, OpenOffsets())
             offsets.take(record.offset)
-            self._in_flight += 1
+            self._in_flight.add(record)
             task = self._read(record)
-            self._queues.add(task.key, _InFlight(record, task, offsets))
-        if self._in_flight >= self._most_in_flight:
-            self._pause()
+            self._queues.add(task.key, _Taken(record, task, offsets))
+        self._pause_if_full()
 
     async def _still_ours(
         self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]
@@ -193,7 +196,7 @@ class KeyedConsumer:
         except Exception as error:
             return KeyedTask(object(), partial(_fail, error))
 
-    async def _process(self, item: _InFlight) -> None:
+    async def _process(self, item: _Taken) -> None:
         record = item.record
         what = f"{record.topic}/{record.partition}@{record.offset}"
 
@@ -203,10 +206,14 @@ class KeyedConsumer:
 
         await retry_until_success(what, run, on=lambda _: True)
         item.offsets.end(record.offset)
-        self._in_flight -= 1
+        self._in_flight.remove(record)
         self._ended.set()
-        if self._in_flight <= self._most_in_flight // 2:
+        if self._in_flight.has_room:
             self._resume()
+
+    def _pause_if_full(self) -> None:
+        if self._in_flight.is_full:
+            self._pause()
 
     def _pause(self) -> None:
         if self._consumer is not None:
@@ -226,6 +233,7 @@ class KeyedConsumer:
     async def _assign(self, assigned: Iterable[TopicPartition]) -> None:
         self._assigned.update(assigned)
         self._rebalances += 1
+        self._pause_if_full()  # aiokafka fetches from a new assignment, whatever was paused before
         self._assignment_is_known.set()
 
     async def _commit_in_time(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 import pytest_asyncio
 
+from contracts.topics import DEFAULT_PARTITIONS
 from tests.support.brokers import KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.keyed_group import PATIENCE, Group, until, until_committed
@@ -95,12 +96,37 @@ async def test_records_in_flight_stay_within_the_limit(group: Group) -> None:
         most = 0
         for _ in keys:
             await until(lambda: bool(member.running))
-            most = max(most, member.intake._in_flight)
+            most = max(most, member.intake._in_flight.records)
             group.let_go(next(iter(member.running)))
             done = len(member.done)
             await until(lambda done=done: len(member.done) > done)  # type: ignore[misc]
         assert sorted(member.done) == sorted(keys)
         assert most <= 15  # what was allowed, and half as much, which came at once
+
+
+async def test_bytes_in_flight_stay_within_the_limit(group: Group) -> None:
+    """Three records exceed the limit, and one is all that a fetch returns of a partition."""
+    size, limit = 600_000, 1_500_000
+    values = [f"key{n}:{'x' * size}" for n in range(24)]
+    for value in values:
+        group.hold(value)
+    await group.publish(*values)
+    async with group.member(in_flight_bytes=limit) as member:
+
+        def takes_no_more() -> bool:
+            consumer, in_flight = member.intake._consumer, member.intake._in_flight
+            is_paused = consumer is not None and bool(consumer.paused())
+            return is_paused or in_flight.records + len(member.done) == len(values)
+
+        most = 0
+        for number in range(len(values)):
+            await until(takes_no_more)
+            most = max(most, member.intake._in_flight.bytes)
+            await until(lambda: bool(member.running))
+            group.let_go(next(iter(member.running)))
+            await until(lambda done=number: len(member.done) > done)  # type: ignore[misc]
+        assert sorted(member.done) == sorted(values)
+        assert most <= limit + DEFAULT_PARTITIONS * (size + 100)
 
 
 async def test_a_record_that_our_code_fails_to_read_is_not_committed(

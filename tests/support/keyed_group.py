@@ -55,7 +55,12 @@ class Group:
 
     @asynccontextmanager
     async def member(
-        self, *, concurrency: int = 8, in_flight: int = 100, dies: bool = False
+        self,
+        *,
+        concurrency: int = 8,
+        in_flight: int = 100,
+        in_flight_bytes: int = 1024 * 1024,
+        dies: bool = False,
     ) -> AsyncIterator[Member]:
         """Run a member while the block runs. A member that `dies` commits nothing at its end."""
 
@@ -78,6 +83,7 @@ class Group:
             membership=Membership(self.name, self.session_seconds),
             concurrency=concurrency,
             in_flight=in_flight,
+            in_flight_bytes=in_flight_bytes,
         )
         member = Member(intake)
         kafka = KafkaBroker(self.address, logger=ConsumerLog(), allow_auto_create_topics=False)

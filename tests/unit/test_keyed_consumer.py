@@ -1,8 +1,8 @@
 """The keyed consumer commits safely across rebalances; these tests need no broker."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
@@ -16,6 +16,7 @@ from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 pytestmark = pytest.mark.asyncio
 
 KEPT, LOST = TopicPartition("topic", 0), TopicPartition("topic", 1)
+MOST_BYTES = 1000
 
 
 @dataclass
@@ -25,6 +26,9 @@ class Record:
     partition: int
     offset: int
     topic: str = "topic"
+    value: bytes | None = None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass
@@ -34,13 +38,20 @@ class Consumer:
     assigned: set[TopicPartition] = field(default_factory=set)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
+    paused_now: set[TopicPartition] = field(default_factory=set)
     is_broker_away: bool = False
 
     def assignment(self) -> set[TopicPartition]:
         return self.assigned
 
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused_now.update(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused_now.difference_update(partitions)
+
     def paused(self) -> set[TopicPartition]:
-        return set()
+        return set(self.paused_now)
 
     async def position(self, partition: TopicPartition) -> int:
         self._must_be_assigned(partition)
@@ -64,12 +75,18 @@ class Member:
     def __init__(self) -> None:
         self.consumer = Consumer()
         self.done: list[tuple[int, int]] = []
+        self.when_done: Callable[[], None] = lambda: None
         self.tries = 0
         self.is_failing = False
         self.may_work = asyncio.Event()
         self.may_work.set()
         self.keyed = KeyedConsumer(
-            "topic", self._task_of, membership=Membership("group"), concurrency=4, in_flight=50
+            "topic",
+            self._task_of,
+            membership=Membership("group"),
+            concurrency=4,
+            in_flight=50,
+            in_flight_bytes=MOST_BYTES,
         )
         self._listener = self.keyed.listener()
 
@@ -80,11 +97,13 @@ class Member:
             if self.is_failing:
                 raise RuntimeError
             self.done.append((record.partition, record.offset))
+            self.when_done()
 
         return KeyedTask("key", work)
 
     async def assign(self, *partitions: TopicPartition) -> None:
         self.consumer.assigned = set(partitions)
+        self.consumer.paused_now.clear()  # a new assignment is not paused
         self.consumer.positions = {tp: self.consumer.committed.get(tp, 0) for tp in partitions}
         await self._listener.on_partitions_assigned(partitions)
 
@@ -199,3 +218,43 @@ async def test_a_partition_is_not_through_before_its_offset_is_committed(member:
     member.consumer.is_broker_away = False
     assert await member.commit()
     assert await member.keyed.is_through(KEPT, 1)
+
+
+async def test_records_in_flight_are_bounded_in_bytes(member: Member) -> None:
+    """Keys and headers count, and half of the bytes must have ended before it takes more."""
+    member.may_work.clear()
+    quarter = Record(0, 0, value=b"x" * 150, key=b"k" * 50, headers=(("h", b"x" * 49), ("", None)))
+    batch = [replace(quarter, offset=n) for n in range(4)]
+    await member.hand_over(member.fetch(*batch[:3]))
+    assert member.consumer.paused() == set()
+    await member.hand_over(member.fetch(batch[3]))
+    assert member.consumer.paused() == {KEPT, LOST}
+    paused_after: list[bool] = []
+    member.when_done = lambda: paused_after.append(bool(member.consumer.paused()))
+    member.may_work.set()
+    await member.has_ended()
+    assert paused_after == [True, True, False, False], "half had ended before the third did"
+    assert member.consumer.paused() == set()
+
+
+async def test_a_record_larger_than_the_limit_is_handled_and_nothing_after_it_is_taken(
+    member: Member,
+) -> None:
+    member.may_work.clear()
+    await member.hand_over(member.fetch(Record(0, 0, value=b"x" * 5 * MOST_BYTES)))
+    assert member.consumer.paused() == {KEPT, LOST}
+    member.may_work.set()
+    await member.has_ended()
+    assert member.done == [(0, 0)]
+    assert member.consumer.paused() == set()
+
+
+async def test_a_new_assignment_is_paused_while_too_much_is_in_flight(member: Member) -> None:
+    member.may_work.clear()
+    await member.hand_over(member.fetch(Record(0, 0, value=b"x" * MOST_BYTES)))
+    await member.revoke(KEPT, LOST)
+    await member.assign(KEPT)
+    assert member.consumer.paused() == {KEPT}
+    member.may_work.set()
+    await member.has_ended()
+    assert member.consumer.paused() == set()

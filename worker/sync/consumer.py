@@ -44,6 +44,7 @@ def request_consumer(
     session_seconds: float,
     concurrency: int,
     in_flight: int,
+    in_flight_bytes: int,
 ) -> KeyedConsumer:
     """Consume requests: in order within a SpreaView event, concurrently across events.
 
@@ -57,6 +58,7 @@ def request_consumer(
         membership=Membership(GROUP, session_seconds),
         concurrency=concurrency,
         in_flight=in_flight,
+        in_flight_bytes=in_flight_bytes,
     )
 
 
