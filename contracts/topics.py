@@ -1,7 +1,10 @@
-"""Names of the Kafka topics. Every topic is keyed by `spreaview_event_id` as text."""
+"""Names of the Kafka topics.
+
+Every topic is keyed by `spreaview_event_id` as text, and stamped by the broker (LogAppendTime).
+"""
 
 SYNC_REQUESTS = "spreaview.sync-requests.v1"
-"""`SyncRequested` messages for the worker. The broker stamps the time (LogAppendTime)."""
+"""`SyncRequested` messages for the worker."""
 
 IMPORT_EVENTS = "spreaview.import-events.v1"
 """Every import event, in stream order, as CloudEvents. The log, not this topic, is the history."""

@@ -8,6 +8,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
 from messaging.access import explaining
+from messaging.append_time import LOG_APPEND_TIME, use_append_time
 from messaging.connection import KafkaConnection
 
 logger = logging.getLogger(__name__)
@@ -21,20 +22,24 @@ Dead letters have the same limit, so that most records fit together with our hea
 
 def _configs(retention_days: int) -> dict[str, dict[str, str]]:
     return {
-        SYNC_REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-        IMPORT_EVENTS: {
+        SYNC_REQUESTS: LOG_APPEND_TIME,
+        IMPORT_EVENTS: LOG_APPEND_TIME
+        | {
             "retention.ms": str(retention_days * _DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         },
-        DEAD_LETTERS: {"retention.ms": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)},
-        LOG_SEALS: {"cleanup.policy": "compact"},
+        DEAD_LETTERS: LOG_APPEND_TIME
+        | {"retention.ms": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)},
+        LOG_SEALS: LOG_APPEND_TIME | {"cleanup.policy": "compact"},
     }
 
 
 async def declare_topics(
     kafka: KafkaConnection, *, partitions: int, replication_factor: int, retention_days: int
 ) -> None:
-    """Create the topics that do not exist yet; existing ones are not changed.
+    """Create the topics that do not exist yet, and have the broker stamp the records of all.
+
+    Nothing else is changed about existing topics, see `messaging.append_time.use_append_time`.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
@@ -51,8 +56,8 @@ async def declare_topics(
 async def declare_replay(
     kafka: KafkaConnection, topic: str, *, partitions: int, replication_factor: int
 ) -> None:
-    """Create a topic for a replay, unless it exists. Raises as `declare_topics`."""
-    configs = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    """Create a topic for a replay, unless it exists. Stamps and raises as `declare_topics`."""
+    configs = LOG_APPEND_TIME | {"max.message.bytes": str(MAX_RECORD_BYTES)}
     wanted = NewTopic(topic, partitions, replication_factor, topic_configs=configs)
     await _declare(kafka, [wanted])
 
@@ -64,6 +69,8 @@ async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic]) -> None:
             await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
+        before = [topic.name for topic in topics if topic.name in existing]
+        await use_append_time(kafka, admin, before)
         if not missing:
             return
         answer = await admin.create_topics(missing)

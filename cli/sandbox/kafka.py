@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from aiokafka.errors import KafkaError
 from cli.sandbox.errors import SandboxError
 from cli.sandbox.ports import LOOPBACK, on_free_port
 from cli.sandbox.watched_server import watched_server
+
+logger = logging.getLogger(__name__)
 
 _READY_SECONDS = 30.0
 _ANSWER_MS = 5_000
@@ -51,6 +54,7 @@ async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None
     async with watched_server("the Kafka broker", argv, log_path=log_path) as server:
         check = partial(broker_answers, f"{LOOPBACK}:{port}", cluster)
         await server.ready(check, seconds=_READY_SECONDS)
+        logger.debug("the sandbox's broker keeps the producers' time stamps: no LogAppendTime")
         yield
 
 
