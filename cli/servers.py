@@ -3,6 +3,7 @@
 import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
+from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection
 from projections.generations import NoGenerationError
 
@@ -83,6 +85,16 @@ def _of_a_socket(error: OSError) -> bool:
     return not isinstance(error, BrokenPipeError) and error.errno not in _OF_FILES
 
 
+def database_clock(settings: Settings) -> Clock:
+    """The clock of the database, which is connected to when the clock is read."""
+
+    async def now() -> datetime:
+        async with open_log(settings) as log:
+            return await log.clock()
+
+    return now
+
+
 @contextmanager
 def kafka_errors(
     kafka: KafkaConnection, consequence: str = "", *, remedy: str = _CHECK_KAFKA
@@ -93,7 +105,7 @@ def kafka_errors(
     """
     try:
         yield
-    except KafkaAccessError as error:
+    except (KafkaAccessError, WrongClockError) as error:
         raise CommandError(f"{consequence}: {error}" if consequence else str(error)) from error
     except (KafkaError, TimeoutError) as error:
         begin = f"{consequence}: " if consequence else ""

@@ -35,6 +35,7 @@ from messaging.access import explaining
 from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import ConsumerLog
+from messaging.clocks import Clock
 from messaging.errors import is_kafka_outage
 from messaging.lag import watching_lag
 from messaging.publisher import TransactionalPublisher
@@ -195,7 +196,7 @@ async def _worker(
         "PostgreSQL (is it migrated? spreaview-sync migrate)", log.identity, on=is_database_outage
     )
     client = await stack.enter_async_context(http_client(VERSION))
-    producer = await _entered(stack, partial(producing, addresses.kafka))
+    producer = await _entered(stack, partial(producing, addresses.kafka, log.clock))
     lag = await _entered(stack, partial(watching_lag, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
     intake = request_consumer(
@@ -210,7 +211,7 @@ async def _worker(
     relay = Relay(
         log,
         checkpoints,
-        relay_publisher(addresses),
+        relay_publisher(addresses, log.clock),
         partial(leader_connection, addresses.database_url),
         poll_seconds=settings.relay_poll_seconds,
         batch=settings.relay_batch,
@@ -253,10 +254,12 @@ async def _projector(
     return _Service(router, [projector.sweep()], probes)
 
 
-def relay_publisher(addresses: Addresses) -> TransactionalPublisher:
+def relay_publisher(
+    addresses: Addresses, database_clock: Clock | None = None
+) -> TransactionalPublisher:
     """The publisher of the log to `IMPORT_EVENTS`."""
     return TransactionalPublisher(
-        addresses.kafka, IMPORT_EVENTS, RELAY, transactions=addresses.kafka_transactions
+        addresses.kafka, IMPORT_EVENTS, RELAY, addresses.kafka_transactions, database_clock
     )
 
 

@@ -12,6 +12,8 @@ from eventstore.checkpoints import Unpublished
 from eventstore.model import Appended, Commit, Snapshot
 from eventstore.read import LogReader
 
+CLOCK = text("SELECT clock_timestamp() AS now")
+
 IDENTITY = text("SELECT log_id, fingerprint_key FROM event_store.log")
 
 CLOCK_AND_RUN = text("""
@@ -49,6 +51,12 @@ class EventLog(LogReader):
         async with self._engine.connect() as connection:
             row = (await connection.execute(IDENTITY)).one()
         return LogIdentity(row.log_id, row.fingerprint_key)
+
+    async def clock(self) -> datetime:
+        """Return the time of the database's clock."""
+        async with self._engine.connect() as connection:
+            now: datetime = (await connection.execute(CLOCK)).scalar_one()
+        return now
 
     async def clock_and_run(self, sync_id: UUID) -> "RunRecord":
         """Return the database's clock, and the streams that hold events of a run."""

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerClosed
+from aiokafka.structs import RecordMetadata
+
+from messaging.clocks import ClockCheck
 
 T = TypeVar("T")
 
@@ -33,13 +37,24 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
 
     _closed: bool
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, clock_check: ClockCheck | None = None, **settings: Any) -> None:
         super().__init__(**settings)
+        self._clock_check = clock_check
         self.has_unanswered = False
         self._requests: set[asyncio.Task[Any]] = set()
         for name in _REQUESTS:
             setattr(self._sender, name, self._tracked(getattr(self._sender, name)))
         self.client.send = self._noted(self.client.send)
+
+    async def send_and_wait(self, topic: str, *arguments: Any, **given: Any) -> RecordMetadata:
+        """As aiokafka's; with a clock check, raises `WrongClockError` for a refused time stamp."""
+        async with self.explaining_clocks(topic):
+            published: RecordMetadata = await super().send_and_wait(topic, *arguments, **given)
+        return published
+
+    def explaining_clocks(self, topic: str) -> AbstractAsyncContextManager[None]:
+        """Raise `WrongClockError` where the block waits for records whose time stamp is refused."""
+        return nullcontext() if self._clock_check is None else self._clock_check.explaining(topic)
 
     async def close(self, *, flush_seconds: float = 0) -> None:
         """Close within a few seconds, even without a broker; never raises.

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from messaging.access import explaining
+from messaging.clocks import Clock, ClockCheck
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
@@ -53,12 +54,14 @@ class TransactionalPublisher(NamedTuple):
         topic: the topic of the records.
         group_id: names the sender. Its offset in partition 0 is the committed position.
         transactions: whether the broker supports transactions, as Apache Kafka does.
+        database_clock: is read to explain why Kafka refuses the time stamp of a record.
     """
 
     kafka: KafkaConnection
     topic: str
     group_id: str
     transactions: bool
+    database_clock: Clock | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenPublisher"]:
@@ -148,7 +151,9 @@ class OpenPublisher:
                 topic or not. A TimeoutError means that nothing was confirmed for
                 `_STALLED_SECONDS`, or not everything within `_BATCH_SECONDS`.
         """
-        async with _while_it_progresses() as progress:
+        publisher = self._publisher
+        check = ClockCheck(publisher.kafka, publisher.database_clock)
+        async with check.explaining(publisher.topic), _while_it_progresses() as progress:
             if not self._publisher.transactions:
                 await self._send(records, progress)
                 return

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from contracts.messages import SyncRequested, encode_request
 from contracts.topics import SYNC_REQUESTS
 from messaging.access import explaining
+from messaging.clocks import Clock, ClockCheck
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
@@ -17,13 +18,17 @@ _FLUSH_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def producing(kafka: KafkaConnection) -> AsyncIterator[Producer]:
+async def producing(
+    kafka: KafkaConnection, database_clock: Clock | None = None
+) -> AsyncIterator[Producer]:
     """Open a producer that waits for all replicas; flush and close it at the end of the block.
 
     Closing gives up records that the broker does not confirm within `_FLUSH_SECONDS`.
+    `database_clock` is read to explain why Kafka refuses the time stamp of a record.
     """
     producer = Producer(
         **kafka.arguments(),
+        clock_check=ClockCheck(kafka, database_clock),
         acks="all",
         max_batch_size=512 * 1024,
         max_request_size=MAX_RECORD_BYTES,

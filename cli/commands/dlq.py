@@ -15,7 +15,7 @@ from cli.options import Json
 from cli.render import dead_letters as render
 from cli.render.answer import Answer
 from cli.runfile import resolve_kafka
-from cli.servers import kafka_errors
+from cli.servers import database_clock, kafka_errors
 from cli.settings import Settings
 from messaging.connection import KafkaConnection
 from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
@@ -166,7 +166,7 @@ async def retry_letters(
             chosen = sorted(chosen, key=lambda x: (x.first_received_ms, x.name))
             if not again:
                 _refuse_resolved(chosen, "Name it with --again to publish it once more.")
-        async with producing(topic.kafka) as producer:
+        async with producing(topic.kafka, database_clock(settings)) as producer:
             for letter in chosen:
                 try:
                     published = await retry_letter(topic.reader, producer, letter)
@@ -215,7 +215,7 @@ async def discard_letters(
     async with _dead_letters(settings) as topic:
         chosen = topic.named(names)
         _refuse_resolved(chosen, "Nothing is left to do about it.")
-        async with producing(topic.kafka) as producer:
+        async with producing(topic.kafka, database_clock(settings)) as producer:
             for letter in chosen:
                 await discard_letter(producer, letter.name, reason)
 

@@ -121,7 +121,7 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
         )
         group = f"spreaview-replay-{wanted.name}"
         publisher = TransactionalPublisher(
-            addresses.kafka, topic, group, transactions=addresses.kafka_transactions
+            addresses.kafka, topic, group, addresses.kafka_transactions, log.clock
         )
         log_id = (await log.identity()).log_id
         async with publisher.opened() as opened:

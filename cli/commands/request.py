@@ -31,7 +31,7 @@ from cli.options import (
 from cli.render import sync as render
 from cli.render.answer import Answer, sentence
 from cli.runfile import resolve
-from cli.servers import kafka_errors, open_database
+from cli.servers import database_clock, kafka_errors, open_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
 from contracts.messages import SyncRequested, Window
@@ -101,7 +101,7 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
     """Publish a request; exit code 0 if it completed, or was published without waiting."""
     addresses = resolve(settings)
     if waiting is None:
-        await _publish(addresses.kafka, message)
+        await _publish(settings, addresses.kafka, message)
         value = {"request_id": str(message.request_id), "published": True}
         return sentence(value, f"requested sync {message.request_id}")
     print(f"sync {message.request_id}", file=sys.stderr, flush=True)
@@ -110,7 +110,7 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
         queries, log = Queries(engine), EventLog(engine)
         is_done = await _is_done(log, message, "nothing was requested")
         if not is_done:
-            await _publish(addresses.kafka, message)
+            await _publish(settings, addresses.kafka, message)
         try:
             row = await run_ended(
                 queries, message.request_id, waiting.seconds, event_id=message.spreaview_event_id
@@ -137,9 +137,9 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
     return Answer(value, show, exit_code)
 
 
-async def _publish(kafka: KafkaConnection, message: SyncRequested) -> None:
+async def _publish(settings: Settings, kafka: KafkaConnection, message: SyncRequested) -> None:
     with kafka_errors(kafka, "the request was not published"):
-        async with producing(kafka) as producer:
+        async with producing(kafka, database_clock(settings)) as producer:
             await publish_request(producer, message)
 
 

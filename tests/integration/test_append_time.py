@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,10 +17,13 @@ from aiokafka.errors import InvalidTimestampError
 
 from cli.sandbox.kafka import kafka
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, SYNC_REQUESTS, TOPICS
-from messaging.append_time import use_append_time
+from messaging.append_time import append_time_command, use_append_time
 from messaging.batch_consumer import RawRecord
+from messaging.clocks import WrongClockError
+from messaging.cloudevents import Record
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import read_letters, retry
+from messaging.publisher import CommittedPosition, TransactionalPublisher
 from messaging.requests import ORDERED_AT, producing
 from messaging.topic_reader import open_topic_reader, record_at
 from messaging.topics import declare_replay, declare_topics
@@ -43,6 +47,10 @@ def now_ms() -> int:
 def two_hours_ahead() -> int:
     """The time stamp of a process whose clock is wrong."""
     return now_ms() + 2 * 60 * 60 * 1000
+
+
+async def database_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def is_now(timestamp_ms: int) -> bool:
@@ -181,3 +189,34 @@ async def test_a_cut_letter_is_retried_although_its_topic_was_altered_since(
     assert again.value == body
     assert is_now(again.timestamp)
     assert dict(again.headers)[ORDERED_AT] == str(THEN_MS).encode()
+
+
+async def test_a_refused_time_stamp_names_the_clock_and_the_command(broker: KnownBroker) -> None:
+    """On a topic that could not be altered."""
+    broker.needs(Can.LOG_APPEND_TIME)
+    topic = await broker.a_topic()
+    async with producing(broker.connection, database_clock) as producer:
+        with pytest.raises(WrongClockError) as raised:
+            await producer.send_and_wait(topic, b"x", timestamp_ms=two_hours_ahead())
+    text = str(raised.value)
+    assert "the clock of this process agrees with the database's" in text
+    assert append_time_command(broker.connection, topic) in text
+
+
+async def test_a_refused_time_stamp_of_the_relay_names_the_clock(
+    broker: KnownBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.needs(Can.LOG_APPEND_TIME)
+    topic = await broker.a_topic()
+    publisher = TransactionalPublisher(
+        broker.connection, topic, f"test-{uuid4()}", True, database_clock
+    )
+    async with publisher.opened() as opened:
+        send = opened._producer.send
+
+        async def ahead(*arguments: Any, **given: Any) -> Any:
+            return await send(*arguments, **given, timestamp_ms=two_hours_ahead())
+
+        monkeypatch.setattr(opened._producer, "send", ahead)
+        with pytest.raises(WrongClockError, match="the clock of this process agrees"):
+            await opened.send([Record(b"key", b"x", [])], CommittedPosition(1, "note"))

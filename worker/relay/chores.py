@@ -5,13 +5,13 @@ import logging
 from datetime import timedelta
 from functools import partial
 
-from aiokafka import AIOKafkaProducer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import LOG_SEALS
 from eventstore.log import EventLog
 from eventstore.seals import encode_seal, heads
 from messaging.backoff import retry_until_success
+from messaging.producer import Producer
 from worker.relay.relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _PRUNE_SECONDS = 600.0
 
 
 async def seal_from_time_to_time(
-    engine: AsyncEngine, producer: AIOKafkaProducer, relay: Relay, *, seconds: float
+    engine: AsyncEngine, producer: Producer, relay: Relay, *, seconds: float
 ) -> None:
     """Publish a seal of every stream that has changed since the last time. Runs until cancelled.
 
@@ -37,7 +37,7 @@ async def seal_from_time_to_time(
             sealed = 0
 
 
-async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 0) -> int:
+async def seal(engine: AsyncEngine, producer: Producer, *, after: int = 0) -> int:
     """Publish seals of the streams with events after a position; return the position reached."""
     log = EventLog(engine)
     head, log_id = await log.head(), (await log.identity()).log_id
@@ -46,7 +46,8 @@ async def seal(engine: AsyncEngine, producer: AIOKafkaProducer, *, after: int = 
         key = str(one.stream_id).encode()
         confirmations.append(await producer.send(LOG_SEALS, encode_seal(one), key=key))
         head = max(head, one.position)  # the log may have grown meanwhile
-    await asyncio.gather(*confirmations)
+    async with producer.explaining_clocks(LOG_SEALS):
+        await asyncio.gather(*confirmations)
     return head
 
 
