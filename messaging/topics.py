@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
 from messaging.access import explaining
 from messaging.append_time import LOG_APPEND_TIME, use_append_time
 from messaging.connection import KafkaConnection
@@ -51,6 +51,22 @@ async def declare_topics(
             for name, configs in _configs(retention_days).items()
         ],
     )
+
+
+async def alter_topics(kafka: KafkaConnection) -> None:
+    """Have the broker stamp the records of our topics, as far as they exist; create none.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(**kafka.arguments())
+    try:
+        async with explaining(kafka):
+            await admin.start()
+        existing = TOPICS.intersection(await admin.list_topics())
+        await use_append_time(kafka, admin, sorted(existing))
+    finally:
+        await admin.close()
 
 
 async def declare_replay(

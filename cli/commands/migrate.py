@@ -1,14 +1,25 @@
-"""`migrate`: the log's tables and the read models."""
+"""`migrate`: the log's tables, the read models, and the settings of existing topics."""
+
+import asyncio
+import logging
+
+from aiokafka.errors import KafkaError
 
 from cli.command import new_app, run
 from cli.options import Json
 from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
+from contracts.error_text import describe_error
 from eventstore.migrate import migrate as migrate_log
+from messaging.topics import alter_topics
 from projections.generations import prepare
 
+logger = logging.getLogger(__name__)
+
 app = new_app()
+
+_KAFKA_SECONDS = 15.0
 
 
 @app.command()
@@ -16,6 +27,8 @@ def migrate(as_json: Json = False) -> None:
     """Bring the database to this version.
 
     Run it once, and after every update. It changes nothing if the database is up to date.
+
+    If a broker is set, existing topics get the settings that this version needs.
     """
     run(migrate_database, as_json=as_json)
 
@@ -25,4 +38,24 @@ async def migrate_database(settings: Settings) -> Answer:
     async with open_database(settings, pool_size=2) as engine:
         await migrate_log(engine)
         await prepare(engine)
+    await _alter_topics(settings)
     return sentence({"migrated": True}, "The database is up to date.")
+
+
+async def _alter_topics(settings: Settings) -> None:
+    """Have the broker stamp the records of existing topics, if the settings name a broker.
+
+    The database is migrated even if Kafka does not answer: a service alters the topics when it
+    starts.
+    """
+    if settings.kafka_bootstrap_servers is None:
+        return
+    kafka = settings.kafka_connection(settings.kafka_bootstrap_servers)
+    try:
+        async with asyncio.timeout(_KAFKA_SECONDS):
+            await alter_topics(kafka)
+    except (KafkaError, TimeoutError) as error:
+        logger.warning(
+            "the topics at %s were not checked, a service does so when it starts: %s",
+            *(kafka, describe_error(error)),
+        )

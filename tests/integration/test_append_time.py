@@ -15,8 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidTimestampError
 
+from cli.commands.migrate import migrate_database
 from cli.sandbox.kafka import kafka
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, SYNC_REQUESTS, TOPICS
+from cli.settings import Settings
+from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
 from messaging.append_time import append_time_command, use_append_time
 from messaging.batch_consumer import RawRecord
 from messaging.clocks import WrongClockError
@@ -104,6 +106,29 @@ async def test_topics_of_an_older_version_are_altered_and_lose_nothing(
             found = await configs(admin, topic)
             assert found["retention.ms"] == OLD_RETENTION, "as its operator has set it"
     assert (await read(broker, before)).timestamp == THEN_MS
+
+
+async def test_migrate_alters_existing_topics_and_creates_none(
+    broker: KnownBroker, admin: AIOKafkaAdminClient, database_url: str
+) -> None:
+    broker.needs(Can.LOG_APPEND_TIME)
+    await declare(broker)
+    older = {"message.timestamp.type": "CreateTime"}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, LOG_SEALS, older)])
+    await admin.delete_topics([REPLAY])
+    settings = Settings(database_url=database_url, kafka_bootstrap_servers=broker.address)
+    await migrate_database(settings)
+    assert (await configs(admin, LOG_SEALS))["message.timestamp.type"] == "LogAppendTime"
+    assert REPLAY not in await admin.list_topics()
+
+
+async def test_migrate_does_without_kafka(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(database_url=database_url, kafka_bootstrap_servers="127.0.0.1:1")
+    await migrate_database(settings)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.startswith("the topics at 127.0.0.1:1 were not checked")
 
 
 async def test_new_topics_are_stamped_by_the_broker(
