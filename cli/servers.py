@@ -17,6 +17,7 @@ from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
+from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection
 from projections.generations import NoGenerationError
@@ -32,20 +33,27 @@ _CHECK_KAFKA = "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run
 
 @asynccontextmanager
 async def open_database(
-    settings: Settings, pool_size: int = 1, *, remedy: str = _CHECK_DATABASE
+    settings: Settings,
+    pool_size: int = 1,
+    *,
+    remedy: str = _CHECK_DATABASE,
+    any_version: bool = False,
 ) -> AsyncIterator[AsyncEngine]:
     """An engine on the database of the settings, or of a running `up`.
 
     Raises:
         SettingsError: no address is known.
+        SchemaVersionError: the database is older or newer than this program, unless `any_version`.
         CommandError: the database does not answer, is not migrated, or refuses. A file that cannot
             be written inside the block is not the database's fault and passes through.
     """
     url = resolve_database(settings)
     try:
         async with database(url, pool_size) as engine:
+            if not any_version:
+                await check_version(engine, f"the database at {without_password(url)}")
             yield engine
-    except CommandError:
+    except (CommandError, SchemaVersionError):
         raise
     except Exception as error:
         if (reason := _database_error(url, error, remedy)) is None:
@@ -68,7 +76,7 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
         return None
     code = getattr(getattr(error, "orig", error), "sqlstate", None)
     where = without_password(url)
-    if code in _NOT_MIGRATED:
+    if code in _NOT_MIGRATED:  # without its read models, for one
         return f"the database at {where} is not migrated; run: spreaview-sync migrate"
     if code == _NOT_ALLOWED:
         return (

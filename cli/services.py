@@ -31,6 +31,7 @@ from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
+from eventstore.schema_version import DatabaseOlderError, check_version
 from messaging.access import explaining
 from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
@@ -85,9 +86,10 @@ async def running(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run services while the block runs; the block starts when they receive messages.
 
-    Waits for a database or broker that does not answer yet. Yields the task of the background work.
-    This task ends only by a fault, so wait for it as well as for a signal. At the end, requests in
-    flight are finished, or handed back after `graceful_timeout` seconds.
+    Waits for a database or broker that does not answer yet, and for the database to be migrated;
+    raises `DatabaseNewerError` if a newer program has migrated it. Yields the task of the
+    background work. This task ends only by a fault, so wait for it as well as for a signal. At the
+    end, requests in flight are finished, or handed back after `graceful_timeout` seconds.
     """
     monitor = Monitor(
         period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
@@ -100,8 +102,11 @@ async def running(
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
-        monitor.watch(database_probe(EventLog(engine)))
+        monitor.watch(database_probe(partial(check_version, engine)))
         monitor.watch(kafka_probe(addresses.kafka))
+        await retry_until_success("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        # From now on only an answer counts: a newer program may migrate while this one runs.
+        monitor.watch(database_probe(EventLog(engine).head))
         await retry_until_success(
             "Kafka", partial(_declare, settings, addresses), on=is_kafka_outage
         )
@@ -169,6 +174,11 @@ async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Ta
         await asyncio.gather(task, return_exceptions=True)
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether the check of the schema version may succeed later: after a migration or a grant."""
+    return isinstance(error, DatabaseOlderError) or is_database_outage(error)
+
+
 async def _end_of(task: asyncio.Task[None]) -> None:
     await task
 
@@ -192,9 +202,7 @@ async def _worker(
     stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     log = EventLog(engine)
-    identity = await retry_until_success(
-        "PostgreSQL (is it migrated? spreaview-sync migrate)", log.identity, on=is_database_outage
-    )
+    identity = await retry_until_success("PostgreSQL", log.identity, on=is_database_outage)
     client = await stack.enter_async_context(http_client(VERSION))
     producer = await _entered(stack, partial(producing, addresses.kafka, log.clock))
     lag = await _entered(stack, partial(watching_lag, addresses.kafka, WORKERS))

@@ -10,8 +10,10 @@ from eventstore.model import PositionsBehindError
 # back by the server; invalid credentials, as while they are being changed.
 _TEMPORARY_CLASSES = ("08", "53", "57", "58", "40", "28")
 # Idle too long, lock not available; a standby not promoted yet (read only), a database closed
-# for maintenance; not migrated yet.
-_TEMPORARY_CODES = frozenset({"25P03", "55P03", "25006", "55000", "3D000", "3F000", "42P01"})
+# for maintenance; not migrated yet; a right that is not granted yet.
+_TEMPORARY_CODES = frozenset(
+    {"25P03", "55P03", "25006", "55000", "3D000", "3F000", "42P01", "42501"}
+)
 _NOT_MIGRATED = frozenset({"42703", "42883"})
 _CUT_OFF = (
     OSError,

@@ -11,6 +11,7 @@ from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
+from eventstore.migrate import Migrated
 from eventstore.migrate import migrate as migrate_log
 from messaging.topics import alter_topics
 from projections.generations import prepare
@@ -26,20 +27,29 @@ _KAFKA_SECONDS = 15.0
 def migrate(as_json: Json = False) -> None:
     """Bring the database to this version.
 
-    Run it once, and after every update. It changes nothing if the database is up to date.
-
-    If a broker is set, existing topics get the settings that this version needs.
+    Run it once, and after every update. It changes nothing if the database is up to date, and
+    reports from which version to which it has migrated. If a broker is set, existing topics get the
+    settings that this version needs.
     """
     run(migrate_database, as_json=as_json)
 
 
 async def migrate_database(settings: Settings) -> Answer:
     """Make or update the log's tables, then the read models."""
-    async with open_database(settings, pool_size=2) as engine:
-        await migrate_log(engine)
+    async with open_database(settings, pool_size=2, any_version=True) as engine:
+        migrated = await migrate_log(engine)
         await prepare(engine)
     await _alter_topics(settings)
-    return sentence({"migrated": True}, "The database is up to date.")
+    value = {"migrated": True, "from": migrated.before, "to": migrated.after}
+    return sentence(value, _describe(migrated))
+
+
+def _describe(migrated: Migrated) -> str:
+    if migrated.before is None:
+        return f"The database was empty and is migrated to {migrated.after}."
+    if migrated.before == migrated.after:
+        return f"The database is up to date at {migrated.after}."
+    return f"The database is migrated from {migrated.before} to {migrated.after}."
 
 
 async def _alter_topics(settings: Settings) -> None:

@@ -85,11 +85,11 @@ def projector_probe(engine: AsyncEngine) -> Probe:
     return Probe("projector", look)
 
 
-def database_probe(log: EventLog) -> Probe:
-    """Check that PostgreSQL answers."""
+def database_probe(ask: Callable[[], Awaitable[object]]) -> Probe:
+    """Check that PostgreSQL answers; the error of a failed check contains the reason."""
 
     async def look() -> list[Workload]:
-        await log.head()
+        await ask()
         return []
 
     return Probe("PostgreSQL", look, is_server=True)
