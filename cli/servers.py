@@ -20,7 +20,7 @@ from eventstore.log import EventLog
 from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection
-from projections.generations import NoGenerationError
+from projections.generations import GenerationAccessError, NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
@@ -70,7 +70,7 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
 
 def _database_error(url: str, error: Exception, remedy: str) -> str | None:
     """A sentence for an error of the database; None for any other error."""
-    if isinstance(error, NoGenerationError | DatabaseAccessError):
+    if isinstance(error, NoGenerationError | GenerationAccessError | DatabaseAccessError):
         return str(error)
     if isinstance(error, OSError) and (error.filename is not None or not _of_a_socket(error)):
         return None

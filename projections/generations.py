@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.identity import requester_subject
 from projections import statements
+from projections.grants import copy_grants
 from projections.tables import TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
 
@@ -23,6 +24,8 @@ TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(
 
 # Conflicts with SHARE_GENERATION: waits until no transaction is writing a generation.
 TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)
+
+MAY_USE = text("SELECT has_schema_privilege(:schema, 'USAGE')")
 
 CREATE_REGISTRY = (
     text("CREATE SCHEMA IF NOT EXISTS projections"),
@@ -102,6 +105,19 @@ class NoGenerationError(Exception):
         super().__init__("there are no read models yet; run: spreaview-sync migrate")
 
 
+class GenerationAccessError(Exception):
+    """This role has no rights on the live generation. Waiting helps: until they are granted.
+
+    Without this error PostgreSQL would report that the generation's tables do not exist.
+    """
+
+    def __init__(self, schema: str) -> None:
+        super().__init__(
+            f"this role may not use the schema {schema}, which holds the live read models. "
+            "Remedy: grant it the rights of its job; deploy/roles.sql holds them"
+        )
+
+
 class GenerationsError(Exception):
     """A change of generations that was refused. The message explains why and names the remedy."""
 
@@ -141,19 +157,26 @@ class Generation(NamedTuple):
 
 
 async def prepare(engine: AsyncEngine) -> None:
-    """Create the first generation and the views unless they exist. Concurrent calls are safe."""
+    """Create the first generation and the views unless they exist, and make the views read-only.
+
+    Concurrent calls are safe.
+    """
     async with engine.begin() as connection:
         await connection.execute(PREPARE_LOCK)
         for statement in CREATE_REGISTRY:
             await connection.execute(statement)
         if (await connection.execute(statements.LIVE_SCHEMA)).one_or_none() is None:
             await create(connection, number=1, live=True, code_version=CODE_VERSION)
+        await run_script(connection, "read_only.sql")
 
 
 async def create(
     connection: AsyncConnection, *, number: int, live: bool, code_version: str
 ) -> Generation:
-    """Create a generation and its tables; a live one also gets its indexes and the views."""
+    """Create a generation and its tables; a live one also gets its indexes and the views.
+
+    One that is not live gets the rights of other roles on the live one.
+    """
     schema = f"spreaview_g{number}"
     await connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     await connection.execute(
@@ -165,6 +188,8 @@ async def create(
     if live:
         await run_script(connection, "indexes.sql")
         await run_script(connection, "views.sql")
+    else:
+        await copy_grants(connection, (await live_generation(connection)).schema, schema)
     return await lock_generation(connection, number)
 
 
@@ -224,11 +249,14 @@ async def select_live_generation(connection: AsyncConnection) -> None:
 
     Raises:
         NoGenerationError: the database has no read models yet.
+        GenerationAccessError: this role may not use the live generation.
     """
     await connection.execute(statements.SHARE_GENERATION)
     schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
     if schema is None:
         raise NoGenerationError
+    if not (await connection.execute(MAY_USE, {"schema": schema})).scalar_one():
+        raise GenerationAccessError(schema)
     await select_generation(connection, schema)
 
 

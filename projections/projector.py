@@ -23,7 +23,11 @@ from messaging.batch_consumer import Membership, RawRecord, subscribe
 from projections import statements
 from projections.announce import announce
 from projections.changes import project
-from projections.generations import NoGenerationError, select_live_generation
+from projections.generations import (
+    GenerationAccessError,
+    NoGenerationError,
+    select_live_generation,
+)
 from projections.status import STOPPED_STREAMS, ahead_streams
 from projections.stopping import RESUME_STREAM, STOPPED_BY_OTHERS, stop, stop_ahead
 from projections.version import CODE_VERSION
@@ -242,7 +246,7 @@ async def apply_next(
 
 
 def _is_outage(error: BaseException) -> bool:
-    return is_database_outage(error) or isinstance(error, NoGenerationError)
+    return is_database_outage(error) or isinstance(error, NoGenerationError | GenerationAccessError)
 
 
 def _stream_of(record: RawRecord) -> UUID | None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from projections.generations import live_generation, select_live_generation
+from projections.grants import roles_without_rights
 from projections.version import CODE_VERSION
 
 OLDEST_LAG = text("""
@@ -135,6 +136,8 @@ class ProjectionsStatus:
     """Events that are not applied yet, except in stopped streams."""
     stopped: list[StoppedStream]
     ahead: list[AheadStream]
+    without_rights: list[str]
+    """Roles that may use another generation but not the live one."""
     stuck_seconds: float
     """A projector at work does not lag longer than this."""
 
@@ -146,7 +149,7 @@ class ProjectionsStatus:
     @property
     def is_well(self) -> bool:
         """Whether no operator needs to act."""
-        return not (self.stopped or self.ahead or self.is_stuck)
+        return not (self.stopped or self.ahead or self.is_stuck or self.without_rights)
 
     def to_json(self) -> dict[str, object]:
         """The answer of `projections status --json`."""
@@ -163,6 +166,7 @@ class ProjectionsStatus:
             "stands_still": self.is_stuck,
             "stopped": [stream.to_json() for stream in self.stopped],
             "ahead": [stream.to_json() for stream in self.ahead],
+            "without_rights": self.without_rights,
         }
 
 
@@ -197,6 +201,7 @@ async def projections_status(
             events_behind=totals.behind,
             stopped=[StoppedStream(*row) for row in stopped],
             ahead=ahead,
+            without_rights=await roles_without_rights(connection),
             stuck_seconds=stuck_seconds,
         )
 

@@ -38,6 +38,12 @@ def show_status(console: Console, status: ProjectionsStatus) -> None:
         )
         if stream.stream_id not in repairable:
             write(f"             next: spreaview-sync projections retry {stream.stream_id}")
+    for role in status.without_rights:
+        write(
+            f"[red]rights[/]       {escape(role)} may use an older generation, but not "
+            f"{status.generation}: a projector with this role is stuck\n"
+            "             next: run deploy/roles.sql as the owner, or grant it those rights"
+        )
     for ahead in status.ahead:
         write(
             f"[red]ahead[/]        {ahead.stream_id}: version {ahead.version} is applied, the log "

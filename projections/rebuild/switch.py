@@ -23,6 +23,7 @@ from projections.generations import (
     lock_generation,
     select_generation,
 )
+from projections.grants import copy_grants
 from projections.rebuild.fill import PROGRESS_OF, ReportProgress, apply_page, fill
 from projections.tables import run_script
 
@@ -104,6 +105,8 @@ async def switch(
 ) -> Sequence[StoppedInNew]:
     """Catch up a filled generation and make it live; return the streams that stopped in it.
 
+    It gets the rights that other roles have on the live one now.
+
     Readers of the views wait for milliseconds at most and never see an older state than before.
 
     Raises:
@@ -113,6 +116,8 @@ async def switch(
     for _ in range(_TRIES):
         async with engine.begin() as connection:
             generation = await lock_generation(connection, number)
+            live = await live_generation(connection)
+            await copy_grants(connection, live.schema, generation.schema)
         await fill(engine, generation, await EventLog(engine).head(), report_progress)
         try:
             return await _try_switch(engine, number, accept_stopped=accept_stopped)

@@ -29,6 +29,7 @@ def test_the_status() -> None:
         events_behind=9,
         stopped=[StoppedStream(STREAM, 3, "an error", TIME, "abc", 7, "RoomImported", 5)],
         ahead=[AheadStream(STREAM, 4, 2, True)],
+        without_rights=["spreaview_projector"],
         stuck_seconds=10.0,
     )
     assert json.dumps(status.to_json()) == (
@@ -38,7 +39,8 @@ def test_the_status() -> None:
         f'"{STREAM}", "version": 3, "error": "an error", "stopped_at": '
         '"2026-05-01 12:30:00+00:00", "code_version": "abc", "position": 7, '
         '"type": "RoomImported", "behind": 5}], "ahead": [{"stream_id": '
-        f'"{STREAM}", "version": 4, "log_version": 2, "stopped": true}}]}}'
+        f'"{STREAM}", "version": 4, "log_version": 2, "stopped": true}}], '
+        '"without_rights": ["spreaview_projector"]}'
     )
 
 
