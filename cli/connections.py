@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from eventstore.connection import connect
+from eventstore.connection import DIRECT_VARIABLE, VARIABLE, connect
 from eventstore.libpq_url import without_password
 from messaging.connection import KafkaConnection
 
@@ -33,6 +33,13 @@ _KEEP_ALIVE = {
 make its host silent: the kernel still answers."""
 
 
+class DatabaseAddress(NamedTuple):
+    """A URL of the database, and the variable that it is from."""
+
+    url: str
+    variable: str = VARIABLE
+
+
 class Addresses(NamedTuple):
     """Where the servers are. The repr holds no secret."""
 
@@ -41,15 +48,33 @@ class Addresses(NamedTuple):
     sessionize_base_url: str
     kafka_transactions: bool = True
     """Whether the broker has transactions: Apache Kafka has, the sandbox's has not."""
+    direct_database_url: str | None = None
+    """The database past its transaction pooler; None if there is no pooler."""
+
+    @property
+    def for_sessions(self) -> "DatabaseAddress":
+        """Where session locks and LISTEN work."""
+        if self.direct_database_url is None:
+            return DatabaseAddress(self.database_url)
+        return DatabaseAddress(self.direct_database_url, DIRECT_VARIABLE)
 
     def __repr__(self) -> str:
-        shown = self._replace(database_url=without_password(self.database_url))
+        direct = self.direct_database_url
+        shown = self._replace(
+            database_url=without_password(self.database_url),
+            direct_database_url=None if direct is None else without_password(direct),
+        )
         return f"Addresses{tuple(shown)!r}"
 
 
 @asynccontextmanager
-async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
-    """An engine; its connections are closed at the end of the block."""
+async def database(
+    url: str, pool_size: int, variable: str = VARIABLE
+) -> AsyncIterator[AsyncEngine]:
+    """An engine; its connections are closed at the end of the block.
+
+    Errors name `variable`, which holds the URL.
+    """
     engine = create_async_engine(
         URL.create("postgresql+asyncpg"),
         async_creator=partial(
@@ -57,6 +82,7 @@ async def database(url: str, pool_size: int) -> AsyncIterator[AsyncEngine]:
             url,
             application_name=_NAME,
             server_settings={"idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION},
+            variable=variable,
         ),
         pool_size=pool_size,
         max_overflow=0,
@@ -84,7 +110,14 @@ def _keep_alive(connection: Any, _: object) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-async def leader_connection(url: str) -> asyncpg.Connection:
+async def plain_connection(address: DatabaseAddress) -> asyncpg.Connection:
+    """A direct connection without session parameters, which any pooler takes."""
+    return await connect(
+        address.url, application_name=_NAME, server_settings={}, variable=address.variable
+    )
+
+
+async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Connection:
     """A direct connection that carries the leadership; PostgreSQL ends an idle or lost session.
 
     Its name in `pg_stat_activity` contains the host and process id of the leader.
@@ -98,6 +131,7 @@ async def leader_connection(url: str) -> asyncpg.Connection:
             "tcp_keepalives_interval": "1",
             "tcp_keepalives_count": "3",
         },
+        variable=variable,
     )
 
 

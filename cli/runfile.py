@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cli.connections import Addresses
+from cli.connections import Addresses, DatabaseAddress
 from cli.settings import SESSIONIZE_API, Settings, SettingsError, missing
+from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE
 from messaging.connection import KafkaConnection, SaslMechanism, SecurityProtocol
 
 _NAME = "run.json"
@@ -59,6 +60,7 @@ def resolve(settings: Settings) -> Addresses:
         settings.kafka_connection(settings.kafka_bootstrap_servers),
         settings.sessionize_base_url or SESSIONIZE_API,
         settings.kafka_transactions,
+        settings.direct_database_url,
     )
 
 
@@ -70,6 +72,20 @@ def resolve_database(settings: Settings) -> str:
     if running is None:
         raise missing("database_url")
     return running.database_url
+
+
+def resolve_replica(settings: Settings) -> DatabaseAddress:
+    """The database to read the read models from. Raises as `resolve`."""
+    if settings.read_database_url is not None:
+        return DatabaseAddress(settings.read_database_url, READ_VARIABLE)
+    return DatabaseAddress(resolve_database(settings))
+
+
+def resolve_direct(settings: Settings) -> DatabaseAddress:
+    """The database where session locks work. Raises as `resolve`."""
+    if settings.direct_database_url is not None:
+        return DatabaseAddress(settings.direct_database_url, DIRECT_VARIABLE)
+    return DatabaseAddress(resolve_database(settings))
 
 
 def resolve_kafka(settings: Settings) -> KafkaConnection:

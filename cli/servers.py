@@ -4,19 +4,21 @@ import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import database
+from cli.connections import DatabaseAddress, database, plain_connection
 from cli.errors import CommandError
-from cli.runfile import resolve_database
-from cli.settings import Settings
+from cli.runfile import resolve_database, resolve_direct
+from cli.settings import Settings, SettingsError
 from contracts.error_text import describe_error
-from eventstore.connection import DatabaseAccessError
+from eventstore.connection import VARIABLE, DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
+from eventstore.pooler import PoolerError, refuse_pooler
 from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection
@@ -38,8 +40,9 @@ async def open_database(
     *,
     remedy: str = _CHECK_DATABASE,
     any_version: bool = False,
+    at: DatabaseAddress | None = None,
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine on the database of the settings, or of a running `up`.
+    """An engine on the database of the settings, or of a running `up`, or at another address.
 
     Raises:
         SettingsError: no address is known.
@@ -47,9 +50,9 @@ async def open_database(
         CommandError: the database does not answer, is not migrated, or refuses. A file that cannot
             be written inside the block is not the database's fault and passes through.
     """
-    url = resolve_database(settings)
+    url, variable = at or DatabaseAddress(resolve_database(settings))
     try:
-        async with database(url, pool_size) as engine:
+        async with database(url, pool_size, variable) as engine:
             if not any_version:
                 await check_version(engine, f"the database at {without_password(url)}")
             yield engine
@@ -58,7 +61,30 @@ async def open_database(
     except Exception as error:
         if (reason := _database_error(url, error, remedy)) is None:
             raise
-        raise CommandError(reason) from error
+        raise CommandError(reason.replace(VARIABLE, variable)) from error
+
+
+@asynccontextmanager
+async def open_for_sessions(
+    settings: Settings, pool_size: int, *, remedy: str
+) -> AsyncIterator[AsyncEngine]:
+    """An engine whose connections may hold session locks. Raises as `open_database`.
+
+    Raises:
+        SettingsError: the address is that of a transaction pooler.
+    """
+    address = resolve_direct(settings)
+    async with open_database(settings, pool_size, remedy=remedy, at=address) as engine:
+        await refuse_pooler_at(address)
+        yield engine
+
+
+async def refuse_pooler_at(address: DatabaseAddress) -> None:
+    """Raise `SettingsError` if the address is that of a transaction pooler."""
+    try:
+        await refuse_pooler(partial(plain_connection, address), address.variable)
+    except PoolerError as error:
+        raise SettingsError(str(error)) from error
 
 
 @asynccontextmanager

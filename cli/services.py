@@ -26,6 +26,7 @@ from cli.health.probes import (
     relay_probe,
 )
 from cli.health.server import serving_health
+from cli.servers import refuse_pooler_at
 from cli.settings import Settings
 from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
@@ -105,6 +106,9 @@ async def running(
         monitor.watch(database_probe(partial(check_version, engine)))
         monitor.watch(kafka_probe(addresses.kafka))
         await retry_until_success("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        if Role.WORKER in roles:
+            sessions = partial(refuse_pooler_at, addresses.for_sessions)
+            await retry_until_success("PostgreSQL", sessions, on=is_database_outage)
         # From now on only an answer counts: a newer program may migrate while this one runs.
         monitor.watch(database_probe(EventLog(engine).head))
         await retry_until_success(
@@ -220,7 +224,7 @@ async def _worker(
         log,
         checkpoints,
         relay_publisher(addresses, log.clock),
-        partial(leader_connection, addresses.database_url),
+        partial(leader_connection, *addresses.for_sessions),
         poll_seconds=settings.relay_poll_seconds,
         batch=settings.relay_batch,
     )

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cli.secret_files import SecretFileError, SecretFiles
 from contracts.topics import DEFAULT_PARTITIONS
+from eventstore.connection import DIRECT_VARIABLE, VARIABLE
 from eventstore.libpq_url import parse_url
 from messaging.connection import (
     KafkaAccessError,
@@ -18,7 +19,7 @@ from messaging.connection import (
 )
 
 PREFIX = "SPREAVIEW_"
-SECRETS = ("database_url", "kafka_sasl_password")
+SECRETS = ("database_url", "read_database_url", "direct_database_url", "kafka_sasl_password")
 """Settings that may be given as a file instead, by the same name with `_FILE`."""
 SESSIONIZE_API = "https://sessionize.com/api/v2"
 
@@ -36,6 +37,22 @@ class Settings(BaseSettings):
         str | None,
         Field(
             description="PostgreSQL that holds the log and the read models",
+            examples=["postgresql://user:password@host:5432/spreaview"],
+            repr=False,
+        ),
+    ] = None
+    read_database_url: Annotated[
+        str | None,
+        Field(
+            description="a replica of that PostgreSQL, for commands that only read the read models",
+            examples=["postgresql://user:password@replica:5432/spreaview"],
+            repr=False,
+        ),
+    ] = None
+    direct_database_url: Annotated[
+        str | None,
+        Field(
+            description="that PostgreSQL past its transaction pooler, for locks and notifications",
             examples=["postgresql://user:password@host:5432/spreaview"],
             repr=False,
         ),
@@ -212,7 +229,7 @@ class Settings(BaseSettings):
         Field(description="console for people, json for machines", examples=["json"]),
     ] = "console"
 
-    @field_validator("database_url")
+    @field_validator("database_url", "read_database_url", "direct_database_url")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
         if value is not None:
@@ -245,6 +262,15 @@ class Settings(BaseSettings):
                 f"{value} is not supported. Use PLAIN or SCRAM, which managed brokers offer too"
             )
         return value
+
+    @model_validator(mode="after")
+    def _has_a_pooler(self) -> Self:
+        if self.direct_database_url is not None and self.database_url is None:
+            raise ValueError(
+                f"{DIRECT_VARIABLE} is set, but {VARIABLE} is not. Set both, or only the latter if "
+                "there is no pooler"
+            )
+        return self
 
     @model_validator(mode="after")
     def _reaches_kafka(self) -> Self:

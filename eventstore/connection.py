@@ -13,7 +13,9 @@ import asyncpg
 from eventstore.libpq_url import DatabaseUrl, parse_url
 
 VARIABLE = "SPREAVIEW_DATABASE_URL"
-"""The variable that every sentence of this module names."""
+"""The variable that the sentences of this module name, unless the URL is from another one."""
+READ_VARIABLE = "SPREAVIEW_READ_DATABASE_URL"
+DIRECT_VARIABLE = "SPREAVIEW_DIRECT_DATABASE_URL"
 
 _EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
 """OpenSSL's codes of a certificate that cannot be verified; all others concern the authority."""
@@ -26,11 +28,17 @@ class DatabaseAccessError(ConnectionError):
     since credentials and certificates are replaced on servers that run.
     """
 
-    variable = VARIABLE
+    def __init__(self, sentence: str, variable: str = VARIABLE) -> None:
+        self.variable = variable
+        super().__init__(sentence.replace(VARIABLE, variable))
 
 
 async def connect(
-    url: str, *, application_name: str, server_settings: Mapping[str, str]
+    url: str,
+    *,
+    application_name: str,
+    server_settings: Mapping[str, str],
+    variable: str = VARIABLE,
 ) -> asyncpg.Connection:
     """Open a connection; certificates and passwords are read again each time.
 
@@ -39,6 +47,7 @@ async def connect(
         application_name: our name in `pg_stat_activity`. The URL's own name replaces its first
             word.
         server_settings: PostgreSQL's, for this session; they win over the URL's `options`.
+        variable: the variable that holds the URL; errors name it.
 
     Raises:
         DatabaseAccessError: the server answers, and refuses us or is refused.
@@ -48,12 +57,12 @@ async def connect(
     try:
         wanted = parse_url(url)
     except ValueError as error:
-        raise DatabaseAccessError(f"{VARIABLE}: {error}") from None
+        raise DatabaseAccessError(f"{VARIABLE}: {error}", variable) from None
     name = application_name
     if wanted.application_name is not None:
         _, blank, rest = application_name.partition(" ")
         name = f"{wanted.application_name}{blank}{rest}"
-    _check_files(wanted)
+    _check_files(wanted, variable)
     arguments: dict[str, Any] = {}
     try:
         if wanted.trusts_system:
@@ -68,16 +77,16 @@ async def connect(
         sentence = _sentence(wanted, error)
         if sentence is None:
             raise
-        raise DatabaseAccessError(sentence) from error
+        raise DatabaseAccessError(sentence, variable) from error
 
 
-def _check_files(wanted: DatabaseUrl) -> None:
+def _check_files(wanted: DatabaseUrl, variable: str) -> None:
     for name, file in wanted.files.items():
         try:
             Path(file).open("rb").close()
         except OSError as error:
             raise DatabaseAccessError(
-                f"{file} cannot be read: {error.strerror}. Check {VARIABLE}: its {name}."
+                f"{file} cannot be read: {error.strerror}. Check {VARIABLE}: its {name}.", variable
             ) from error
 
 
@@ -99,6 +108,11 @@ def _sentence(wanted: DatabaseUrl, error: BaseException | None) -> str | None:
             return _said(error, "the database in it, or create that")
         case asyncpg.InvalidAuthorizationSpecificationError():
             return _said(error, _where_refused(str(error)))
+        case asyncpg.ProtocolViolationError() if "startup parameter" in str(error):
+            return (
+                f"A pooler refuses the connection: {error.args[0]}. Check {VARIABLE}: name "
+                "PostgreSQL itself, or add the parameter to the pooler's ignore_startup_parameters."
+            )
         case asyncpg.TargetServerAttributeNotMatched():
             return _said(error, "its target_session_attrs and the servers")
         case ssl.SSLCertVerificationError():

@@ -18,7 +18,7 @@ from cli.render.answer import Answer, sentence
 from cli.render.generations import show_generations, show_rebuild
 from cli.render.progress import rebuild_progress
 from cli.render.projections import show_status
-from cli.servers import open_database
+from cli.servers import open_database, open_for_sessions
 from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.projector import Projector, ResumedStream
@@ -261,7 +261,7 @@ async def drop_old(number: int | None, settings: Settings) -> Answer:
 @asynccontextmanager
 async def _generations(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """A database whose generations are managed; `GenerationsError` becomes the command's."""
-    async with open_database(settings, pool_size=4, remedy=_AGAIN) as engine:
+    async with open_for_sessions(settings, pool_size=4, remedy=_AGAIN) as engine:
         try:
             yield engine
         except GenerationsError as error:

@@ -42,7 +42,7 @@ async def report_status(settings: Settings) -> Answer:
                 EventLog(engine),
                 Checkpoints(engine),
                 relay_publisher(addresses),
-                partial(leader_connection, addresses.database_url),
+                partial(leader_connection, *addresses.for_sessions),
             )
     return Answer(
         found.to_json(), partial(_show, status=found), exit_code=0 if found.is_well else REFUSED
@@ -89,7 +89,7 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
                     EventLog(engine),
                     Checkpoints(engine),
                     relay_publisher(addresses),
-                    partial(leader_connection, addresses.database_url),
+                    partial(leader_connection, *addresses.for_sessions),
                     to=to,
                     restored=restored,
                 )

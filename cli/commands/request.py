@@ -30,7 +30,7 @@ from cli.options import (
 )
 from cli.render import sync as render
 from cli.render.answer import Answer, sentence
-from cli.runfile import resolve
+from cli.runfile import resolve, resolve_replica
 from cli.servers import database_clock, kafka_errors, open_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
@@ -107,19 +107,21 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
     print(f"sync {message.request_id}", file=sys.stderr, flush=True)
     began = time.monotonic()
     async with open_database(settings) as engine:
-        queries, log = Queries(engine), EventLog(engine)
+        log = EventLog(engine)
         is_done = await _is_done(log, message, "nothing was requested")
         if not is_done:
             await _publish(settings, addresses.kafka, message)
         try:
-            row = await run_ended(
-                queries, message.request_id, waiting.seconds, event_id=message.spreaview_event_id
-            )
+            async with open_database(settings, at=resolve_replica(settings)) as replica:
+                queries, event_id = Queries(replica), message.spreaview_event_id
+                row = await run_ended(
+                    queries, message.request_id, waiting.seconds, event_id=event_id
+                )
+                skipped = await queries.skipped_sessions(event_id)
         except StillRunningError as error:
             await _is_done(log, message, "this request was refused")
             raise CommandError(str(error)) from error
         await _is_done(log, message, "this request was refused")
-        skipped = await queries.skipped_sessions(message.spreaview_event_id)
     waited = time.monotonic() - began
     timings = _timings(row, message.requested_at, waited) if waiting.timings else {}
     value = {"sync_run": row, "skipped_sessions": skipped}

@@ -1,0 +1,89 @@
+"""A pooler is recognised where a session is needed; a replica answers commands that only read."""
+
+import asyncio
+from functools import partial
+from subprocess import CompletedProcess
+
+import pytest
+
+from cli.connections import DatabaseAddress, plain_connection
+from cli.sandbox.conference import conference_window
+from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE
+from eventstore.pooler import PoolerError, refuse_pooler, shares_sessions
+from tests.support.line import ORGANIZATION, the_line
+from tests.support.pgbouncer import pgbouncer
+from tests.support.processes import environment, run
+from tests.support.roles import logins
+
+pytestmark = pytest.mark.asyncio
+
+IGNORED = "extra_float_digits,idle_in_transaction_session_timeout"
+
+
+async def command(*words: str, **settings: str) -> CompletedProcess[str]:
+    return await asyncio.to_thread(run, *words, env=environment(**settings))
+
+
+async def test_connections_to_postgresql_itself_have_sessions_of_their_own(
+    database_url: str,
+) -> None:
+    assert not await shares_sessions(partial(plain_connection, DatabaseAddress(database_url)))
+
+
+async def test_a_transaction_pooler_is_recognised(database_url: str) -> None:
+    async with pgbouncer(database_url) as pooled:
+        address = DatabaseAddress(pooled, DIRECT_VARIABLE)
+        for _ in range(3):
+            with pytest.raises(PoolerError, match=f"^{DIRECT_VARIABLE} leads to a transaction po"):
+                await refuse_pooler(partial(plain_connection, address), DIRECT_VARIABLE)
+
+
+@pytest.mark.parametrize("words", [("worker",), ("projections", "generations")], ids=" ".join)
+async def test_a_pooler_is_named_where_a_session_is_needed(
+    words: tuple[str, ...], database_url: str
+) -> None:
+    async with pgbouncer(database_url, ignored=IGNORED) as pooled:
+        done = await command(*words, database_url=pooled, kafka_bootstrap_servers="127.0.0.1:1")
+    assert done.returncode == 2
+    assert "SPREAVIEW_DATABASE_URL leads to a transaction pooler" in done.stderr
+    assert f"set {DIRECT_VARIABLE} to the address of PostgreSQL itself" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_parameter_that_a_pooler_refuses_is_named(database_url: str) -> None:
+    async with pgbouncer(database_url) as pooled:
+        done = await command("projections", "status", database_url=pooled)
+    assert done.returncode == 1
+    assert "idle_in_transaction_session_timeout" in done.stderr
+    assert "ignore_startup_parameters" in done.stderr
+
+
+async def test_a_rebuild_past_the_pooler(database_url: str) -> None:
+    async with pgbouncer(database_url, ignored=IGNORED) as pooled:
+        settings = {"database_url": pooled, "direct_database_url": database_url}
+        done = await command("projections", "rebuild", **settings)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_a_waiting_request_reads_from_the_replica(own_kafka: str, database_url: str) -> None:
+    window = conference_window()
+    async with the_line(own_kafka, database_url):
+        request = (
+            *("request", "--wait", "--event-id", "00000000-0000-4000-8000-000000000009"),
+            *("--organization-id", str(ORGANIZATION), "--api-id", "demo2026"),
+            *("--from", str(window.starts_on), "--to", str(window.ends_on)),
+            *("--time-zone", window.time_zone),
+        )
+        urls = await logins(database_url)
+        servers = {"kafka_bootstrap_servers": own_kafka, "database_url": urls["worker"]}
+        done = await command(*request, **servers, read_database_url=urls["reader"])
+        assert done.returncode == 0, done.stderr
+        gone = await command(*request, **servers, read_database_url="postgresql://u@127.0.0.1:1/x")
+    assert gone.returncode == 1
+    assert f"check {READ_VARIABLE} and the server" in gone.stderr
+
+
+async def test_a_direct_address_without_a_database_is_refused(database_url: str) -> None:
+    done = await command("worker", direct_database_url=database_url)
+    assert done.returncode == 2
+    assert f"{DIRECT_VARIABLE} is set, but SPREAVIEW_DATABASE_URL is not" in done.stderr
