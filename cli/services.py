@@ -292,6 +292,7 @@ async def _declare(settings: Settings, addresses: Addresses) -> None:
         partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
         retention_days=settings.events_retention_days,
+        manage=settings.kafka_manage_topics,
     )
 
 

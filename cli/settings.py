@@ -112,6 +112,13 @@ class Settings(BaseSettings):
         Path, Field(description="where the local sandbox keeps its data", examples=[".spreaview"])
     ] = Path(".spreaview")
 
+    kafka_manage_topics: Annotated[
+        bool,
+        Field(
+            description="whether missing topics are created; false: they are only checked",
+            examples=["true"],
+        ),
+    ] = True
     kafka_partitions: Annotated[
         int,
         Field(ge=1, description="partitions of topics that are created", examples=["12"]),

@@ -9,9 +9,11 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
 from messaging.access import explaining
 from messaging.append_time import LOG_APPEND_TIME, use_append_time
-from messaging.connection import KafkaConnection
+from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
 
 logger = logging.getLogger(__name__)
+
+MANAGE_VARIABLE = f"{PREFIX}MANAGE_TOPICS"
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -34,23 +36,43 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
     }
 
 
+class MissingTopicsError(KafkaAccessError):
+    """Topics do not exist, or we may not see them, and this program must not create them."""
+
+    def __init__(self, kafka: KafkaConnection, missing: Sequence[NewTopic]) -> None:
+        commands = "\n".join(f"  {_create_command(kafka, topic)}" for topic in missing)
+        super().__init__(
+            f"Kafka at {kafka} does not have {', '.join(topic.name for topic in missing)}, or this "
+            f"user may not DESCRIBE them, and {MANAGE_VARIABLE} is false. Remedy: create them:\n"
+            f"{commands}",
+            MANAGE_VARIABLE,
+        )
+
+
 async def declare_topics(
-    kafka: KafkaConnection, *, partitions: int, replication_factor: int, retention_days: int
+    kafka: KafkaConnection,
+    *,
+    partitions: int,
+    replication_factor: int,
+    retention_days: int,
+    manage: bool = True,
 ) -> None:
     """Create the topics that do not exist yet, and have the broker stamp the records of all.
 
     Nothing else is changed about existing topics, see `messaging.append_time.use_append_time`.
 
+    Without `manage` nothing is created. A topic with another number of partitions is logged then:
+    it works, but somebody has planned otherwise.
+
     Raises:
+        MissingTopicsError: a topic does not exist, and `manage` is false.
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
-    await _declare(
-        kafka,
-        [
-            NewTopic(name, partitions, replication_factor, topic_configs=configs)
-            for name, configs in _configs(retention_days).items()
-        ],
-    )
+    wanted = [
+        NewTopic(name, partitions, replication_factor, topic_configs=configs)
+        for name, configs in _configs(retention_days).items()
+    ]
+    await _declare(kafka, wanted, manage=manage)
 
 
 async def alter_topics(kafka: KafkaConnection) -> None:
@@ -70,23 +92,33 @@ async def alter_topics(kafka: KafkaConnection) -> None:
 
 
 async def declare_replay(
-    kafka: KafkaConnection, topic: str, *, partitions: int, replication_factor: int
+    kafka: KafkaConnection,
+    topic: str,
+    *,
+    partitions: int,
+    replication_factor: int,
+    manage: bool = True,
 ) -> None:
     """Create a topic for a replay, unless it exists. Stamps and raises as `declare_topics`."""
     configs = LOG_APPEND_TIME | {"max.message.bytes": str(MAX_RECORD_BYTES)}
     wanted = NewTopic(topic, partitions, replication_factor, topic_configs=configs)
-    await _declare(kafka, [wanted])
+    await _declare(kafka, [wanted], manage=manage)
 
 
-async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic]) -> None:
+async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic], *, manage: bool) -> None:
     admin = AIOKafkaAdminClient(**kafka.arguments())
     try:
         async with explaining(kafka):
             await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
-        before = [topic.name for topic in topics if topic.name in existing]
-        await use_append_time(kafka, admin, before)
+        before = [topic for topic in topics if topic.name in existing]
+        if manage:
+            await use_append_time(kafka, admin, [topic.name for topic in before])
+        else:
+            await _check_partitions(admin, before)
+            if missing:
+                raise MissingTopicsError(kafka, missing)
         if not missing:
             return
         answer = await admin.create_topics(missing)
@@ -97,3 +129,29 @@ async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic]) -> None:
             logger.info("topic %s is declared", name)
     finally:
         await admin.close()
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
+    """Log the topics whose number of partitions is not the configured one."""
+    if not topics:
+        return
+    wanted = {topic.name: topic.num_partitions for topic in topics}
+    for described in await admin.describe_topics(list(wanted)):
+        name, found = described["topic"], len(described["partitions"])
+        if found != wanted[name]:
+            logger.warning(
+                "topic %s has %d partitions, and %sPARTITIONS is %d",
+                name,
+                found,
+                PREFIX,
+                wanted[name],
+            )
+
+
+def _create_command(kafka: KafkaConnection, topic: NewTopic) -> str:
+    configs = "".join(f" --config {name}={value}" for name, value in topic.topic_configs.items())
+    return (
+        f"kafka-topics.sh --bootstrap-server {kafka} --create --topic {topic.name} "
+        f"--partitions {topic.num_partitions} --replication-factor {topic.replication_factor}"
+        f"{configs}"
+    )

@@ -58,7 +58,7 @@ async def _alter_topics(settings: Settings) -> None:
     The database is migrated even if Kafka does not answer: a service alters the topics when it
     starts.
     """
-    if settings.kafka_bootstrap_servers is None:
+    if settings.kafka_bootstrap_servers is None or not settings.kafka_manage_topics:
         return
     kafka = settings.kafka_connection(settings.kafka_bootstrap_servers)
     try:

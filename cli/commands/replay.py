@@ -118,6 +118,7 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
             topic,
             partitions=settings.kafka_partitions,
             replication_factor=settings.kafka_replication_factor,
+            manage=settings.kafka_manage_topics,
         )
         group = f"spreaview-replay-{wanted.name}"
         publisher = TransactionalPublisher(
