@@ -73,7 +73,7 @@ async def database(
 ) -> AsyncIterator[AsyncEngine]:
     """An engine; its connections are closed at the end of the block.
 
-    Errors name `variable`, which holds the URL.
+    Errors name `variable`, the setting that holds the URL.
     """
     engine = create_async_engine(
         URL.create("postgresql+asyncpg"),
@@ -111,7 +111,7 @@ def _keep_alive(connection: Any, _: object) -> None:
 
 
 async def plain_connection(address: DatabaseAddress) -> asyncpg.Connection:
-    """A direct connection without session parameters, which any pooler takes."""
+    """Open a connection without session parameters: a pooler might refuse them."""
     return await connect(
         address.url, application_name=_NAME, server_settings={}, variable=address.variable
     )

@@ -71,7 +71,7 @@ async def open_for_sessions(
     """An engine whose connections may hold session locks. Raises as `open_database`.
 
     Raises:
-        SettingsError: the address is that of a transaction pooler.
+        SettingsError: the address leads to a transaction pooler.
     """
     address = resolve_direct(settings)
     async with open_database(settings, pool_size, remedy=remedy, at=address) as engine:
@@ -80,7 +80,7 @@ async def open_for_sessions(
 
 
 async def refuse_pooler_at(address: DatabaseAddress) -> None:
-    """Raise `SettingsError` if the address is that of a transaction pooler."""
+    """Raise `SettingsError` if the address leads to a transaction pooler."""
     try:
         await refuse_pooler(partial(plain_connection, address), address.variable)
     except PoolerError as error:

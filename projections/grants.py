@@ -1,4 +1,4 @@
-"""The rights of other roles on a generation: a new one gets those of the live one."""
+"""The rights of other roles on a generation: a new generation gets the rights on the live one."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
