@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.support.properties import for_all
-from worker.rules.window import parse_instant
+from worker.rules.window import parse_end, parse_instant
 
 VIENNA = "Europe/Vienna"
 MOMENTS = st.integers(631_152_000, 7_258_118_400).map(lambda s: datetime.fromtimestamp(s, UTC))
@@ -108,3 +108,21 @@ def test_an_unparsable_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S") as refused:
         parse_instant(text, ZoneInfo(VIENNA))
     assert len(str(refused.value)) < 5100
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "instant"),
+    [
+        pytest.param("2026-10-25T02:45:00", "2026-10-25T02:15:00", "01:15", id="second pass"),
+        pytest.param("2026-10-25T02:15:00", "2026-10-25T02:45:00", "00:45", id="first pass"),
+        pytest.param("2026-10-25T01:30:00Z", "2026-10-25T02:15:00", "00:15", id="both before"),
+        pytest.param("2026-10-25T03:15:00", "2026-10-25T01:15:00", "23:15", id="no fold"),
+    ],
+)
+def test_an_end_in_a_fold_is_the_second_if_the_first_lies_before_the_start(
+    start: str, end: str, instant: str
+) -> None:
+    zone = ZoneInfo(VIENNA)
+    found = parse_end(end, parse_instant(start, zone), zone)
+
+    assert f"{found:%H:%M}" == instant
