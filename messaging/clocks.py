@@ -43,12 +43,12 @@ class ClockCheck(NamedTuple):
 
     kafka: KafkaConnection
     database: Clock | None
-    """Reads the database's clock. If there is none or it does not answer, nobody is blamed."""
+    """Reads the database's clock. Without an answer the error names no wrong clock."""
     process: Callable[[], datetime] = _this_process
 
     @asynccontextmanager
     async def explaining(self, topic: str) -> AsyncIterator[None]:
-        """Raise `WrongClockError` where the block, which publishes to a topic, is refused so."""
+        """Raise `WrongClockError` if Kafka refuses a time stamp of the block's records."""
         try:
             yield
         except WrongClockError:
