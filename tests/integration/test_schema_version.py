@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio
 
 BEFORE = REVISIONS[-2]
 SET_VERSION = text("UPDATE event_store.schema_version SET version_num = :version")
-SOME_ID = str(uuid4())
+SOME_ID = "0b9d5f0e-1c2d-4e3f-8a4b-5c6d7e8f9a0b"
 PATIENCE = 40.0
 
 
