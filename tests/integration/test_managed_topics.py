@@ -44,7 +44,8 @@ async def test_missing_topics_are_named_with_the_command_and_not_created(own_kaf
     said = str(refused.value)
     assert (
         f"kafka-topics.sh --bootstrap-server {own_kafka} --create --topic {IMPORT_EVENTS} "
-        "--partitions 2 --replication-factor 1 --config retention.ms=86400000 "
+        "--partitions 2 --replication-factor 1 --config message.timestamp.type=LogAppendTime "
+        "--config retention.ms=86400000 "
         "--config max.message.bytes=8388608"
     ) in said
     assert all(f"--topic {topic} " in said for topic in TOPICS)
