@@ -337,7 +337,7 @@ async def test_services_say_what_they_wait_for_and_go_on_when_it_is_there(
         assert "'comes-late'" in detail
         lines = [r.getMessage() for r in caplog.records if "comes-late" in r.getMessage()]
         assert len(lines) == 1, "said once, however often it is tried"
-        assert lines[0].startswith("Kafka: ")
+        assert lines[0].startswith("Kafka is failing; ")
         assert late.password not in caplog.text
         await asyncio.to_thread(add_user, secured.broker.address, late)
         async with asyncio.timeout(PATIENCE):
