@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from tests.support.chaos.kafka_proxy import ApiKey
 from tests.support.chaos.plan import Fault, Kind, Target
 from tests.support.chaos.stack import Stack
 
@@ -75,6 +76,12 @@ class Faults:
     async def _path(self, fault: Fault) -> None:
         stack = self._stack
         path = stack.to_database if fault.target is Target.TO_POSTGRES else stack.to_kafka
+        if fault.kind is Kind.LATE:
+            keys = list(ApiKey)
+            await stack.to_kafka.deliver_late(
+                keys[int(fault.seconds * 1000) % len(keys)], fault.seconds
+            )
+            return
         if fault.kind is Kind.CUT:
             path.cut()
         elif fault.kind is Kind.REFUSE:

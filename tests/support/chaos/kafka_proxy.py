@@ -8,6 +8,8 @@ from enum import IntEnum
 
 from tests.support.chaos.proxy import Proxy, reset
 
+_WAIT_SECONDS = 10.0
+
 
 class ApiKey(IntEnum):
     """Requests whose late arrival can do harm, with their API keys."""
@@ -79,6 +81,27 @@ class KafkaProxy(Proxy):
         late = LateRequest(api_key)
         self._late.append(late)
         return late
+
+    async def deliver_late(self, api_key: ApiKey, seconds: float) -> bool:
+        """Hold the next request of this kind for a while, then deliver it; return whether one came.
+
+        It arrives after these seconds, or right before the transaction after its own commits
+        offsets, if that is sooner.
+        """
+        late = self.hold(api_key)
+        late.deliver_before(ApiKey.TXN_OFFSET_COMMIT)
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await late.is_held.wait()
+            await asyncio.sleep(seconds)
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await late.deliver()
+        except TimeoutError:
+            return False
+        finally:
+            if late in self._late:
+                self._late.remove(late)
+        return True
 
     async def _forward(
         self,

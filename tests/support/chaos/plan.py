@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CUT = "cut"
     REFUSE = "refuse"
     SWALLOW = "swallow"
+    LATE = "late request"
     DELAY = "delay"
     ERROR = "HTTP 500"
     TOO_MANY = "HTTP 429"
@@ -53,6 +54,7 @@ class Fault(NamedTuple):
 _PROCESS = {Kind.KILL: 6, Kind.PAUSE: 4, Kind.RESTART: 2}
 _SERVER = {Kind.KILL: 3, Kind.PAUSE: 2, Kind.RESTART: 1}
 _PATH = {Kind.CUT: 4, Kind.REFUSE: 2, Kind.SWALLOW: 3}
+_PATH_OF_FRAMES = _PATH | {Kind.LATE: 4}
 _SESSIONIZE = {
     Kind.DELAY: 2,
     Kind.ERROR: 2,
@@ -68,7 +70,7 @@ KINDS: dict[Target, dict[Kind, int]] = {
     Target.POSTGRES: _SERVER,
     Target.KAFKA: _SERVER,
     Target.TO_POSTGRES: _PATH,
-    Target.TO_KAFKA: _PATH,
+    Target.TO_KAFKA: _PATH_OF_FRAMES,
     Target.SESSIONIZE: _SESSIONIZE,
 }
 """Possible faults by target, with their weights."""

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.chaos.database import Database, database_server
+from tests.support.chaos.kafka_proxy import KafkaProxy, kafka_proxy
 from tests.support.chaos.members import Member, members
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.chaos.recorder import Recorder
@@ -36,7 +37,7 @@ class Servers:
     database: Database
     kafka: JvmBroker
     to_database: Proxy
-    to_kafka: Proxy
+    to_kafka: KafkaProxy
 
 
 @dataclass
@@ -61,7 +62,7 @@ async def servers(folder: Path) -> AsyncIterator[Servers]:
     kafka_folder.mkdir()
     async with (
         proxy(ports[0]) as to_database,
-        proxy(ports[1]) as to_kafka,
+        kafka_proxy(ports[1]) as to_kafka,
         own_broker_behind(kafka_folder, to_kafka.port) as kafka,
         database_server(folder / "postgres", ports[2]) as database,
     ):
