@@ -36,6 +36,8 @@ from projections.write import write
 logger = logging.getLogger(__name__)
 
 GROUP = "spreaview-projector"
+RETRIED = ("projector", "projector: sweep", "projector: recording a stopped stream")
+"""Operations that are retried only while the database is down or refuses."""
 
 _SWEEP_LIMIT = 1000
 _SWEEPS_PER_AHEAD_CHECK = 60

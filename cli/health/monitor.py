@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from cli.health.component_health import ComponentHealth, Progress
-from cli.health.probes import Probe, Workload
+from cli.health.probes import CALLER, Probe, Workload
 from contracts.error_text import describe_error
 from messaging.backoff import log_failing, log_working, variable_of
 
@@ -78,13 +78,13 @@ class Monitor:
         except Exception as error:
             self._progress[probe.component] = {}
             detail = describe_error(error)
-            log_failing(probe.component, detail, variable=variable_of(error))
+            log_failing(probe.component, detail, variable=variable_of(error), caller=CALLER)
             return ComponentHealth(ok=False, detail=detail, restart_may_help=False)
         health = self._assess(probe.component, workloads)
         if health.ok:
-            log_working(probe.component)
+            log_working(probe.component, caller=CALLER)
         else:
-            log_failing(probe.component, health.detail)
+            log_failing(probe.component, health.detail, caller=CALLER)
         return health
 
     def _clear_component_faults(self, away: str) -> None:

@@ -12,12 +12,17 @@ from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from messaging.access import check
+from messaging.backoff import is_failing
 from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
+from projections.projector import RETRIED
 from projections.status import oldest_lag
 from worker.relay.checkpoint import CHECKPOINT
 from worker.relay.relay import Relay
+
+CALLER = "health"
+"""Distinguishes the failures that the monitor logs from those of the operations themselves."""
 
 _ANSWER_SECONDS = 2.0
 
@@ -31,7 +36,7 @@ class Workload(NamedTuple):
     part: str = ""
     """The name of the part, if each part has to make progress by itself."""
     is_ours: bool = True
-    """Whether this process has to make the progress; otherwise its restart would not help."""
+    """Whether this process has to make the progress and can; else its restart would not help."""
 
 
 class Probe(NamedTuple):
@@ -48,14 +53,20 @@ def intake_probe(intake: KeyedConsumer, lag: GroupLag) -> Probe:
     """Compare the committed offsets with the ends of the partitions of this process.
 
     A partition makes progress only when its oldest request ends, so one stuck request is found even
-    while all others succeed.
+    while all others succeed. While a request waits for PostgreSQL, as on a full disk, a restart
+    would not help.
     """
 
     async def look() -> list[Workload]:
         partitions = {tp.partition: tp for tp in intake.partitions}
         found = await lag.look(partitions.values())
         return [
-            Workload(p.committed, p.behind, part=f"partition {number}")
+            Workload(
+                p.committed,
+                p.behind,
+                part=f"partition {number}",
+                is_ours=not is_failing("PostgreSQL", besides=CALLER),
+            )
             for number, p in sorted(found.items())
             if p.behind and not await intake.is_through(partitions[number], p.end)
         ]
@@ -76,11 +87,15 @@ def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
 
 
 def projector_probe(engine: AsyncEngine) -> Probe:
-    """Check the stream that has lagged behind the log for longest; stopped streams do not count."""
+    """Check the stream that has lagged behind the log for longest; stopped streams do not count.
+
+    While the projector waits for PostgreSQL, a restart would not help.
+    """
 
     async def look() -> list[Workload]:
         lag = await oldest_lag(engine)
-        return [Workload((lag.stream_id, lag.version), lag.streams)]
+        waits = any(is_failing(what, besides=CALLER) for what in RETRIED)
+        return [Workload((lag.stream_id, lag.version), lag.streams, is_ours=not waits)]
 
     return Probe("projector", look)
 

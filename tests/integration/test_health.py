@@ -172,6 +172,42 @@ async def test_with_the_database_down_the_process_is_alive_but_not_ready(
         await until(port, is_well)
 
 
+DISK_IS_FULL = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON event_store.events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+    CREATE TRIGGER refuse BEFORE UPDATE ON spreaview_g1.stream_progress
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
+
+
+async def run_script(engine: AsyncEngine, script: str) -> None:
+    async with engine.begin() as connection:
+        raw = await connection.get_raw_connection()
+        await raw.driver_connection.execute(script)  # type: ignore[union-attr]  # asyncpg's
+
+
+async def test_a_process_whose_database_refuses_writes_is_not_ready_and_wants_no_restart(
+    own_kafka: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_line(own_kafka, database_url) as (line, port):
+        await run_script(line.engine, DISK_IS_FULL)
+        request = a_request("demo2026", WINDOW)
+        await publish_request(line.producer, request)
+        health = await until(port, lambda h: "intake" in h.red)
+        for _ in range(20):
+            assert health.live
+            assert not health.ready
+            await asyncio.sleep(0.1)
+            health = await look(port)
+        logged = [m for m in caplog.messages if m.startswith("PostgreSQL")]
+        assert [m.partition(";")[0] for m in logged] == ["PostgreSQL is failing"]
+        await run_script(line.engine, "DROP FUNCTION refuse CASCADE")
+        assert (await line.ended(request.request_id))["status"] == "completed"
+        await until(port, is_well)
+
+
 async def allow_connections(engine: AsyncEngine, name: str, *, allowed: bool) -> None:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
