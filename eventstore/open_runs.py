@@ -1,5 +1,6 @@
 """Open runs: runs that have started and have no outcome."""
 
+import asyncio
 from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
@@ -9,16 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.identity import OUTCOME, message_id
 
-# Reads the partial index `events_started`. The inbox leaves out almost all runs; it may be pruned,
-# so the outcomes of the rest are looked up.
+# Reads the partial index `events_started`. Only an outcome ends a run: a row of the inbox may be
+# there without one, in a damaged or restored database.
 STARTED_RUNS = text("""
     SELECT s.stream_id, CAST(s.data->>'sync_id' AS uuid) AS sync_id
     FROM event_store.events s
     WHERE s.type = 'SyncStarted' AND s.position > :after AND s.position <= :upto
-      AND NOT EXISTS (SELECT FROM event_store.inbox i
-                      WHERE i.message_id = CAST(s.data->>'sync_id' AS uuid))
     ORDER BY s.position
 """)
+
+_PAGE = 5000
 
 OUTCOMES = text("""
     SELECT message_id FROM event_store.events
@@ -33,18 +34,30 @@ class OpenRun(NamedTuple):
     sync_id: UUID
 
 
-async def started_runs(engine: AsyncEngine, *, after: int, upto: int) -> list[OpenRun]:
-    """Return the runs that started between two positions and have no inbox entry."""
+async def started_runs(engine: AsyncEngine, *, after: int, upto: int) -> set[OpenRun]:
+    """Return the runs that started between two positions and have no outcome in the log."""
     async with engine.connect() as connection:
         found = await connection.execute(STARTED_RUNS, {"after": after, "upto": upto})
-        return [OpenRun(row.stream_id, row.sync_id) for row in found]
+        started = [OpenRun(row.stream_id, row.sync_id) for row in found]
+    return await still_open(engine, started)
 
 
 async def still_open(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[OpenRun]:
     """Return the runs among these that have no outcome in the log."""
-    by_outcome = {message_id(run.sync_id, OUTCOME): run for run in runs}
-    if not by_outcome:
-        return set()
-    async with engine.connect() as connection:
-        ended = await connection.execute(OUTCOMES, {"message_ids": list(by_outcome)})
-        return set(by_outcome.values()) - {by_outcome[outcome] for outcome in ended.scalars()}
+    found: set[OpenRun] = set()
+    ordered = list(runs)
+    for begin in range(0, len(ordered), _PAGE):
+        page = ordered[begin : begin + _PAGE]
+        # In a thread: a new leader looks at every run of the log.
+        by_outcome = await asyncio.to_thread(_by_outcome, page)
+        async with engine.connect() as connection:
+            ended = await connection.execute(OUTCOMES, {"message_ids": list(by_outcome)})
+            for outcome in ended.scalars():
+                del by_outcome[outcome]
+        found |= set(by_outcome.values())
+    return found
+
+
+def _by_outcome(runs: Collection[OpenRun]) -> dict[UUID, OpenRun]:
+    """Return the runs by the message ids that their outcomes have."""
+    return {message_id(run.sync_id, OUTCOME): run for run in runs}

@@ -143,6 +143,24 @@ async def test_a_run_with_an_outcome_is_over_without_its_inbox_entry(scene: Scen
     assert scene.asked == 0, "nothing is open"
 
 
+async def test_a_run_that_only_the_inbox_lists_as_handled_ends(scene: Scene) -> None:
+    """As after a damage: the inbox has its request, and the log has no outcome of it."""
+    await scene.start()
+    async with scene.engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO event_store.inbox (message_id, stream_id) VALUES (:id, :stream)"),
+            {"id": scene.sync_id, "stream": scene.stream},
+        )
+    await scene.open_runs.look()
+    scene.backlog = {}
+    assert await scene.open_runs.look() == 1
+    failed = await scene.last()
+    assert isinstance(failed, SyncFailed)
+    assert (failed.sync_id, failed.code) == (scene.sync_id, FailureCode.INTERNAL_ERROR)
+    assert "the inbox lists this request as handled" in failed.message
+    assert [await scene.open_runs.look() for _ in range(2)] == [0, 0]
+
+
 async def test_short_runs_do_not_make_the_leader_ask_kafka(scene: Scene) -> None:
     assert await scene.open_runs.look() == 0
     await scene.start()

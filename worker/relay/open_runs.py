@@ -94,7 +94,7 @@ class OpenRuns:
         """Update the set of open runs by the runs that started since the last look."""
         head = await self._log.head()
         started = await started_runs(self._engine, after=self._position, upto=head)
-        self._open = await still_open(self._engine, self._open | set(started))
+        self._open = await still_open(self._engine, self._open) | started
         self._position = head
 
     async def _end(self, run: OpenRun) -> bool:
