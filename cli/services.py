@@ -38,6 +38,7 @@ from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import ConsumerLog
 from messaging.clocks import Clock
+from messaging.closing import close_app
 from messaging.errors import is_kafka_outage
 from messaging.lag import watching_lag
 from messaging.publisher import TransactionalPublisher
@@ -135,7 +136,9 @@ async def running(
         finally:
             drains = (s.drain(settings.graceful_timeout) for s in services if s.drain is not None)
             await asyncio.gather(*drains)
-            await asyncio.gather(*(app.stop() for app in apps))
+            await asyncio.gather(
+                *(close_app(app, work_seconds=settings.graceful_timeout) for app in apps)
+            )
             background.cancel()
             await asyncio.gather(background, return_exceptions=True)
 
@@ -160,7 +163,7 @@ async def _start(
             async with explaining(addresses.kafka):
                 await app.start()
         except BaseException:
-            await app.stop()
+            await close_app(app, work_seconds=settings.graceful_timeout)
             raise
         apps.append(app)
 

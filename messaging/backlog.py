@@ -8,12 +8,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from messaging.access import explaining
+from messaging.closing import close_consumer
 from messaging.connection import KafkaConnection
 from messaging.topic_reader import (
     PATIENCE_SECONDS,
     open_topic_reader,
     partitions_of,
-    stop_consumer,
 )
 
 _POLL_MS = 100
@@ -65,7 +65,7 @@ async def read_backlog(
         consumer.assign(partitions)
         return await _look(consumer, set(partitions))
     finally:
-        await stop_consumer(consumer)
+        await close_consumer(consumer)
 
 
 async def _look(

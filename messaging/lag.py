@@ -7,6 +7,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from messaging.access import explaining
+from messaging.closing import close_consumer
 from messaging.connection import KafkaConnection
 
 
@@ -58,4 +59,4 @@ async def watching_lag(kafka: KafkaConnection, group_id: str) -> AsyncIterator[G
             await consumer.start()
         yield GroupLag(consumer)
     finally:
-        await consumer.stop()
+        await close_consumer(consumer)

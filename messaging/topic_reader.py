@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaTimeoutError
 from messaging import aiokafka_patches as fetching
 from messaging.access import explaining
 from messaging.batch_consumer import RawRecord
+from messaging.closing import close_admin, close_consumer
 from messaging.connection import KafkaConnection
 
 PATIENCE_SECONDS = 15.0
@@ -51,22 +52,7 @@ async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader
             await admin.start()
         yield TopicReader(consumer, admin)
     finally:
-        await stop_consumer(consumer)
-        await admin.close()
-
-
-async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, even if its broker is gone.
-
-    `stop` cancels a fetch that waits for its next attempt, and then raises CancelledError itself.
-    """
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        await consumer._client.close()  # noqa: SLF001  # the rest of `stop`
+        await asyncio.gather(close_consumer(consumer), close_admin(admin))
 
 
 async def partitions_of(reader: TopicReader, topic: str) -> list[TopicPartition]:

@@ -9,6 +9,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
 from messaging.access import explaining
 from messaging.append_time import LOG_APPEND_TIME, use_append_time
+from messaging.closing import close_admin
 from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ async def alter_topics(kafka: KafkaConnection) -> None:
         existing = TOPICS.intersection(await admin.list_topics())
         await use_append_time(kafka, admin, sorted(existing))
     finally:
-        await admin.close()
+        await close_admin(admin)
 
 
 async def declare_replay(
@@ -128,7 +129,7 @@ async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic], *, manage
                 raise error(f"topic {name} could not be created")
             logger.info("topic %s is declared", name)
     finally:
-        await admin.close()
+        await close_admin(admin)
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:

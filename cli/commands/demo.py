@@ -28,6 +28,7 @@ from contracts.codec import cloudevent_type
 from contracts.events import TERMINAL_TYPES
 from contracts.messages import SyncRequested, Window, encode_request
 from contracts.topics import IMPORT_EVENTS
+from messaging.closing import close_consumer
 from messaging.cloudevents import CloudEvent, decode
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
@@ -176,7 +177,7 @@ async def _events(
     try:
         yield _decoded(consumer)
     finally:
-        await consumer.stop()
+        await close_consumer(consumer)
 
 
 async def _decoded(consumer: AIOKafkaConsumer) -> AsyncIterator[CloudEvent]:
