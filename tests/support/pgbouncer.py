@@ -1,11 +1,13 @@
 """A real PgBouncer that pools transactions: Debian's package of that name."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import asyncpg
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from cli.sandbox.binaries import server_user
 from cli.sandbox.ports import free_port
 from tests.support.processes import PATIENCE
+
+REQUIRED = "SPREAVIEW_TEST_REQUIRE_PGBOUNCER"
 
 _CONFIG = """\
 [databases]
@@ -29,14 +33,16 @@ ignore_startup_parameters = {ignored}
 
 @asynccontextmanager
 async def pgbouncer(url: str, *, ignored: str = "extra_float_digits") -> AsyncIterator[str]:
-    """The URL of a pooler in front of a database; the test skips where it is not installed.
+    """The URL of a pooler in front of a database.
+
+    Where it is not installed, the test that asks skips or fails, as the environment says.
 
     `ignored` are the startup parameters that it drops instead of refusing the connection.
     """
     if (program := shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")) is None:
         program = shutil.which("pgbouncer")
     if program is None:
-        pytest.skip("no pooler: install Debian's package pgbouncer")
+        _do_without("no pooler: install Debian's package pgbouncer")
     port, server = free_port(), url.rpartition(":")[2].partition("/")[0]
     user = server_user()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
@@ -56,6 +62,12 @@ async def pgbouncer(url: str, *, ignored: str = "extra_float_digits") -> AsyncIt
         finally:
             process.terminate()
             await process.wait()
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{REQUIRED}=1, but there is {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 def _write(folder: Path, content: str) -> Path:
