@@ -35,6 +35,7 @@ from cli.servers import database_clock, kafka_errors, open_database
 from cli.settings import Settings
 from cli.waiting import StillRunningError, run_ended
 from contracts.messages import SyncRequested, Window
+from eventstore.connection import READ_VARIABLE
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
@@ -119,7 +120,8 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
                 )
                 skipped = await queries.skipped_sessions(event_id)
         except StillRunningError as error:
-            await _is_done(log, message, "this request was refused")
+            if await _is_done(log, message, "this request was refused"):
+                raise CommandError(_invisible(message, waiting, settings)) from error
             raise CommandError(str(error)) from error
         await _is_done(log, message, "this request was refused")
     waited = time.monotonic() - began
@@ -159,6 +161,17 @@ async def _is_done(log: EventLog, message: SyncRequested, consequence: str) -> b
     raise CommandError(
         f"sync {message.request_id} {reason}: {consequence}.\n"
         "Remedy: choose another --request-id, or leave it out."
+    )
+
+
+def _invisible(message: SyncRequested, waiting: Waiting, settings: Settings) -> str:
+    """Say why the read models do not show an outcome that is in the log."""
+    cause = "is a projector running?"
+    if settings.read_database_url is not None:
+        cause = f"does the replica that {READ_VARIABLE} names lag, and is a projector running?"
+    return (
+        f"sync {message.request_id} has ended, but its outcome is not visible after "
+        f"{waiting.seconds:g} seconds: {cause} It will appear in spreaview.sync_runs"
     )
 
 
