@@ -14,6 +14,7 @@ from tests.support.chaos.stack import Servers, made_anew, running, servers
 pytestmark = pytest.mark.asyncio
 
 SIZE = Size(faults=0, requests=25, events=6, settle_seconds=3)
+AWAY = [Fault(0.5, False, Target.TO_POSTGRES, Kind.AWAY, 0, 10.0)]
 KILL = [Fault(1.5, False, Target.WORKER, Kind.KILL, 0, 0.0)]
 
 
@@ -66,3 +67,8 @@ async def test_requests_that_nobody_remembers(under: Servers, tmp_path: Path) ->
 async def test_signals_that_are_lost_while_nobody_sweeps(under: Servers, tmp_path: Path) -> None:
     report = await report_on("no-sweep", under, tmp_path)
     assert report.findings.counts()["differing"]
+
+
+async def test_a_health_check_that_is_always_green(under: Servers, tmp_path: Path) -> None:
+    report = await report_on("always-green", under, tmp_path, AWAY)
+    assert report.findings.counts()["misreported"]

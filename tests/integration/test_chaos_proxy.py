@@ -1,13 +1,17 @@
 """The proxy of the chaos harness produces the declared faults."""
 
 import asyncio
+import os
 import struct
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 
+from tests.support.chaos.clock import REQUIRED, ahead, missing_library
 from tests.support.chaos.kafka_proxy import ApiKey, kafka_proxy
 from tests.support.chaos.proxy import LOOPBACK, Proxy, proxy
 from tests.support.kafka.broker import free_ports
@@ -34,12 +38,12 @@ async def echoing() -> AsyncIterator[Proxy]:
 
 class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self.reader = reader
         self.writer = writer
 
     async def says(self, line: bytes) -> bytes:
         self.writer.write(line)
-        return await self._reader.readline()
+        return await self.reader.readline()
 
 
 async def connected(to: Proxy) -> Client:
@@ -123,3 +127,82 @@ async def test_a_late_request_arrives_before_the_one_that_was_named() -> None:
         assert late.is_delivered
         second.writer.close()
     assert heard == [b"one", b"repeated", b"two", b"held", b"three"]
+
+
+def heartbeat(version: int, correlation_id: int) -> bytes:
+    return struct.pack(">ihhi", 12, 12, version, correlation_id) + b"rest"
+
+
+async def test_swallowed_heartbeats_are_answered_in_place_of_the_broker() -> None:
+    heard = asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        heard.set()
+        writer.close()
+
+    server = await asyncio.start_server(hear, LOOPBACK, 0)
+    async with server, kafka_proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+        made.target = server.sockets[0].getsockname()[1]
+        client = await connected(made)
+        swallowing = asyncio.create_task(made.swallow_heartbeats(SECONDS))
+        await asyncio.sleep(0)
+        client.writer.write(heartbeat(0, 7) + heartbeat(1, 8))
+        answers = await client.reader.readexactly(10 + 14)
+        assert answers == struct.pack(">iih", 6, 7, 0) + struct.pack(">iiih", 10, 8, 0, 0)
+        assert not heard.is_set()
+        swallowing.cancel()
+        await asyncio.gather(swallowing, return_exceptions=True)
+        client.writer.write(heartbeat(1, 9))
+        await heard.wait()
+        client.writer.close()
+
+
+async def test_one_process_is_shunned_and_others_are_served(echoing: Proxy) -> None:
+    script = (
+        "import socket, sys\n"
+        f"s = socket.create_connection(('127.0.0.1', {echoing.port}))\n"
+        "for line in sys.stdin.buffer:\n"
+        "    s.sendall(line)\n"
+        "    sys.stdout.buffer.write(s.recv(100))\n"
+        "    sys.stdout.flush()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(b"one\n")
+    assert await process.stdout.readline() == b"one\n"
+    own = await connected(echoing)
+    assert await own.says(b"two\n") == b"two\n"
+    shunning = asyncio.create_task(echoing.shun(process.pid, SECONDS))
+    await asyncio.sleep(0)
+    process.stdin.write(b"three\n")
+    assert b"ConnectionResetError" in await process.stderr.read()
+    assert await own.says(b"four\n") == b"four\n"
+    shunning.cancel()
+    await asyncio.gather(shunning, return_exceptions=True)
+    own.writer.close()
+    await process.wait()
+
+
+async def test_a_clock_is_an_hour_ahead() -> None:
+    if (missing := missing_library()) is not None:
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{REQUIRED}=1, but {missing}", pytrace=False)
+        pytest.skip(missing)
+    script = "import time; print(time.time(), time.monotonic())"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", script),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | ahead("+3660"),
+    )
+    printed, _ = await process.communicate()
+    wall, monotonic = map(float, printed.split())
+    assert 3600 < wall - time.time() < 3700
+    assert abs(monotonic - time.monotonic()) < SECONDS

@@ -3,16 +3,19 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from cli.sandbox.postgres import postgres
 
 # The server's processes may be killed, but the machine stays up: data written to the operating
 # system survives. `synchronous_commit` must stay on.
+_STATEMENT_MS = 4
+_AGAIN_SECONDS = 0.2
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"}
 
 
@@ -21,7 +24,7 @@ class Database:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.url = ""
-        """Its real port, without the proxy; known after the first start."""
+        """Its real port, without the proxy, and no time limit; known after the first start."""
         self.port = port
         self._folder = folder
         self._stack: AsyncExitStack | None = None
@@ -29,9 +32,10 @@ class Database:
     async def start(self) -> None:
         """Start the server, and return when it answers."""
         stack = AsyncExitStack()
-        self.url = await stack.enter_async_context(
+        url = await stack.enter_async_context(
             postgres(self._folder, port=self.port, settings=_SETTINGS)
         )
+        self.url = f"{url}?statement_timeout=0"
         self._stack = stack
 
     async def stop(self) -> None:
@@ -59,6 +63,32 @@ class Database:
             for process in stopped:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
+
+    async def time_out(self, seconds: float, cut: Callable[[], None]) -> None:
+        """Cancel the statements of all others after a few milliseconds, for a while.
+
+        Args:
+            seconds: how long.
+            cut: ends the sessions of the others, because only new ones take the limit.
+        """
+        try:
+            await self._limit_statements(f"SET statement_timeout = {_STATEMENT_MS}")
+            cut()
+            await asyncio.sleep(seconds)
+        finally:
+            await self._limit_statements("RESET statement_timeout")
+            cut()
+
+    async def _limit_statements(self, change: str) -> None:
+        while True:  # the server may be down
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection = await asyncpg.connect(self.url)
+                try:
+                    await connection.execute(f"ALTER DATABASE spreaview {change}")
+                    return
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     def _processes(self) -> Iterator[psutil.Process]:
         """Return the first process and its children; empty if it is not our server (any more)."""

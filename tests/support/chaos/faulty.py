@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import projections.projector
 import projections.write
+from cli.health.monitor import Monitor
 from cli.main import main
 from contracts import identity
 from contracts.topics import SYNC_REQUESTS
@@ -123,6 +124,16 @@ def no_sweep() -> None:
     _replace(Projector, "take", lose)
 
 
+def always_green() -> None:
+    """(7) Report ready whatever the checks have found."""
+    readiness = Monitor.readiness
+
+    def ready(self: Monitor) -> Any:
+        return True, readiness(self)[1]
+
+    _replace(Monitor, "readiness", ready)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "offset-before-outcome": offset_before_outcome,
     "no-lock": no_lock,
@@ -130,6 +141,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "versions-apart": versions_apart,
     "no-inbox": no_inbox,
     "no-sweep": no_sweep,
+    "always-green": always_green,
 }
 """Seeded bugs by name."""
 

@@ -9,6 +9,10 @@ from enum import IntEnum
 from tests.support.chaos.proxy import Proxy, reset
 
 _WAIT_SECONDS = 10.0
+_HEARTBEAT = 12
+_NO_ERROR = {0: struct.pack(">h", 0)}
+_NO_ERROR |= dict.fromkeys((1, 2, 3), struct.pack(">ih", 0, 0))
+"""Bodies of answers to heartbeats, by version."""
 
 
 class ApiKey(IntEnum):
@@ -75,6 +79,7 @@ class KafkaProxy(Proxy):
     def __init__(self, port: int) -> None:
         super().__init__(port)
         self._late: list[LateRequest] = []
+        self._swallows_heartbeats = False
 
     def hold(self, api_key: ApiKey) -> LateRequest:
         """Hold the next request of this kind, and cut off its client."""
@@ -103,6 +108,14 @@ class KafkaProxy(Proxy):
                 self._late.remove(late)
         return True
 
+    async def swallow_heartbeats(self, seconds: float) -> None:
+        """Answer the heartbeats of all groups in place of the broker, which ends the sessions."""
+        self._swallows_heartbeats = True
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._swallows_heartbeats = False
+
     async def _forward(
         self,
         client: asyncio.StreamReader,
@@ -113,6 +126,9 @@ class KafkaProxy(Proxy):
             while True:
                 frame, api_key = await _request(client)
                 await self._flows.wait()
+                if self._swallows_heartbeats and (answer := _answer_to_heartbeat(frame)):
+                    to_client.write(answer)
+                    continue
                 for late in list(self._late):
                     if late.is_delivered:
                         self._late.remove(late)
@@ -130,6 +146,15 @@ async def _request(client: asyncio.StreamReader) -> tuple[bytes, int]:
     prefix = await client.readexactly(4)
     body = await client.readexactly(struct.unpack(">i", prefix)[0])
     return prefix + body, struct.unpack(">h", body[:2])[0]
+
+
+def _answer_to_heartbeat(frame: bytes) -> bytes | None:
+    """Return what the broker would answer; None for other requests and unknown versions."""
+    api_key, version, correlation_id = struct.unpack_from(">hhi", frame, 4)
+    if api_key != _HEARTBEAT or version not in _NO_ERROR:
+        return None
+    body = struct.pack(">i", correlation_id) + _NO_ERROR[version]
+    return struct.pack(">i", len(body)) + body
 
 
 @asynccontextmanager

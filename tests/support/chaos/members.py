@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.support.processes import ROOT
 _LEASH = Path(__file__).parents[1] / "kafka" / "leash.py"
 _GRACE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
+_BEYOND_SESSION_SECONDS = 0.7
+_AWAKE_SECONDS = 1.2
 _GOOD_ENDS = (0, -signal.SIGTERM, -signal.SIGKILL)
 """Exit codes: an orderly end, an end before signals were handled, a kill by us."""
 
@@ -32,6 +35,7 @@ class Member:
         """Ends by SIGTERM that were not orderly or not in time."""
         self._command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
         self._env = dict(env)
+        self._more_env: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._asked = False
         self._keeper: asyncio.Task[None] | None = None
@@ -66,6 +70,23 @@ class Member:
         self._asked = True
         await self._terminate(self._process)
 
+    async def flap(self, seconds: float, *, session_seconds: float) -> None:
+        """Stop and continue the process repeatedly, each time for longer than a session."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await self.pause(session_seconds + _BEYOND_SESSION_SECONDS)
+            await asyncio.sleep(_AWAKE_SECONDS)
+
+    async def run_with(self, env: Mapping[str, str], seconds: float) -> None:
+        """Restart the process with other variables, and after some seconds with its own again."""
+        self._more_env = dict(env)
+        try:
+            await self.restart()
+            await asyncio.sleep(seconds)
+        finally:
+            self._more_env = {}
+        await self.restart()
+
     async def close(self) -> None:
         """End the process, and do not start it again."""
         if self._keeper is not None:
@@ -92,7 +113,7 @@ class Member:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._env,
+                env=self._env | self._more_env,
                 cwd=ROOT,
                 start_new_session=True,  # Ctrl-C is for the harness, which stops this
             )
@@ -124,13 +145,13 @@ async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
 
 @asynccontextmanager
 async def members(
-    names: Mapping[str, Sequence[str]], env: Mapping[str, str], folder: Path
+    names: Mapping[str, Sequence[str]], env: Mapping[str, Mapping[str, str]], folder: Path
 ) -> AsyncIterator[dict[str, Member]]:
-    """Run processes by name while the block runs, and end them all."""
+    """Run processes while the block runs, and end them all; `env` is by name, too."""
     async with AsyncExitStack() as stack:
         made: dict[str, Member] = {}
         for name, command in names.items():
-            member = Member(name, command, env, folder / f"{name}.log")
+            member = Member(name, command, env[name], folder / f"{name}.log")
             stack.push_async_callback(member.close)
             await member.open()
             made[name] = member

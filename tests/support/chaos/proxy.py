@@ -7,6 +7,8 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import psutil
+
 LOOPBACK = "127.0.0.1"
 
 _CHUNK = 64 * 1024
@@ -26,6 +28,7 @@ class Proxy:
         self.target: int | None = None
         """The port behind the proxy. Without one, connections are closed immediately."""
         self._server: asyncio.Server | None = None
+        self._shunned: int | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
@@ -63,6 +66,18 @@ class Proxy:
         await asyncio.sleep(seconds)
         await self.open()
 
+    async def shun(self, pid: int, seconds: float) -> None:
+        """Reset every connection of one process, old and new, for a while."""
+        self._shunned = pid
+        ports = _ports_of(pid)
+        for writer in list(self._writers):
+            if _peer_port(writer) in ports:
+                reset(writer)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._shunned = None
+
     async def reopen(self) -> None:
         """Stop refusing connections."""
         if self._server is None:
@@ -89,6 +104,9 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._shunned is not None and _peer_port(writer) in _ports_of(self._shunned):
+            reset(writer)
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._writers.add(writer)
         self._tasks.add(task)
@@ -146,6 +164,20 @@ def reset(writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):  # it is closed already
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     writer.transport.abort()
+
+
+def _peer_port(writer: asyncio.StreamWriter) -> int | None:
+    peer = writer.get_extra_info("peername")
+    return None if peer is None else peer[1]
+
+
+def _ports_of(pid: int) -> set[int]:
+    """Return the local ports of a process's connections; empty if it has ended."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp4")
+    except psutil.Error:
+        return set()
+    return {connection.laddr.port for connection in connections if connection.laddr}
 
 
 @asynccontextmanager

@@ -11,15 +11,20 @@ from typing import NamedTuple
 from tests.support.chaos.faults import Faults
 from tests.support.chaos.judge import judge
 from tests.support.chaos.load import Load, load
+from tests.support.chaos.oracle.judge_health import judge_health
 from tests.support.chaos.oracle.report import Report
 from tests.support.chaos.oracle.views import Watcher
-from tests.support.chaos.plan import Fault, duration, plan
+from tests.support.chaos.plan import Fault, Target, duration, plan
 from tests.support.chaos.settled import Evidence, begun, collect, rest, settle
 from tests.support.chaos.stack import Stack, running, servers
 from tests.support.chaos.world import World
 
 _FIRST = 5
 """Requests before the first fault."""
+
+
+_READY_SECONDS = 60.0
+"""Time limit for every process to be ready, when no work is left."""
 
 
 class Size(NamedTuple):
@@ -49,11 +54,11 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
     """Run chaos on a running stack; its processes are ended before the check."""
     began = time.monotonic()
     world = World(seed, size.events)
-    faults = Faults(stack)
     watcher = Watcher(stack.database.url, [event.event_id for event in world.events])
     watching = asyncio.create_task(watcher.run())
     try:
         async with load(world, stack, seed) as publishing:
+            faults = Faults(stack, publishing.publish)
             publishing.publish(_FIRST)
             await begun(stack)
             async with asyncio.TaskGroup() as group:
@@ -62,12 +67,16 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
             calm = time.monotonic()
             settled = await settle(stack, publishing, size.settle_seconds)
             settled_after = time.monotonic() - calm
+            unready = await stack.health.unready(_READY_SECONDS)
         evidence = await _in_peace(stack, world)
         assert not watching.done(), watching.result()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     findings = judge(publishing.published, stack.recorder.served, watcher.seen, evidence)
+    findings.take(faults.findings)
+    findings.add("misreported", *unready)
+    judge_health(stack.health.answers, faults.outages, findings)
     for member in stack.members.values():
         for code in member.ended_by_itself:
             findings.add("crashed", f"{member.name} ended with {code}; see {member.log_path}")
@@ -82,6 +91,8 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
             "seconds to settle": round(settled_after, 1),
             "seconds": round(time.monotonic() - began, 1),
         },
+        faults.left_out.total(),
+        _notes(faults, stack),
     )
 
 
@@ -93,6 +104,12 @@ async def _in_peace(stack: Stack, world: World) -> Evidence:
 
 def _counted(faults: Faults) -> Counter[tuple[str, str]]:
     return Counter({(t.value, k.value): number for (t, k), number in faults.done.items()})
+
+
+def _notes(faults: Faults, stack: Stack) -> list[str]:
+    left_out = [f"left out {n} times: {reason}" for reason, n in sorted(faults.left_out.items())]
+    is_filled = any(target is Target.DISK for target, _ in faults.done)
+    return [*([stack.disk.note] if is_filled else []), *left_out]
 
 
 def _numbers(
@@ -112,6 +129,7 @@ def _numbers(
         "documents served": len(stack.recorder.served),
         "looks at the read models": watcher.looks,
         "different things seen": len(watcher.seen),
+        "answers about health": len(stack.health.answers),
     }
 
 

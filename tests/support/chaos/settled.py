@@ -55,8 +55,8 @@ class Evidence:
     final: list[Snapshot]
 
 
-async def rest(stack: Stack, load: Load) -> None:
-    """Return when every request so far has a projected outcome, or after a time limit."""
+async def rest(stack: Stack, load: Load) -> bool:
+    """Wait until every request so far has a projected outcome; False after a time limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REST_SECONDS):
             while True:
@@ -66,7 +66,8 @@ async def rest(stack: Stack, load: Load) -> None:
                 except PASSING:
                     await asyncio.sleep(_LOOK_SECONDS)
                 else:
-                    return
+                    return True
+    return False
 
 
 async def settle(stack: Stack, load: Load, seconds: float) -> bool:

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.chaos.database import Database, database_server
+from tests.support.chaos.disk import Disk, small_disk
+from tests.support.chaos.health import (
+    PERIOD_SECONDS,
+    STUCK_SECONDS,
+    Health,
+    health_ports,
+    watching_health,
+)
 from tests.support.chaos.kafka_proxy import KafkaProxy, kafka_proxy
 from tests.support.chaos.members import Member, members
 from tests.support.chaos.proxy import Proxy, proxy
@@ -24,8 +31,12 @@ from tests.support.processes import COMMAND, ROOT, environment
 from tests.support.sessionize.double import Double, sessionize_double
 
 ROLES = ("worker", "projector")
+HEALTH_PORT = "SPREAVIEW_HEALTH_PORT"
 EACH = 2
 """Processes of a role."""
+
+SESSION_SECONDS = 3
+"""After this time without a heartbeat a member loses its partitions."""
 
 _CLEAN_SECONDS = 20.0
 
@@ -34,6 +45,7 @@ _CLEAN_SECONDS = 20.0
 class Servers:
     """The servers of the processes, and the proxies in front of them."""
 
+    disk: Disk
     database: Database
     kafka: JvmBroker
     to_database: Proxy
@@ -48,6 +60,7 @@ class Stack(Servers):
     double: Double
     members: dict[str, Member]
     """By name: `worker-0`, `worker-1`, `projector-0`, `projector-1`."""
+    health: Health
 
 
 @asynccontextmanager
@@ -64,11 +77,13 @@ async def servers(folder: Path) -> AsyncIterator[Servers]:
         proxy(ports[0]) as to_database,
         kafka_proxy(ports[1]) as to_kafka,
         own_broker_behind(kafka_folder, to_kafka.port) as kafka,
+        small_disk() as disk,
         database_server(folder / "postgres", ports[2]) as database,
     ):
         to_database.target = database.port
         to_kafka.target = kafka.behind_proxy
-        yield Servers(database, kafka, to_database, to_kafka)
+        await disk.prepare(_neighbour_of(database))
+        yield Servers(disk, database, kafka, to_database, to_kafka)
 
 
 @asynccontextmanager
@@ -93,7 +108,9 @@ async def running(
             "graceful_timeout": 5,
             "database_pool": 8,
             "kafka_partitions": 6,
-            "kafka_session_seconds": 3,
+            "kafka_session_seconds": SESSION_SECONDS,
+            "health_period_seconds": PERIOD_SECONDS,
+            "stuck_seconds": STUCK_SECONDS,
             "log_format": "json",
         }
         env = environment(
@@ -107,8 +124,16 @@ async def running(
         commands = {
             f"{role}-{number}": [*_program(fault), role] for role in ROLES for number in range(each)
         }
-        async with members(commands, env, folder) as started:
-            yield Stack(**vars(servers), recorder=recorder, double=double, members=started)
+        with health_ports(list(commands)) as ports:
+            own = {name: env | {HEALTH_PORT: str(port)} for name, port in ports.items()}
+            async with members(commands, own, folder) as started, watching_health(ports) as health:
+                yield Stack(
+                    **vars(servers),
+                    recorder=recorder,
+                    double=double,
+                    members=started,
+                    health=health,
+                )
 
 
 def _program(fault: str | None) -> Sequence[str]:
@@ -119,15 +144,15 @@ def _program(fault: str | None) -> Sequence[str]:
 
 async def made_anew(servers: Servers) -> None:
     """Empty the database, and delete every topic and group of an earlier stack."""
-    connection = await asyncpg.connect(servers.database.url.replace("/spreaview", "/postgres"))
-    try:
-        await connection.execute("DROP DATABASE spreaview WITH (FORCE)")
-        await connection.execute("CREATE DATABASE spreaview")
-    finally:
-        await connection.close()
+    await servers.disk.prepare(_neighbour_of(servers.database))
     async with asyncio.timeout(_CLEAN_SECONDS):
         while not await asyncio.to_thread(_cleaned, servers.kafka.address):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+def _neighbour_of(database: Database) -> str:
+    """Return the URL of another database of the server."""
+    return database.url.replace("/spreaview", "/postgres")
 
 
 def _cleaned(address: str) -> bool:

@@ -7,3 +7,5 @@ WORKERS = "spreaview-worker"
 PROJECTORS = "spreaview-projector"
 TERMINAL = ("SyncCompleted", "SyncFailed")
 CUTS = (*TERMINAL, "SyncStarted")
+LEADER_LOCK = 0x5350_5245_4156_0003
+"""The advisory lock that the leader of the relay holds."""

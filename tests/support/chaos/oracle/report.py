@@ -1,10 +1,13 @@
 """The findings of the oracle, and their table."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-KINDS = ("lost", "repeated", "inverted", "half-applied", "differing", "unended", "crashed")
+KINDS = (
+    *("lost", "repeated", "inverted", "half-applied", "differing", "unended", "crashed"),
+    *("stuck", "misreported"),
+)
 """Kinds of findings. `crashed`: a process ended without a signal from the harness."""
 
 _SHOWN = 5
@@ -19,6 +22,11 @@ class Findings:
     def add(self, kind: str, *what: str) -> None:
         """Add findings of one kind."""
         self.found[kind].extend(what)
+
+    def take(self, others: "Findings") -> None:
+        """Add all findings of others."""
+        for kind, found in others.found.items():
+            self.add(kind, *found)
 
     def counts(self) -> dict[str, int]:
         """Number of findings of each kind."""
@@ -39,6 +47,10 @@ class Report:
     findings: Findings
     numbers: dict[str, int | float]
     """Numbers of requests, events, looks at the read models, seconds …"""
+    left_out: int = 0
+    """Number of faults that cannot happen on this machine."""
+    notes: Sequence[str] = ()
+    """Sentences about faults that were left out, or carried out in another way."""
 
     def table(self) -> str:
         """Return the whole report as text."""
@@ -52,6 +64,7 @@ class Report:
             lines += [f"{kind}: {what}" for what in found[:_SHOWN]]
             if len(found) > _SHOWN:
                 lines.append(f"{kind}: … {len(found) - _SHOWN} more")
+        lines += ["", *self.notes] if self.notes else []
         return "\n".join(lines)
 
 

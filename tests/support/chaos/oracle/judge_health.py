@@ -1,0 +1,61 @@
+"""Compares what the processes reported about themselves with what was true."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from tests.support.chaos.oracle.report import Findings
+
+
+class Answer(NamedTuple):
+    """The health that a process reported."""
+
+    name: str
+    asked_at: float
+    """Monotonic time."""
+    answered_at: float
+    is_live: bool
+    is_ready: bool
+    faults: str
+    """Its components that were not well, as text."""
+
+
+class Outage(NamedTuple):
+    """A time in which processes could not do their work."""
+
+    what: str
+    began_at: float
+    """Monotonic time."""
+    ended_at: float
+    grace_seconds: float
+    """Time in which a process has to notice it."""
+    names: Collection[str]
+    """The processes that it hit."""
+    hits_all: bool = True
+    """False if it is enough that one of the processes reports it."""
+
+
+def judge_health(answers: Sequence[Answer], outages: Sequence[Outage], findings: Findings) -> None:
+    """Find processes that were ready during an outage, and processes that wanted a restart.
+
+    No fault of the harness is one that a restart mends, so every process has to be live always.
+    """
+    unlive = {answer.name: answer.faults for answer in answers if not answer.is_live}
+    for name, faults in unlive.items():
+        findings.add("misreported", f"{name} was not live: {faults}")
+    for outage in outages:
+        known_by = outage.began_at + outage.grace_seconds
+        during = [
+            answer
+            for answer in answers
+            if answer.name in outage.names
+            and known_by <= answer.asked_at
+            and answer.answered_at <= outage.ended_at
+        ]
+        ready = {answer.name for answer in during if answer.is_ready}
+        unready = {answer.name for answer in during if not answer.is_ready}
+        if ready and (outage.hits_all or not unready):
+            findings.add(
+                "misreported",
+                f"{', '.join(sorted(ready))} reported ready more than "
+                f"{outage.grace_seconds:g} s after: {outage.what}",
+            )

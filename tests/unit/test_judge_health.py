@@ -1,0 +1,48 @@
+"""The oracle compares the health that processes report with the outages of a run."""
+
+import pytest
+
+from tests.support.chaos.oracle.judge_health import Answer, Outage, judge_health
+from tests.support.chaos.oracle.report import Findings
+
+ALL = ("worker-0", "worker-1")
+
+
+def answer(name: str, at: float, *, is_ready: bool, is_live: bool = True) -> Answer:
+    return Answer(name, at, at + 0.1, is_live, is_ready, "PostgreSQL: away")
+
+
+def findings(*answers: Answer, hits_all: bool = True) -> list[str]:
+    found = Findings()
+    outage = Outage("the path is refused", 10.0, 20.0, 5.0, ALL, hits_all=hits_all)
+    judge_health(answers, [outage], found)
+    return found.found["misreported"]
+
+
+@pytest.mark.parametrize("at", [9.0, 14.0, 19.95, 21.0])
+def test_a_process_may_be_ready_before_the_grace_is_over_and_after_the_outage(at: float) -> None:
+    assert findings(answer("worker-0", at, is_ready=True)) == []
+
+
+def test_a_process_that_is_ready_in_spite_of_an_outage_is_found() -> None:
+    (found,) = findings(
+        answer("worker-0", 16.0, is_ready=True), answer("worker-1", 16.0, is_ready=False)
+    )
+    assert found == "worker-0 reported ready more than 5 s after: the path is refused"
+
+
+def test_one_process_that_reports_an_outage_may_be_enough() -> None:
+    ready = answer("worker-0", 16.0, is_ready=True)
+    unready = answer("worker-1", 16.0, is_ready=False)
+    assert findings(ready, unready, hits_all=False) == []
+    assert len(findings(ready, hits_all=False)) == 1
+
+
+def test_a_process_that_another_fault_has_hit_is_not_compared() -> None:
+    assert findings(answer("projector-0", 16.0, is_ready=True)) == []
+
+
+def test_a_process_that_wants_a_restart_is_found() -> None:
+    assert findings(answer("worker-0", 16.0, is_ready=False, is_live=False)) == [
+        "worker-0 was not live: PostgreSQL: away"
+    ]
