@@ -1,4 +1,4 @@
-"""A small disk for the tables of PostgreSQL, which can be full for a while.
+"""A small disk for the tables of PostgreSQL that can be full for a while.
 
 Where mounting is allowed, the disk is a tmpfs that holds the tablespace of the database; without
 free space, PostgreSQL itself fails to write. Elsewhere triggers raise the same error.
@@ -38,10 +38,10 @@ class Disk(Protocol):
     """How it is made full, as a sentence."""
 
     async def prepare(self, url: str) -> None:
-        """Put an empty database on the disk; `url` is that of another database of the server."""
+        """Put an empty database on the disk; `url` leads to another database of the server."""
 
     async def full(self, url: str, seconds: float) -> None:
-        """Leave no space for a while; `url` is that of the database."""
+        """Leave no space for a while; `url` leads to the database."""
 
 
 class TmpfsDisk:
@@ -70,7 +70,7 @@ class TmpfsDisk:
         """Reduce the size, and restore it."""
         del url
         try:
-            # A page may be written between the look and the reduction, which is refused then.
+            # If a page was written since the look, the reduction is refused.
             while not await self._resize(f"{self._used()}k"):
                 pass
             await asyncio.sleep(seconds)

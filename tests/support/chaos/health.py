@@ -14,7 +14,7 @@ from tests.support.chaos.proxy import LOOPBACK
 from tests.support.kafka.broker import free_ports
 
 PERIOD_SECONDS = 0.5
-"""Of the checks inside a process."""
+"""Time between the checks inside a process."""
 STUCK_SECONDS = 30.0
 """Longer than a request takes whose fetches all hang, and shorter than a disk is full for long."""
 
@@ -26,8 +26,8 @@ _ANSWER_SECONDS = 2.0
 def health_ports(names: Sequence[str]) -> Iterator[dict[str, int]]:
     """Reserve a port for the health of each process while the block runs.
 
-    A socket that is bound and does not listen keeps a port from others; the process, which sets
-    SO_REUSEADDR as well, can listen there.
+    A socket that is bound and does not listen keeps a port from others. The process can listen
+    there, because it sets SO_REUSEADDR as well.
     """
     held: list[socket.socket] = []
     try:

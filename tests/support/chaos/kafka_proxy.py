@@ -109,7 +109,7 @@ class KafkaProxy(Proxy):
         return True
 
     async def swallow_heartbeats(self, seconds: float) -> None:
-        """Answer the heartbeats of all groups in place of the broker, which ends the sessions."""
+        """Answer the heartbeats of all groups in place of the broker, so that sessions end."""
         self._swallows_heartbeats = True
         try:
             await asyncio.sleep(seconds)

@@ -20,7 +20,7 @@ _HOLDER = """
 
 
 async def leader_among(url: str, members: Mapping[str, Member], seconds: float) -> Member | None:
-    """Return the member that leads; None if there is none within this time."""
+    """Return the member that leads; None if no member leads within this time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:

@@ -1,4 +1,4 @@
-"""Compares what the processes reported about themselves with what was true."""
+"""Compares the health that processes reported with the truth."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
