@@ -1,75 +1,102 @@
-"""Unforeseen faults of handler, relay and projector are logged without a secret or personal data.
+"""A fault at every await of handler, relay and projector logs no secret and no personal data.
 
-Real processes at the most talkative level; the faults come from PostgreSQL, with rows in them.
+Real processes at the most talkative level, in both formats. `tests/support/faulty_awaits` finds
+the awaits in the source and raises errors there that quote everything confidential. A place that no
+fault reaches fails the test, so a new await needs a way to it, below in `drive`.
 """
 
 import asyncio
 import json
 import re
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
+from msgspec.structs import replace
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from contracts.topics import DEFAULT_PARTITIONS
+from contracts import identity
+from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
+from eventstore.log import EventLog
+from eventstore.model import Commit, NewEvent, StreamMovedError
 from messaging.connection import KafkaConnection
+from messaging.producer import Producer
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from projections.generations import select_live_generation
-from tests.support.line import a_request
-from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
+from tests.support.faulty_awaits.places import places
+from tests.support.line import ORGANIZATION, a_request
+from tests.support.processes import ROOT, environment
 from tests.support.sessionize.answers import Answer, Documents
-from tests.support.sessionize.double import sessionize_double
+from tests.support.sessionize.double import Double, sessionize_double
+from tests.support.streams import STARTED
 
 pytestmark = pytest.mark.asyncio
 
 PASSWORD = "hushhush77"
 REQUESTER = "Ada Example"
-REFUSED_BY_HANDLER = "Grace Unforeseen"
-API_IDS = ("import77", "secret88")
+API_ID, UNKNOWN_API_ID = "import77", "secret88"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+EVENTS = cycle([UUID(int=number + 1, version=4) for number in range(8)])
+"""Few, because a projector that fails applies one after the other."""
+SECONDS = 90.0
+"""Time limit to reach every place."""
 
-FAULTS = (
-    # The handler of the second request: a constraint, with the row as PostgreSQL's detail.
-    f"""
-    ALTER TABLE event_store.personal_data
-    ADD CONSTRAINT unforeseen CHECK (body ->> 'full_name' <> '{REFUSED_BY_HANDLER}')
-    """,
-    # The relay, when it has published the first: a trigger that quotes all personal data.
-    """
-    CREATE FUNCTION event_store.unforeseen() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        RAISE EXCEPTION 'refused: %',
-            (SELECT string_agg(p.body::text, ' ') FROM event_store.personal_data p);
-    END $$
-    """,
-    """
-    CREATE TRIGGER unforeseen BEFORE INSERT OR UPDATE ON event_store.checkpoints
-    FOR EACH ROW WHEN (NEW.position > 0) EXECUTE FUNCTION event_store.unforeseen()
-    """,
-    # The projector: a constraint on its read model.
-    "ALTER TABLE event_speakers ADD CONSTRAINT unforeseen CHECK (bio IS NULL)",
-)
+STOPPED_BY_OTHER_CODE = text("""
+    UPDATE stream_progress SET code_version = 'other' WHERE error IS NOT NULL
+""")
+AHEAD_OF_THE_LOG = text("""
+    INSERT INTO stream_progress (spreaview_event_id, version, position)
+    VALUES (gen_random_uuid(), 100, 1)
+""")
+STORED_ERRORS = text("""
+    SELECT error FROM stream_progress WHERE error IS NOT NULL
+    UNION ALL SELECT reason FROM event_store.unpublished
+""")
 
 
-async def arrange_faults(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await select_live_generation(connection)
-        for statement in FAULTS:
-            await connection.execute(text(statement))
+@dataclass
+class Scene:
+    """Servers, and how to reach them."""
+
+    kafka: str
+    database_url: str
+    double: Double
+    producer: Producer
+    engine: AsyncEngine
+
+    def environment(self) -> dict[str, str]:
+        with_password = make_url(self.database_url).set(password=PASSWORD)
+        return environment(
+            database_url=with_password.render_as_string(hide_password=False),
+            kafka_bootstrap_servers=self.kafka,
+            kafka_transactions="false",
+            kafka_session_seconds="1",
+            sessionize_base_url=self.double.base_url,
+            relay_poll_seconds="0.1",
+            sweep_seconds="0.1",
+            seal_seconds="0.1",
+            source_retention_days="1",
+            snapshot_events="1",
+            log_level="DEBUG",
+        )
 
 
-def documents() -> dict[str, dict[str, Any]]:
-    """One that is imported, and one whose first speaker the handler meets a fault with."""
-    found = {api_id: json.loads(encode_conference(conference(api_id))) for api_id in API_IDS}
-    found[API_IDS[1]]["speakers"][0]["fullName"] = REFUSED_BY_HANDLER
-    return found
+def secrets() -> list[str]:
+    document = json.loads(encode_conference(conference(API_ID)))
+    return [PASSWORD, REQUESTER, API_ID, UNKNOWN_API_ID, *personal(document)]
 
 
 def personal(document: dict[str, Any]) -> Iterator[str]:
@@ -80,11 +107,33 @@ def personal(document: dict[str, Any]) -> Iterator[str]:
                 yield value.splitlines()[0]
 
 
+@pytest_asyncio.fixture(scope="module")
+async def scene(module_kafka: str, module_database_url: str) -> AsyncIterator[Scene]:
+    await declare_topics(
+        KafkaConnection(module_kafka),
+        partitions=DEFAULT_PARTITIONS,
+        replication_factor=1,
+        retention_days=1,
+    )
+    async with (
+        sessionize_double(Documents()) as double,
+        producing(KafkaConnection(module_kafka)) as producer,
+        database(module_database_url, pool_size=4) as engine,
+    ):
+        double.documents.put(API_ID, Answer(encode_conference(conference(API_ID))))
+        yield Scene(module_kafka, module_database_url, double, producer, engine)
+
+
 @contextmanager
-def started(role: str, log: Path, env: dict[str, str]) -> Iterator[None]:
-    with log.open("wb") as output:
+def started(role: str, folder: Path, env: dict[str, str]) -> Iterator[None]:
+    program = (sys.executable, "-m", "tests.support.faulty_awaits")
+    with (folder / f"{role}.log").open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, role], env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            [*program, str(folder / f"{role}.faults"), role],
+            env=env,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield
@@ -93,60 +142,88 @@ def started(role: str, log: Path, env: dict[str, str]) -> Iterator[None]:
         process.wait()
 
 
-async def logged(log: Path, *parts: str) -> str:
-    """The whole log, once it holds all the parts; what JSON escapes is unescaped."""
-
-    def wait() -> str:
-        deadline = time.monotonic() + PATIENCE
-        while not all(part in (found := log.read_text()) for part in parts):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.05)
-        return found
-
-    found = await asyncio.to_thread(wait)
-    return found + re.sub(r"\\u([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), found)
-
-
-@pytest.mark.parametrize("log_format", ["console", "json"])
-async def test_unforeseen_faults_are_logged_without_secrets(
-    own_kafka: str, database_url: str, engine: AsyncEngine, tmp_path: Path, log_format: str
-) -> None:
-    await declare_topics(
-        KafkaConnection(own_kafka),
-        partitions=DEFAULT_PARTITIONS,
-        replication_factor=1,
-        retention_days=1,
+async def drive(scene: Scene) -> None:
+    """Let the services do one of everything that leads to other awaits."""
+    log, window = EventLog(scene.engine), conference_window()
+    request, unknown, refused, wrong, superseded = (
+        a_request(API_ID, window, event_id=next(EVENTS)) for _ in range(5)
     )
-    await arrange_faults(engine)
-    with_password = make_url(database_url).set(password=PASSWORD)
-    served = documents()
-    worker, projector = tmp_path / "worker.log", tmp_path / "projector.log"
-    async with (
-        sessionize_double(Documents()) as double,
-        producing(KafkaConnection(own_kafka)) as producer,
-    ):
-        for api_id, document in served.items():
-            double.documents.put(api_id, Answer(json.dumps(document).encode()))
-        requests = [a_request(api_id, conference_window()) for api_id in API_IDS]
-        for request in requests:
-            await publish_request(producer, request)
-        handled = f"sync {requests[-1].request_id} failed unexpectedly"
-        env = environment(
-            database_url=with_password.render_as_string(hide_password=False),
-            kafka_bootstrap_servers=own_kafka,
-            kafka_transactions="false",
-            kafka_session_seconds="1",
-            sessionize_base_url=double.base_url,
-            sweep_seconds="0.5",
-            log_level="DEBUG",
-            log_format=log_format,
+    unknown = replace(unknown, sessionize_api_id=UNKNOWN_API_ID)
+    wrong = replace(wrong, sessionize_api_id="not an id")
+    taken = replace(request, spreaview_event_id=uuid4())
+    backwards = replace(window, ends_on=LONG_AGO.date())
+    refused = replace(refused, window=backwards)
+    for one in (request, unknown, taken, replace(taken, window=backwards), refused, wrong):
+        await publish_request(scene.producer, one)
+    await scene.producer.send_and_wait(SYNC_REQUESTS, f"{REQUESTER} {API_ID}".encode())
+    await start_run(log, superseded.spreaview_event_id)
+    await publish_request(scene.producer, superseded)
+    await start_run(log, uuid4())  # its request never comes
+    async with scene.engine.begin() as connection:
+        await select_live_generation(connection)
+        await connection.execute(STOPPED_BY_OTHER_CODE)
+        await connection.execute(AHEAD_OF_THE_LOG)
+
+
+async def start_run(log: EventLog, stream: UUID) -> None:
+    sync_id = uuid4()
+    event = replace(
+        STARTED,
+        sync_id=sync_id,
+        spreaview_event_id=stream,
+        organization_id=ORGANIZATION,
+        ordered_at=LONG_AGO,
+    )
+    version = await log.stream_version(stream)
+    with suppress(StreamMovedError):
+        await log.append(
+            Commit(stream, version, [NewEvent(identity.message_id(sync_id, 0), event)])
         )
-        with ExitStack() as processes:
-            processes.enter_context(started("worker", worker, env))
-            processes.enter_context(started("projector", projector, env))
-            output = await logged(worker, handled, "relay: met a fault")
-            output += await logged(projector, "is stopped")
-    for part in ("Traceback", "worker/sync/", "worker/relay/relay.py"):
+
+
+async def meet_faults(
+    scene: Scene, folder: Path, *, until: set[str], **more: str
+) -> tuple[str, set[str]]:
+    """Return the output of the services, and the places that no fault has reached."""
+    env = scene.environment() | {"FAULTY_AWAITS_VALUES": json.dumps(secrets())} | more
+    files = {role: folder / f"{role}.faults" for role in ("worker", "projector")}
+    missing = set(until)
+    loop = asyncio.get_running_loop()
+    with ExitStack() as processes:
+        for role in files:
+            processes.enter_context(started(role, folder, env))
+        deadline = loop.time() + SECONDS
+        while missing and loop.time() < deadline:
+            await drive(scene)
+            await asyncio.sleep(0.5)
+            for file in files.values():
+                lines = file.read_text("utf-8").splitlines() if file.exists() else []
+                missing -= {line.partition("\t")[0] for line in lines}
+    output = "".join((folder / f"{role}.log").read_text("utf-8") for role in files)
+    async with scene.engine.begin() as connection:
+        await select_live_generation(connection)
+        stored = await connection.execute(STORED_ERRORS)
+        output += "\n".join(stored.scalars())
+    return output, missing
+
+
+def found_in(output: str) -> dict[str, int]:
+    """Count the secrets in it; what JSON escapes is unescaped."""
+    output += re.sub(r"\\u([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), output)
+    return {secret: output.count(secret) for secret in secrets() if secret in output}
+
+
+async def test_a_fault_at_every_await_is_logged_without_secrets(
+    scene: Scene, tmp_path: Path
+) -> None:
+    output, missing = await meet_faults(scene, tmp_path, until=places())
+    assert not missing, "no fault reached these places:\n" + "\n".join(sorted(missing))
+    for part in ("Traceback", '{"event": ', "worker/sync/", "worker/relay/relay.py", "is stopped"):
         assert part in output
-    secrets = {PASSWORD, REQUESTER, *API_IDS, *(p for d in served.values() for p in personal(d))}
-    assert {secret: output.count(secret) for secret in secrets if secret in output} == {}
+    assert found_in(output) == {}
+
+
+async def test_the_same_faults_find_a_leak(scene: Scene, tmp_path: Path) -> None:
+    some = {place for place in places() if "handle.py" in place and "find_run" in place}
+    output, _ = await meet_faults(scene, tmp_path, until=some, FAULTY_AWAITS_LEAK="1")
+    assert {API_ID, REQUESTER, PASSWORD} <= found_in(output).keys()

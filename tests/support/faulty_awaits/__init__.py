@@ -1,0 +1,1 @@
+"""The program with a fault at every await of its handler, relay and projector."""
