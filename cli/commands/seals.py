@@ -11,7 +11,7 @@ from cli.command import new_app, run
 from cli.errors import CommandError
 from cli.options import Json
 from cli.render.answer import Answer, sentence
-from cli.runfile import resolve
+from cli.runfile import resolve_kafka
 from cli.servers import kafka_errors
 from cli.settings import Settings
 
@@ -37,7 +37,7 @@ def export(
 
 async def keep_seals(output: Path, settings: Settings) -> Answer:
     """Add the topic's seals to a file; the file must hold seals of this log, or nothing."""
-    kafka = resolve(settings).kafka
+    kafka = resolve_kafka(settings)
     try:
         with kafka_errors(kafka, "the seals cannot be read"):
             number = add_seals(output, await published_seals(kafka))

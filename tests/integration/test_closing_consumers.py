@@ -72,7 +72,7 @@ async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behi
 
 
 async def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What asyncio has logged about tasks and exceptions that were left behind."""
+    """Messages of asyncio about tasks and exceptions that were left behind."""
     gc.collect()
     await asyncio.sleep(0)
     return [record.message for record in caplog.records if record.name == "asyncio"]

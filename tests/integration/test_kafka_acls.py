@@ -1,7 +1,11 @@
 """The ACLs of docs/operations.md are enough for each role, by the authorizer of Apache Kafka."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -12,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
     AclOperation,
     AclPermissionType,
     AdminClient,
+    NewTopic,
     ResourcePatternType,
     ResourceType,
 )
@@ -22,23 +27,34 @@ from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import run_ended
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from eventstore.log import EventLog
+from eventstore.model import Commit, NewEvent
+from eventstore.seals import Seal, encode_seal
 from messaging.connection import KafkaConnection, SaslMechanism, SecurityProtocol
+from messaging.dead_letters.records import dead_letter
+from messaging.dead_letters.resolution import read_letters
 from messaging.requests import producing, publish_request
+from messaging.topic_reader import open_topic_reader
 from messaging.topics import declare_topics
 from projections.queries import Queries
 from tests.support.apache_kafka import own_secured_broker
 from tests.support.certificates import Authority
+from tests.support.dead_letter_topic import a_record
 from tests.support.kafka.jvm import JvmBroker
 from tests.support.kafka.secured import SASL_PLAINTEXT, SecuredListeners, User
 from tests.support.line import PATIENCE, a_request
+from tests.support.processes import environment, run
 from tests.support.sessionize.answers import Documents
 from tests.support.sessionize.double import sessionize_double
+from tests.support.streams import STARTED
 
 pytestmark = pytest.mark.asyncio
 
 TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
 TRANSACTION = ResourceType.TRANSACTIONAL_ID
 READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+
+REPLAYS = "replays"
 
 SEE = [
     (TOPIC, topic, DESCRIBE) for topic in (SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS)
@@ -63,6 +79,20 @@ ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
         (GROUP, "spreaview-projector", READ),
     ],
     "requester": [(TOPIC, SYNC_REQUESTS, WRITE)],
+    "dlq": [(TOPIC, DEAD_LETTERS, READ), (TOPIC, DEAD_LETTERS, WRITE)],
+    "dlq-retry": [
+        (TOPIC, DEAD_LETTERS, READ),
+        (TOPIC, DEAD_LETTERS, WRITE),
+        (TOPIC, SYNC_REQUESTS, READ),
+        (TOPIC, SYNC_REQUESTS, WRITE),
+    ],
+    "sealer": [(TOPIC, LOG_SEALS, READ)],
+    "replayer": [
+        (TOPIC, REPLAYS, READ),
+        (TOPIC, REPLAYS, WRITE),
+        (GROUP, "spreaview-replay-again", READ),
+        (TRANSACTION, "spreaview-replay-again", WRITE),
+    ],
 }
 PASSWORD = "right-password"
 
@@ -92,6 +122,7 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[JvmB
             KafkaConnection(broker.address), partitions=2, replication_factor=1, retention_days=1
         )
         admin = AdminClient({"bootstrap.servers": broker.address})
+        admin.create_topics([NewTopic(REPLAYS, 2, 1)])[REPLAYS].result(PATIENCE)
         wanted = [
             AclBinding(
                 kind,
@@ -168,3 +199,83 @@ async def test_a_role_may_not_publish_where_it_is_not_its_job(
             await producer.send_and_wait(topic, b"forged")
     finally:
         await producer.stop()
+
+
+def as_role(broker: JvmBroker, role: str, **more: str) -> dict[str, str]:
+    """The environment of a command."""
+    return environment(
+        kafka_bootstrap_servers=broker.secured_address(SASL_PLAINTEXT),
+        kafka_security_protocol="SASL_PLAINTEXT",
+        kafka_sasl_mechanism="SCRAM-SHA-256",
+        kafka_sasl_username=role,
+        kafka_sasl_password=PASSWORD,
+        kafka_manage_topics="false",
+        **more,
+    )
+
+
+async def done(*words: str, env: dict[str, str]) -> str:
+    """The output of a command that succeeds."""
+    ended = await asyncio.to_thread(run, *words, env=env)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+async def refused(*words: str, env: dict[str, str], resource: str) -> None:
+    """The command ends with a sentence that names what the role may not use."""
+    ended = await asyncio.to_thread(run, *words, env=env)
+    assert ended.returncode == 1, ended.stdout
+    assert resource in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def a_letter(broker: JvmBroker) -> str:
+    """The name of a new dead letter."""
+    async with producing(KafkaConnection(broker.address)) as producer:
+        sent = await producer.send_and_wait(SYNC_REQUESTS, b"not JSON", partition=0)
+        record = a_record(SYNC_REQUESTS, (0, sent.offset))
+        await dead_letter(producer, record, "JSON is malformed")
+    async with open_topic_reader(KafkaConnection(broker.address)) as reader:
+        return str((await read_letters(reader)).open()[-1].name)
+
+
+async def test_the_dead_letter_commands(broker: JvmBroker, database_url: str) -> None:
+    own, retrying = (
+        as_role(broker, role, database_url=database_url) for role in ("dlq", "dlq-retry")
+    )
+    letter = await a_letter(broker)
+    assert "JSON is malformed" in await done("dlq", "show", letter, env=own)
+    await refused("dlq", "retry", letter, env=own, resource=SYNC_REQUESTS)
+    assert SYNC_REQUESTS in await done("dlq", "retry", letter, env=retrying)
+    other = await a_letter(broker)
+    await done("dlq", "discard", other, "--reason", "a mistake", env=own)
+    assert "No open dead letters" in await done("dlq", "list", env=own)
+    stranger = as_role(broker, "requester", database_url=database_url)
+    await refused("dlq", "list", env=stranger, resource=DEAD_LETTERS)
+
+
+async def test_the_export_of_seals(broker: JvmBroker, tmp_path: Path) -> None:
+    seal = Seal(uuid4(), uuid4(), 1, "00" * 32, 1, datetime.now(UTC))
+    async with producing(KafkaConnection(broker.address)) as producer:
+        key = str(seal.stream_id).encode()
+        await producer.send_and_wait(LOG_SEALS, encode_seal(seal), key=key)
+    words = ("seals", "export", "--output", str(tmp_path / "seals"))
+    await done(*words, env=as_role(broker, "sealer"))
+    assert str(seal.stream_id) in (tmp_path / "seals").read_text("utf-8")
+    await refused(*words, env=as_role(broker, "requester"), resource=LOG_SEALS)
+
+
+async def test_a_replay_to_a_topic(broker: JvmBroker, database_url: str) -> None:
+    async with database(database_url, pool_size=2) as engine:
+        stream, new = uuid4(), NewEvent(uuid4(), STARTED)
+        await EventLog(engine).append(Commit(stream, 0, [new]))
+    words = ("replay", "--name", "again", "--to-topic", REPLAYS)
+    replayer = as_role(broker, "replayer", database_url=database_url)
+    for times in range(2):
+        ended = await asyncio.to_thread(run, *words, "--json", env=replayer)
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["events"] == (0 if times else 1)
+    other = ("replay", "--name", "other", "--to-topic", REPLAYS)
+    await refused(*other, env=replayer, resource="spreaview-replay-other")
+    stranger = as_role(broker, "requester", database_url=database_url)
+    await refused(*words, env=stranger, resource=REPLAYS)

@@ -1,4 +1,4 @@
-"""`SPREAVIEW_READ_DATABASE_URL` names a real streaming replica, which lags."""
+"""`SPREAVIEW_READ_DATABASE_URL` names a real streaming replica that lags."""
 
 import asyncio
 from collections.abc import AsyncIterator

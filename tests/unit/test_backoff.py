@@ -1,4 +1,4 @@
-"""Retries: each change of state is logged once, whoever retries."""
+"""Retries: each change of state is logged once for all callers."""
 
 import asyncio
 from collections.abc import Callable
