@@ -8,14 +8,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from cli.sandbox.conference import conference_window
 from cli.sandbox.kafka import kafka
+from contracts import identity
 from contracts.topics import IMPORT_EVENTS
+from eventstore import append
+from eventstore.log import EventLog, RunRecord
 from eventstore.model import Recorded
 from messaging.requests import publish_request
 from tests.support.apache_kafka import own_broker
@@ -100,3 +103,31 @@ async def test_a_lost_commit_repeats_nothing_and_loses_nothing(
     (progress,) = await scene.line.rows("stream_progress", stream)
     assert progress["version"] == len(log)
     assert len(await scene.line.rows("sessions", stream)) == types.count("SessionImported")
+
+
+async def test_a_lost_commit_is_repeated_by_a_program_that_forgets_its_runs(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seeded fault shows that the answer is really lost after the COMMIT was carried out."""
+
+    async def forget(*_: object) -> None:
+        pass
+
+    clock_and_run = EventLog.clock_and_run
+
+    async def never_over(self: EventLog, sync_id: UUID) -> RunRecord:
+        return (await clock_and_run(self, sync_id))._replace(begun_in=None, ended_in=None)
+
+    monkeypatch.setattr(append, "_enter_inbox", forget)
+    monkeypatch.setattr(EventLog, "clock_and_run", never_over)
+    monkeypatch.setattr(identity, "message_id", lambda *_: uuid4())
+    request = a_request("demo2026", conference_window())
+    lost = scene.proxy.lose(rb"INSERT INTO event_store\.events.*SyncCompleted", Fate.DONE)
+    await publish_request(scene.line.producer, request)
+    async with asyncio.timeout(PATIENCE):
+        await lost.has_happened.wait()
+        while True:
+            types = [recorded.type for recorded in await scene.log(request.spreaview_event_id)]
+            if types.count("SyncCompleted") == 2:
+                return
+            await asyncio.sleep(0.1)
