@@ -13,7 +13,7 @@ from messaging import aiokafka_patches as fetching
 from messaging.access import explaining
 from messaging.batch_consumer import RawRecord
 from messaging.closing import close_admin, close_consumer
-from messaging.connection import KafkaConnection
+from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
 
 PATIENCE_SECONDS = 15.0
 """A broker without any progress for this long counts as not answering."""
@@ -53,6 +53,26 @@ async def open_topic_reader(kafka: KafkaConnection) -> AsyncIterator[TopicReader
         yield TopicReader(consumer, admin)
     finally:
         await asyncio.gather(close_consumer(consumer), close_admin(admin))
+
+
+class UnknownTopicError(KafkaAccessError):
+    """The broker does not have a topic, or does not show it to us."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"Kafka does not have the topic {topic}, or this user may not DESCRIBE it. Remedy: "
+            f"check the ACLs of this user and {PREFIX}BOOTSTRAP_SERVERS; a worker that starts "
+            "creates the topic",
+            f"{PREFIX}BOOTSTRAP_SERVERS",
+        )
+
+
+async def known_partitions_of(reader: TopicReader, topic: str) -> list[TopicPartition]:
+    """Return every partition of a topic, in order. Raises `UnknownTopicError`."""
+    partitions = await partitions_of(reader, topic)
+    if not partitions:
+        raise UnknownTopicError(topic)
+    return partitions
 
 
 async def partitions_of(reader: TopicReader, topic: str) -> list[TopicPartition]:

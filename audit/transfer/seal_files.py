@@ -6,17 +6,22 @@ from pathlib import Path
 from contracts.topics import LOG_SEALS
 from eventstore.seals import Seal, decode_seal, encode_seal
 from messaging.connection import KafkaConnection
-from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
+from messaging.topic_reader import known_partitions_of, open_topic_reader, to_the_end
 
 _BEGINNING = b'{"log_id":"'
 """The beginning of every seal that `encode_seal` writes."""
 
 
 async def published_seals(kafka: KafkaConnection) -> list[Seal]:
-    """The newest seal of every stream on the topic. Raises aiokafka.errors.KafkaError."""
+    """The newest seal of every stream on the topic.
+
+    Raises:
+        UnknownTopicError: the topic does not exist, or is not shown to us.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
     newest: dict[bytes, Seal] = {}
     async with open_topic_reader(kafka) as reader:
-        partitions = await partitions_of(reader, LOG_SEALS)
+        partitions = await known_partitions_of(reader, LOG_SEALS)
         async for record in to_the_end(reader, partitions):
             if record.key and record.value:
                 newest[record.key] = decode_seal(record.value)

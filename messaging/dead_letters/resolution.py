@@ -8,7 +8,13 @@ from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
 from messaging.dead_letters.records import DISCARDED, RETRIED, original_headers, resolution_headers
 from messaging.errors import TOO_LARGE
-from messaging.topic_reader import TopicReader, partitions_of, record_at, to_the_end
+from messaging.topic_reader import (
+    TopicReader,
+    known_partitions_of,
+    partitions_of,
+    record_at,
+    to_the_end,
+)
 
 
 class NotRetriableError(Exception):
@@ -16,13 +22,14 @@ class NotRetriableError(Exception):
 
 
 async def read_letters(reader: TopicReader, topic: str = DEAD_LETTERS) -> DeadLetters:
-    """Return the current dead letters without their bodies; none if the topic does not exist.
+    """Return the current dead letters without their bodies.
 
     Raises:
+        UnknownTopicError: the topic does not exist, or is not shown to us.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     letters = DeadLetters()
-    async for record in to_the_end(reader, await partitions_of(reader, topic)):
+    async for record in to_the_end(reader, await known_partitions_of(reader, topic)):
         letters.add(record)
     return letters
 

@@ -24,7 +24,13 @@ from messaging.dead_letters.resolution import (
     read_letters,
 )
 from messaging.requests import producing
-from messaging.topic_reader import open_topic_reader, partitions_of, record_at, to_the_end
+from messaging.topic_reader import (
+    UnknownTopicError,
+    open_topic_reader,
+    partitions_of,
+    record_at,
+    to_the_end,
+)
 from messaging.topics import declare_topics
 from tests.support.dead_letter_topic import PARTITIONS, PATIENCE, Kafka, small_producer, topics
 
@@ -59,9 +65,12 @@ async def test_every_dead_letter_is_read_across_fetches_and_partitions(broker: K
     assert names == {f"1/{n}" for n in range(len(sizes))} | {"4/0"}
 
 
-async def test_an_empty_or_missing_topic_has_no_dead_letters(broker: Kafka) -> None:
+async def test_an_empty_topic_has_no_dead_letters_and_a_missing_one_is_named(
+    broker: Kafka,
+) -> None:
     assert await broker.all() == []
-    assert (await read_letters(broker.reader, "test-there-is-none")).all() == []
+    with pytest.raises(UnknownTopicError, match="^Kafka does not have the topic test-there-is-no"):
+        await read_letters(broker.reader, "test-there-is-none")
     assert await partitions_of(broker.reader, "test-there-is-none") == [], "it was not made"
 
 
