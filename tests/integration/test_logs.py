@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from contracts import identity
+from contracts.messages import encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent, StreamMovedError
@@ -51,8 +52,11 @@ API_ID, UNKNOWN_API_ID = "import77", "secret88"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 EVENTS = cycle([UUID(int=number + 1, version=4) for number in range(8)])
 """Few, because a projector that fails applies one after the other."""
-SECONDS = 90.0
-"""Time limit to reach every place."""
+FAULTS = "faults"
+"""The file that lists them."""
+SERVICES = ("worker", "projector")
+SECONDS = 240.0
+"""Time limit to reach every place. Most of it are starts: many faults end the projector."""
 
 STOPPED_BY_OTHER_CODE = text("""
     UPDATE stream_progress SET code_version = 'other' WHERE error IS NOT NULL
@@ -60,6 +64,10 @@ STOPPED_BY_OTHER_CODE = text("""
 AHEAD_OF_THE_LOG = text("""
     INSERT INTO stream_progress (spreaview_event_id, version, position)
     VALUES (gen_random_uuid(), 100, 1)
+""")
+ENDED = text("""
+    SELECT CAST(data->>'sync_id' AS uuid) FROM event_store.events
+    WHERE type IN ('SyncCompleted', 'SyncFailed') LIMIT 1
 """)
 STORED_ERRORS = text("""
     SELECT error FROM stream_progress WHERE error IS NOT NULL
@@ -125,11 +133,11 @@ async def scene(module_kafka: str, module_database_url: str) -> AsyncIterator[Sc
 
 
 @contextmanager
-def started(role: str, folder: Path, env: dict[str, str]) -> Iterator[None]:
-    program = (sys.executable, "-m", "tests.support.faulty_awaits")
-    with (folder / f"{role}.log").open("wb") as output:
+def started(name: str, folder: Path, env: dict[str, str]) -> Iterator[None]:
+    program = (sys.executable, "-m", "tests.support.faulty_awaits", str(folder / FAULTS))
+    with (folder / f"{name}.log").open("wb") as output:
         process = subprocess.Popen(
-            [*program, str(folder / f"{role}.faults"), role],
+            [*program, name],
             env=env,
             cwd=ROOT,
             stdout=output,
@@ -150,11 +158,15 @@ async def drive(scene: Scene) -> None:
     )
     unknown = replace(unknown, sessionize_api_id=UNKNOWN_API_ID)
     wrong = replace(wrong, sessionize_api_id="not an id")
-    taken = replace(request, spreaview_event_id=uuid4())
+    async with scene.engine.connect() as connection:
+        ended = (await connection.execute(ENDED)).scalar()
+    taken = replace(request, request_id=ended or uuid4(), spreaview_event_id=uuid4())
     backwards = replace(window, ends_on=LONG_AGO.date())
     refused = replace(refused, window=backwards)
-    for one in (request, unknown, taken, replace(taken, window=backwards), refused, wrong):
+    for one in (request, unknown, taken, refused, wrong):
         await publish_request(scene.producer, one)
+    invalid = json.loads(encode_request(taken)) | {"window": "tomorrow"}
+    await scene.producer.send_and_wait(SYNC_REQUESTS, json.dumps(invalid).encode())
     await scene.producer.send_and_wait(SYNC_REQUESTS, f"{REQUESTER} {API_ID}".encode())
     await start_run(log, superseded.spreaview_event_id)
     await publish_request(scene.producer, superseded)
@@ -186,20 +198,20 @@ async def meet_faults(
 ) -> tuple[str, set[str]]:
     """Return the output of the services, and the places that no fault has reached."""
     env = scene.environment() | {"FAULTY_AWAITS_VALUES": json.dumps(secrets())} | more
-    files = {role: folder / f"{role}.faults" for role in ("worker", "projector")}
+    file = folder / FAULTS
+    file.touch()
     missing = set(until)
     loop = asyncio.get_running_loop()
     with ExitStack() as processes:
-        for role in files:
-            processes.enter_context(started(role, folder, env))
-        deadline = loop.time() + SECONDS
+        for name in SERVICES:
+            processes.enter_context(started(name, folder, env))
+        deadline, pause = loop.time() + SECONDS, 0.5
         while missing and loop.time() < deadline:
             await drive(scene)
-            await asyncio.sleep(0.5)
-            for file in files.values():
-                lines = file.read_text("utf-8").splitlines() if file.exists() else []
-                missing -= {line.partition("\t")[0] for line in lines}
-    output = "".join((folder / f"{role}.log").read_text("utf-8") for role in files)
+            await asyncio.sleep(pause)
+            pause = min(3.0, pause * 1.05)  # a leader ends abandoned runs when the rest is done
+            missing -= {line.partition("\t")[0] for line in file.read_text("utf-8").splitlines()}
+    output = "".join((folder / f"{name}.log").read_text("utf-8") for name in SERVICES)
     async with scene.engine.begin() as connection:
         await select_live_generation(connection)
         stored = await connection.execute(STORED_ERRORS)

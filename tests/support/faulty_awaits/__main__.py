@@ -1,7 +1,7 @@
 """Run a service with a fault at every await: `python -m tests.support.faulty_awaits FILE worker`.
 
-Each place raises one fault when it is first reached, and notes it in the file. A service that a
-fault ends starts again. Everything is logged in both formats.
+Each place raises one fault when it is first reached, and notes it in the file, which processes may
+share. A service that a fault ends starts again. Everything is logged in both formats.
 """
 
 import asyncio
@@ -73,6 +73,8 @@ class Check:
         if place in self._reached:
             return None
         self._reached.add(place)
+        if self._file.exists() and f"{place}\t" in self._file.read_text("utf-8"):
+            return None  # another process has raised it
         name = fault_at(place)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{place}\t{name}\n")
