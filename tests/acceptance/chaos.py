@@ -19,10 +19,10 @@ from tests.support.chaos.run import Size, run
 
 
 def main() -> int:
-    """Run the seeds in turn; 1 if anything was wrong in one, 2 if there is no Kafka to run on."""
+    """Run the seeds in turn; return 1 if a run has findings, 2 if Apache Kafka is missing."""
     try:
-        wrong = [_is_wrong(seed, size) for seed, size in _wanted()]
-        return int(any(wrong))
+        failed = [_fails(seed, size) for seed, size in _runs()]
+        return int(any(failed))
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:
         print(missing, file=sys.stderr)
         return 2
@@ -30,12 +30,12 @@ def main() -> int:
         return 130
 
 
-def _wanted() -> list[tuple[int, Size]]:
+def _runs() -> list[tuple[int, Size]]:
     options = _parser().parse_args()
     configure_logging("INFO" if options.verbose else "WARNING", "console")
     logging.getLogger("cli.sandbox.watched_server").setLevel(
         logging.CRITICAL
-    )  # ends are meant here
+    )  # servers end here on purpose
     seeds = options.seed or [secrets.randbelow(10**9) for _ in range(options.seeds)]
     size = Size(
         faults=options.faults,
@@ -46,20 +46,20 @@ def _wanted() -> list[tuple[int, Size]]:
     return [(seed, size) for seed in seeds]
 
 
-def _is_wrong(seed: int, size: Size) -> bool:
+def _fails(seed: int, size: Size) -> bool:
     print(f"chaos: seed {seed}, {size.faults} faults", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    wrong = True
+    fails = True
     try:
         report = asyncio.run(run(seed, size, folder))
         print(report.table(), flush=True)
-        wrong = bool(report.findings)
+        fails = bool(report.findings)
     finally:
-        if wrong:
+        if fails:
             print(f"logs are kept in {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    return wrong
+    return fails
 
 
 def _parser() -> argparse.ArgumentParser:

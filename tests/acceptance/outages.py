@@ -1,7 +1,9 @@
 """`make outages`: PostgreSQL is down for two minutes, then Kafka, both under load.
 
-Everything asked has to complete afterwards without a hand, judged as in `make chaos`, and no
-process may have grown. Run as `python -m tests.acceptance.outages --seconds 120`.
+Afterwards every request must complete without an operator; the oracle of `make chaos` checks
+this. No process may need much more memory than before.
+
+Run as `python -m tests.acceptance.outages --seconds 120`.
 """
 
 import argparse
@@ -21,15 +23,15 @@ from tests.support.chaos.run import Size, befall
 from tests.support.chaos.stack import running, servers
 
 _UP_SECONDS = 20.0
-"""Under load, before, between and after the outages."""
+"""Time under load before, between and after the outages."""
 _LOOK_SECONDS = 1.0
 _MIB = 1024 * 1024
 
 
 async def outages(seconds: float, folder: Path) -> bool:
-    """Let them happen, and print what came of it; whether all was well."""
+    """Cause the outages and print the report; return whether it has no findings."""
     plan = [
-        # A server that was killed is started again after a quarter of a fault's time.
+        # A killed server starts again after a quarter of its fault's time.
         Fault(_UP_SECONDS, False, Target.POSTGRES, Kind.KILL, 0, 4 * seconds),
         Fault(_UP_SECONDS + seconds, False, Target.KAFKA, Kind.KILL, 0, 4 * seconds),
     ]
@@ -59,14 +61,14 @@ async def _watch(members: list[Member], memory: dict[str, list[int]]) -> None:
 
 
 def main() -> int:
-    """0 if all was well."""
+    """Return 0 if there are no findings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120.0, help="that each server is down")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long each server is down")
     chosen = parser.parse_args()
     configure_logging("WARNING", "console")
     logging.getLogger("cli.sandbox.watched_server").setLevel(
         logging.CRITICAL
-    )  # ends are meant here
+    )  # servers end here on purpose
     with tempfile.TemporaryDirectory(prefix="outages-") as folder:
         return 0 if asyncio.run(outages(chosen.seconds, Path(folder))) else 1
 

@@ -1,6 +1,6 @@
-"""Real schedules as they changed: the past is told as it was, and explained by the right rule.
+"""Series of real documents: the audit shows the past as it was, and names the deciding rule.
 
-What has to be told is computed from the documents, without the product's rules.
+The expected results are computed from the documents, without the product's rules.
 """
 
 from collections.abc import AsyncIterator
@@ -22,10 +22,10 @@ from audit.past.moments import after_sync
 from audit.verify.reimport import reimport
 from contracts.messages import Window
 from projections.tables import COLUMNS
-from tests.acceptance.test_real_series import KINDS, SERIES, Told, difference
 from tests.support.corpus import CORPUS, expected, in_window, instant, load, needs_corpus
 from tests.support.line import Line, a_request, the_line
 from tests.support.past import dumped, in_order
+from tests.support.series import KINDS, SERIES, Changes, changes_between
 
 pytestmark = [needs_corpus, pytest.mark.asyncio]
 
@@ -38,8 +38,8 @@ async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Lin
         yield line
 
 
-def told(before: ReadModels, after: ReadModels, kind: str) -> Told:
-    """The differences of one kind of entity, from `diff`."""
+def changes_in_diff(before: ReadModels, after: ReadModels, kind: str) -> Changes:
+    """Return the changes of one kind of entity that `diff` finds."""
     imported: dict[str, tuple[str, frozenset[str]]] = {}
     gone: set[str] = set()
     for d in differences(shape_of(before), shape_of(after)):
@@ -51,11 +51,11 @@ def told(before: ReadModels, after: ReadModels, kind: str) -> Told:
             fields = d.fields if d.change == "updated" else ()
             named = frozenset(_FIELDS.get(field, field) for field in fields)
             imported[d.sessionize_id] = (d.change, named)
-    return Told(imported, frozenset(gone))
+    return Changes(imported, frozenset(gone))
 
 
 def rule_of(session: dict[str, Any] | None, days: tuple[date, date], zone: str) -> str:
-    """The rule that must apply to a session."""
+    """Return the rule that must apply to a session."""
     if session is None:
         return "missing_from_source"
     if in_window(session, days, zone):
@@ -76,7 +76,7 @@ async def test_history_and_explanations_of_a_real_series(line: Line, series: str
     runs: list[tuple[UUID, dict[str, list[dict[str, Any]]]]] = []
     shown: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     ever: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    wanted: list[dict[str, Told]] = []
+    wanted: list[dict[str, Changes]] = []
     seen: set[str] = set()
     rules: set[str] = set()
     for path in sorted((CORPUS / "series" / series).glob("*.json")):
@@ -87,10 +87,10 @@ async def test_history_and_explanations_of_a_real_series(line: Line, series: str
         held = {view: await dumped(line.engine, view, event_id) for view in COLUMNS}
         runs.append((request.request_id, held))
         if run["status"] == "failed":
-            wanted.append({kind: Told({}, frozenset()) for kind in KINDS})
+            wanted.append({kind: Changes({}, frozenset()) for kind in KINDS})
             continue
         after = expected(document, days, zone)
-        wanted.append({k: difference(shown[k], after[k], ever[k]) for k in KINDS})
+        wanted.append({k: changes_between(shown[k], after[k], ever[k]) for k in KINDS})
         shown = after
         for kind in KINDS:
             ever[kind] |= after[kind].keys()
@@ -116,7 +116,7 @@ async def test_history_and_explanations_of_a_real_series(line: Line, series: str
         models = await read_models_at(line.log, event_id, moment)
         assert {view: in_order(rows) for view, rows in models.views().items()} == held
         for kind in KINDS:
-            assert told(before, models, kind) == changed[kind], (sync_id, kind)
+            assert changes_in_diff(before, models, kind) == changed[kind], (sync_id, kind)
         before = models
 
     again = [run async for run in reimport(line.log, event_id)]

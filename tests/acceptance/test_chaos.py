@@ -1,4 +1,4 @@
-"""A short run of chaos: nothing is lost, repeated, inverted, half-applied, different or unended."""
+"""A short chaos run: no event is lost, repeated, inverted or half-applied, and each run ends."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chaos finds what it is there to find: a guarantee is taken away, and the oracle says which."""
+"""The chaos oracle detects each seeded fault and reports the guarantee that it breaks."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ async def under(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
 
 
 async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fault] = ()) -> Report:
-    """What chaos says of a program with a fault."""
+    """Run chaos on a program with a seeded fault."""
     await made_anew(under)
     async with running(under, folder, fault=fault, each=1, kafka_session_seconds=1) as stack:
         report = await befall(stack, 1, SIZE, plan)
@@ -33,38 +33,42 @@ async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fau
     return report
 
 
-async def test_an_offset_that_is_committed_before_the_outcome(
+async def test_chaos_detects_an_offset_committed_before_the_outcome(
     under: Servers, tmp_path: Path
 ) -> None:
     report = await report_on("offset-before-outcome", under, tmp_path, KILL)
     assert report.findings.counts()["lost"]
 
 
-async def test_positions_that_are_given_without_the_lock(under: Servers, tmp_path: Path) -> None:
+async def test_chaos_detects_positions_taken_without_the_lock(
+    under: Servers, tmp_path: Path
+) -> None:
     report = await report_on("no-lock", under, tmp_path)
     assert report.findings.counts()["lost"]
 
 
-async def test_a_checkpoint_that_moves_before_the_broker_has_confirmed(
+async def test_chaos_detects_a_checkpoint_moved_before_the_broker_confirms(
     under: Servers, tmp_path: Path
 ) -> None:
     report = await report_on("checkpoint-before-publish", under, tmp_path, KILL)
     assert report.findings.counts()["lost"]
 
 
-async def test_rows_that_are_committed_before_their_versions(
+async def test_chaos_detects_rows_committed_before_their_versions(
     under: Servers, tmp_path: Path
 ) -> None:
     report = await report_on("versions-apart", under, tmp_path)
     assert report.findings.counts()["half-applied"]
 
 
-async def test_requests_that_nobody_remembers(under: Servers, tmp_path: Path) -> None:
+async def test_chaos_detects_requests_missing_from_the_inbox(
+    under: Servers, tmp_path: Path
+) -> None:
     report = await report_on("no-inbox", under, tmp_path)
     assert report.findings.counts()["repeated"]
 
 
-async def test_signals_that_are_lost_while_nobody_sweeps(under: Servers, tmp_path: Path) -> None:
+async def test_chaos_detects_lost_signals_without_a_sweep(under: Servers, tmp_path: Path) -> None:
     report = await report_on("no-sweep", under, tmp_path)
     assert report.findings.counts()["differing"]
 

@@ -1,4 +1,4 @@
-"""The commands as their users run them, in processes of their own."""
+"""The commands as their users run them, in separate processes."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def running_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def test_the_demo_shows_a_person_what_happened(tmp_path: Path) -> None:
+def test_the_demo_shows_the_request_its_events_and_its_rows(tmp_path: Path) -> None:
     env = environment(data_dir=str(tmp_path / "data")) | {"COLUMNS": "160"}
     done = run("demo", env=env)
     assert done.returncode == 0, done.stderr
@@ -43,7 +43,7 @@ def test_the_demo_shows_a_person_what_happened(tmp_path: Path) -> None:
 
 def test_a_request_reports_its_outcome(running_up: Up) -> None:
     event, organization = uuid4(), uuid4()
-    code, told = request(
+    code, answer = request(
         running_up.environment,
         event_id=event,
         organization_id=organization,
@@ -53,20 +53,20 @@ def test_a_request_reports_its_outcome(running_up: Up) -> None:
         more=("--requested-by", "Ada Example", "--timings"),
     )
     assert code == 0
-    run_row = told["sync_run"]
+    run_row = answer["sync_run"]
     assert run_row["status"] == "completed"
     assert run_row["spreaview_event_id"] == str(event)
     assert run_row["requested_by"] == "Ada Example"
     assert run_row["counts"]["sessions"]["added"] > 0
-    assert {row["reason"] for row in told["skipped_sessions"]} == {
+    assert {row["reason"] for row in answer["skipped_sessions"]} == {
         "before_window",
         "after_window",
         "unscheduled",
     }
-    assert told["timings"]["visible"] > 0
+    assert answer["timings"]["visible"] > 0
 
 
-def test_a_failed_request_ends_with_1_and_says_what_to_do(running_up: Up) -> None:
+def test_a_failed_request_exits_with_1_and_shows_the_remedy(running_up: Up) -> None:
     arguments = ("--event-id", str(uuid4()), "--organization-id", str(uuid4()))
     days = ("--from", DAYS[0], "--to", DAYS[1], "--time-zone", ZONE)
     done = run(
@@ -78,15 +78,15 @@ def test_a_failed_request_ends_with_1_and_says_what_to_do(running_up: Up) -> Non
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"),
+    ("option", "value", "expected"),
     [
         ("--event-id", "not-a-uuid", "not a UUID"),
         ("--from", "28.5.2026", "not a date"),
         ("--allow-removals", "-1", "--allow-removals"),
     ],
 )
-def test_a_wrong_option_ends_with_2_and_names_it(
-    running_up: Up, option: str, value: str, said: str
+def test_a_wrong_option_exits_with_2_and_is_named(
+    running_up: Up, option: str, value: str, expected: str
 ) -> None:
     options = {
         "--event-id": str(uuid4()),
@@ -101,7 +101,7 @@ def test_a_wrong_option_ends_with_2_and_names_it(
         "request", *(w for pair in options.items() for w in pair), env=running_up.environment
     )
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
 
 
 def test_a_second_up_on_the_same_folder_is_refused(running_up: Up) -> None:
@@ -118,7 +118,7 @@ def test_a_command_without_an_address_names_the_variable(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("database_url", "mysql://host/db", "postgresql://"),
         ("kafka_bootstrap_servers", "localhost", "host:port"),
@@ -127,21 +127,21 @@ def test_a_command_without_an_address_names_the_variable(tmp_path: Path) -> None
         ("log_level", "LOUD", "DEBUG, INFO"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_should_look_like(
-    name: str, value: str, said: str
+def test_a_wrong_setting_is_named_with_its_expected_form(
+    name: str, value: str, expected: str
 ) -> None:
     done = run("worker", env=environment(**{name: value}))
     assert done.returncode == 2
     assert f"SPREAVIEW_{name.upper()}" in done.stderr
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_database_survives_a_restart_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_stopped_up_leaves_only_its_database(tmp_path: Path) -> None:
     env = environment(data_dir=str(tmp_path / "data"))
     event, organization = uuid4(), uuid4()
     with up(env) as first:
-        code, told = request(
+        code, answer = request(
             env,
             event_id=event,
             organization_id=organization,
@@ -167,11 +167,11 @@ def test_the_database_survives_a_restart_and_nothing_else_is_left(tmp_path: Path
             time_zone=ZONE,
         )
     assert code == 0
-    added = told["sync_run"]["counts"]["sessions"]["added"]
+    added = answer["sync_run"]["counts"]["sessions"]["added"]
     assert again["sync_run"]["counts"]["sessions"]["unchanged"] == added
 
 
-def test_nothing_survives_a_killed_owner(tmp_path: Path) -> None:
+def test_the_servers_end_with_a_killed_up(tmp_path: Path) -> None:
     with up(environment(data_dir=str(tmp_path / "data"))) as running:
         children = running.children()
         assert children
@@ -181,11 +181,11 @@ def test_nothing_survives_a_killed_owner(tmp_path: Path) -> None:
         assert alive == []
 
 
-def test_the_api_id_is_in_no_log_line_and_no_event(tmp_path: Path) -> None:
+def test_no_log_line_and_no_event_contains_the_api_id(tmp_path: Path) -> None:
     secret = "s3cretid42"
     env = environment(data_dir=str(tmp_path / "data"), log_level="DEBUG")
     with up(env) as running:
-        code, told = request(
+        code, answer = request(
             env,
             event_id=uuid4(),
             organization_id=uuid4(),
@@ -194,11 +194,11 @@ def test_the_api_id_is_in_no_log_line_and_no_event(tmp_path: Path) -> None:
             time_zone=ZONE,
         )
         events = asyncio.run(everything_stored(running.database_url))
-    assert (code, told["sync_run"]["failure_code"]) == (1, "api_id_not_found")
-    assert told["sync_run"]["api_id_masked"] == "s3********"
+    assert (code, answer["sync_run"]["failure_code"]) == (1, "api_id_not_found")
+    assert answer["sync_run"]["api_id_masked"] == "s3********"
     assert "api_id_not_found" in events
     assert "api_id_not_found" in running.logged.read_text()
-    assert secret not in events + running.logged.read_text() + json.dumps(told)
+    assert secret not in events + running.logged.read_text() + json.dumps(answer)
 
 
 async def everything_stored(database_url: str) -> str:

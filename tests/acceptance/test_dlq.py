@@ -1,4 +1,4 @@
-"""`spreaview-sync dlq` as an operator uses it, beside a running system."""
+"""`spreaview-sync dlq` as an operator runs it while the system is running."""
 
 import asyncio
 import json
@@ -41,14 +41,14 @@ def dlq(running: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run("dlq", *arguments, env=running.environment | {"COLUMNS": "200"})
 
 
-def told(running: Up, *arguments: str) -> Any:
+def answer(running: Up, *arguments: str) -> Any:
     done = dlq(running, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def poison(running: Up, key: str) -> dict[str, Any]:
-    """Publish what cannot be read; the open letter that the worker makes of it."""
+def publish_poison(running: Up, key: str) -> dict[str, Any]:
+    """Publish an unreadable record; return the dead letter that the worker makes of it."""
 
     async def publish() -> None:
         async with producing(KafkaConnection(running.kafka)) as producer:
@@ -59,17 +59,17 @@ def poison(running: Up, key: str) -> dict[str, Any]:
 
 
 def letter_of(running: Up, key: str) -> dict[str, Any]:
-    """The open letter with this key, when it is there."""
+    """Wait for the open dead letter with this key."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
-        for letter in told(running, "list"):
+        for letter in answer(running, "list"):
             if letter["key"] == key:
                 return dict(letter)
-    raise AssertionError(f"no letter of {key}")
+    raise AssertionError(f"no dead letter has the key {key}")
 
 
 def readable_letter(running: Up, request: SyncRequested, received: datetime) -> str:
-    """The letter that an earlier version, which could not read it, made of a good request."""
+    """The dead letter of a valid request, as an earlier version made it."""
     key = str(request.spreaview_event_id)
     record = a_record(
         SYNC_REQUESTS,
@@ -79,11 +79,11 @@ def readable_letter(running: Up, request: SyncRequested, received: datetime) -> 
         timestamp=int(received.timestamp() * 1000),
     )
 
-    async def set_aside() -> None:
+    async def publish() -> None:
         async with producing(KafkaConnection(running.kafka)) as producer:
             await dead_letter(producer, record, "not known yet")
 
-    asyncio.run(set_aside())
+    asyncio.run(publish())
     return str(letter_of(running, key)["letter"])
 
 
@@ -98,7 +98,7 @@ async def ordered_at(database_url: str, event_id: UUID) -> list[tuple[str, objec
 
 
 def ended(running: Up, request: SyncRequested, *, publish: bool = False) -> object:
-    """The status with which the run of a request ends."""
+    """Wait for the end of a request's run; return its status."""
 
     async def wait() -> object:
         if publish:
@@ -110,18 +110,18 @@ def ended(running: Up, request: SyncRequested, *, publish: bool = False) -> obje
     return asyncio.run(wait())
 
 
-def test_a_letter_is_seen_and_discarded_and_no_secret_is_shown(running_up: Up) -> None:
-    letter = poison(running_up, "seen")
+def test_a_dead_letter_is_listed_shown_masked_and_discarded(running_up: Up) -> None:
+    letter = publish_poison(running_up, "seen")
     name = letter["letter"]
     assert (letter["topic"], letter["size"]) == (SYNC_REQUESTS, len(POISON))
     assert "request_id" in letter["reason"]
 
     listed, shown = dlq(running_up, "list"), dlq(running_up, "show", name)
-    for said in (name, letter["reason"], f"{SYNC_REQUESTS}/{letter['partition']}"):
-        assert said in listed.stdout
-        assert said in shown.stdout
+    for expected in (name, letter["reason"], f"{SYNC_REQUESTS}/{letter['partition']}"):
+        assert expected in listed.stdout
+        assert expected in shown.stdout
     assert '"request_id": "not a UUID"' in shown.stdout
-    whole = told(running_up, "show", name)
+    whole = answer(running_up, "show", name)
     assert json.loads(whole["body"])["sessionize_api_id"] == "s3********"
     assert SECRET not in listed.stdout + shown.stdout + json.dumps([letter, whole])
     assert dlq(running_up, "show", name, "--raw").stdout == POISON
@@ -130,24 +130,24 @@ def test_a_letter_is_seen_and_discarded_and_no_secret_is_shown(running_up: Up) -
         refused = dlq(running_up, "discard", name, *reason)
         assert refused.returncode == 2
         assert "--reason" in refused.stderr
-    assert told(running_up, "discard", name, "--reason", "a typing error")["discarded"] == [name]
-    assert name not in {x["letter"] for x in told(running_up, "list")}
-    (dealt_with,) = [x for x in told(running_up, "list", "--all") if x["letter"] == name]
-    assert [(f["fate"], f["reason"]) for f in dealt_with["fates"]] == [
+    assert answer(running_up, "discard", name, "--reason", "a typing error")["discarded"] == [name]
+    assert name not in {x["letter"] for x in answer(running_up, "list")}
+    (discarded,) = [x for x in answer(running_up, "list", "--all") if x["letter"] == name]
+    assert [(f["fate"], f["reason"]) for f in discarded["fates"]] == [
         ("discarded", "a typing error")
     ]
     assert "discarded: a typing error" in dlq(running_up, "list", "--all").stdout
 
-    twice = dlq(running_up, "discard", name, "--reason", "again")
-    assert (twice.returncode, twice.stdout) == (1, "")
-    assert f"{name} was discarded already" in twice.stderr
+    second = dlq(running_up, "discard", name, "--reason", "again")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert f"{name} was discarded already" in second.stderr
 
 
-def test_what_is_bad_again_is_a_new_letter_with_the_first_time(running_up: Up) -> None:
-    letter = poison(running_up, "bad again")
+def test_a_record_that_fails_again_is_a_new_dead_letter_with_the_first_time(running_up: Up) -> None:
+    letter = publish_poison(running_up, "fails again")
     name = letter["letter"]
     assert f"{name} is published again" in dlq(running_up, "retry", name).stdout
-    second = letter_of(running_up, "bad again")
+    second = letter_of(running_up, "fails again")
     assert second["letter"] != name
     assert second["first_received"] == letter["first_received"]
 
@@ -155,12 +155,12 @@ def test_what_is_bad_again_is_a_new_letter_with_the_first_time(running_up: Up) -
     assert refused.returncode == 1
     assert f"{name} was retried already" in refused.stderr
     assert "--again" in refused.stderr
-    (retried,) = told(running_up, "retry", name, "--again")["retried"]
+    (retried,) = answer(running_up, "retry", name, "--again")["retried"]
     assert (retried["letter"], retried["topic"]) == (name, SYNC_REQUESTS)
 
 
-def test_a_retried_request_completes_in_its_place(running_up: Up) -> None:
-    """The older one is retried first; one that a later sync overtook is superseded."""
+def test_a_retried_request_completes_with_its_first_time(running_up: Up) -> None:
+    """The oldest request is retried first. A request older than a completed sync is superseded."""
     long_ago, later = datetime(2026, 5, 1, 8, tzinfo=UTC), datetime(2026, 5, 2, 8, tzinfo=UTC)
     one, overtaken = a_request("demo2026", WINDOW), a_request("demo2026", WINDOW)
     newest = a_request("demo2026", WINDOW, event_id=overtaken.spreaview_event_id)
@@ -170,7 +170,7 @@ def test_a_retried_request_completes_in_its_place(running_up: Up) -> None:
     ]
     assert ended(running_up, newest, publish=True) == "completed"
 
-    done = told(running_up, "retry", "--all")
+    done = answer(running_up, "retry", "--all")
     assert done["failed"] == []
     retried = [x["letter"] for x in done["retried"] if x["letter"] in names]
     assert retried == names[::-1]
@@ -181,22 +181,22 @@ def test_a_retried_request_completes_in_its_place(running_up: Up) -> None:
     assert runs == [("SyncStarted", long_ago), ("SyncCompleted", long_ago)]
 
 
-def test_a_letter_that_is_not_there_is_named_and_nothing_is_done(running_up: Up) -> None:
-    there = poison(running_up, "stays")["letter"]
+def test_an_unknown_dead_letter_is_named_and_nothing_is_changed(running_up: Up) -> None:
+    letter = publish_poison(running_up, "stays")["letter"]
     for arguments in (
         ("show", "3/999"),
-        ("retry", there, "3/999"),
-        ("discard", there, "3/999", "--reason", "x"),
+        ("retry", letter, "3/999"),
+        ("discard", letter, "3/999", "--reason", "x"),
     ):
         done = dlq(running_up, *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert "no dead letter 3/999" in done.stderr
         assert "dlq list --all" in done.stderr
-    assert letter_of(running_up, "stays")["letter"] == there
+    assert letter_of(running_up, "stays")["letter"] == letter
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("show", "17"), "not a letter such as 3/17"),
         (("retry",), "--all"),
@@ -206,13 +206,13 @@ def test_a_letter_that_is_not_there_is_named_and_nothing_is_done(running_up: Up)
         (("show", "3/17", "--raw", "--json"), "--raw"),
     ],
 )
-def test_wrong_arguments_end_with_2(arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...], expected: str) -> None:
     done = run("dlq", *arguments, env=environment())
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
 
 
-def test_without_kafka_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_kafka_the_remedy_is_shown(tmp_path: Path) -> None:
     env = environment(data_dir=str(tmp_path), kafka_bootstrap_servers="127.0.0.1:1")
     done = run("dlq", "list", env=env)
     assert done.returncode == 1

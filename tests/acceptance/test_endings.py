@@ -1,4 +1,4 @@
-"""However a worker ends, what it had in hand is finished, once: by itself or by the next one."""
+"""A worker that ends in any way: its requests are finished once, by itself or by the next."""
 
 import asyncio
 import signal
@@ -34,13 +34,13 @@ from worker.sync.consumer import GROUP
 pytestmark = pytest.mark.asyncio
 
 WINDOW = conference_window()
-SILENCE = Answer(b"", delivery=Delivery(has_head=False, ending=Ending.HANG))
+NO_ANSWER = Answer(b"", delivery=Delivery(has_head=False, ending=Ending.HANG))
 SCHEDULE = Answer(encode_conference(conference("demo2026")))
 
 
 @dataclass
-class Place:
-    """Servers, and where workers write what they log."""
+class Setup:
+    """Servers, and the folder of the workers' logs."""
 
     kafka: str
     database_url: str
@@ -50,7 +50,7 @@ class Place:
 
     @contextmanager
     def worker(self, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A running worker; killed at the end if it still runs."""
+        """Run a worker while the block runs; kill it at the end."""
         env = environment(
             **{
                 "database_url": self.database_url,
@@ -76,13 +76,13 @@ class Place:
                 await publish_request(producer, request)
 
     async def fetched(self, number: int) -> None:
-        """Wait until Sessionize has been asked so many times."""
+        """Wait until Sessionize has received this number of requests."""
         async with asyncio.timeout(PATIENCE):
             while len(self.double.requests) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def types(self, event_id: UUID, last: str) -> list[str]:
-        """The types of a stream's events, once the last is this."""
+        """Wait until a stream ends with this type; return the types of its events."""
         log = EventLog(self.engine)
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -93,7 +93,7 @@ class Place:
 
 
 @pytest_asyncio.fixture
-async def place(own_kafka: str, database_url: str, tmp_path: Path) -> AsyncIterator[Place]:
+async def setup(own_kafka: str, database_url: str, tmp_path: Path) -> AsyncIterator[Setup]:
     await declare_topics(
         KafkaConnection(own_kafka),
         partitions=DEFAULT_PARTITIONS,
@@ -104,38 +104,38 @@ async def place(own_kafka: str, database_url: str, tmp_path: Path) -> AsyncItera
         sessionize_double(Documents()) as double,
         database(database_url, pool_size=2) as engine,
     ):
-        yield Place(own_kafka, database_url, engine, double, tmp_path)
+        yield Setup(own_kafka, database_url, engine, double, tmp_path)
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(process.wait, PATIENCE)
 
 
-async def test_asked_to_end_it_finishes_what_runs(place: Place) -> None:
+async def test_a_stopped_worker_finishes_its_running_sync(setup: Setup) -> None:
     slow = Delivery(head_after_seconds=2.0)
-    place.double.documents.put("slowly001", SCHEDULE._replace(delivery=slow))
+    setup.double.documents.put("slowly001", SCHEDULE._replace(delivery=slow))
     request = a_request("slowly001", WINDOW)
-    await place.publish(request)
-    with place.worker() as worker:
-        await place.fetched(1)
+    await setup.publish(request)
+    with setup.worker() as worker:
+        await setup.fetched(1)
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0
-    types = await place.types(request.spreaview_event_id, "SyncCompleted")
+    types = await setup.types(request.spreaview_event_id, "SyncCompleted")
     assert types.count("SyncStarted") == 1
-    assert (await committed(place)) == 1
+    assert (await committed(setup)) == 1
 
 
-async def committed(place: Place) -> int:
-    """How many requests the group has done with."""
-    async with _looking_at_the_group(place) as consumer:
+async def committed(setup: Setup) -> int:
+    """The number of requests that the group has committed."""
+    async with _offsets_of_the_group(setup) as consumer:
         offsets = [await consumer.committed(TopicPartition(SYNC_REQUESTS, n)) for n in range(12)]
     return sum(offset or 0 for offset in offsets)
 
 
 @asynccontextmanager
-async def _looking_at_the_group(place: Place) -> AsyncIterator[AIOKafkaConsumer]:
+async def _offsets_of_the_group(setup: Setup) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=place.kafka, group_id=GROUP, enable_auto_commit=False
+        bootstrap_servers=setup.kafka, group_id=GROUP, enable_auto_commit=False
     )
     consumer.assign([TopicPartition(SYNC_REQUESTS, n) for n in range(DEFAULT_PARTITIONS)])
     await consumer.start()
@@ -145,11 +145,11 @@ async def _looking_at_the_group(place: Place) -> AsyncIterator[AIOKafkaConsumer]
         await consumer.stop()
 
 
-async def begin_anew(place: Place) -> None:
-    """Set the group back to the beginning, as a new one would be; a member has to do it."""
+async def reset_offsets(setup: Setup) -> None:
+    """Set the group back to the beginning, like a new group; only a member can commit."""
     member = AIOKafkaConsumer(
         SYNC_REQUESTS,
-        bootstrap_servers=place.kafka,
+        bootstrap_servers=setup.kafka,
         group_id=GROUP,
         enable_auto_commit=False,
         session_timeout_ms=1000,
@@ -160,80 +160,82 @@ async def begin_anew(place: Place) -> None:
         await member.commit(dict.fromkeys(member.assignment(), 0))
     finally:
         await member.stop()
-    assert await committed(place) == 0
+    assert await committed(setup) == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-async def test_what_it_cannot_finish_the_next_one_resumes(
-    place: Place, how: signal.Signals
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_next_worker_resumes_an_unfinished_run(
+    setup: Setup, stop: signal.Signals
 ) -> None:
-    """The run goes on under its own id, as the same run, at its place in the order."""
-    place.double.documents.put("hanging01", SILENCE, SCHEDULE)
+    """The run keeps its id and its place in the order."""
+    setup.double.documents.put("hanging01", NO_ANSWER, SCHEDULE)
     request = a_request("hanging01", WINDOW)
-    await place.publish(request)
-    with place.worker(graceful_timeout="0.5") as worker:
-        await place.fetched(1)
-        worker.send_signal(how)
-        assert await ended(worker) == (0 if how == signal.SIGTERM else -signal.SIGKILL)
-    assert await committed(place) == 0
-    with place.worker():
-        types = await place.types(request.spreaview_event_id, "SyncCompleted")
+    await setup.publish(request)
+    with setup.worker(graceful_timeout="0.5") as worker:
+        await setup.fetched(1)
+        worker.send_signal(stop)
+        assert await ended(worker) == (0 if stop == signal.SIGTERM else -signal.SIGKILL)
+    assert await committed(setup) == 0
+    with setup.worker():
+        types = await setup.types(request.spreaview_event_id, "SyncCompleted")
     assert types.count("SyncStarted") == 1
-    assert len(place.double.requests) == 2
+    assert len(setup.double.requests) == 2
 
 
-async def test_asked_to_end_while_it_waits_for_its_servers_it_ends(place: Place) -> None:
-    with place.worker(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}") as worker:
-        log = place.folder / "worker.log"
+async def test_a_worker_that_waits_for_its_servers_can_be_stopped(setup: Setup) -> None:
+    with setup.worker(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}") as worker:
+        log = setup.folder / "worker.log"
         async with asyncio.timeout(PATIENCE):
             while b"Kafka is failing" not in log.read_bytes():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0
-        assert log.read_bytes().count(b"failing") == 1, "once per state, not once per try"
+        assert log.read_bytes().count(b"failing") == 1, (
+            "once per change of state, not once per attempt"
+        )
 
 
-async def test_a_leader_that_stands_still_is_replaced(place: Place) -> None:
-    """SIGSTOP: its connections stay open, and it knows nothing of it."""
-    with place.worker() as first:
+async def test_a_stuck_leader_is_replaced(setup: Setup) -> None:
+    """After SIGSTOP its connections stay open, and it does not notice."""
+    with setup.worker() as first:
         requests = [a_request("demo2026", WINDOW) for _ in range(2)]
-        await place.publish(requests[0])
-        await place.types(requests[0].spreaview_event_id, "SyncCompleted")
-        await published(place)
-        with place.worker():
+        await setup.publish(requests[0])
+        await setup.types(requests[0].spreaview_event_id, "SyncCompleted")
+        await published(setup)
+        with setup.worker():
             first.send_signal(signal.SIGSTOP)
-            await place.publish(requests[1])
-            await place.types(requests[1].spreaview_event_id, "SyncCompleted")
-            await published(place)
+            await setup.publish(requests[1])
+            await setup.types(requests[1].spreaview_event_id, "SyncCompleted")
+            await published(setup)
             first.send_signal(signal.SIGCONT)
 
 
-async def published(place: Place) -> None:
-    """Wait until the relay's checkpoint stands at the head of the log."""
-    head = await EventLog(place.engine).head()
+async def published(setup: Setup) -> None:
+    """Wait until the relay's checkpoint is at the head of the log."""
+    head = await EventLog(setup.engine).head()
     async with asyncio.timeout(PATIENCE):
         while True:
-            checkpoint = await Checkpoints(place.engine).read(CHECKPOINT)
+            checkpoint = await Checkpoints(setup.engine).read(CHECKPOINT)
             if checkpoint is not None and checkpoint.position >= head:
                 return
             await asyncio.sleep(0.05)
 
 
-async def test_all_requests_consumed_again_by_a_new_group_append_nothing(place: Place) -> None:
+async def test_consuming_all_requests_again_appends_nothing(setup: Setup) -> None:
     requests = [a_request("demo2026", WINDOW) for _ in range(15)]
-    await place.publish(*requests)
-    with place.worker() as worker:
+    await setup.publish(*requests)
+    with setup.worker() as worker:
         for request in requests:
-            await place.types(request.spreaview_event_id, "SyncCompleted")
+            await setup.types(request.spreaview_event_id, "SyncCompleted")
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0
-    assert await committed(place) == len(requests)
-    head = await EventLog(place.engine).head()
-    await begin_anew(place)
-    fetches = len(place.double.requests)
-    with place.worker():
+    assert await committed(setup) == len(requests)
+    head = await EventLog(setup.engine).head()
+    await reset_offsets(setup)
+    fetches = len(setup.double.requests)
+    with setup.worker():
         async with asyncio.timeout(PATIENCE):
-            while await committed(place) < len(requests):  # noqa: ASYNC110
+            while await committed(setup) < len(requests):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
-    assert await EventLog(place.engine).head() == head
-    assert len(place.double.requests) == fetches
+    assert await EventLog(setup.engine).head() == head
+    assert len(setup.double.requests) == fetches

@@ -1,4 +1,4 @@
-"""Every announced real document is imported as it says; the unannounced one is told apart."""
+"""Each announced real document is imported completely; the unannounced one is refused."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -41,10 +41,10 @@ def running_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("api_id", [key for key in SCHEDULES if key != UNANNOUNCED])
-async def test_a_real_schedule_is_imported_as_it_says(running_up: Up, api_id: str) -> None:
+async def test_a_real_schedule_is_imported_completely(running_up: Up, api_id: str) -> None:
     _, first, last, zone = SCHEDULES[api_id]
     event_id = uuid4()
-    code, told = request(
+    code, answer = request(
         running_up.environment,
         event_id=event_id,
         organization_id=uuid4(),
@@ -52,16 +52,16 @@ async def test_a_real_schedule_is_imported_as_it_says(running_up: Up, api_id: st
         days=(first, last),
         time_zone=zone,
     )
-    assert code == 0, told
+    assert code == 0, answer
     days = (date.fromisoformat(first), date.fromisoformat(last))
     async with database(running_up.database_url, pool_size=1) as engine:
         shown = await imported(engine, event_id)
     assert shown == expected(load(file_of(api_id)), days, zone)
 
 
-def test_an_unannounced_schedule_is_told_apart(running_up: Up) -> None:
+def test_an_unannounced_schedule_is_refused(running_up: Up) -> None:
     _, first, last, zone = SCHEDULES[UNANNOUNCED]
-    code, told = request(
+    code, answer = request(
         running_up.environment,
         event_id=uuid4(),
         organization_id=uuid4(),
@@ -70,4 +70,4 @@ def test_an_unannounced_schedule_is_told_apart(running_up: Up) -> None:
         time_zone=zone,
     )
     assert code == 1
-    assert told["sync_run"]["failure_code"] == "schedule_not_announced"
+    assert answer["sync_run"]["failure_code"] == "schedule_not_announced"

@@ -1,4 +1,4 @@
-"""Commands for people say in a sentence why the database does not answer them."""
+"""Commands report in one sentence why the database does not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ COMMANDS = (
 
 
 async def answers_from(url: str) -> list[str]:
-    """What every command says on standard error: no more than a sentence and a remedy."""
+    """Return the standard error of every command: only a sentence and a remedy."""
     env = environment(database_url=url)
     ran = await asyncio.gather(*(asyncio.to_thread(run, *command, env=env) for command in COMMANDS))
     for command, done in zip(COMMANDS, ran, strict=True):

@@ -1,4 +1,4 @@
-"""How the tests find Apache Kafka, report that there is none, and stop it."""
+"""The tests find Apache Kafka, report that it is missing, and stop it."""
 
 import signal
 import subprocess

@@ -145,7 +145,7 @@ async def test_new_topics_are_stamped_by_the_broker(
 async def test_topics_are_declared_again_without_a_warning(
     broker: KnownBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On the sandbox's broker, too, which keeps the publishers' time stamps."""
+    """Also on the sandbox's broker: it keeps the publishers' time stamps."""
     caplog.set_level(logging.DEBUG, "messaging")
     for _ in range(2):
         await declare(broker)
@@ -202,7 +202,7 @@ async def test_a_request_of_a_process_ahead_is_ordered_by_the_brokers_clock(
 async def test_a_cut_letter_is_retried_although_its_topic_was_altered_since(
     broker: KnownBroker, admin: AIOKafkaAdminClient
 ) -> None:
-    """The original is recognised by its time stamp, which it keeps."""
+    """The original is recognised by its unchanged time stamp."""
     broker.needs(Can.LOG_APPEND_TIME)
     body = bytes(range(256)) * 2000
     async with topics(broker.address) as place, small_producer(broker.address) as small:

@@ -1,4 +1,4 @@
-"""Reading a long history needs no more memory than reading a short one."""
+"""A long history needs as little memory as a short one."""
 
 import tracemalloc
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""An erasure finds the person however the id was typed, and refuses a person nobody knows."""
+"""An erasure finds the person by any spelling of the id, and refuses an unknown person."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def test_a_speaker_imported_with_capitals_is_found(
     assert (found.subjects, found.is_known) == ([identity.speaker_id(ORGANIZATION, key)], True)
 
 
-async def test_an_id_that_is_no_uuid_is_found_as_it_is_spelled(engine: AsyncEngine) -> None:
+async def test_an_id_that_is_not_a_uuid_is_found_by_its_spelling(engine: AsyncEngine) -> None:
     await Past(engine).imports(naming("Ada"))
     assert (await find_speaker(engine, ORGANIZATION, " Ada ")).is_known
     assert not (await find_speaker(engine, ORGANIZATION, "ada")).is_known

@@ -272,7 +272,7 @@ async def test_a_process_that_waits_for_its_servers_is_alive_but_not_ready(
         assert (health.live, health.ready) == (True, False)
         await asyncio.sleep(1.5)
         health = await look(port)
-        assert (health.live, health.ready) == (True, False), "however long it waits"
+        assert (health.live, health.ready) == (True, False), "also after a long wait"
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

@@ -101,7 +101,7 @@ async def test_records_in_flight_stay_within_the_limit(group: Group) -> None:
             done = len(member.done)
             await until(lambda done=done: len(member.done) > done)  # type: ignore[misc]
         assert sorted(member.done) == sorted(keys)
-        assert most <= 15  # what was allowed, and half as much, which came at once
+        assert most <= 15  # the allowed number, and half of it again in one batch
 
 
 async def test_bytes_in_flight_stay_within_the_limit(group: Group) -> None:

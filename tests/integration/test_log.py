@@ -268,7 +268,7 @@ async def test_a_writer_stuck_under_the_lock_is_disconnected(
 async def test_a_page_of_long_events_ends_early(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This limits the memory of a reader, which still advances by at least one event."""
+    """This limits the memory of a reader; it still advances by at least one event."""
     monkeypatch.setattr("eventstore.read.PAGE_BYTES", 1000)
     long = "".join(str(uuid4()) for _ in range(100))  # does not compress to less than that
     events = [NewEvent(uuid4(), replace(ROOM, name=long)) for _ in range(5)]

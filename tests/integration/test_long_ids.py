@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_ids_of_the_maximal_length_stop_no_stream(engine: AsyncEngine) -> None:
-    """Random ids, which PostgreSQL cannot compress into a shorter key."""
+    """Random ids: PostgreSQL cannot compress them into a shorter key."""
     talked, skipped, place, person = (secrets.token_hex(MAX_ID_BYTES // 2) for _ in range(4))
     past = Past(engine)
     await past.imports(

@@ -178,7 +178,9 @@ async def test_the_search_for_open_runs_uses_its_index(engine: AsyncEngine) -> N
         assert "WHERE (type = 'SyncStarted'::text)" in found.scalar_one()
 
 
-async def test_what_a_new_process_finds_open_ends(own_kafka: str, database_url: str) -> None:
+async def test_a_new_process_ends_the_runs_that_it_finds_open(
+    own_kafka: str, database_url: str
+) -> None:
     """As `up` after a stop during a fetch: its broker has forgotten the request."""
     stream, sync_id = uuid4(), uuid4()
     async with database(database_url, pool_size=2) as engine:

@@ -97,11 +97,11 @@ async def test_adding_keeps_old_seals_and_appends_only_new_ones(tmp_path: Path) 
     assert add_seals(file, [first]) == 1
     assert file.stat().st_mode & 0o077 == 0
     assert add_seals(file, [a_seal(one, 3)]) == 0
-    made_anew = msgspec.structs.replace(first, hash="f" * 64)
-    assert add_seals(file, [made_anew, a_seal(other, 1)]) == 2
+    another = msgspec.structs.replace(first, hash="f" * 64)
+    assert add_seals(file, [another, a_seal(other, 1)]) == 2
     assert [(s.stream_id, s.hash) for s in read_seals(file)] == [
         (one, first.hash),
-        (one, made_anew.hash),
+        (one, another.hash),
         (other, f"{1:064x}"),
     ]
 

@@ -64,7 +64,7 @@ class Secured(NamedTuple):
     broker: JvmBroker
     authority: Authority
     stranger: Authority
-    """Another authority, which nobody knows."""
+    """Another authority, which neither side trusts."""
     certificates: dict[str, Certificate]
     """Of clients."""
 
@@ -238,7 +238,7 @@ WRONG: dict[str, tuple[Make, str, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_what_is_wrong_is_named_with_its_variable(secured: Secured, name: str) -> None:
+async def test_a_wrong_setting_is_named_with_its_variable(secured: Secured, name: str) -> None:
     make, variable, cause = WRONG[name]
     connection = make(secured)
     publisher = TransactionalPublisher(
@@ -290,7 +290,7 @@ async def test_one_bootstrap_server_of_two_is_enough(secured: Secured) -> None:
     ],
     ids=lambda command: command[0],
 )
-async def test_the_commands_take_the_settings_and_say_what_is_wrong(
+async def test_the_commands_take_the_settings_and_report_wrong_ones(
     secured: Secured, database_url: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     password_file = tmp_path / "password"
@@ -311,7 +311,7 @@ async def test_the_commands_take_the_settings_and_say_what_is_wrong(
         assert never not in done.stderr
 
 
-async def test_services_say_what_they_wait_for_and_go_on_when_it_is_there(
+async def test_services_log_what_they_wait_for_and_then_continue(
     secured: Secured, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     late = User("comes-late", "its-password")
@@ -336,7 +336,7 @@ async def test_services_say_what_they_wait_for_and_go_on_when_it_is_there(
                 detail = await kafka_detail(client, port)
         assert "'comes-late'" in detail
         lines = [r.getMessage() for r in caplog.records if "comes-late" in r.getMessage()]
-        assert len(lines) == 1, "said once, however often it is tried"
+        assert len(lines) == 1, "logged once for all attempts"
         assert lines[0].startswith("Kafka is failing; ")
         assert late.password not in caplog.text
         await asyncio.to_thread(add_user, secured.broker.address, late)
@@ -348,7 +348,7 @@ async def test_services_say_what_they_wait_for_and_go_on_when_it_is_there(
 
 
 async def kafka_detail(client: httpx.AsyncClient, port: int) -> str:
-    """What `/ready` says about Kafka; nothing as long as nobody looked."""
+    """The state of Kafka in `/ready`; empty before the first check."""
     try:
         answer = await client.get(f"http://127.0.0.1:{port}/ready")
     except httpx.TransportError:

@@ -38,7 +38,7 @@ class Secured(NamedTuple):
     expired: str
     authority: Authority
     stranger: Authority
-    """Another authority, which nobody knows."""
+    """Another authority, which neither side trusts."""
     certificates: dict[str, Certificate]
     """Of clients."""
 
@@ -201,7 +201,7 @@ WRONG: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_what_is_wrong_is_named_with_its_parameter(secured: Secured, name: str) -> None:
+async def test_a_wrong_parameter_is_named(secured: Secured, name: str) -> None:
     make, cause = WRONG[name]
     url = make(secured)
 
@@ -235,7 +235,7 @@ async def test_a_server_that_is_down_is_not_called_wrong() -> None:
         await leader_connection(f"postgresql://u@127.0.0.1:{free_port()}/x?sslmode=require")
 
 
-async def test_a_command_says_that_the_password_is_wrong(secured: Secured) -> None:
+async def test_a_command_reports_a_wrong_password(secured: Secured) -> None:
     env = environment(database_url=secured.url(secured.verified, password="wr0ng-passw0rd"))
     done = await asyncio.to_thread(run, "projections", "status", env=env)
     assert done.returncode == 1
@@ -245,7 +245,7 @@ async def test_a_command_says_that_the_password_is_wrong(secured: Secured) -> No
         assert never not in done.stderr
 
 
-async def test_a_service_says_what_keeps_it_from_the_database(
+async def test_a_service_logs_why_the_database_refuses_it(
     secured: Secured, own_kafka: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()

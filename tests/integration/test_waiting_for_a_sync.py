@@ -1,4 +1,4 @@
-"""`request --wait` answers for its own request only, and says what it waits for."""
+"""`request --wait` answers for its own request only, and logs what it waits for."""
 
 import asyncio
 import subprocess
@@ -85,7 +85,7 @@ async def test_a_waiting_sync_names_the_earlier_sync_of_its_event(line: Line) ->
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
-async def test_a_time_limit_that_is_no_time_is_wrong_usage(line: Line, seconds: str) -> None:
+async def test_an_invalid_time_limit_is_wrong_usage(line: Line, seconds: str) -> None:
     refused = await wait_for_sync(line, uuid4(), uuid4(), f"--timeout={seconds}")
     assert refused.returncode == 2
     assert "not a number of seconds" in refused.stderr

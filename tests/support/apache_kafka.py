@@ -1,8 +1,9 @@
 """A real Apache Kafka for the tests, from any available source.
 
-In this order: the address in SPREAVIEW_TEST_KAFKA; a container by testcontainers, where a Docker
-engine runs; the broker from Maven Central, where Java 17 or newer and Maven are. Where none of
-these is, the tests skip and say why, unless SPREAVIEW_TEST_REQUIRE_KAFKA=1 makes that a failure.
+The sources, in this order: the address in SPREAVIEW_TEST_KAFKA; a container by testcontainers,
+where a Docker engine runs; the broker from Maven Central, where Java 17 or newer and Maven are.
+Without a source the tests are skipped with the reason. SPREAVIEW_TEST_REQUIRE_KAFKA=1 makes that
+a failure.
 """
 
 import logging
@@ -38,9 +39,9 @@ async def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @asynccontextmanager
 async def own_broker(folder: Path) -> AsyncIterator[Broker]:
-    """Run a separate broker, which the caller may stop, kill and start again.
+    """Run a separate broker that the caller may stop, kill and start again.
 
-    Where there is none, the test that asks skips or fails, as the environment says.
+    Without a broker the test is skipped, or fails with SPREAVIEW_TEST_REQUIRE_KAFKA=1.
 
     Args:
         folder: an existing folder for data and logs.

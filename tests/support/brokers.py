@@ -1,7 +1,7 @@
 """One suite for both brokers; this module declares their missing features, which are tested.
 
-`tests/integration/test_brokers.py` shows that each broker can do what it is said to, and that the
-sandbox's cannot do the rest: the day it learns something, that test says so.
+`tests/integration/test_brokers.py` checks that each broker has its features and that the sandbox's
+broker lacks the others. So that test fails once the sandbox's broker gets another feature.
 """
 
 from collections.abc import AsyncIterator

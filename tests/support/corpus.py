@@ -1,4 +1,4 @@
-"""Real Sessionize documents, where they are: beside the checkout, never in it."""
+"""Real Sessionize documents, from a folder next to the checkout; the repository has none."""
 
 import json
 import re
@@ -18,7 +18,7 @@ import pytest
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 needs_corpus = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="the real documents are not beside this checkout (shared/corpus)"
+    not CORPUS.is_dir(), reason="the real documents are not next to this checkout (shared/corpus)"
 )
 
 
@@ -55,7 +55,7 @@ def lay_out(documents: dict[str, Path], folder: Path) -> None:
         target.write_bytes(path.read_bytes())
 
 
-# What a document says, computed anew: nothing of the product is used below.
+# The expected results are computed from the document alone, without the product.
 
 _DROPPED = re.compile("[\u200b\u2060\ufeff\u202d\u202e]")
 
@@ -77,7 +77,7 @@ def instant(text: str, zone: str) -> datetime:
 
 
 def in_window(session: dict[str, Any], days: tuple[date, date], zone: str) -> bool:
-    """Whether a session starts on one of the days, and has all it needs."""
+    """Whether a session starts on one of the days, and has an end and a room."""
     if not session["startsAt"] or not session["endsAt"] or session["roomId"] is None:
         return False
     local = instant(session["startsAt"], zone).astimezone(ZoneInfo(zone)).date()
@@ -87,7 +87,7 @@ def in_window(session: dict[str, Any], days: tuple[date, date], zone: str) -> bo
 def expected(
     document: dict[str, Any], days: tuple[date, date], zone: str
 ) -> dict[str, dict[str, Any]]:
-    """What SpreaView has to show: sessions, rooms and speakers by their Sessionize ids."""
+    """The expected rows: sessions, rooms and speakers by their Sessionize ids."""
     sessions = {s["id"]: s for s in document["sessions"] if in_window(s, days, zone)}
     used_rooms = {str(s["roomId"]) for s in sessions.values()}
     used_speakers = {speaker for s in sessions.values() for speaker in s["speakers"]}

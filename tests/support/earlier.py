@@ -1,4 +1,4 @@
-"""What an earlier commit stored, so that tests can show that the present code still uses it."""
+"""Data that an earlier commit stored; tests show that the present code still uses it."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ _FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 class Earlier(NamedTuple):
-    """Synthetic events, the snapshot that the commit made of them, and its code version."""
+    """Synthetic events, with the snapshot and the code version of the commit."""
 
     code_version: str
     snapshot: Snapshot
@@ -21,7 +21,7 @@ class Earlier(NamedTuple):
 
 
 def made_at(commit: str) -> Earlier:
-    """Read `tests/fixtures/<commit>.json`, which was written by running the commit."""
+    """Read `tests/fixtures/<commit>.json`, a file that the commit itself wrote."""
     stored = json.loads((_FIXTURES / f"{commit}.json").read_text("utf-8"))
     snapshot = stored["snapshot"]
     return Earlier(

@@ -53,7 +53,7 @@ class Run(NamedTuple):
     @property
     def sessions(self) -> list[str]:
         """The ids of the imported sessions."""
-        assert self.completed
+        assert isinstance(self.outcome[-1], SyncCompleted), self.outcome
         return [e.sessionize_id for e in self.outcome if isinstance(e, SessionImported)]
 
 

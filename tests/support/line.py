@@ -127,6 +127,6 @@ async def the_line(
         async with running(Role.WORKER | Role.PROJECTOR, chosen, addresses) as background:
             try:
                 yield Line(addresses, engine, double, producer)
-            finally:  # a service that has ended is the reason, whatever the test has missed since
+            finally:  # if a service has ended, its error is the reason of the test's failure
                 if background.done():
                     background.result()

@@ -84,7 +84,7 @@ class Read(NamedTuple):
 
 def read(body: bytes, zone: str) -> Read:
     """Read a document. Raises `Refused` if it is not a schedule."""
-    # Invalid UTF-8 becomes text that cannot be encoded, which invalidates only its field.
+    # Invalid UTF-8 becomes text that cannot be encoded: this invalidates only its field.
     decoded = body.decode("utf-8-sig", "surrogateescape")
     try:
         whole = json.loads(decoded, parse_int=_number, object_pairs_hook=_object_of)

@@ -59,7 +59,7 @@ TABLES = {"event_speakers": OF_A_SPEAKER, "sync_runs": OF_A_REQUESTER}
 
 
 def mark(field: str) -> str:
-    """A text that stands in this field and nowhere else."""
+    """A text that only this field contains."""
     return f"zqxwv {field}."
 
 

@@ -1,7 +1,7 @@
 """Explore every interleaving of coroutines, driven by hand without a clock or an event loop.
 
-Each await of a coroutine ends in `Pending`, which returns control to the scheduler. A coroutine
-cannot be copied, so each schedule is played from the beginning.
+Each await of a coroutine ends in `Pending`: it returns control to the scheduler. A coroutine cannot
+be copied, so each schedule is played from the beginning.
 """
 
 import asyncio

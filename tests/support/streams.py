@@ -52,7 +52,7 @@ def a_projector(engine: AsyncEngine, code_version: str = "mine") -> Projector:
 
 
 async def two_runs(engine: AsyncEngine, log: EventLog) -> UUID:
-    """Append and apply two runs; return the stream, which is at version 6."""
+    """Append and apply two runs; return the stream; it is at version 6."""
     stream = uuid4()
     for number in (1, 2):
         await append_run(log, stream, number)

@@ -46,7 +46,7 @@ _ROLES = f"""
 async def tls_postgres(authority: Authority, certificate: Certificate) -> AsyncIterator[str]:
     """`127.0.0.1:PORT` of a server that lets nobody but its superuser in without TLS.
 
-    Where the package is not installed, the test that asks skips or fails, as the environment says.
+    Without the package the test is skipped, or fails if the environment requires it.
 
     Args:
         authority: signs the certificates of its clients.
@@ -84,7 +84,7 @@ def _programs() -> Path:
 
 
 def _install(cluster: Path, authority: Authority, certificate: Certificate) -> None:
-    """Put the files into the folder of the data, which alone the server's user can reach."""
+    """Put the files into the folder of the data: the server's user can reach no other."""
     user = server_user()
     for name, content in {
         "server.pem": certificate.certificate.read_bytes(),

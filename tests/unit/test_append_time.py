@@ -1,4 +1,4 @@
-"""Topics that nobody lets us alter: the start goes on, and names the command."""
+"""Topics that this program may not alter: the start continues and logs the command."""
 
 import logging
 from typing import Any
@@ -21,7 +21,7 @@ SECURED = KafkaConnection(
 
 
 class Admin:
-    """An admin client of a cluster that allows as much as the test says."""
+    """An admin client of a cluster with the permissions of the test."""
 
     def __init__(self, *, describe: int = 0, alter: int = 0, is_away: bool = False) -> None:
         self._describe, self._alter, self._is_away = describe, alter, is_away

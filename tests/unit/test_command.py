@@ -74,7 +74,7 @@ def test_an_invalid_window_is_refused_naming_the_field(window: Window, name: str
 
 
 def check_turn_of(state: State, organization_id: UUID, seconds: int) -> None:
-    """Check a request so many seconds after the last completed one. Raises `SyncFailure`."""
+    """Check a request some seconds after the last completed one. Raises `SyncFailure`."""
     request = msgspec.structs.replace(REQUEST, organization_id=organization_id)
     last = state.last_completed_ordered_at or REQUEST.requested_at
     check_turn(state, request, last + timedelta(seconds=seconds))

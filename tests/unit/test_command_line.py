@@ -1,4 +1,4 @@
-"""The command line as a whole: it starts quickly, and each command is where the help says."""
+"""The command line as a whole: it starts quickly, and each command is in its group of the help."""
 
 import subprocess
 import sys

@@ -234,7 +234,7 @@ def test_the_first_readable_session_of_an_id_counts() -> None:
     assert outcome.warnings == ["invalid_session 2", "duplicate_session 2"]
 
 
-def test_the_session_that_is_imported_already_counts_wherever_it_is_listed() -> None:
+def test_of_two_sessions_the_imported_one_counts_in_any_order() -> None:
     copy = SECOND | {"title": "Copy"}
 
     assert given(BOTH).when(document(STAYS, copy, SECOND)).changes == []
@@ -246,7 +246,7 @@ def test_the_first_session_of_an_id_that_can_be_scheduled_counts() -> None:
     assert outcome.the(SessionImported).title == "Talk 1"
 
 
-def test_the_room_or_speaker_that_is_imported_already_counts_wherever_it_is_listed() -> None:
+def test_of_two_rooms_or_speakers_the_imported_one_counts_in_any_order() -> None:
     source = document(
         STAYS,
         rooms=[room(7, name="Copy"), room(7)],

@@ -52,7 +52,7 @@ PRESENT = document(
         ),
     ],
 )
-def test_a_document_without_a_schedule_fails_whatever_was_imported(
+def test_a_document_without_a_schedule_fails_in_every_state(
     past: list[JsonObject], source: JsonObject, code: FailureCode
 ) -> None:
     with pytest.raises(SyncFailure) as failed:

@@ -51,7 +51,7 @@ RUNS = st.lists(st.tuples(documents(), WINDOWS), min_size=1, max_size=5)
 
 
 CONFIRMED = RequestOptions(allow_removals=99)
-"""Disables the removal guard, which would keep sessions missing from the last document."""
+"""Disables the removal guard: it would keep sessions missing from the last document."""
 
 
 def after(runs: list[tuple[JsonObject, Window]]) -> History:
@@ -62,7 +62,7 @@ def after(runs: list[tuple[JsonObject, Window]]) -> History:
 
 
 def shown(state: State) -> tuple[object, ...]:
-    """The visible part of a state, without the order of speakers, which is no change."""
+    """The visible part of a state. The order of speakers is left out, because it is no change."""
     return (
         state.rooms,
         state.speakers,

@@ -73,7 +73,7 @@ def test_a_session_belongs_to_the_window_in_which_it_starts(
         pytest.param(talk("2") | {"endsAt": None}, ("ends_at",), id="end"),
     ],
 )
-def test_a_session_without_time_or_room_is_skipped_with_what_is_missing(
+def test_a_session_without_time_or_room_is_skipped_with_the_missing_fields(
     session: JsonObject, missing: tuple[str, ...]
 ) -> None:
     outcome = given().when(document(STAYS, session))

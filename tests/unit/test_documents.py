@@ -1,4 +1,4 @@
-"""What the documents name is in the repository."""
+"""The files, commands and settings that the documents name exist."""
 
 import re
 from collections.abc import Iterator

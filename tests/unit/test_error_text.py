@@ -104,7 +104,7 @@ def test_any_other_error_is_described_by_its_type_and_message(error: Exception, 
     ],
     ids=str,
 )
-def test_an_error_of_a_library_loses_what_it_quotes(error: Exception, text: str) -> None:
+def test_an_error_of_a_library_loses_its_quoted_values(error: Exception, text: str) -> None:
     assert describe_error(error) == text
 
 

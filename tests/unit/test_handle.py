@@ -398,7 +398,7 @@ async def test_an_invalid_request_fails_without_loading_the_state(bench: Bench) 
     assert bench.log.loads == 0
 
 
-async def test_a_refusal_ends_the_run_at_whatever_version_the_stream_is(bench: Bench) -> None:
+async def test_a_refusal_ends_the_run_at_any_version_of_the_stream(bench: Bench) -> None:
     bench.add(started(OTHER_SYNC))
     bench.log.others = [lambda: bench.add(completed(OTHER_SYNC))]
     ids = RequestIds(request_id=SYNC, organization_id=ORGANIZATION, spreaview_event_id=EVENT)

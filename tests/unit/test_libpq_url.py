@@ -19,7 +19,7 @@ SERVER = "postgresql://ada:s3cret@db.example.org:5432/spreaview"
         "ssl_min_protocol_version=TLSv1.3&sslnegotiation=direct&sslmode=require",
     ],
 )
-def test_what_works_is_taken(parameters: str) -> None:
+def test_supported_parameters_are_taken(parameters: str) -> None:
     parse_url(f"{SERVER}?{parameters}")
 
 
@@ -37,7 +37,7 @@ def test_what_works_is_taken(parameters: str) -> None:
         ("sslmode", "without a value: sslmode"),
     ],
 )
-def test_what_does_not_work_is_refused_by_name(parameters: str, said: str) -> None:
+def test_unsupported_parameters_are_refused_by_name(parameters: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_url(f"{SERVER}?{parameters}")
 
@@ -55,7 +55,7 @@ def test_what_does_not_work_is_refused_by_name(parameters: str, said: str) -> No
         "mysql://ada:s3cret@db/spreaview",
     ],
 )
-def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
+def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|has) ") as caught:
         parse_url(url)
     assert "s3cr" not in str(caught.value)

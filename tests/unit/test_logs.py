@@ -27,7 +27,7 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture
 def output(logging_restored: None, monkeypatch: pytest.MonkeyPatch, style: str) -> io.StringIO:
-    """What is logged, in one of the styles."""
+    """The log output in one of the styles."""
     stream = io.StringIO()
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stream)
@@ -36,7 +36,7 @@ def output(logging_restored: None, monkeypatch: pytest.MonkeyPatch, style: str) 
 
 
 def unescaped(output: io.StringIO) -> str:
-    """What is logged, with the characters that JSON escapes."""
+    """The log output, with the characters that JSON escapes."""
     return output.getvalue().replace("\\u2026", "…")
 
 

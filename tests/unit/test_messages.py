@@ -75,7 +75,7 @@ def test_invalid_utf8_is_replaced_and_never_makes_another_value_valid() -> None:
     assert parse_api_id(cut.sessionize_api_id) is None
 
 
-def test_a_wrong_field_beside_a_lone_surrogate_is_named_all_the_same() -> None:
+def test_a_wrong_field_is_named_despite_a_lone_surrogate() -> None:
     body = changed("requested_at", "yesterday").replace(b"Ada", rb"Ada\ud83d")
 
     with pytest.raises(InvalidRequestError, match="requested_at"):

@@ -1,4 +1,4 @@
-"""A transaction pooler is recognised by its sessions, however many are idle and in which order."""
+"""A transaction pooler is recognised by its sessions, in any order and with any number idle."""
 
 from collections import deque
 from collections.abc import Iterator

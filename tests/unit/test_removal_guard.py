@@ -58,7 +58,7 @@ def another_day(row: JsonObject) -> list[JsonObject]:
 
 
 @pytest.mark.parametrize("fate", [absent, without_time, without_room, another_day])
-def test_a_held_session_stays_as_it_is_however_it_would_leave(fate: object) -> None:
+def test_a_held_session_stays_unchanged_for_every_reason_to_leave(fate: object) -> None:
     assert callable(fate)
     rows = [row for number in range(21) for row in fate(numbered(number))]
     outcome = given(FORTY).when(document(*rows, *(numbered(number) for number in range(21, 40))))

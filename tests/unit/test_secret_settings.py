@@ -86,7 +86,7 @@ def test_a_secured_broker_is_taken_from_the_settings(monkeypatch: pytest.MonkeyP
         ({"DATABASE_URL": "postgresql://u:s3cret@h/x?sslmode=all"}, "DATABASE_URL: sslmode=all"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(
+def test_contradicting_settings_are_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], named: str
 ) -> None:
     said = refused(monkeypatch, settings)

@@ -56,7 +56,7 @@ def test_an_earlier_spelling_that_is_known_is_kept_with_its_code() -> None:
         assert session.session_id == identity.session_id(EVENT, UPPER)
 
 
-def test_what_is_shown_takes_precedence_over_what_was_shown() -> None:
+def test_a_shown_spelling_takes_precedence_over_an_earlier_one() -> None:
     assert known_spellings([UPPER], [MIXED]) == {GUID: UPPER}
     assert known_spellings([UPPER, GUID]) == {}
 
@@ -73,12 +73,12 @@ def test_a_speaker_is_erased_if_any_spelling_is() -> None:
         ids = {identity.speaker_id(ORGANIZATION, erased)}
         for spelled in (GUID, UPPER, MIXED):
             if erased == MIXED != spelled:
-                continue  # an id cannot be turned back: only a stream that knows it can tell
+                continue  # the document alone does not show the spelling of an erased id
             found = schedule_of(source(spelled), erased=ids).speakers[GUID]
             assert (found.full_name, found.links) == (None, None)
 
 
-def test_a_spelling_that_the_stream_knows_is_erased_whatever_the_document_has() -> None:
+def test_a_spelling_that_the_stream_knows_is_erased_in_every_document() -> None:
     ids = {identity.speaker_id(ORGANIZATION, MIXED)}
     erased = erased_in_any_spelling(ids, [MIXED, "ada"], ORGANIZATION)
 

@@ -1,4 +1,4 @@
-"""What every way to have a broker offers, and how one sees that it is there."""
+"""The interface of every source of a broker, and the wait for its start."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ class NoKafkaError(Exception):
 
 
 class Broker(Protocol):
-    """A broker of one test's own, which may be stopped, killed and started again."""
+    """A broker of one test, which may stop, kill and start it again."""
 
     @property
     def address(self) -> str:
@@ -47,7 +47,7 @@ def new_cluster_id() -> str:
 def free_ports(number: int) -> list[int]:
     """Different TCP ports on which nobody listens right now; another process may be faster.
 
-    They lie below those that the system gives to outgoing connections. Else a client that calls
+    They lie below the range for outgoing connections. Else a client that calls
     a stopped broker again and again could be given the broker's own port, and keep it.
     """
     found: list[int] = []

@@ -30,8 +30,8 @@ def kafka_version() -> str:
 def kafka_jars() -> Path:
     """The folder with the broker and all that it needs; complete whenever it exists.
 
-    Of several test runs at once one fetches and the others wait for it. A run that dies while it
-    fetches leaves nothing that another one would take for the whole.
+    Of several concurrent test runs, one fetches and the others wait for it. A run that dies
+    meanwhile leaves no incomplete folder behind.
 
     Raises:
         NoKafkaError: there is no Maven, it cannot fetch them, or the cache cannot be written.

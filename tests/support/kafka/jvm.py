@@ -67,7 +67,7 @@ async def jvm_broker(
         folder: an existing folder for its data and logs; not removed.
         proxy_port: where a proxy of the caller's listens, whose clients are to go through it with
             every connection; it connects to `behind_proxy`.
-        secured: listeners with TLS or SASL, which are there as well as the plain one.
+        secured: listeners with TLS or SASL, besides the plain one.
 
     Raises:
         NoKafkaError: Java or the libraries cannot be had.
@@ -114,7 +114,7 @@ class JvmBroker:
 
     @property
     def behind_proxy(self) -> int:
-        """The port whose clients are told to call the proxy; known once it was started."""
+        """The port whose clients are sent to the proxy; known after the start."""
         assert self._behind_proxy is not None, "it was never started, or has no proxy"
         return self._behind_proxy
 
@@ -160,7 +160,7 @@ class JvmBroker:
             self._process = None
 
     async def pause(self, seconds: float) -> None:
-        """Stop its process for so many seconds: it holds its connections and says nothing."""
+        """Stop its process for some seconds: it keeps its connections and does not answer."""
         process = self._process
         if process is None:
             return
@@ -236,7 +236,7 @@ class JvmBroker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the test run, which then stops it
+                start_new_session=True,  # the test run handles Ctrl-C and stops it
             )
 
     @property
@@ -252,7 +252,7 @@ def _failure(log_path: Path, what: str) -> Exception:
 
 
 def _java() -> str:
-    """The Java program. Raises NoKafkaError if there is none, or an old one."""
+    """The Java program. Raises NoKafkaError if it is missing or too old."""
     java = shutil.which("java")
     if java is None:
         raise NoKafkaError("Java is not on PATH")

@@ -1,4 +1,4 @@
-"""Listeners of a broker that ask for TLS or for a user, each on a port of its own."""
+"""Listeners of a broker that require TLS or a user, each on a separate port."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ class SecuredListeners:
 
     Args:
         folder: gets the key stores.
-        authority: has signed every certificate of the broker, and signs those of its clients.
+        authority: signs the certificates of the broker and of its clients.
         user: the one who may connect by SASL.
     """
 
