@@ -31,8 +31,10 @@ from cli.settings import Settings
 from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
+from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from eventstore.schema_version import DatabaseOlderError, check_version
+from eventstore.wakeup import WakeUp
 from messaging.access import explaining
 from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
@@ -227,8 +229,8 @@ async def _worker(
         log,
         checkpoints,
         relay_publisher(addresses, log.clock),
-        partial(leader_connection, *addresses.for_sessions),
-        poll_seconds=settings.relay_poll_seconds,
+        Leadership(partial(leader_connection, *addresses.for_sessions)),
+        WakeUp(settings.relay_poll_seconds),
         batch=settings.relay_batch,
     )
     probes = (

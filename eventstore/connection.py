@@ -4,13 +4,15 @@ So a parameter of the URL works for all of them, and a refusal is named in the s
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from eventstore.libpq_url import DatabaseUrl, parse_url
+
+Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
 VARIABLE = "SPREAVIEW_DATABASE_URL"
 """The variable that the sentences of this module name, unless the URL is from another one."""

@@ -6,9 +6,9 @@ on this connection only. So a process that has lost the leadership without knowi
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import NamedTuple
 
 import asyncpg
 
@@ -19,6 +19,7 @@ from eventstore.checkpoints import (
     WRITE_CHECKPOINT,
     Checkpoint,
 )
+from eventstore.connection import Connect
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 
@@ -46,8 +47,6 @@ _WHO_LEADS = f"SELECT a.application_name {_HOLDER}"
 _END_HOLDER = f"SELECT pg_terminate_backend(l.pid) {_HOLDER} AND l.pid <> $2"
 TRY_LOCK_SHARED = "SELECT pg_try_advisory_lock_shared($1)"
 UNLOCK_SHARED = "SELECT pg_advisory_unlock_shared($1)"
-
-Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
 
 class Leader:
@@ -104,56 +103,64 @@ class Leader:
             return await self._connection.fetchval(statement, *arguments, timeout=_ANSWER_SECONDS)
 
 
-@asynccontextmanager
-async def leading(connect: Connect, wake_up: WakeUp) -> AsyncIterator[Leader]:
-    """Stand by until no other process leads, then lead while the block runs.
+class Leadership(NamedTuple):
+    """The leadership of the log, for processes that want it.
 
-    `connect` opens a direct connection, without a pool or proxy, whose session ends after some idle
-    seconds. If the leadership is lost, the block is cancelled and the connection's error is raised
-    in an exception group. `wake_up` receives the notifications of the log.
-
-    async with leading(connect, wake_up) as leader: await leader.write("relay", checkpoint)
+    Args:
+        connect: opens a direct connection, without a pool or proxy, whose session ends after some
+            idle seconds.
     """
-    connection = await connect()
-    try:
-        # No event reports that a leader is gone. The timeout detects a dead connection.
-        while not await connection.fetchval(  # noqa: ASYNC110
-            _TRY_LOCK, LOCK, timeout=_ANSWER_SECONDS
-        ):
-            await asyncio.sleep(STANDBY_SECONDS)
-        leader = Leader(connection)
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await wake_up.listen(connection)
-        async with asyncio.TaskGroup() as group:
-            heartbeat = group.create_task(leader.heartbeat())
-            yield leader
-            heartbeat.cancel()
-    finally:
-        connection.terminate()
 
+    connect: Connect
 
-@asynccontextmanager
-async def deposing(connect: Connect) -> AsyncIterator[Leader]:
-    """Take the leadership from the current leader, and lead while the block runs.
+    @asynccontextmanager
+    async def leading(self, wake_up: WakeUp) -> AsyncIterator[Leader]:
+        """Stand by until no other process leads, then lead while the block runs.
 
-    The deposed process stands by, and may lead again when the block has ended.
-    """
-    connection = await connect()
-    try:
-        waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
-        while not waiting.done():  # standbys do not queue for the lock: this one gets it next
-            await _end_other_holder(connect, connection.get_server_pid())
-            await asyncio.wait({waiting}, timeout=STANDBY_SECONDS)
-        await waiting
-        leader = Leader(connection)
-        heartbeat = asyncio.ensure_future(leader.heartbeat())
+        If the leadership is lost, the block is cancelled and the connection's error is raised in an
+        exception group. `wake_up` receives the notifications of the log.
+
+        async with leadership.leading(wake_up) as leader: await leader.write("relay", checkpoint)
+        """
+        connection = await self.connect()
         try:
-            yield leader
+            # No event reports that a leader is gone. The timeout detects a dead connection.
+            while not await connection.fetchval(  # noqa: ASYNC110
+                _TRY_LOCK, LOCK, timeout=_ANSWER_SECONDS
+            ):
+                await asyncio.sleep(STANDBY_SECONDS)
+            leader = Leader(connection)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await wake_up.listen(connection)
+            async with asyncio.TaskGroup() as group:
+                heartbeat = group.create_task(leader.heartbeat())
+                yield leader
+                heartbeat.cancel()
         finally:
-            heartbeat.cancel()
-            await asyncio.gather(heartbeat, return_exceptions=True)
-    finally:
-        connection.terminate()
+            connection.terminate()
+
+    @asynccontextmanager
+    async def deposing(self) -> AsyncIterator[Leader]:
+        """Take the leadership from the current leader, and lead while the block runs.
+
+        The deposed process stands by, and may lead again when the block has ended.
+        """
+        connection = await self.connect()
+        try:
+            waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
+            while not waiting.done():  # standbys do not queue for the lock: this one gets it next
+                await _end_other_holder(self.connect, connection.get_server_pid())
+                await asyncio.wait({waiting}, timeout=STANDBY_SECONDS)
+            await waiting
+            leader = Leader(connection)
+            heartbeat = asyncio.ensure_future(leader.heartbeat())
+            try:
+                yield leader
+            finally:
+                heartbeat.cancel()
+                await asyncio.gather(heartbeat, return_exceptions=True)
+        finally:
+            connection.terminate()
 
 
 async def who_leads(connect: Connect) -> str | None:

@@ -4,13 +4,11 @@ Session locks and LISTEN are worthless behind one: the next statement may run in
 PostgreSQL, and the session that holds the lock serves somebody else.
 """
 
-from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
 
 import asyncpg
 
-from eventstore.connection import DIRECT_VARIABLE, VARIABLE
+from eventstore.connection import DIRECT_VARIABLE, VARIABLE, Connect
 
 _BACKEND = "SELECT pg_backend_pid()"
 _LOST_STATEMENTS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
@@ -18,8 +16,6 @@ _LOST_STATEMENTS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePrepa
 
 _OTHERS = 10
 """More connections than a pooler is likely to have idle sessions."""
-
-Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
 
 
 class PoolerError(Exception):

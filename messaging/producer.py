@@ -1,7 +1,7 @@
 """A producer that closes within a bounded time, and notes unanswered requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerClosed
 from aiokafka.structs import RecordMetadata
 
 from messaging.clocks import ClockCheck
+from messaging.cloudevents import Record
 
 T = TypeVar("T")
 
@@ -51,6 +52,30 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         async with self.explaining_clocks(topic):
             published: RecordMetadata = await super().send_and_wait(topic, *arguments, **given)
         return published
+
+    async def send_all(
+        self, topic: str, records: Sequence[Record], progress: Callable[[], None]
+    ) -> None:
+        """Send records in order; return when all are confirmed, or raise the first error.
+
+        Calls `progress` after each confirmation.
+        """
+
+        def confirmed(confirmation: asyncio.Future[object]) -> None:
+            if not confirmation.cancelled() and confirmation.exception() is None:
+                progress()
+
+        confirmations = []
+        for record in records:
+            confirmation = await self.send(
+                topic, record.value, key=record.key, headers=list(record.headers)
+            )
+            confirmation.add_done_callback(confirmed)
+            confirmations.append(confirmation)
+        # Retrieve every result, also after the first failure.
+        for answer in await asyncio.gather(*confirmations, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     def explaining_clocks(self, topic: str) -> AbstractAsyncContextManager[None]:
         """Raise `WrongClockError` where the block waits for records whose time stamp is refused."""

@@ -55,6 +55,7 @@ class TransactionalPublisher(NamedTuple):
         group_id: names the sender. Its offset in partition 0 is the committed position.
         transactions: whether the broker supports transactions, as Apache Kafka does.
         database_clock: is read to explain why Kafka refuses the time stamp of a record.
+        new_producer: creates a producer from the settings of `Producer`.
     """
 
     kafka: KafkaConnection
@@ -62,6 +63,7 @@ class TransactionalPublisher(NamedTuple):
     group_id: str
     transactions: bool
     database_clock: Clock | None = None
+    new_producer: Callable[..., Producer] = Producer
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenPublisher"]:
@@ -72,7 +74,7 @@ class TransactionalPublisher(NamedTuple):
         Raises:
             aiokafka.errors.KafkaError, TimeoutError: the broker does not answer.
         """
-        producer = Producer(
+        producer = self.new_producer(
             **self.kafka.arguments(),
             transactional_id=self.group_id if self.transactions else None,
             transaction_timeout_ms=int(_BATCH_SECONDS * 1000),
@@ -85,7 +87,7 @@ class TransactionalPublisher(NamedTuple):
             async with asyncio.timeout(_STALLED_SECONDS):
                 async with explaining(self.kafka):
                     await producer.start()
-                committed = await self.committed() if self.transactions else None
+                committed = await self.committed()
             yield OpenPublisher(self, producer, committed)
         finally:
             await producer.close()
@@ -96,7 +98,9 @@ class TransactionalPublisher(NamedTuple):
             return await positions_beyond(self.kafka, self.topic, source, position)
 
     async def committed(self) -> CommittedPosition | None:
-        """Return the committed position that the broker keeps, or None."""
+        """Return the committed position that the broker keeps; None without transactions."""
+        if not self.transactions:
+            return None
         admin = AIOKafkaAdminClient(**self.kafka.arguments())
         try:
             async with explaining(self.kafka):
@@ -154,35 +158,18 @@ class OpenPublisher:
         publisher = self._publisher
         check = ClockCheck(publisher.kafka, publisher.database_clock)
         async with check.explaining(publisher.topic), _while_it_progresses() as progress:
-            if not self._publisher.transactions:
-                await self._send(records, progress)
+            if not publisher.transactions:
+                await self._producer.send_all(publisher.topic, records, progress)
                 return
             await self._producer.begin_transaction()
-            await self._send(records, progress)
+            await self._producer.send_all(publisher.topic, records, progress)
             progress()
             await self._producer.send_offsets_to_transaction(
-                {TopicPartition(self._publisher.topic, 0): OffsetAndMetadata(*committed)},
-                self._publisher.group_id,
+                {TopicPartition(publisher.topic, 0): OffsetAndMetadata(*committed)},
+                publisher.group_id,
             )
             progress()
             await self._producer.commit_transaction()
-
-    async def _send(self, records: Sequence[Record], progress: Callable[[], None]) -> None:
-        def confirmed(confirmation: asyncio.Future[object]) -> None:
-            if not confirmation.cancelled() and confirmation.exception() is None:
-                progress()
-
-        confirmations = []
-        for record in records:
-            confirmation = await self._producer.send(
-                self._publisher.topic, record.value, key=record.key, headers=list(record.headers)
-            )
-            confirmation.add_done_callback(confirmed)
-            confirmations.append(confirmation)
-        # Retrieve every result, also after the first failure.
-        for answer in await asyncio.gather(*confirmations, return_exceptions=True):
-            if isinstance(answer, BaseException):
-                raise answer
 
 
 @asynccontextmanager

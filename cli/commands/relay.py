@@ -17,6 +17,7 @@ from cli.servers import kafka_errors, open_database
 from cli.services import relay_publisher
 from cli.settings import Settings
 from eventstore.checkpoints import Checkpoints
+from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from worker.relay.rewind import RelayStatus, RewindError, relay_status
 from worker.relay.rewind import rewind as rewind_relay
@@ -89,7 +90,7 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
                     EventLog(engine),
                     Checkpoints(engine),
                     relay_publisher(addresses),
-                    partial(leader_connection, *addresses.for_sessions),
+                    Leadership(partial(leader_connection, *addresses.for_sessions)),
                     to=to,
                     restored=restored,
                 )

@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.connections import leader_connection
 from cli.sandbox.ports import free_port
 from eventstore.checkpoints import Checkpoint
-from eventstore.leadership import LOCK, deposing, leading
+from eventstore.leadership import LOCK, Leadership
 from eventstore.log import EventLog
 from eventstore.wakeup import WakeUp
 from messaging import topic_tail
 from messaging.cloudevents import CloudEvent, Record, log_source
 from messaging.connection import KafkaConnection
+from messaging.producer import Producer
 from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
@@ -138,24 +139,24 @@ async def test_a_leader_deposed_while_sending_publishes_nothing(
     broker.needs(Can.TRANSACTIONS)
     stream = uuid4()
     await subject.append(stream, 0, 5)
-    stands_still, goes_on = asyncio.Event(), asyncio.Event()
-    original = OpenPublisher._send
+    is_stuck, continues = asyncio.Event(), asyncio.Event()
+    original = Producer.send_all
 
     async def standing_still(
-        self: OpenPublisher, records: Sequence[Record], progress: Callable[[], None]
+        self: Producer, topic: str, records: Sequence[Record], progress: Callable[[], None]
     ) -> None:
-        await original(self, records, progress)
-        if not stands_still.is_set():
-            stands_still.set()
-            await goes_on.wait()
+        await original(self, topic, records, progress)
+        if not is_stuck.is_set():
+            is_stuck.set()
+            await continues.wait()
 
-    monkeypatch.setattr(OpenPublisher, "_send", standing_still)
+    monkeypatch.setattr(Producer, "send_all", standing_still)
     async with subject.relaying() as old:
-        await asyncio.wait_for(stands_still.wait(), PATIENCE)
+        await asyncio.wait_for(is_stuck.wait(), PATIENCE)
         async with subject.publisher.opened() as new:
             assert new.committed is None
-            goes_on.set()
-        await subject.caught_up()  # it was fenced, and began anew
+            continues.set()
+        await subject.caught_up()  # it was fenced, and started again
         assert not old.done()
     assert versions(await subject.published(5)) == [1, 2, 3, 4, 5]
     uncommitted = await subject.published(10, committed=False)
@@ -188,8 +189,8 @@ async def test_a_standby_replaces_a_silently_dead_connection(
     await hole.open()
     through = url.set(host=LOOPBACK, port=hole.port).render_as_string(hide_password=False)
     try:
-        async with leading(partial(leader_connection, database_url), WakeUp(1)):
-            standby = leading(partial(leader_connection, through), WakeUp(1))
+        async with Leadership(partial(leader_connection, database_url)).leading(WakeUp(1)):
+            standby = Leadership(partial(leader_connection, through)).leading(WakeUp(1))
             waiting = asyncio.ensure_future(standby.__aenter__())
             await asyncio.sleep(1)
             swallowing = asyncio.create_task(hole.swallow(PATIENCE))
@@ -211,7 +212,7 @@ async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed_until_an_op
     await subject.append(stream, 0, 3)
     old_id = (await subject.log.identity()).log_id
     third = (await subject.log.read_all(0))[2]
-    async with deposing(subject.connect) as leader:
+    async with subject.leadership.deposing() as leader:
         await leader.write(
             CHECKPOINT,
             Checkpoint(
@@ -261,7 +262,7 @@ async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(
             "UPDATE event_store.streams SET version = 3",
         ):
             await connection.execute(text(statement))
-    async with deposing(subject.connect) as leader:
+    async with subject.leadership.deposing() as leader:
         await leader.write(CHECKPOINT, earlier)
 
     await subject.append(stream, 3, 4)
@@ -285,7 +286,7 @@ async def test_an_interrupted_rewind_after_a_restore_can_be_repeated(
     nowhere = subject.publisher._replace(kafka=KafkaConnection("127.0.0.1:9"))
     with pytest.raises(KafkaError):
         await rewind(
-            subject.log, subject.checkpoints, nowhere, subject.connect, to=None, restored=True
+            subject.log, subject.checkpoints, nowhere, subject.leadership, to=None, restored=True
         )
     assert (await subject.log.identity()).log_id == log_id, "nothing was done"
 

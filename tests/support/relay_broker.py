@@ -1,26 +1,27 @@
 """The broker of `tests/support/relay_world.py`, and the relay's connection to that world."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import pytest
 from aiokafka.errors import InvalidTxnState, KafkaTimeoutError, ProducerFenced
 
-import messaging.publisher
-import worker.relay.relay
-import worker.relay.rewind
-from eventstore.leadership import Connect
+from eventstore.wakeup import WakeUp
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
-from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
+from messaging.producer import Producer
+from messaging.publisher import CommittedPosition, TransactionalPublisher
 from tests.support.relay_world import KEY_OF, World
 from worker.relay.relay import Relay
 from worker.relay.rewind import rewind
 
 
+def position_of(record: Record) -> int:
+    return int(dict(record.headers)["ce_position"])
+
+
 @dataclass
-class Producer:
+class FakeProducer:
     """The producer under `TransactionalPublisher.opened`, with its broker's transactions."""
 
     world: World
@@ -45,7 +46,21 @@ class Producer:
         self.records, self.committed = [], None
         self.owner.is_disturbed = False
 
-    async def send(self, position: int) -> None:
+    async def send_all(
+        self, topic: str, records: Sequence[Record], progress: Callable[[], None]
+    ) -> None:
+        """Send as `Producer.send_all`: an error stops its partition, and is raised at the end."""
+        failed: dict[bytes, Exception] = {}
+        for record in records:
+            if record.key not in failed:
+                try:
+                    await self._send(position_of(record))
+                except KafkaTimeoutError as error:
+                    failed[record.key] = error
+        for failure in failed.values():
+            raise failure
+
+    async def _send(self, position: int) -> None:
         await self.world.step("record", lambda: self._take_in(position))
 
     def _take_in(self, position: int) -> None:
@@ -66,9 +81,10 @@ class Producer:
         await self.world.step("offsets", keep)
 
     async def commit_transaction(self) -> None:
-        await self.world.step("commit", self._commit, hold=self._hold)
+        await self.world.step("commit", self._commit, hold=self.lose_answer)
 
-    def _hold(self) -> None:
+    def lose_answer(self) -> None:
+        """Keep the commit for later: it was sent and not answered."""
         self.has_unanswered = True
         self.world.late.append(self)
 
@@ -105,73 +121,28 @@ class Producer:
 
 
 class KnownPublisher(TransactionalPublisher):
-    """A publisher that reads its committed position from the current world."""
+    """A publisher that reads the topic and its committed position from a world."""
+
+    world: World
 
     async def committed(self) -> CommittedPosition | None:
-        world = current()
-        return await world.step("committed", lambda: world.committed)
+        if not self.transactions:
+            return None
+        return await self.world.step("committed", lambda: self.world.committed)
 
     async def published_beyond(self, source: str, position: int) -> frozenset[int]:
-        world = current()
-
         def look() -> tuple[int, ...]:
             found: list[int] = []
             for key in set(KEY_OF.values()):
-                partition = [p for p in world.topic if KEY_OF[p] == key]
+                partition = [p for p in self.world.topic if KEY_OF[p] == key]
                 known = [n for n, p in enumerate(partition) if p <= position]
                 found += partition[known[-1] + 1 :] if known else partition
             return tuple(sorted(found))
 
-        return frozenset(await world.step("tail", look))
-
-
-_worlds: list[World] = []
-
-
-def current() -> World:
-    return _worlds[-1]
-
-
-async def send(self: OpenPublisher, records: Sequence[Record], progress: object) -> None:
-    """Send as `OpenPublisher._send`: an error stops its partition, and is raised at the end."""
-    producer = cast("Producer", self._producer)
-    failed: dict[bytes, Exception] = {}
-    for record in records:
-        if record.key not in failed:
-            try:
-                await producer.send(int(dict(record.headers)["ce_position"]))
-            except KafkaTimeoutError as error:
-                failed[record.key] = error
-    for failure in failed.values():
-        raise failure
-
-
-async def at_once() -> None:
-    """Return without waiting: the scheduler chooses the next actor."""
-
-
-def installed(patch: pytest.MonkeyPatch) -> None:
-    """Replace the collaborators of the relay, the rewind and the publisher with the world."""
-    patch.setattr(worker.relay.relay, "leading", lambda *a: current().leading(*a))
-    patch.setattr(worker.relay.rewind, "deposing", lambda *a: current().deposing(*a))
-    patch.setattr(worker.relay.relay, "WakeUp", lambda _: current())
-    patch.setattr(
-        worker.relay.relay,
-        "retry_until_success",
-        lambda *a, **k: current().retry_until_success(*a, **k),
-    )
-    patch.setattr(worker.relay.relay, "give_way", at_once)
-    patch.setattr(worker.relay.relay, "log_working", lambda _: None)
-    patch.setattr(OpenPublisher, "_send", send)
-    patch.setattr(
-        messaging.publisher,
-        "Producer",
-        lambda transactional_id, **_: Producer(current(), transactional_id is not None),
-    )
+        return frozenset(await self.world.step("tail", look))
 
 
 def a_world(
-    patch: pytest.MonkeyPatch,
     *,
     transactions: bool,
     events: int,
@@ -181,20 +152,26 @@ def a_world(
     rewind_to: int | None = None,
     fencing: bool = True,
     cuts: bool = True,
+    world_type: type[World] = World,
     publisher_type: type[KnownPublisher] = KnownPublisher,
+    producer_type: type[FakeProducer] = FakeProducer,
 ) -> World:
     """Create a world with relays, an appender, and possibly an operator."""
-    world = World(
+    world = world_type(
         transactions=transactions, events=events, faults=faults, fencing=fencing, cuts=cuts
     )
-    _worlds[:] = [world]
-    patch.setattr(worker.relay.relay, "logger", world)
-    connect = cast("Connect", None)
-    publisher = publisher_type(KafkaConnection(""), "topic", "group", transactions)
+
+    def new_producer(*, transactional_id: str | None, **_: object) -> Producer:
+        return cast("Producer", producer_type(world, transactional_id is not None))
+
+    publisher = publisher_type(
+        KafkaConnection(""), "topic", "group", transactions, new_producer=new_producer
+    )
+    publisher.world = world
     for name in relays:
-        relay = Relay(world, world, publisher, connect, poll_seconds=1, batch=batch)
-        world.begin(name, relay.run())
+        relay = Relay(world, world, publisher, world, cast("WakeUp", world), batch=batch)
+        world.begin(name, world.run(relay))
     if rewind_to is not None:
-        operator = rewind(world, world, publisher, connect, to=rewind_to, restored=False)
+        operator = rewind(world, world, publisher, world, to=rewind_to, restored=False)
         world.begin("O", operator)
     return world

@@ -6,6 +6,7 @@ log, its checkpoints, the session that holds the leadership, and the broker.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,24 +18,25 @@ import asyncpg
 import msgspec
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-import worker.relay.relay
-import worker.relay.rewind
 from contracts import samples
 from contracts.codec import take_apart
 from contracts.events import RoomImported
 from eventstore import checkpoints, leadership
 from eventstore.checkpoints import Checkpoint, Unpublished
-from eventstore.leadership import Connect, Leader
+from eventstore.leadership import Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
+from eventstore.wakeup import WakeUp
 from messaging.publisher import CommittedPosition
 from tests.support.schedules import LATE, LOST, UNCONFIRMED, DeadError, Move, Pending
 from worker.relay.checkpoint import CHECKPOINT, REWOUND
+from worker.relay.relay import Relay, can_pass
 from worker.relay.rewind import RewindError
 
 T = TypeVar("T")
 
 LOG_ID = UUID(int=1)
+RELAY_LOGGER = "worker.relay.relay"
 STREAMS = (UUID(int=2), UUID(int=3))
 # A fault is played only where it can make a difference: elsewhere it leads to the same world as the
 # same fault a moment earlier.
@@ -162,6 +164,17 @@ class LateCommit(Protocol):
         """Commit the open transaction of its producer."""
 
 
+class FaultLog(logging.Handler):
+    """Keeps the errors that the relay logs."""
+
+    def __init__(self, met: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._met = met
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._met.append(record.getMessage())
+
+
 class World:
     """The log, the copy in the database, the broker, and the running actors."""
 
@@ -189,9 +202,11 @@ class World:
         self.actors: dict[str, Actor] = {}
         self.running: Actor | None = None
         self.met: list[str] = []
-        """Faults that the relay has logged; there must be none."""
+        """Faults that the relay has met or logged; there must be none."""
+        self._fault_log = FaultLog(self.met)
+        logging.getLogger(RELAY_LOGGER).addHandler(self._fault_log)
 
-    # What the relay awaits.
+    # The awaits of the relay.
 
     async def step(
         self,
@@ -224,6 +239,11 @@ class World:
     def me(self) -> Actor:
         assert self.running is not None
         return self.running
+
+    @property
+    def leader(self) -> Leader:
+        """The leadership of the running actor."""
+        return Leader(cast("asyncpg.Connection", self.me.session))
 
     def keep(self, name: str, checkpoint: Checkpoint) -> None:
         if name == REWOUND:
@@ -269,8 +289,8 @@ class World:
         return EVENTS[: self.length]
 
     @asynccontextmanager
-    async def leading(self, connect: Connect, wake_up: object) -> AsyncIterator[Leader]:
-        """Lead as `eventstore.leadership.leading`, whose task group wraps errors."""
+    async def leading(self, wake_up: WakeUp) -> AsyncIterator[Leader]:
+        """Lead as `eventstore.leadership.Leadership` does: its task group wraps errors."""
         self.me.trace, self.me.has_read, self.me.epoch = [], 0, -1
         session = Session(self)
         await self.step("lead", lambda: self._take(session), lambda: self.holder is None)
@@ -286,7 +306,7 @@ class World:
             self.me.session = None
 
     @asynccontextmanager
-    async def deposing(self, connect: Connect) -> AsyncIterator[Leader]:
+    async def deposing(self) -> AsyncIterator[Leader]:
         session = Session(self)
         await self.step("depose", lambda: self._take(session))
         try:
@@ -305,30 +325,17 @@ class World:
         me = self.me
         await self.step("wait", lambda: None, lambda: self.length > me.has_read)
 
-    async def retry_until_success(
-        self,
-        what: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        *,
-        on: object,
-        first_wait: float,
-    ) -> None:
-        """Try once: `Relay.run` makes the next attempt."""
-        try:
-            await work()
-        except Exception as error:
-            if not worker.relay.relay.can_pass(error):
-                self.met.append(repr(error))
+    async def listen(self, connection: object) -> None:
+        """Do nothing: `wait` knows the length of the log."""
 
-    # The log lines of the relay.
-
-    def exception(self, message: str, *arguments: object) -> None:
-        self.met.append(message)
-
-    def info(self, message: str, *arguments: object) -> None:
-        """Ignore the line."""
-
-    warning = info
+    async def run(self, relay: Relay) -> None:
+        """Run a relay as `Relay.run` does, without a pause between two attempts."""
+        while True:
+            try:
+                await relay.lead()
+            except Exception as error:
+                if not can_pass(error):
+                    self.met.append(repr(error))
 
     # The scheduler.
 
@@ -413,6 +420,7 @@ class World:
         self._drive(actor, lambda: actor.coroutine.throw(DeadError()))
 
     def close(self) -> None:
+        logging.getLogger(RELAY_LOGGER).removeHandler(self._fault_log)
         for actor in self.actors.values():
             if actor.pending is not None:
                 self._kill(actor)

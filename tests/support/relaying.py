@@ -16,9 +16,11 @@ from contracts import samples
 from contracts.events import RoomImported
 from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.checkpoints import Checkpoint, Checkpoints
-from eventstore.leadership import Connect
+from eventstore.connection import Connect
+from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.wakeup import WakeUp
 from messaging.cloudevents import CloudEvent, decode
 from messaging.publisher import TransactionalPublisher
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
@@ -47,11 +49,20 @@ class Subject:
     def connect(self) -> Connect:
         return partial(leader_connection, self.database_url)
 
+    @property
+    def leadership(self) -> Leadership:
+        return Leadership(self.connect)
+
     @asynccontextmanager
     async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
         """Run another relay while the block runs."""
         relay = Relay(
-            self.log, self.checkpoints, self.publisher, self.connect, poll_seconds=0.1, batch=batch
+            self.log,
+            self.checkpoints,
+            self.publisher,
+            self.leadership,
+            WakeUp(poll_seconds=0.1),
+            batch=batch,
         )
         task = asyncio.create_task(relay.run())
         try:
@@ -121,7 +132,7 @@ class Subject:
 
     async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
         return await rewind(
-            self.log, self.checkpoints, self.publisher, self.connect, to=to, restored=restored
+            self.log, self.checkpoints, self.publisher, self.leadership, to=to, restored=restored
         )
 
 

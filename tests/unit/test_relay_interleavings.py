@@ -2,41 +2,43 @@
 
 Two relays alternate while they are killed, cut off, and fail; a relay that was cut off continues
 until it notices. An unanswered commit, in Kafka or in PostgreSQL, may still arrive later. The code
-is real, its world (`tests/support/relay_world.py`) is simulated: `Relay.run`, `rewind`,
+is real, its world (`tests/support/relay_world.py`) is simulated: `Relay.lead`, `rewind`,
 `TransactionalPublisher.opened`, `OpenPublisher.send` and `Leader` are driven by hand, one await
 after the other. The bounds: 2 or 3 events of two streams, batches of 1 or 2, 1 or 2 faults. Within
 these bounds every order is played, without a limit on changes of turn. A known state is not played
 again. The expected numbers count states, schedules and ends; they change with the relay's steps.
 """
 
-from collections.abc import AsyncIterator, Sequence, Set
-from contextlib import asynccontextmanager, nullcontext
-from typing import Any, cast
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import Leader
-from eventstore.model import Recorded
+from eventstore.wakeup import WakeUp
+from messaging.cloudevents import Record
 from messaging.publisher import CommittedPosition, OpenPublisher
-from tests.support.relay_broker import KnownPublisher, a_world, current, installed
-from tests.support.relay_world import KEY_OF, World
+from tests.support.relay_broker import FakeProducer, KnownPublisher, a_world, position_of
+from tests.support.relay_world import EVENTS, KEY_OF, LOG_ID, RELAY_LOGGER, World
 from tests.support.schedules import Explored, explore
-from worker.relay.checkpoint import CHECKPOINT
-from worker.relay.relay import Relay, _Turn
+from worker.relay.checkpoint import CHECKPOINT, REWOUND
 
 pytestmark = pytest.mark.asyncio
 
 ONCE: dict[str, Any] = {"transactions": True, "events": 3, "faults": 2, "batch": 2}
 AT_LEAST_ONCE = {**ONCE, "transactions": False}
 NEVER_DEPOSED = {**AT_LEAST_ONCE, "cuts": False}
-REWOUND = {**ONCE, "faults": 1, "batch": 1, "relays": "A", "rewind_to": 10}
-REWOUND_WITHOUT_TRANSACTIONS = {**REWOUND, "transactions": False, "batch": 2}
+REWINDING = {**ONCE, "faults": 1, "batch": 1, "relays": "A", "rewind_to": 10}
+REWINDING_WITHOUT_TRANSACTIONS = {**REWINDING, "transactions": False, "batch": 2}
 
 
 @pytest.fixture(autouse=True)
-def _world(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch)
+def _only_faults(caplog: pytest.LogCaptureFixture) -> None:
+    """Leave out the relay's log lines about expected errors."""
+    caplog.set_level(logging.ERROR, logger=RELAY_LOGGER)
 
 
 def positions(world: World) -> list[int]:
@@ -105,59 +107,55 @@ def anything(world: World) -> None:
     """Accept every prefix: only the end is checked."""
 
 
-async def test_each_event_is_published_once_despite_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
+async def test_each_event_is_published_once_despite_faults() -> None:
+    found = await explore(lambda: a_world(**ONCE), once, complete)
     assert found == Explored(states=13378, schedules=31822, ends=16)
 
 
-async def test_without_transactions_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = await explore(lambda: a_world(monkeypatch, **AT_LEAST_ONCE), at_least_once, complete)
+async def test_without_transactions_nothing_is_skipped() -> None:
+    found = await explore(lambda: a_world(**AT_LEAST_ONCE), at_least_once, complete)
     assert found == Explored(states=13423, schedules=27638, ends=80)
 
 
-async def test_without_transactions_a_restart_repeats_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_without_transactions_a_restart_repeats_nothing() -> None:
     """Relays are killed at any moment or get no answer. No relay is deposed without noticing."""
-    found = await explore(
-        lambda: a_world(monkeypatch, **NEVER_DEPOSED), once_in_each_stream, complete
-    )
+    found = await explore(lambda: a_world(**NEVER_DEPOSED), once_in_each_stream, complete)
     assert found == Explored(states=1071, schedules=590, ends=11)
 
 
-async def test_without_transactions_rewound_events_are_published_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = await explore(
-        lambda: a_world(monkeypatch, **REWOUND_WITHOUT_TRANSACTIONS), anything, again
-    )
+async def test_without_transactions_rewound_events_are_published_again() -> None:
+    found = await explore(lambda: a_world(**REWINDING_WITHOUT_TRANSACTIONS), anything, again)
     assert found == Explored(states=4495, schedules=4876, ends=58)
 
 
-async def test_rewound_events_are_published_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
+async def test_rewound_events_are_published_again_once() -> None:
+    found = await explore(lambda: a_world(**REWINDING), anything, rewound)
     assert found == Explored(states=8735, schedules=12035, ends=38)
 
 
 # The same search finds seeded bugs in the relay.
 
 
+class Early(FakeProducer):
+    """A producer that writes the checkpoint of a batch before it sends the batch."""
+
+    async def send_all(
+        self, topic: str, records: Sequence[Record], progress: Callable[[], None]
+    ) -> None:
+        if records:
+            position = position_of(records[-1])
+            message_id = next(e.message_id for e in EVENTS if e.position == position)
+            await self.world.leader.write(CHECKPOINT, Checkpoint(LOG_ID, position, message_id))
+        await super().send_all(topic, records, progress)
+
+
 @pytest.mark.parametrize("transactions", [True, False])
 async def test_the_explorer_finds_a_checkpoint_written_before_its_events(
-    monkeypatch: pytest.MonkeyPatch, transactions: bool
+    transactions: bool,
 ) -> None:
-    original = Relay._publish
-
-    async def publish(self: Relay, turn: _Turn, events: Sequence[Recorded]) -> None:
-        last = events[-1]
-        early = Checkpoint(turn.log_id, last.position, last.message_id)
-        await turn.leader.write(CHECKPOINT, early)
-        await original(self, turn, events)
-
-    monkeypatch.setattr(Relay, "_publish", publish)
-    facts = {**ONCE, "transactions": transactions}
+    facts: dict[str, Any] = {**ONCE, "transactions": transactions, "producer_type": Early}
     with pytest.raises(AssertionError, match="published"):
-        await explore(lambda: a_world(monkeypatch, **facts), at_least_once, complete)
+        await explore(lambda: a_world(**facts), at_least_once, complete)
 
 
 class Forgetful(KnownPublisher):
@@ -183,20 +181,22 @@ class Hasty(KnownPublisher):
     [{"publisher_type": Forgetful}, {"publisher_type": Hasty}, {"fencing": False}],
     ids=["Kafka's copy ignored", "Kafka's copy read too early", "no fencing"],
 )
-async def test_the_explorer_finds_a_repeated_event(
-    monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
-) -> None:
+async def test_the_explorer_finds_a_repeated_event(fault: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="published"):
-        await explore(lambda: a_world(monkeypatch, **ONCE, **fault), once, complete)
+        await explore(lambda: a_world(**ONCE, **fault), once, complete)
 
 
-async def test_the_explorer_finds_a_producer_kept_after_an_unanswered_commit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class Kept(FakeProducer):
+    """A producer that does not notice an unanswered commit."""
+
+    def lose_answer(self) -> None:
+        self.world.late.append(self)
+
+
+async def test_the_explorer_finds_a_producer_kept_after_an_unanswered_commit() -> None:
     """The late copy of that commit ends the next transaction early (KAFKA-17754)."""
-    monkeypatch.setattr(OpenPublisher, "is_spent", False)
     with pytest.raises(AssertionError, match="published"):
-        await explore(lambda: a_world(monkeypatch, **ONCE), once, complete)
+        await explore(lambda: a_world(**ONCE, producer_type=Kept), once, complete)
 
 
 class Blind(KnownPublisher):
@@ -206,50 +206,52 @@ class Blind(KnownPublisher):
         return frozenset()
 
 
-async def test_the_explorer_finds_a_relay_that_does_not_read_the_end_of_the_topic(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    facts = {**NEVER_DEPOSED, "publisher_type": Blind}
+async def test_the_explorer_finds_a_relay_that_does_not_read_the_end_of_the_topic() -> None:
+    facts: dict[str, Any] = {**NEVER_DEPOSED, "publisher_type": Blind}
     with pytest.raises(AssertionError, match="published"):
-        await explore(lambda: a_world(monkeypatch, **facts), once_in_each_stream, complete)
+        await explore(lambda: a_world(**facts), once_in_each_stream, complete)
 
 
-async def test_the_explorer_finds_a_relay_that_skips_rewound_events(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def published_beyond(self: Relay, checkpoint: Checkpoint) -> Set[int]:
-        return await self._publisher.published_beyond("", checkpoint.position)
+class Unrewound(World):
+    """A world whose database forgets that an operator rewound the relay."""
 
-    monkeypatch.setattr(Relay, "_published_beyond", published_beyond)
+    async def read(self, name: str) -> Checkpoint | None:
+        return None if name == REWOUND else await super().read(name)
+
+
+async def test_the_explorer_finds_a_relay_that_skips_rewound_events() -> None:
+    facts: dict[str, Any] = {**REWINDING_WITHOUT_TRANSACTIONS, "world_type": Unrewound}
     with pytest.raises(AssertionError, match="published"):
-        await explore(lambda: a_world(monkeypatch, **REWOUND_WITHOUT_TRANSACTIONS), anything, again)
+        await explore(lambda: a_world(**facts), anything, again)
 
 
-class Unsure:
+class Unsure(Leader):
     """A leader that writes only a changed checkpoint, so that it does not notice its deposition."""
 
-    def __init__(self, leader: Leader) -> None:
+    def __init__(self, world: World, leader: Leader) -> None:
+        self._world = world
         self._leader = leader
 
     async def write(self, name: str, checkpoint: Checkpoint) -> None:
-        if current().checkpoint != checkpoint:
+        if self._world.checkpoint != checkpoint:
             await self._leader.write(name, checkpoint)
 
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        yield  # the lock would also show the deposition
 
-async def test_the_explorer_finds_a_deposed_relay_that_publishes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+
+class Undeposed(World):
+    """A world whose leaders are unsure."""
+
+    @asynccontextmanager
+    async def leading(self, wake_up: WakeUp) -> AsyncIterator[Leader]:
+        async with super().leading(wake_up) as leader:
+            yield Unsure(self, leader)
+
+
+async def test_the_explorer_finds_a_deposed_relay_that_publishes() -> None:
     """The relay opened its publisher late, and so fenced the operator's."""
-    original = Relay._resume
-
-    async def resume(
-        self: Relay, leader: Leader, publisher: OpenPublisher, log_id: Any
-    ) -> Checkpoint:
-        return await original(self, cast("Leader", Unsure(leader)), publisher, log_id)
-
-    monkeypatch.setattr(Relay, "_resume", resume)
-    monkeypatch.setattr(
-        Leader, "publishing", lambda _: nullcontext()
-    )  # it would find out there, too
+    facts: dict[str, Any] = {**REWINDING, "world_type": Undeposed}
     with pytest.raises(AssertionError, match=r"published .*, then"):
-        await explore(lambda: a_world(monkeypatch, **REWOUND), anything, rewound)
+        await explore(lambda: a_world(**facts), anything, rewound)

@@ -1,11 +1,14 @@
-"""Ports of the relay: what it needs from the log and its checkpoints."""
+"""Ports of the relay: the log, its checkpoints, and the leadership as the relay uses them."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
 from eventstore.checkpoints import Checkpoint, Unpublished
+from eventstore.leadership import Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
+from eventstore.wakeup import WakeUp
 
 
 class RelayLog(Protocol):
@@ -32,3 +35,13 @@ class RelayCheckpoints(Protocol):
 
     async def read(self, name: str) -> Checkpoint | None:
         """Return the checkpoint, or None for a reader that starts at the beginning."""
+
+
+class RelayLeadership(Protocol):
+    """The leadership of the log; `eventstore.leadership.Leadership` has the guarantees."""
+
+    def leading(self, wake_up: WakeUp) -> AbstractAsyncContextManager[Leader]:
+        """Stand by until no other process leads, then lead while the block runs."""
+
+    def deposing(self) -> AbstractAsyncContextManager[Leader]:
+        """Take the leadership from the current leader, and lead while the block runs."""

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from contracts.error_text import describe_error
 from eventstore.checkpoints import Checkpoint
 from eventstore.errors import is_database_outage
-from eventstore.leadership import STANDBY_SECONDS, Connect, Leader, leading
+from eventstore.leadership import STANDBY_SECONDS, Leader
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 from messaging.backoff import log_working, retry_until_success
@@ -28,7 +28,7 @@ from worker.relay.checkpoint import (
     committed_position_of,
     confirms,
 )
-from worker.relay.ports import RelayCheckpoints, RelayLog
+from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Relay:
     deposed may repeat its last batch.
 
     Args:
-        connect: opens a connection for the leadership, see `eventstore.leadership.leading`.
+        wake_up: wakes the leader when there may be new events.
         batch: maximum number of events to read and publish together.
     """
 
@@ -54,16 +54,16 @@ class Relay:
         log: RelayLog,
         checkpoints: RelayCheckpoints,
         publisher: TransactionalPublisher,
-        connect: Connect,
+        leadership: RelayLeadership,
+        wake_up: WakeUp,
         *,
-        poll_seconds: float,
         batch: int,
     ) -> None:
         self._log = log
         self._checkpoints = checkpoints
         self._publisher = publisher
-        self._connect = connect
-        self._poll_seconds = poll_seconds
+        self._leadership = leadership
+        self._wake_up = wake_up
         self._batch = batch
         self._cautious = _Caution(0, batch)
         self.is_leading = False
@@ -78,16 +78,20 @@ class Relay:
         """
         while True:
             await retry_until_success(
-                "relay", self._lead, on=lambda _: True, first_wait=_GIVE_WAY_SECONDS
+                "relay", self.lead, on=lambda _: True, first_wait=_GIVE_WAY_SECONDS
             )
-            await give_way()
+            # A standby, if there is one, takes the leadership meanwhile.
+            await asyncio.sleep(_GIVE_WAY_SECONDS)
 
-    async def _lead(self) -> None:
-        """Lead until an error. Return if events were published before, to start backoff again."""
+    async def lead(self) -> None:
+        """Stand by, then lead until an error.
+
+        Returns if events were published before, so that `run` starts its backoff again; otherwise
+        raises the error.
+        """
         has_published = False
-        wake_up = WakeUp(self._poll_seconds)
         try:
-            async with leading(self._connect, wake_up) as leader:
+            async with self._leadership.leading(self._wake_up) as leader:
                 while True:
                     async with self._publisher.opened() as publisher:
                         turn = await self._turn(leader, publisher)
@@ -97,7 +101,7 @@ class Relay:
                             has_published |= await self._publish_next(turn)
                             log_working("relay")
                             if turn.is_at_head:
-                                await wake_up.wait()
+                                await self._wake_up.wait()
         except Exception as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError from error  # not the error of a clean-up
@@ -184,11 +188,6 @@ class Relay:
         latest = max(copies, key=_position, default=Checkpoint(log_id, 0, BEGINNING))
         await leader.write(CHECKPOINT, latest)
         return latest
-
-
-async def give_way() -> None:
-    """Wait long enough for a standby, if there is one, to take the leadership."""
-    await asyncio.sleep(_GIVE_WAY_SECONDS)
 
 
 @dataclass(slots=True)

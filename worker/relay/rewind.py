@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from eventstore.checkpoints import Checkpoint, Checkpoints, Unpublished
-from eventstore.leadership import Connect, deposing, who_leads
+from eventstore.connection import Connect
+from eventstore.leadership import who_leads
 from eventstore.log import EventLog
 from eventstore.read import Behind
 from messaging.publisher import CommittedPosition, TransactionalPublisher
@@ -19,7 +20,7 @@ from worker.relay.checkpoint import (
     committed_position_of,
     confirms,
 )
-from worker.relay.ports import RelayCheckpoints, RelayLog
+from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
 
 
 class RewindError(Exception):
@@ -79,7 +80,7 @@ async def relay_status(
     """Read the status from the database and the broker. Raises their errors if one is down."""
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
-    committed = await _committed(publisher)
+    committed = await publisher.committed()
     theirs, mismatch = None, None
     try:
         theirs = None if committed is None else checkpoint_of(committed)
@@ -104,7 +105,7 @@ async def rewind(
     log: RelayLog,
     checkpoints: RelayCheckpoints,
     publisher: TransactionalPublisher,
-    connect: Connect,
+    leadership: RelayLeadership,
     *,
     to: int | None,
     restored: bool,
@@ -120,7 +121,7 @@ async def rewind(
         RewindError: `to` is None and the log has no checkpoint of its own; or `to` is beyond the
             published events and the database was not restored.
     """
-    async with deposing(connect) as leader:
+    async with leadership.deposing() as leader:
         log_id = (await log.identity()).log_id
         if to is None:
             own = await checkpoints.read(CHECKPOINT)
@@ -150,7 +151,7 @@ async def _refuse_to_pass_over(
     log: RelayLog, checkpoints: RelayCheckpoints, publisher: TransactionalPublisher, to: int
 ) -> None:
     ours = await checkpoints.read(CHECKPOINT)
-    committed, theirs = await _committed(publisher), None
+    committed, theirs = await publisher.committed(), None
     with suppress(ForeignPositionError):
         theirs = None if committed is None else checkpoint_of(committed)
     published = max(0 if copy is None else copy.position for copy in (ours, theirs))
@@ -159,7 +160,3 @@ async def _refuse_to_pass_over(
             f"position {to} is beyond the relay's position {published}: the events between would "
             f"never be published. Remedy: use a position from 0 to {published}"
         )
-
-
-async def _committed(publisher: TransactionalPublisher) -> CommittedPosition | None:
-    return await publisher.committed() if publisher.transactions else None
