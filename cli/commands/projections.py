@@ -1,7 +1,7 @@
 """`projections`: the read models, and the generations that hold them."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
@@ -23,6 +23,7 @@ from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.projector import Projector, ResumedStream
 from projections.rebuild.rebuild import (
+    RebuildResult,
     drop_generations,
     generation_summaries,
 )
@@ -183,43 +184,25 @@ def rebuild(
 
     The old one serves meanwhile. A rebuild that was interrupted continues when it is run again.
     """
-    work = partial(fill_and_switch, keep, accept_stopped=accept_stopped, as_json=as_json)
-    run(work, as_json=as_json)
+    work = partial(rebuild_generation, keep=keep, accept_stopped=accept_stopped)
+    run(partial(switch, work, as_json=as_json), as_json=as_json)
 
 
-async def fill_and_switch(
-    keep: int | None, settings: Settings, *, accept_stopped: bool, as_json: bool
+async def switch(
+    work: Callable[..., Awaitable[RebuildResult]], settings: Settings, *, as_json: bool
 ) -> Answer:
-    """Rebuild, reporting progress; not possible while another one runs."""
+    """Rebuild or roll back, reporting progress; not possible while another one runs."""
     async with _generations(settings) as engine:
         with rebuild_progress(as_json=as_json) as shown:
-            result = await rebuild_generation(
-                engine,
-                report_progress=shown.report,
-                report_step=shown.step,
-                keep=keep,
-                accept_stopped=accept_stopped,
-            )
+            result = await work(engine, report_progress=shown.report, report_step=shown.step)
     return Answer(result.to_json(), partial(show_rebuild, result=result))
 
 
 @app.command()
 def rollback(accept_stopped: AcceptStopped = False, as_json: Json = False) -> None:
     """Bring the generation that was live before up to date, and switch back to it."""
-    run(partial(switch_back, accept_stopped=accept_stopped, as_json=as_json), as_json=as_json)
-
-
-async def switch_back(settings: Settings, *, accept_stopped: bool, as_json: bool) -> Answer:
-    """Roll back, reporting progress."""
-    async with _generations(settings) as engine:
-        with rebuild_progress(as_json=as_json) as shown:
-            result = await roll_back(
-                engine,
-                report_progress=shown.report,
-                report_step=shown.step,
-                accept_stopped=accept_stopped,
-            )
-    return Answer(result.to_json(), partial(show_rebuild, result=result))
+    work = partial(roll_back, accept_stopped=accept_stopped)
+    run(partial(switch, work, as_json=as_json), as_json=as_json)
 
 
 @app.command()
