@@ -7,7 +7,14 @@ import pytest
 from contracts.codec import JsonObject
 from contracts.failures import FailureCode
 from tests.support.documents import document, speaker, talk
-from worker.rules.document import Broken, Document, Element, SourceSession, parse_document
+from worker.rules.document import (
+    Broken,
+    Document,
+    Element,
+    SourceLink,
+    SourceSession,
+    parse_document,
+)
 from worker.rules.sync_failures import SyncFailure
 
 WHOLE = document(talk("1"), talk("2"))
@@ -195,3 +202,65 @@ def test_a_field_that_is_nested_too_deep_costs_no_other() -> None:
         assert found.unreadable.keys() == {"live_url"}
         assert isinstance(other, Element)
     assert depth > 850
+
+
+def test_a_lone_surrogate_in_a_link_costs_no_other_link() -> None:
+    links = [{"title": "Blog", "url": "https://a.example"}, {"title": "\ud83d", "url": None}]
+    body = json.dumps(document(talk("1"), speakers=[speaker("ada", links=links)])).encode()
+
+    (found,) = parse_document(body).speakers
+    assert isinstance(found, Element)
+    assert found.source.links == (
+        SourceLink(title="Blog", url="https://a.example"),
+        SourceLink(title="", url=None),
+    )
+    assert found.unreadable == {}
+
+
+def test_a_key_with_a_lone_surrogate_is_ignored() -> None:
+    links = [{"title": "Blog", "url\ud83d": 1}]
+    body = json.dumps(document(talk("1"), speakers=[speaker("ada", links=links)])).encode()
+
+    (found,) = parse_document(body).speakers
+    assert isinstance(found, Element)
+    assert found.source.links == (SourceLink(title="Blog"),)
+
+
+@pytest.mark.parametrize("digits", [999, 1_000, 100_000])
+def test_a_number_of_many_digits_costs_only_its_field(digits: int) -> None:
+    body = with_first_session(title="Half \ud83d", liveUrl="URL").replace(b'"URL"', b"1" * digits)
+
+    (first, second) = parse_document(body).sessions
+    assert isinstance(first, Element)
+    assert first.source.title == "Half "
+    assert list(first.unreadable) == ["live_url"]
+    assert isinstance(second, Element)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"7", "Expected `object`"),
+        (b'"' + b"x" * 1022 + b'"', "Expected `object`"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b'{"sessions": []}', "Object missing required field `speakers`"),
+        (
+            b'{"sessions": ["\\ud83d"], "speakers": 7, "rooms": []}',
+            "Expected `array` - at `$.speakers`",
+        ),
+    ],
+    ids=["number", "text of 1024 bytes", "array", "missing list", "damaged, without a list"],
+)
+def test_the_reason_names_the_expected_form(body: bytes, reason: str) -> None:
+    with pytest.raises(SyncFailure) as caught:
+        parse_document(body)
+
+    assert caught.value.message == f"Sessionize's answer is not a schedule: {reason}."
+
+
+def test_a_text_that_is_not_utf_8_is_named() -> None:
+    body = with_first_session(liveUrl="URL").replace(b"URL", b"\xff")
+
+    (first, _) = parse_document(body).sessions
+    assert isinstance(first, Element)
+    assert first.unreadable == {"live_url": "it is not UTF-8"}

@@ -7,7 +7,12 @@ from contracts.codec import JsonObject
 from contracts.events import ImportEvent, SessionImported, SpeakerImported
 from tests.support.documents import document, room, speaker, talk
 from tests.support.given import EVENT, ORGANIZATION, given, schedule_of
-from worker.rules.spelling import canonical_id, erased_in_any_spelling, known_spellings
+from worker.rules.spelling import (
+    canonical_id,
+    erased_in_any_spelling,
+    known_spellings,
+    spellings_of,
+)
 
 GUID = "abcdef00-0000-4000-8000-00000000abcd"
 UPPER = GUID.upper()
@@ -45,6 +50,11 @@ def test_only_a_guid_has_a_canonical_spelling() -> None:
     assert canonical_id(UPPER + "0") == UPPER + "0"
 
 
+def test_a_guid_is_looked_for_in_each_case() -> None:
+    assert list(spellings_of(MIXED)) == [MIXED, GUID, UPPER]
+    assert list(spellings_of("Ada")) == ["Ada"]
+
+
 def test_an_earlier_spelling_that_is_known_is_kept_with_its_code() -> None:
     stored = given(source(GUID)).edited(in_upper_case)
     names = {"rooms": [room(GUID, name=f"Room {GUID}")], "speakers": [speaker(GUID)]}
@@ -54,6 +64,22 @@ def test_an_earlier_spelling_that_is_known_is_kept_with_its_code() -> None:
         assert outcome.changes == [f"SessionImported {UPPER} updated: title"]
         session = outcome.the(SessionImported)
         assert session.session_id == identity.session_id(EVENT, UPPER)
+
+
+def test_ids_that_are_not_guids_stay_next_to_a_respelled_one() -> None:
+    stored = given(source(GUID)).edited(in_upper_case)
+    rooms = [room(GUID), room("aula")]
+    both = document(
+        talk(GUID, speakers=[GUID], room=GUID),
+        talk("1", speakers=["ada"], room="aula"),
+        rooms=rooms,
+    )
+
+    assert [line for line in stored.when(both).changes if "added" in line] == [
+        "RoomImported aula added",
+        "SpeakerImported ada added",
+        "SessionImported 1 added",
+    ]
 
 
 def test_a_shown_spelling_takes_precedence_over_an_earlier_one() -> None:
@@ -66,6 +92,13 @@ def test_two_elements_that_differ_only_in_case_are_one_id_twice() -> None:
 
     assert outcome.the(SessionImported).sessionize_id == GUID
     assert outcome.warnings == [f"duplicate_session {GUID}"]
+
+
+def test_a_warning_of_the_document_names_the_id_in_the_spelling_of_the_stream() -> None:
+    stored = given(source(GUID)).edited(in_upper_case)
+    twice = document(talk(GUID, speakers=[GUID], room=GUID), talk(MIXED, speakers=[], room=GUID))
+
+    assert stored.when(twice).warnings == [f"duplicate_session {UPPER}"]
 
 
 def test_a_speaker_is_erased_if_any_spelling_is() -> None:
