@@ -7,6 +7,7 @@ from audit.explain.survey import Survey
 from audit.past.entities import EntityQuery, entity_id
 from audit.past.moments import NotInThePastError
 from contracts.subjects import subject_of
+from worker.rules.text import FieldTooLongError, clean_title
 
 _MAX_LISTED = 5
 """The error for an ambiguous name lists up to this many entities."""
@@ -20,7 +21,10 @@ def find_entity(survey: Survey, kind: str, text: str) -> str | None:
     Raises:
         NotInThePastError: the names of several entities contain the text; the message lists some.
     """
-    text = text.strip()
+    try:
+        text = clean_title(text)  # as names in the log are: a keyboard may decompose characters
+    except FieldTooLongError:
+        return None
     names = dict(_names(survey, kind))
     if text in names:
         return text

@@ -1,9 +1,10 @@
 """Explanations: the right rule for every entity, shown or not, and the run that decided."""
 
 import json
+import unicodedata
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import msgspec
@@ -255,3 +256,13 @@ async def test_an_erased_speaker_is_explained_by_the_erasure(past: Past) -> None
         assert (await explained(past, "Ada Ex", "speaker")).rule == "never_seen"
         assert (await explained(past, "bob", "speaker")).rule == "imported"
         await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("given", ["Grüße aus Köln", "köln", " grüße\u200b "])
+async def test_a_name_is_found_however_its_characters_are_composed(
+    past: Past, given: str, form: Literal["NFC", "NFD"]
+) -> None:
+    await past.imports(document(talk("1", title="Grüße aus Köln")))
+    found = await explained(past, unicodedata.normalize(form, given))
+    assert (found.sessionize_id, found.rule) == ("1", "scheduled")
