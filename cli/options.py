@@ -1,7 +1,7 @@
 """Options and arguments that several commands share."""
 
 from datetime import date, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid4
 
 import typer
@@ -60,6 +60,18 @@ def event_type_argument(text: str) -> str:
     if text not in EVENT_TYPES:
         raise typer.BadParameter(f"none of {', '.join(EVENT_TYPES)}")
     return text
+
+
+def output_option(help_text: str) -> Any:
+    """The option `--output` of a command that writes with `cli.output.output_file`."""
+    return typer.Option(
+        "--output",
+        metavar="FILE",
+        dir_okay=False,
+        readable=False,  # it is only written
+        allow_dash=True,
+        help=f"{help_text} - is standard output.",
+    )
 
 
 LAST_POSITION = 2**63 - 1

@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from audit.past.moments import NotInThePastError
 from audit.verify import statements
 from contracts.canonical import canonical
 from contracts.codec import kebab
@@ -74,6 +75,9 @@ async def export(
         async for line in export(engine, ExportScope()): file.write(line)
 
     `on_progress` is called with the number of events exported so far, and their total.
+
+    Raises:
+        NotInThePastError: the log does not know the SpreaView event of the scope.
     """
     digest = hashlib.sha256()
     counts = {"events": 0, "erasures": 0, "documents": 0}
@@ -81,6 +85,8 @@ async def export(
         await connection.execute(statements.READ_ONLY)
         only = {"only": scope.only}
         total = (await connection.execute(statements.COUNT_EVENTS, only)).scalar_one()
+        if scope.only is not None and not total:
+            raise NotInThePastError(f"The log knows no SpreaView event {scope.only}.")
         async for kind, line in _lines(connection, scope):
             encoded = canonical(line) + b"\n"
             digest.update(encoded)

@@ -141,16 +141,21 @@ def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Sender:
     return Sender(name, send)
 
 
-def last_position(path: Path, name: str) -> int:
-    """The last position in the file of an interrupted replay; 0 for a missing or empty file.
+class ReplayedFile(NamedTuple):
+    """The content of the file of an interrupted replay."""
 
-    Truncates an unfinished last line.
+    position: int = 0
+    """The last position in it."""
+    whole_bytes: int = 0
+    """The size of its whole lines: beyond lies a line that was cut off."""
+
+
+def replayed_file(path: Path, name: str) -> ReplayedFile:
+    """How far the file of an interrupted replay goes.
 
     Raises:
-        ValueError: the file has other content, or another replay; it is not changed.
+        ValueError: the file has other content, or another replay.
     """
-    if not path.exists() or not path.stat().st_size:
-        return 0
     whole, position = 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -170,9 +175,7 @@ def last_position(path: Path, name: str) -> int:
             if not line.endswith(b"\n"):
                 break
             whole, position = whole + len(line), content.position
-    with path.open("r+b") as file:
-        file.truncate(whole)
-    return position
+    return ReplayedFile(position, whole)
 
 
 class _Line(msgspec.Struct):

@@ -1,7 +1,8 @@
-"""Files of seals, kept outside the database: writing them from the topic, and reading them."""
+"""Files of seals, kept outside the database: extending them from the topic, and reading them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from contracts.topics import LOG_SEALS
 from eventstore.seals import Seal, decode_seal, encode_seal
@@ -28,31 +29,34 @@ async def published_seals(kafka: KafkaConnection) -> list[Seal]:
     return list(newest.values())
 
 
-def add_seals(path: Path, seals: Iterable[Seal]) -> int:
-    """Append the seals that a file does not have, one per line. Returns their number.
+class MissingSeals(NamedTuple):
+    """The seals that a file does not have."""
 
-        add_seals(path, await published_seals(kafka))
+    lines: list[bytes]
+    keep: int
+    """The lines belong after this many bytes of the file: beyond lies a line that was cut off."""
 
-    Creates the file if necessary, readable by its owner only. Older seals stay in the file: the
-    topic keeps only the newest seal of a stream, and after somebody rebuilt a chain that seal
-    would fit the new chain. Removes a last line that was cut off while it was written.
+
+def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
+    """The seals that a file does not have, one per line. None is a file that does not exist.
+
+        missing = missing_seals(path, await published_seals(kafka))
+
+    Older seals stay in the file: the topic keeps only the newest seal of a stream, and after
+    somebody rebuilt a chain that seal would fit the new chain.
 
     Raises:
-        ValueError: the file has other content, or the seals of another log; it is not changed.
-        OSError: the file cannot be written.
+        ValueError: the file has other content, or the seals of another log.
+        OSError: the file cannot be read.
     """
-    path.touch(mode=0o600)  # the ids of the SpreaView events are confidential
-    size = _size_of_whole_lines(path)
-    newest = {seal.stream_id: seal for seal in read_seals(path, size=size)}
+    size = _size_of_whole_lines(path) if path is not None else 0
+    kept = read_seals(path, size=size) if path is not None else ()
+    newest = {seal.stream_id: seal for seal in kept}
     new = [s for s in seals if _sealed(newest.get(s.stream_id)) != _sealed(s)]
     logs = {seal.log_id for seal in (*newest.values(), *new)}
     if len(logs) > 1:
         raise ValueError(f"{path} has seals of another log. Remedy: name another file")
-    with path.open("r+b") as file:
-        file.truncate(size)
-        file.seek(size)
-        file.writelines(encode_seal(seal) + b"\n" for seal in new)
-    return len(new)
+    return MissingSeals([encode_seal(seal) + b"\n" for seal in new], size)
 
 
 def _size_of_whole_lines(path: Path) -> int:
@@ -69,7 +73,7 @@ def _sealed(seal: Seal | None) -> tuple[int, str] | None:
 
 
 def read_seals(path: Path, *, size: int | None = None) -> Iterator[Seal]:
-    """The seals in a file that `add_seals` wrote, or in its first `size` bytes.
+    """The seals in a file that `seals export` wrote, or in its first `size` bytes.
 
     Raises:
         ValueError: a line, named by its number, is not a seal.

@@ -10,8 +10,8 @@ import typer
 from audit.transfer.export import ExportScope
 from audit.transfer.export import export as export_lines
 from cli.command import new_app, run
-from cli.options import Json, OneEvent
-from cli.output import whole_file
+from cli.options import Json, OneEvent, output_option
+from cli.output import is_standard_output, output_file
 from cli.render.answer import print_json
 from cli.render.progress import progress
 from cli.servers import open_database
@@ -22,9 +22,7 @@ app = new_app()
 
 @app.command()
 def export(
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: standard output.")
-    ] = None,
+    output: Annotated[Path | None, output_option("Where to write; default: -.")] = None,
     event_id: OneEvent = None,
     without_sources: Annotated[
         bool, typer.Option("--without-sources", help="Without the documents behind the syncs.")
@@ -52,15 +50,11 @@ async def write_export(
 ) -> int:
     """Write an export to standard output, or to a file that is there whole or not at all."""
     async with open_database(settings) as engine:
-        with progress("export") as update:
-            if output is None:
-                async for line in export_lines(engine, scope, update):
-                    sys.stdout.buffer.write(line)
-                sys.stdout.buffer.flush()
-                return 0
-            with whole_file(output) as file:
-                async for line in export_lines(engine, scope, update):
-                    file.write(line)
+        with progress("export") as update, output_file(output) as file:
+            async for line in export_lines(engine, scope, update):
+                file.write(line)
+    if is_standard_output(output):
+        return 0
     if as_json:
         print_json({"output": str(output)})
     else:

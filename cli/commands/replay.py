@@ -8,19 +8,21 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from audit.past.moments import require_stream
 from audit.transfer.replay import (
+    ReplayedFile,
     ReplayResult,
     ReplaySelection,
     Sender,
-    last_position,
+    replayed_file,
     to_kafka,
     to_lines,
 )
 from audit.transfer.replay import replay as replay_events
 from cli.command import new_app, run
 from cli.errors import CommandError
-from cli.options import LAST_POSITION, Json, OneEvent, name_argument
-from cli.output import private_file
+from cli.options import LAST_POSITION, Json, OneEvent, name_argument, output_option
+from cli.output import existing_file, is_standard_output, output_file
 from cli.render.progress import progress
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
@@ -55,10 +57,7 @@ def replay(
         ),
     ],
     to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="To a file; default: standard output."),
-    ] = None,
+    output: Annotated[Path | None, output_option("To a file, or added to it; default: -.")] = None,
     after: Annotated[
         int,
         typer.Option(min=0, max=LAST_POSITION, metavar="POSITION", help="After this position."),
@@ -85,6 +84,8 @@ def replay(
             "events on this topic are new events to its subscribers; name a topic of your own",
             param_hint="'--to-topic'",
         )
+    if until is not None and after > until:
+        raise typer.BadParameter("--after is later than --until")
     selection = ReplaySelection(after, until, event_id)
     wanted = Replay(name, selection, to_topic, output, pace)
     run(partial(publish_again, wanted, as_json=as_json), as_json=as_json)
@@ -94,6 +95,8 @@ async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) ->
     """Replay to the end of the selection, then report how far it came."""
     async with open_database(settings, pool_size=2) as engine:
         log = EventLog(engine)
+        if wanted.selection.spreaview_event_id is not None:
+            await require_stream(log, wanted.selection.spreaview_event_id)
         try:
             if wanted.topic is not None:
                 result = await _to_topic(settings, wanted, wanted.topic, log)
@@ -103,7 +106,7 @@ async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) ->
             raise CommandError(str(error)) from error
     text = f"{result.events} events were replayed, up to position {result.position}"
     # The events themselves are on standard output, unless they go elsewhere.
-    elsewhere = wanted.output is not None or wanted.topic is not None
+    elsewhere = wanted.topic is not None or not is_standard_output(wanted.output)
     where = sys.stdout if as_json and elsewhere else sys.stderr
     print(json.dumps(result.to_json()) if as_json else text, file=where)
     return 0
@@ -136,13 +139,12 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
 
 async def _to_lines(wanted: Replay, log: EventLog) -> ReplayResult:
     log_id = (await log.identity()).log_id
-    if wanted.output is None:
-        sender = to_lines(sys.stdout.write, log_id, wanted.name)
-        return await replay_events(log, wanted.selection, sender, pace=wanted.pace)
-    after = max(wanted.selection.after, last_position(wanted.output, wanted.name))
-    selection = wanted.selection._replace(after=after)
-    with private_file(wanted.output, "a") as file:
-        return await _replay(log, selection, to_lines(file.write, log_id, wanted.name), wanted.pace)
+    there = existing_file(wanted.output) if wanted.output is not None else None
+    found = replayed_file(there, wanted.name) if there is not None else ReplayedFile()
+    selection = wanted.selection._replace(after=max(wanted.selection.after, found.position))
+    with output_file(wanted.output, keep=found.whole_bytes) as file:
+        sender = to_lines(file.write_text, log_id, wanted.name)
+        return await _replay(log, selection, sender, wanted.pace)
 
 
 async def _replay(

@@ -1,31 +1,27 @@
 """`seals export`: the newest seals, added to a file."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from audit.transfer.seal_files import add_seals, published_seals
+from audit.transfer.seal_files import missing_seals, published_seals
 from cli.command import new_app, run
 from cli.errors import CommandError
-from cli.options import Json
+from cli.options import Json, output_option
+from cli.output import existing_file, is_standard_output, output_file
 from cli.render.answer import Answer, sentence
 from cli.runfile import resolve_kafka
 from cli.servers import kafka_errors
 from cli.settings import Settings
+from eventstore.seals import Seal
 
 app = new_app("Seals of the log, which show what its chains cannot.")
 
 
 @app.command()
 def export(
-    output: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", dir_okay=False, help="One seal per line; the lines in it stay."
-        ),
-    ],
+    output: Annotated[Path, output_option("One seal per line; the lines in it stay.")],
     as_json: Json = False,
 ) -> None:
     """Add the newest seals to a file.
@@ -35,7 +31,7 @@ def export(
     run(partial(keep_seals, output), as_json=as_json)
 
 
-async def keep_seals(output: Path, settings: Settings) -> Answer:
+async def keep_seals(output: Path, settings: Settings) -> Answer | int:
     """Add the topic's seals to a file; the file must hold seals of this log, or nothing."""
     kafka = resolve_kafka(settings)
     try:
@@ -43,4 +39,22 @@ async def keep_seals(output: Path, settings: Settings) -> Answer:
             number = add_seals(output, await published_seals(kafka))
     except ValueError as error:
         raise CommandError(f"the seals cannot be kept: {error}") from error
-    return sentence({"added": number}, f"{number} seals were added to {output}")
+    if is_standard_output(output):
+        return 0
+    words = "1 seal was" if number == 1 else f"{number} seals were"
+    return sentence({"added": number}, f"{words} added to {output}")
+
+
+def add_seals(output: Path, seals: Iterable[Seal]) -> int:
+    """Append the seals that a file does not have; returns their number.
+
+    Removes a last line that was cut off while it was written.
+
+    Raises:
+        ValueError: the file has other content, or the seals of another log; it is not changed.
+        CommandError: the file cannot be written.
+    """
+    missing = missing_seals(existing_file(output), seals)
+    with output_file(output, keep=missing.keep) as file:
+        file.write(b"".join(missing.lines))
+    return len(missing.lines)

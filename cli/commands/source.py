@@ -1,6 +1,5 @@
 """`source show`: the exact document behind a sync."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +10,8 @@ import typer
 from audit.past.moments import NotInThePastError
 from audit.past.sources import source_of
 from cli.command import new_app, run
-from cli.options import uuid_argument
-from cli.output import private_file
+from cli.options import output_option, uuid_argument
+from cli.output import is_standard_output, output_file
 from cli.render.answer import Answer, sentence
 from cli.servers import open_log
 from cli.settings import Settings
@@ -28,9 +27,7 @@ def show(
             parser=uuid_argument, metavar="SYNC", help="A sync's id.", show_default=False
         ),
     ],
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it there.", dir_okay=False)
-    ] = None,
+    output: Annotated[Path | None, output_option("Where to write; default: -.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Instead of the document, facts about it as JSON.")
     ] = False,
@@ -49,12 +46,10 @@ async def report_source(
         raise NotInThePastError(
             f"The document of sync {sync_id}, {source.digest}, is not kept any more."
         )
-    if output is None and body is not None and not as_json:
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return 0
-    if output is not None and body is not None:
-        with private_file(output, "wb") as file:
+    if body is not None and (output is not None or not as_json):
+        with output_file(output) as file:
             file.write(body)
+        if is_standard_output(output):
+            return 0
     text = f"{source.size_bytes} bytes, SHA-256 {source.digest}, are in {output}."
     return sentence(source.to_json(), text)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -19,6 +21,7 @@ from eventstore.log import EventLog
 from projections.projector import Projector
 from tests.conftest import _own_database
 from tests.integration.test_verify import FIRST, SECOND
+from tests.support.documents import document, talk
 from tests.support.line import ORGANIZATION, VIEWS, rows
 from tests.support.past import Past
 from tests.support.processes import environment, run
@@ -155,3 +158,37 @@ async def test_the_export_and_import_commands(
     assert json.loads(done.stdout)["events"] == await count(past.engine)
     again = await asyncio.to_thread(run, "import", str(file), env=into)
     assert (again.returncode, "not empty" in again.stderr) == (1, True)
+
+
+async def test_an_export_of_an_unknown_event_exits_with_1_and_writes_nothing(
+    past: Past, database_url: str, tmp_path: Path
+) -> None:
+    file, env = tmp_path / "log.jsonl", environment(database_url=database_url)
+    file.write_text("before")
+    for command in (("export",), ("replay", "--name", "again")):
+        words = (*command, "--event-id", str(uuid4()), "--output", str(file))
+        done = await asyncio.to_thread(run, *words, env=env)
+        assert (done.returncode, done.stdout) == (1, ""), command
+        assert "The log knows no SpreaView event" in done.stderr
+        assert (os.listdir(tmp_path), file.read_text()) == ([file.name], "before")
+
+
+async def test_every_output_of_a_command_is_opened_in_the_same_way(
+    past: Past, database_url: str, tmp_path: Path
+) -> None:
+    env = environment(database_url=database_url)
+    sync_id = await Past(past.engine).imports(document(talk("9", speakers=["zoe"])))
+    commands = (("export",), ("source", "show", str(sync_id)), ("replay", "--name", "x"))
+    for command in commands:
+        printed = await asyncio.to_thread(run, *command, env=env)
+        assert printed.stdout, command
+        dashed = await asyncio.to_thread(run, *command, "--output", "-", env=env)
+        assert (dashed.returncode, dashed.stdout) == (0, printed.stdout), command
+        full = await asyncio.to_thread(run, *command, "--output", "/dev/full", env=env)
+        assert (full.returncode, full.stdout, full.stderr) == (
+            *(1, ""),
+            "spreaview-sync: /dev/full cannot be written: No space left on device\n",
+        ), command
+        folder = await asyncio.to_thread(run, *command, "--output", str(tmp_path), env=env)
+        assert folder.returncode == 2, command
+        assert "is a directory" in folder.stderr, command

@@ -16,8 +16,8 @@ from audit.transfer.replay import (
     REPLAY,
     ReplaySelection,
     Sender,
-    last_position,
     replay,
+    replayed_file,
     to_kafka,
     to_lines,
 )
@@ -164,7 +164,7 @@ async def test_an_interrupted_file_is_continued(
     assert (await asyncio.to_thread(run, *command, env=env)).returncode == 0
     assert file.read_text() == whole
     with pytest.raises(ValueError, match="another replay"):
-        last_position(file, "other")
+        replayed_file(file, "other")
 
 
 @pytest.mark.parametrize("content", ["a note", "a note\n", "[1]\n", '{"specversion": "1.0"}'])
@@ -186,11 +186,12 @@ async def test_a_file_with_other_content_is_not_changed(
     [
         *(("--to-topic", topic) for topic in sorted(TOPICS)),
         ("--after", str(2**63)),
+        ("--after", "5", "--until", "3"),
         ("--name", " "),
     ],
 )
 async def test_contradictory_arguments_are_refused(
-    database_url: str, arguments: tuple[str, str]
+    database_url: str, arguments: tuple[str, ...]
 ) -> None:
     command = ("replay", "--name", "x", *arguments)
     done = await asyncio.to_thread(run, *command, env=environment(database_url=database_url))

@@ -1,6 +1,7 @@
 """The leader publishes seals of the log; they can be kept in files."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,8 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.transfer.seal_files import add_seals, published_seals, read_seals
+from audit.transfer.seal_files import published_seals, read_seals
 from audit.verify.verify import verify
+from cli.commands.seals import add_seals
 from cli.sandbox.conference import conference_window
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
@@ -130,6 +132,15 @@ async def test_a_file_with_other_content_is_refused_and_not_changed(
     with pytest.raises(ValueError, match=why):
         add_seals(file, [a_seal(uuid4(), 1)])
     assert file.read_bytes() == content
+
+
+async def test_a_pipe_gets_every_seal(tmp_path: Path) -> None:
+    """Nothing is read from it, so there is nothing to compare with."""
+    pipe, seals = tmp_path / "pipe", [a_seal(uuid4(), 1), a_seal(uuid4(), 2)]
+    os.mkfifo(pipe)
+    read = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))
+    assert await asyncio.to_thread(add_seals, pipe, seals) == 2
+    assert await read == b"".join(encode_seal(each) + b"\n" for each in seals)
 
 
 async def test_a_line_without_a_seal_is_named(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
-from audit.transfer.seal_files import add_seals
 from audit.verify.report import FindingKind, VerificationReport
 from audit.verify.verify import verify
+from cli.commands.seals import add_seals
 from cli.connections import database
 from contracts.canonical import canonical
 from eventstore import chain
