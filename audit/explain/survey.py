@@ -130,6 +130,7 @@ async def _with_schedule(log: EventLog, ended: EndedRun, state: State) -> EndedR
             organization_id=ended.started.organization_id,
             spreaview_event_id=ended.started.spreaview_event_id,
             zone=zone_of(ended.started.window),
+            erased=await log.erased_speakers(ended.started.organization_id),
         ).schedule
     except (SyncFailure, InvalidWindowError):
         return ended

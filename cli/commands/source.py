@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from audit.past.moments import NotInThePastError
-from audit.past.sources import source_of
+from audit.past.sources import SourceOfRun, source_of
 from cli.command import new_app, run
 from cli.options import output_option, uuid_argument
 from cli.output import is_standard_output, output_file
@@ -43,9 +43,7 @@ async def report_source(
     async with open_log(settings) as log:
         source, body = await source_of(log, sync_id)
     if body is None and (output is not None or not as_json):
-        raise NotInThePastError(
-            f"The document of sync {sync_id}, {source.digest}, is not kept any more."
-        )
+        raise NotInThePastError(_unavailable(source))
     if body is not None and (output is not None or not as_json):
         with output_file(output) as file:
             file.write(body)
@@ -53,3 +51,10 @@ async def report_source(
             return 0
     text = f"{source.size_bytes} bytes, SHA-256 {source.digest}, are in {output}."
     return sentence(source.to_json(), text)
+
+
+def _unavailable(source: SourceOfRun) -> str:
+    document = f"The document of sync {source.sync_id}, {source.digest},"
+    if source.withheld:
+        return f"{document} is withheld: the organization has erased a person whom it may name."
+    return f"{document} is not kept any more."

@@ -4,21 +4,29 @@ import json
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure.erase import erase
+from audit.explain.explain import explain
 from audit.past.moments import NotInThePastError
+from audit.past.sources import source_of
 from audit.verify.reimport import ReimportedRun, reimport
 from cli.command import finish
 from cli.commands.reimport import report_deviations
 from cli.commands.source import report_source
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.settings import Settings
+from contracts.identity import speaker_id
+from eventstore.model import SourceDocument
+from eventstore.sources import insert_source
 from tests.support.documents import days, document, talk
 from tests.support.evolution import evolve, life
+from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 from worker.rules.text import clean_field
 
@@ -73,6 +81,38 @@ async def test_a_document_is_shown_byte_for_byte(
     )
     (run,) = await again(past)
     assert run.not_decided == "its document is not kept any more"
+
+
+@pytest.mark.parametrize("body", [document(talk("1")), "no schedule"], ids=["read", "unreadable"])
+async def test_a_document_that_may_name_an_erased_person_is_withheld(
+    engine: AsyncEngine, database_url: str, capfdbinary: pytest.CaptureFixture[bytes], body: Any
+) -> None:
+    """A run of another organization may keep the same document."""
+    past = Past(engine)
+    await past.imports(document(talk("1"), talk("2", "2026-05-28T11:00:00", speakers=["bob"])))
+    content = json.dumps(body).encode()
+    sync_id = await past.imports(content)
+    others = await past.imports(document(talk("2", "2026-05-28T11:00:00", speakers=["bob"])))
+    kept = await past.log.source((await source_of(past.log, others))[0].digest)
+    assert kept is not None
+    await erase(engine, ORGANIZATION, speaker_id(ORGANIZATION, "ada"))
+    async with engine.begin() as connection:
+        for each in (content, kept):
+            await insert_source(connection, SourceDocument(sha256(each).hexdigest(), each))
+    settings = Settings(database_url=database_url)
+    show = partial(report_source, sync_id, None)
+    assert await finish(partial(show, as_json=False), settings, as_json=False) == 1
+    shown = capfdbinary.readouterr()
+    assert shown.out == b""
+    assert b"is withheld: the organization has erased a person whom it may name" in shown.err
+    assert await finish(partial(show, as_json=True), settings, as_json=True) == 0
+    facts = json.loads(capfdbinary.readouterr().out)
+    assert (facts["kept"], facts["withheld"]) == (True, True)
+    assert (await explain(past.log, past.event_id, "speaker", "Ada Example")).rule == "never_seen"
+
+    show = partial(report_source, others, None, as_json=False)
+    assert await finish(show, settings, as_json=False) == 0
+    assert capfdbinary.readouterr().out == kept
 
 
 async def test_the_same_rules_decide_the_same_again(engine: AsyncEngine, database_url: str) -> None:

@@ -60,8 +60,9 @@ KEYS: list[tuple[Any, str]] = [
         "position version recorded_at sync_id type kind id sessionize_id name change reason fields",
     ),
     (
-        SourceOfRun(ID, ID, "completed", "ab", 2, TIME, 3, TIME, True),
-        "sync_id spreaview_event_id outcome digest size_bytes fetched_at fetch_ms recorded_at kept",
+        SourceOfRun(ID, ID, "completed", "ab", 2, TIME, 3, TIME, True, False),
+        "sync_id spreaview_event_id outcome digest size_bytes fetched_at fetch_ms recorded_at kept "
+        "withheld",
     ),
     (
         EXPLANATION,
