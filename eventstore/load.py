@@ -4,14 +4,17 @@ Positions, ids, times and hashes are kept, unlike in an append. Streams, inbox a
 the positions are derived from the events, so that the log can be appended to afterwards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.error_text import describe_error
 from contracts.events import TERMINAL_TYPES
 from eventstore import chain
 from eventstore.stored_events import StoredEvent
@@ -71,6 +74,15 @@ _MOVE_SEQUENCE = text("""
 """)
 
 
+_NOT_ERASED = text("""
+    SELECT subject FROM event_store.personal_data JOIN event_store.erased_subjects USING (subject)
+    LIMIT 1
+""")
+
+_REFUSED_VALUES = ("22", "23", "54")
+"""Classes of SQLSTATE codes: data exceptions, violated constraints, exceeded limits."""
+
+
 class LogNotEmptyError(Exception):
     """The database has events already. Nothing was loaded."""
 
@@ -103,6 +115,7 @@ class LogLoader:
         self._connection = connection
         self._heads: dict[UUID, tuple[int, bytes]] = {}
         """Version and hash of the last event of each stream."""
+        self._position = 0
         self._batch: list[StoredEvent] = []
 
     @classmethod
@@ -121,33 +134,50 @@ class LogLoader:
         """Add the next event; the events come in the order of positions.
 
         Raises:
-            ValueError: the event does not follow its predecessor, by its version or its hash.
+            ValueError: the event does not follow its predecessor, by its version, its position or
+                its hash; or the database refuses it or an earlier one.
         """
         version, head = self._heads.get(event.stream_id, (0, chain.GENESIS))
         if event.version != version + 1:
-            raise ValueError(f"version {event.version} comes after {version}")
-        if event.hash_after(head) != event.hash:
+            raise ValueError(f"{event.place} comes after version {version}")
+        if event.position <= self._position:
             raise ValueError(
-                f"the hash of version {event.version} of stream {event.stream_id} is wrong"
+                f"{event.place} has the position {event.position}, which is not beyond "
+                f"{self._position}"
             )
+        if event.hash_after(head) != event.hash:
+            raise ValueError(f"the hash of {event.place} is wrong")
+        self._position = event.position
         self._heads[event.stream_id] = (event.version, event.hash)
         self._batch.append(event)
         if len(self._batch) >= _BATCH:
             await self._flush()
 
     async def add_erasure(self, erasure: StoredErasure) -> None:
-        """Add an erased person."""
-        await self._connection.execute(_INSERT_ERASURE, erasure._asdict())
+        """Add an erased person. Raises `ValueError` if it is in the log already."""
+        with _refusals(f"the erasure of {erasure.subject}"):
+            await self._connection.execute(_INSERT_ERASURE, erasure._asdict())
 
     async def add_document(self, digest: bytes, size_bytes: int, body: bytes) -> None:
-        """Add a document behind a run; `body` is compressed, as it is stored."""
-        await self._connection.execute(
-            _INSERT_DOCUMENT, {"digest": digest, "size": size_bytes, "body": body}
-        )
+        """Add a document behind a run; `body` is compressed, as it is stored.
+
+        Raises:
+            ValueError: the document is in the log already.
+        """
+        with _refusals(f"document {digest.hex()}"):
+            await self._connection.execute(
+                _INSERT_DOCUMENT, {"digest": digest, "size": size_bytes, "body": body}
+            )
 
     async def finish(self) -> None:
-        """Write the rest, and what an append needs: stream heads, inbox, the next position."""
+        """Write the rest, and what an append needs: stream heads, inbox, the next position.
+
+        Raises:
+            ValueError: the database refuses an event, or the log holds data of an erased person.
+        """
         await self._flush()
+        for subject in (await self._connection.execute(_NOT_ERASED)).scalars():
+            raise ValueError(f"it holds personal data of {subject}, who is erased")
         await self._connection.execute(_INSERT_STREAMS)
         await self._connection.execute(_INSERT_INBOX, {"types": sorted(TERMINAL_TYPES)})
         await self._connection.execute(_MOVE_SEQUENCE)
@@ -155,9 +185,33 @@ class LogLoader:
     async def _flush(self) -> None:
         batch, self._batch = self._batch, []
         if batch:
-            await self._connection.execute(_INSERT_EVENTS, _event_columns(batch))
-            personal = _personal_columns(event for event in batch if event.personal is not None)
-            await self._connection.execute(_INSERT_PERSONAL_DATA, personal)
+            await self._insert(batch)
+
+    async def _insert(self, events: Sequence[StoredEvent]) -> None:
+        """Insert events. If the database refuses them, find out which one it refuses."""
+        half = len(events) // 2
+        try:
+            with _refusals(events[-1].place):
+                async with self._connection.begin_nested():
+                    await self._connection.execute(_INSERT_EVENTS, _event_columns(events))
+                    personal = _personal_columns(e for e in events if e.personal is not None)
+                    await self._connection.execute(_INSERT_PERSONAL_DATA, personal)
+        except ValueError:
+            if half == 0:
+                raise
+            await self._insert(events[:half])
+            await self._insert(events[half:])
+
+
+@contextmanager
+def _refusals(named: str) -> Iterator[None]:
+    """Raise `ValueError` if the database refuses a row for its values."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not str(getattr(error.orig, "sqlstate", "")).startswith(_REFUSED_VALUES):
+            raise
+        raise ValueError(f"the database refuses {named}: {describe_error(error)}") from error
 
 
 def _event_columns(events: Sequence[StoredEvent]) -> dict[str, list[object]]:

@@ -35,6 +35,11 @@ class StoredEvent(NamedTuple):
     """JSON of the personal fields."""
 
     @property
+    def place(self) -> str:
+        """The event as errors name it."""
+        return f"version {self.version} of stream {self.stream_id}"
+
+    @property
     def recorded(self) -> Recorded:
         """The event as readers of the log get it."""
         return Recorded(

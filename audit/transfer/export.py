@@ -7,7 +7,7 @@ is canonical: two exports of the same log are equal byte for byte. Personal data
 """
 
 import hashlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -114,7 +114,7 @@ async def _lines(
         )
         page = [StoredEvent(*row) for row in found]
         for event in page:
-            yield "events", _event(event, log_id)
+            yield "events", event_line(event, log_id)
         if len(page) < _PAGE:
             break
         after = page[-1].position
@@ -147,7 +147,8 @@ async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any
         digest = rows[-1].digest
 
 
-def _event(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
+def event_line(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
+    """The line of an event. Raises `OverflowError` for a time beyond the calendar."""
     line: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(event.message_id),
@@ -177,8 +178,3 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return str(value)
-
-
-def document_bytes(line: dict[str, Any]) -> bytes:
-    """The compressed document in a line."""
-    return b64decode(line["zlib"], validate=True)

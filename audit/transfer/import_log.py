@@ -1,18 +1,18 @@
 """Importing an export into an empty database: the same log, or nothing."""
 
 import hashlib
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.transfer.export import FORMAT, FORMAT_VERSION, document_bytes
+from audit.transfer.export import FORMAT, FORMAT_VERSION, event_line
+from audit.transfer.lines import DocumentLine, FirstLine, LastLine, read_erasure, read_event
 from contracts.canonical import canonical
-from eventstore.load import LogLoader, LogNotEmptyError, StoredErasure
-from eventstore.stored_events import StoredEvent
+from eventstore.load import LogLoader, LogNotEmptyError
 
 
 class ImportRefusedError(Exception):
@@ -49,11 +49,20 @@ async def import_log(engine: AsyncEngine, lines: Iterable[bytes]) -> ImportResul
                 "spreaview-sync migrate"
             ) from error
         for number, line in enumerate(lines, start=1):
-            try:
+            with _refusing(f"line {number}: "):
                 await reader.take(line)
-            except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
-                raise ImportRefusedError(f"line {number}: {error}") from error
-        return await reader.end()
+        with _refusing(""):
+            return await reader.end()
+
+
+@contextmanager
+def _refusing(place: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise ImportRefusedError(f"{place}it is nested too deeply") from error
+    except (ValueError, OverflowError) as error:
+        raise ImportRefusedError(f"{place}{error}") from error
 
 
 class _ExportReader:
@@ -67,76 +76,59 @@ class _ExportReader:
         self._is_whole = False
 
     async def take(self, line: bytes) -> None:
-        """Read a line. Raises ValueError, KeyError or TypeError for a damaged line."""
+        """Read a line.
+
+        Raises:
+            ValueError, OverflowError, RecursionError: it is damaged, or does not follow the others.
+        """
         content: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
         if self._is_whole:
             raise ValueError("it comes after the end")
         if "end" in content:
-            self._check_end(content)
+            self._check_end(msgspec.convert(content, LastLine))
             return
         self._digest.update(line)
         if self._log_id is None:
-            await self._begin(content)
+            await self._begin(msgspec.convert(content, FirstLine))
         elif "data" in content:
-            self._counts["events"] += 1
-            await self._loader.add_event(_event(content))
+            await self._add_event(content, self._log_id, line)
         elif "erased" in content:
             self._counts["erasures"] += 1
-            await self._loader.add_erasure(_erasure(content["erased"]))
-        else:
-            document = content["document"]
+            await self._loader.add_erasure(read_erasure(content["erased"]))
+        elif "document" in content:
+            document = msgspec.convert(content["document"], DocumentLine)
             self._counts["documents"] += 1
-            await self._loader.add_document(
-                bytes.fromhex(document["sha256"]), document["size_bytes"], document_bytes(document)
-            )
+            digest, body = bytes.fromhex(document.sha256), document.checked_body()
+            await self._loader.add_document(digest, document.size_bytes, body)
+        else:
+            raise ValueError("it is neither an event nor an erasure nor a document")
 
     async def end(self) -> ImportResult:
-        """Finish after the last line. Raises `ImportRefusedError` if the end line is missing."""
+        """Finish after the last line. Raises `ValueError`, also if the end line is missing."""
         if not self._is_whole or self._log_id is None:
-            raise ImportRefusedError("its end is missing: the file was cut off")
+            raise ValueError("its end is missing: the file was cut off")
         await self._loader.finish()
         return ImportResult(self._log_id, self._counts["events"], self._counts["documents"])
 
-    async def _begin(self, content: dict[str, Any]) -> None:
-        if (content.get("format"), content.get("version")) != (FORMAT, FORMAT_VERSION):
+    async def _begin(self, first: FirstLine) -> None:
+        if (first.format, first.version) != (FORMAT, FORMAT_VERSION):
             raise ValueError(
                 f"this is not an export of format {FORMAT!r}, version {FORMAT_VERSION}"
             )
-        self._log_id = UUID(content["log_id"])
-        key = content.get("fingerprint_key")
-        await self._loader.name_log(self._log_id, bytes.fromhex(key) if key else None)
+        self._log_id = first.log_id
+        key = bytes.fromhex(first.fingerprint_key) if first.fingerprint_key else None
+        await self._loader.name_log(self._log_id, key)
 
-    def _check_end(self, content: dict[str, Any]) -> None:
-        if content["end"] != self._counts:
-            raise ValueError(f"there were {self._counts}, and it counts {content['end']}")
-        if content["sha256"] != self._digest.hexdigest():
+    async def _add_event(self, content: dict[str, Any], log_id: UUID, line: bytes) -> None:
+        event = read_event(content)
+        self._counts["events"] += 1
+        await self._loader.add_event(event)
+        if canonical(event_line(event, log_id)) != line.rstrip(b"\n"):
+            raise ValueError(f"{event.place} is not as an export writes it")
+
+    def _check_end(self, last: LastLine) -> None:
+        if last.end != self._counts:
+            raise ValueError(f"there were {self._counts}, and it counts {last.end}")
+        if last.sha256 != self._digest.hexdigest():
             raise ValueError("the file was changed: its SHA-256 is different")
         self._is_whole = True
-
-
-def _event(content: dict[str, Any]) -> StoredEvent:
-    personal = content.get("personal")
-    return StoredEvent(
-        stream_id=UUID(content["partitionkey"]),
-        version=content["streamversion"],
-        position=content["position"],
-        message_id=UUID(content["id"]),
-        type=content["eventtype"],
-        schema_version=content["schemaversion"],
-        data=canonical(content["data"]).decode(),
-        metadata=canonical(content["metadata"]).decode(),
-        recorded_at=datetime.fromisoformat(content["time"]),
-        hash=bytes.fromhex(content["hash"]),
-        subject=UUID(personal["subject"]) if personal else None,
-        salt=bytes.fromhex(personal["salt"]) if personal else None,
-        personal=canonical(personal["body"]).decode() if personal else None,
-    )
-
-
-def _erasure(content: dict[str, Any]) -> StoredErasure:
-    return StoredErasure(
-        subject=UUID(content["subject"]),
-        organization_id=UUID(content["organization_id"]),
-        erasure_id=UUID(content["erasure_id"]),
-        erased_at=datetime.fromisoformat(content["erased_at"]),
-    )

@@ -123,7 +123,7 @@ async def test_an_import_into_a_log_with_events_is_refused(past: Past) -> None:
     ("damage", "said"),
     [
         (lambda lines: lines[:-1], "cut off"),
-        (lambda lines: lines[:3] + lines[4:], "line 4: version 4 comes after 2"),
+        (lambda lines: lines[:3] + lines[4:], "line 4: version 4 of .* comes after version 2"),
         (lambda lines: [*lines[:2], lines[2].replace(b"Room", b"Rome"), *lines[3:]], "line 3"),
         (lambda lines: [*lines[:-2], lines[-1]], "there were"),
         (lambda lines: [b"[]\n", *lines[1:]], "line 1"),
