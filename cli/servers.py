@@ -19,6 +19,7 @@ from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
 from eventstore.log import EventLog
 from eventstore.pooler import PoolerError, refuse_pooler
+from eventstore.rights import NOT_ALLOWED, missing_right
 from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection
@@ -26,7 +27,6 @@ from projections.generations import GenerationAccessError, NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
-_NOT_ALLOWED = "42501"
 _OF_FILES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors that only files have, and sockets never."""
 _CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
@@ -104,10 +104,13 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
     where = without_password(url)
     if code in _NOT_MIGRATED:  # without its read models, for one
         return f"the database at {where} is not migrated; run: spreaview-sync migrate"
-    if code == _NOT_ALLOWED:
+    if code == NOT_ALLOWED:
+        lacking = missing_right(error)
+        cause = f"the role lacks {lacking}" if lacking else describe_error(error)
         return (
-            f"PostgreSQL at {where} refuses: {describe_error(error)}\n"
-            "Remedy: grant the role that right, or set SPREAVIEW_DATABASE_URL to one that has it."
+            f"PostgreSQL at {where} refuses: {cause}\n"
+            "Remedy: grant the role that right (deploy/roles.sql has the rights of each role), or "
+            "set SPREAVIEW_DATABASE_URL to one that has it."
         )
     if is_database_outage(error):
         return f"PostgreSQL at {where} does not answer: {describe_error(error)}\nRemedy: {remedy}"

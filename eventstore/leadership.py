@@ -146,8 +146,8 @@ class Leadership(NamedTuple):
         The deposed process stands by, and may lead again when the block has ended.
         """
         connection = await self.connect()
+        waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
         try:
-            waiting = asyncio.ensure_future(connection.fetchval(_LOCK, LOCK))
             while not waiting.done():  # standbys do not queue for the lock: this one gets it next
                 await _end_other_holder(self.connect, connection.get_server_pid())
                 await asyncio.wait({waiting}, timeout=STANDBY_SECONDS)
@@ -161,6 +161,7 @@ class Leadership(NamedTuple):
                 await asyncio.gather(heartbeat, return_exceptions=True)
         finally:
             connection.terminate()
+            await asyncio.gather(waiting, return_exceptions=True)  # else asyncio logs its error
 
 
 async def who_leads(connect: Connect) -> str | None:

@@ -106,14 +106,14 @@ class NoGenerationError(Exception):
 
 
 class GenerationAccessError(Exception):
-    """This role has no rights on the live generation. Waiting helps: until they are granted.
+    """This role has no rights on a generation. Waiting helps: until they are granted.
 
     Without this error PostgreSQL would report that the generation's tables do not exist.
     """
 
     def __init__(self, schema: str) -> None:
         super().__init__(
-            f"this role may not use the schema {schema}, which holds the live read models. "
+            f"the role lacks USAGE ON SCHEMA {schema}, which holds read models. "
             "Remedy: grant it the rights of its job; deploy/roles.sql holds them"
         )
 
@@ -235,9 +235,14 @@ async def forget_requester(
 
 
 async def _each_generation(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Select each generation in turn, exclusively, and yield its schema."""
+    """Select each generation in turn, exclusively, and yield its schema.
+
+    Raises:
+        GenerationAccessError: this role may not use one of them.
+    """
     await connection.execute(TAKE_GENERATION)
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
+        await _require_use(connection, schema)
         await select_generation(connection, schema)
         yield schema
 
@@ -255,9 +260,13 @@ async def select_live_generation(connection: AsyncConnection) -> None:
     schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
     if schema is None:
         raise NoGenerationError
+    await _require_use(connection, schema)
+    await select_generation(connection, schema)
+
+
+async def _require_use(connection: AsyncConnection, schema: str) -> None:
     if not (await connection.execute(MAY_USE, {"schema": schema})).scalar_one():
         raise GenerationAccessError(schema)
-    await select_generation(connection, schema)
 
 
 async def list_generations(connection: AsyncConnection) -> list[Generation]:

@@ -10,7 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.error_text import describe_error
 from eventstore.errors import is_database_outage
 from projections import statements
-from projections.generations import NoGenerationError, select_live_generation
+from projections.generations import (
+    GenerationAccessError,
+    NoGenerationError,
+    select_live_generation,
+)
 from projections.projector import apply_next
 from projections.stopping import HOLD_PROGRESS
 
@@ -96,11 +100,11 @@ async def repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
     Raises:
         RepairError: an event of the stream cannot be applied; nothing has changed.
         sqlalchemy.exc.DBAPIError, OSError: the database is unreachable; nothing has changed.
-        NoGenerationError: as `select_live_generation`.
+        NoGenerationError, GenerationAccessError: as `select_live_generation`.
     """
     try:
         return await _repair(engine, stream_id)
-    except NoGenerationError:
+    except (NoGenerationError, GenerationAccessError):
         raise
     except Exception as error:
         if is_database_outage(error):
