@@ -23,6 +23,8 @@ _ONLY_TIME = """
 Only time deletes the rest; this program cannot:
   - records that were published on Kafka before: after {days} days, if the topic is configured as
     SPREAVIEW_EVENTS_RETENTION_DAYS says
+  - dead rows in the files of PostgreSQL: until VACUUM has removed them and their pages are used
+    again
   - backups, write-ahead logs and exports that were made before
   - copies that subscribers keep: SpeakerErased, with the id above, asks them to delete theirs
 """
