@@ -24,7 +24,9 @@ SECTIONS: Sections = {
         "version": Command("version", "Print the version."),
     },
     "Audit": {
-        "history": Command("history", "Report the syncs of an event, or one entity's timeline."),
+        "history": Command(
+            "history", "List the events, the syncs of one, or an entity's timeline."
+        ),
         "explain": Command("explain", "Explain why a session, room or speaker is missing."),
         "diff": Command("diff", "Show what changed between two moments."),
         "as-of": Command("as_of", "Show the read models of an event as they were."),

@@ -122,6 +122,15 @@ Event = Annotated[
         parser=uuid_argument, metavar="EVENT", help="A SpreaView event.", show_default=False
     ),
 ]
+OptionalEvent = Annotated[
+    UUID | None,
+    typer.Argument(
+        parser=uuid_argument,
+        metavar="[EVENT]",
+        help="A SpreaView event. Default: list them.",
+        show_default=False,
+    ),
+]
 OneEvent = Annotated[
     UUID | None,
     typer.Option(

@@ -39,7 +39,19 @@ class Diff(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The difference as JSON values."""
-        return {"changes": [change.to_json() for change in self.changes], "patch": self.patch}
+        return {
+            "changes": [change.to_json() for change in self.changes],
+            "totals": self.totals(),
+            "patch": self.patch,
+        }
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """The number of changes by kind and change; kinds without a change are left out."""
+        counted: dict[str, dict[str, int]] = {}
+        for change in self.changes:
+            by_change = counted.setdefault(change.kind, {})
+            by_change[change.change] = by_change.get(change.change, 0) + 1
+        return counted
 
 
 def diff(before: Shape, after: Shape) -> Diff:
@@ -64,8 +76,8 @@ def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Entity
     name = str(row.get("title") or row.get("full_name") or row.get("name") or "")
     if old is None or new is None:
         change = "removed" if new is None else "added"
-        if new is not None and new.get("status") == "withdrawn":
-            return None  # imported and withdrawn between the two moments
+        if row.get("status") == "withdrawn":
+            return None  # neither moment shows it: it was imported and withdrawn between the two
         return EntityDifference(kind, change, key, name, {})
     fields = {
         field: (old.get(field), new.get(field))

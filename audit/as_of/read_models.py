@@ -86,6 +86,13 @@ class ReadModels:
         for row in changes.progress.values():
             self.progress = _columns("stream_progress", row)
 
+    @property
+    def time_zone(self) -> str | None:
+        """The zone of the last completed run; of the newest run if none has completed."""
+        runs = [run for run in self.runs.values() if run["time_zone"]]
+        newest = max(runs, key=lambda r: (r["status"] == "completed", _position(r)), default=None)
+        return None if newest is None else str(newest["time_zone"])
+
     def to_json(self) -> dict[str, object]:
         """All rows by public view, as JSON values."""
         views: dict[str, object] = msgspec.to_builtins(self.views())

@@ -48,6 +48,8 @@ class Explanation(NamedTuple):
     decided_by: DecidedBy | None
     notes: tuple[str, ...]
     """Warnings that name the entity, and the outcome of later runs."""
+    time_zone: str | None
+    """The zone of the event."""
 
     def to_json(self) -> dict[str, object]:
         """The explanation as JSON values."""
@@ -119,6 +121,7 @@ def _explanation(
         values=verdict.values,
         decided_by=by,
         notes=(*_warnings(survey, kind, key), *_later_runs(survey)),
+        time_zone=survey.time_zone,
     )
 
 
@@ -133,7 +136,7 @@ def _warnings(survey: Survey, kind: str, key: str | None) -> Iterable[str]:
             and key in survey.withheld  # the warning lists only the first ids
         )
         if warned_kind(warning) == kind and named:
-            yield f"Warning {warning.code}: {warning.message}"
+            yield f"Warning ({warning.code}): {warning.message}"
 
 
 def _later_runs(survey: Survey) -> Iterable[str]:

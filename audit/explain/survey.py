@@ -60,6 +60,13 @@ class Survey:
     """The last run after the last completed one that was superseded."""
 
     @property
+    def time_zone(self) -> str | None:
+        """The zone of the last completed run; of another one if none has completed."""
+        ended = (self.completed, self.failed, self.superseded)
+        started = (run.started for run in ended if run is not None and run.started is not None)
+        return next((start.window.time_zone for start in started), None)
+
+    @property
     def schedules(self) -> list[Schedule]:
         """The schedules of the last completed and the last failed run, in this order."""
         ended = [run for run in (self.completed, self.failed) if run is not None]

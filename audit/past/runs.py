@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from audit.past.moments import ALWAYS, Span, require_stream
-from contracts.events import AllCounts, SyncCompleted, SyncFailed, SyncStarted
+from contracts.events import AllCounts, SyncCompleted, SyncFailed, SyncStarted, SyncWarning
 from contracts.messages import Window
 from eventstore.log import EventLog
 from eventstore.model import Recorded
@@ -32,7 +32,7 @@ class RunSummary(NamedTuple):
     failure_message: str | None
     failure_remedy: str | None
     counts: AllCounts | None
-    warnings: int
+    warnings: tuple[SyncWarning, ...]
     source_digest: str | None
     first_position: int
     """The position of `SyncStarted`, or of the outcome if the run never started."""
@@ -95,7 +95,7 @@ def run_summary(started: Recorded | None, ended: Recorded | None) -> RunSummary:
         failure_message=failure.message if failure else None,
         failure_remedy=failure.remedy if failure else None,
         counts=completed.counts if completed else None,
-        warnings=len(completed.warnings) if completed else 0,
+        warnings=completed.warnings if completed else (),
         source_digest=source.digest if source else None,
         first_position=first.position,
         last_position=ended.position if ended else None,

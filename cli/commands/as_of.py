@@ -11,8 +11,8 @@ from audit.as_of.read_models import read_models_at
 from audit.past.moments import Moment, after_sync
 from cli.command import new_app, run
 from cli.options import Event, Json, time_argument, uuid_argument
-from cli.render import past as render
 from cli.render.answer import Answer
+from cli.render.as_of import show_read_models
 from cli.servers import open_log
 from cli.settings import Settings
 
@@ -55,4 +55,4 @@ async def report_read_models(
     async with open_log(settings) as log:
         at = moment if sync is None else await after_sync(log, event, sync)
         models = await read_models_at(log, event, at)
-    return Answer(models.to_json(), partial(render.show_read_models, models=models))
+    return Answer(models.to_json(), partial(show_read_models, models=models))

@@ -39,12 +39,12 @@ def diff(
 async def report_difference(event: UUID, before: str, after: str, settings: Settings) -> Answer:
     """The difference of the read models at two moments of one event."""
     async with open_log(settings) as log:
-        old, new = [
-            shape_of(await read_models_at(log, event, await parse_moment(log, event, text)))
+        models = [
+            await read_models_at(log, event, await parse_moment(log, event, text))
             for text in (before, after)
         ]
+    old, new = map(shape_of, models)
     found = compare(old, new)
-    names = render.names_of(old, new)
-    return Answer(
-        found.to_json(), partial(render.show_differences, changes=found.changes, names=names)
-    )
+    time_zone = models[1].time_zone or models[0].time_zone
+    words = render.Words(render.names_of(old, new), time_zone)
+    return Answer(found.to_json(), partial(render.show_differences, diff=found, words=words))

@@ -1,4 +1,4 @@
-"""`history`: the syncs of an event, or the timeline of one entity."""
+"""`history`: the SpreaView events, the syncs of one of them, or the timeline of one entity."""
 
 import shlex
 from collections.abc import Collection, Mapping
@@ -10,13 +10,14 @@ from uuid import UUID
 import typer
 
 from audit.past.entities import EntityQuery
-from audit.past.moments import NotInThePastError, Span
+from audit.past.events import event_summaries
+from audit.past.moments import ALWAYS, NotInThePastError, Span
 from audit.past.runs import runs
 from audit.past.timeline import timeline
 from cli.command import new_app, run
 from cli.options import (
-    Event,
     Json,
+    OptionalEvent,
     RoomOption,
     SpeakerOption,
     event_type_argument,
@@ -25,7 +26,8 @@ from cli.options import (
 )
 from cli.render import past as render
 from cli.render.answer import Answer, JsonArray, console
-from cli.servers import open_log
+from cli.render.runs import show_events, show_runs
+from cli.servers import open_database, open_log
 from cli.settings import Settings
 from eventstore.log import EventLog
 
@@ -42,7 +44,7 @@ STATUSES: Mapping[str | None, Collection[str]] = {
 
 @app.command()
 def history(
-    event: Event,
+    event: OptionalEvent = None,
     session: Annotated[
         str | None,
         typer.Option(metavar="ID", help="A session: its Sessionize id, its code, or our id."),
@@ -74,16 +76,28 @@ def history(
 ) -> None:
     """Report the syncs of an event, or one entity's timeline.
 
-    The timeline of a session, speaker or room shows every change, field by field.
+    Without an event it lists the SpreaView events of the log. The timeline of a session, speaker
+    or room shows every change, field by field.
     """
     query = query_of(session, room, speaker)
     if since is not None and until is not None and since > until:
         raise typer.BadParameter("--since is later than --until")
     span = Span(since, until)
+    if event is None:
+        if query.kind is not None or event_type is not None or span != ALWAYS:
+            raise typer.BadParameter("name a SpreaView event")
+        run(report_events, as_json=as_json)
     if query.kind is None and event_type in STATUSES:
         run(partial(report_runs, event, span, event_type), as_json=as_json)
     selection = Selection(event, query, span, event_type)
     run(partial(report_timeline, selection, as_json=as_json), as_json=as_json)
+
+
+async def report_events(settings: Settings) -> Answer:
+    """The SpreaView events of the log; the one that was synced last comes first."""
+    async with open_database(settings) as engine:
+        found = await event_summaries(engine)
+    return Answer([each.to_json() for each in found], partial(show_events, events=found))
 
 
 async def report_runs(
@@ -93,7 +107,7 @@ async def report_runs(
     async with open_log(settings) as log:
         statuses = STATUSES[event_type]
         found = [each async for each in runs(log, event, span) if each.status in statuses]
-    return Answer([each.to_json() for each in found], partial(render.show_runs, runs=found))
+    return Answer([each.to_json() for each in found], partial(show_runs, runs=found))
 
 
 class Selection(NamedTuple):

@@ -1,20 +1,19 @@
-"""The past for a person to read: runs, timelines, explanations, differences."""
+"""The past for a person to read: timelines, explanations, differences."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
-from audit.as_of.diff import EntityDifference
+from audit.as_of.diff import Diff
 from audit.as_of.document_shape import Shape
-from audit.as_of.read_models import ReadModels
+from audit.as_of.read_models import INSTANTS
 from audit.explain.explain import Explanation
-from audit.past.runs import RunSummary
 from audit.past.timeline import TimelineEntry
 from audit.verify.reimport import ReimportedRun
+from cli.render.times import shown_time
 
 _LONGEST = 120
 _CHANGES = {
@@ -30,124 +29,49 @@ _REASONS = {
 }
 
 
-def moment(time: datetime | None) -> str:
-    """A time, to the second, in UTC."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else "–"
+class Words(NamedTuple):
+    """How the values of an event are put in words."""
 
-
-def show_runs(console: Console, runs: Iterable[RunSummary]) -> None:
-    """The runs of a SpreaView event: each an id that can be copied, and some lines below it."""
-    for run in runs:
-        failure = f" ({run.failure_code})" if run.failure_code else ""
-        until = run.last_position or "…"
-        console.print(
-            f"sync {run.sync_id}  [bold]{run.status}[/]{failure}  @{run.first_position}–@{until}"
-        )
-        by = escape(run.requested_by) if run.requested_by else "–"
-        console.print(f"    ordered  {moment(run.ordered_at)}, asked by {by}")
-        console.print(f"    started  {moment(run.started_at)}, finished {moment(run.finished_at)}")
-        if run.window:
-            window = run.window
-            console.print(f"    window   {window.starts_on} to {window.ends_on} {window.time_zone}")
-        lines = counted(run)
-        if run.failure_message:
-            lines = [
-                escape(run.failure_message),
-                f"What to do: {escape(run.failure_remedy or '–')}",
-            ]
-        for line in lines:
-            console.print(Padding(line, (0, 0, 0, 4), expand=False))
-
-
-def counted(run: RunSummary) -> list[str]:
-    """The counts of a run, one line per kind; counts of 0 are left out."""
-    if run.counts is None:
-        return []
-    lines = []
-    for kind in ("sessions", "speakers", "rooms"):
-        counts = getattr(run.counts, kind)
-        made = [
-            f"{number} {name}"
-            for name in counts.__struct_fields__
-            if (number := counts_of(counts, name))
-        ]
-        lines += [f"{kind}: {', '.join(made)}"] if made else []
-    lines += [f"{run.warnings} warnings"] if run.warnings else []
-    return lines
-
-
-def counts_of(counts: object, name: str) -> int:
-    """One of the counts."""
-    return int(getattr(counts, name))
+    names: Mapping[str, str] = {}
+    """Names of rooms and speakers by the ids that fields refer to."""
+    time_zone: str | None = None
+    """The zone of the event; None is UTC."""
 
 
 def show_timeline_entry(console: Console, entry: TimelineEntry) -> None:
     """One thing that happened, and the fields that it changed."""
-    step, names = entry
+    step, names, time_zone = entry
     console.print(
-        f"[dim]{moment(step.recorded_at)} @{step.position}[/]  "
+        f"[dim]{shown_time(step.recorded_at, time_zone)} @{step.position}[/]  "
         f"[bold]{_CHANGES.get(step.change, step.change)}[/]  {step.kind} "
-        f"{escape(step.sessionize_id)} {escape(step.name)}  [dim]sync {step.sync_id}[/]"
+        f"{escape(step.sessionize_id)} {escape(step.name)}  [dim]sync {step.sync_id}[/]",
+        soft_wrap=True,
     )
     if step.reason:
-        console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}")
-    for line in field_lines(step.fields, names):
-        console.print(f"    {line}")
+        console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}", soft_wrap=True)
+    for line in field_lines(step.fields, Words(names, time_zone)):
+        console.print(f"    {line}", soft_wrap=True)
 
 
-def field_lines(
-    fields: Mapping[str, tuple[object, object]], names: Mapping[str, str]
-) -> Iterable[str]:
+def field_lines(fields: Mapping[str, tuple[object, object]], words: Words) -> Iterable[str]:
     """`title: old → new`, one line per field."""
     for name, (old, new) in fields.items():
-        yield f"{name}: {escape(value(old, names))} → {escape(value(new, names))}"
+        yield f"{name}: {escape(_value(old, words, name))} → {escape(_value(new, words, name))}"
 
 
-def value(thing: object, names: Mapping[str, str]) -> str:
-    """A value in one short line; ids of rooms and speakers by their names."""
+def _value(thing: object, words: Words, field: str = "") -> str:
+    """A value in one short line."""
     if thing is None or thing == "":
         return "nothing"
-    if isinstance(thing, datetime):
-        return moment(thing)
+    if isinstance(thing, datetime) or (isinstance(thing, str) and field in INSTANTS):
+        return shown_time(thing, words.time_zone)
     if isinstance(thing, (list, tuple)):
-        return ", ".join(value(item, names) for item in thing) or "nothing"
+        return ", ".join(_value(item, words) for item in thing) or "nothing"
     if hasattr(thing, "url"):
         thing = thing.url
-    text = names.get(str(thing)) or str(thing)
+    text = words.names.get(str(thing)) or str(thing)
     text = text.replace("\n", " ")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def show_read_models(console: Console, models: ReadModels) -> None:
-    """Read models of a moment: the schedule, the skipped sessions, and the number of other rows."""
-    views = models.views()
-    rooms = {str(row["room_id"]): str(row["name"]) for row in views["rooms"]}
-    speakers = {str(row["speaker_id"]): str(row["full_name"]) for row in views["event_speakers"]}
-    lineup: dict[str, list[str]] = {}
-    for link in views["session_speakers"]:
-        name = speakers.get(str(link["speaker_id"]), "–")
-        lineup.setdefault(str(link["session_id"]), []).append(name)
-    table = Table("starts", "room", "session", "speakers", "status", "code")
-    for row in sorted(views["sessions"], key=lambda r: (str(r["starts_at"]), str(r["title"]))):
-        table.add_row(
-            moment(datetime.fromisoformat(str(row["starts_at"]))),
-            escape(rooms.get(str(row["room_id"]), "–")),
-            escape(str(row["title"])),
-            escape(", ".join(lineup.get(str(row["session_id"]), ()))),
-            str(row["status"]),
-            str(row["session_code"]),
-        )
-    console.print(table)
-    for row in views["skipped_sessions"]:
-        console.print(
-            f"skipped: {escape(str(row['title']))} ({row['reason']}"
-            f"{', missing ' + value(row['missing'], {}) if row['missing'] else ''})"
-        )
-    progress = models.progress or {"version": 0, "position": 0}
-    console.print(
-        f"{len(rooms)} rooms, {len(speakers)} speakers, {len(views['sync_runs'])} runs; version "
-        f"{progress['version']}, position {progress['position']}. --json shows every row."
-    )
 
 
 def show_explanation(console: Console, explanation: Explanation) -> None:
@@ -162,15 +86,16 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
     console.print(f"The {explanation.kind} {named} {there}: {explanation.rule}.", soft_wrap=True)
     console.print(explanation.words, soft_wrap=True)
     for name, thing in explanation.values.items():
-        console.print(f"    {name}: {escape(value(thing, {}))}", soft_wrap=True)
+        shown = _value(thing, Words(time_zone=explanation.time_zone), name)
+        console.print(f"    {name}: {escape(shown)}", soft_wrap=True)
     for note in explanation.notes:
         console.print(f"[yellow]Note[/] {escape(note)}", soft_wrap=True)
     if explanation.decided_by is not None:
         by = explanation.decided_by
         digest = f", from the document {by.source_digest}" if by.source_digest else ""
         console.print(
-            f"Decided by sync {by.sync_id} at {moment(by.recorded_at)}, position "
-            f"{by.position}{digest}.",
+            f"Decided by sync {by.sync_id} at "
+            f"{shown_time(by.recorded_at, explanation.time_zone)}, position {by.position}{digest}.",
             soft_wrap=True,
         )
     console.print(f"[bold]What to do:[/] {escape(explanation.remedy)}", soft_wrap=True)
@@ -186,21 +111,22 @@ def names_of(*shapes: Shape) -> dict[str, str]:
     }
 
 
-def show_differences(
-    console: Console, changes: Sequence[EntityDifference], names: Mapping[str, str]
-) -> None:
-    """The changes, line by line."""
-    for change in changes:
+def show_differences(console: Console, diff: Diff, words: Words) -> None:
+    """The changes, line by line, and their totals."""
+    for change in diff.changes:
         console.print(
             f"[bold]{change.change}[/] {change.kind} {escape(change.sessionize_id)} "
             f"{escape(change.name)}",
             soft_wrap=True,
         )
-        known = names if change.kind in ("session", "skip") else {}
-        for line in field_lines(change.fields, known):
+        known = words.names if change.kind in ("session", "skip") else {}
+        for line in field_lines(change.fields, words._replace(names=known)):
             console.print(f"    {line}", soft_wrap=True)
-    if not changes:
-        console.print("Nothing changed.")
+    totals = [
+        f"{kind}s: {', '.join(f'{number} {change}' for change, number in by_change.items())}"
+        for kind, by_change in diff.totals().items()
+    ]
+    console.print(f"Total: {'; '.join(totals)}." if totals else "Nothing changed.", soft_wrap=True)
 
 
 def show_reimported_run(console: Console, run: ReimportedRun) -> None:
@@ -208,9 +134,9 @@ def show_reimported_run(console: Console, run: ReimportedRun) -> None:
     verdict = run.not_decided or (
         f"{len(run.deviations)} events would be different" if run.deviations else "the same"
     )
-    console.print(f"{moment(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
+    console.print(f"{shown_time(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
     for told in run.deviations:
         what = told.what.replace("_", " ")
         console.print(f"    {what}: {told.type} {escape(told.entity)}", soft_wrap=True)
-        for line in field_lines(told.fields, {}):
+        for line in field_lines(told.fields, Words()):
             console.print(f"        {line}", soft_wrap=True)

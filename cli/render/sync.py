@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from typing import TypeAlias
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
+from cli.render.runs import warning_line
+from cli.render.times import shown_day, shown_hour, shown_time
 from contracts.events import SyncCompleted, SyncFailed
 from projections.queries import JsonRow
 from worker.sync.plan import Plan, planned_changes
@@ -28,6 +31,13 @@ _EVENT_WORDS = {
     "sync-failed": "run failed",
 }
 _SHORT = 60
+_INDENT = 7
+"""Of the lines below an hour."""
+_HOUR_WIDTH = 9
+"""Width of the column of the hours, with its borders."""
+_NARROWEST_ROOM = 12
+"""Characters of a column of the grid: in fewer, most words are broken."""
+_BORDER_WIDTH = 3
 _REASONS = {
     "before_window": "starts before the event's first day",
     "after_window": "starts after the event's last day",
@@ -86,12 +96,12 @@ def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
     if isinstance(outcome, SyncCompleted):
         _counts(console, {"counts": msgspec.to_builtins(outcome.counts)})
         for warning in outcome.warnings:
-            console.print(f"[yellow]Warning[/] ({warning.code}): {escape(warning.message)}")
+            console.print(warning_line(warning))
 
 
 def _short(value: object, time_zone: str) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(ZoneInfo(time_zone)).strftime("%a %d %b %Y %H:%M")
+        return shown_time(value, time_zone)
     if isinstance(value, tuple):
         return f"{len(value)} of them"
     text = str(value if value is not None else "nothing").replace("\n", " ")
@@ -118,24 +128,36 @@ def show_skipped(console: Console, skipped: Sequence[JsonRow], time_zone: str) -
         missing = ", ".join(str(m) for m in _values(row.get("missing")))
         reason = _REASONS.get(str(row["reason"]), str(row["reason"]))
         table.add_row(
-            _local(row["starts_at"], time_zone, "%a %d %b %H:%M"),
+            shown_time(_text(row["starts_at"]), time_zone),
             escape(str(row["title"])),
             f"{reason} (missing: {missing})" if missing else reason,
         )
     console.print(table)
 
 
+Timetable: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
+"""Sessions by day, hour and room."""
+
+
 def show_timetable(console: Console, sessions: Sequence[JsonRow], time_zone: str) -> None:
-    """Rooms × sessions, a table per day."""
+    """Rooms × sessions, a table per day; a list if the columns would be too narrow."""
     rooms = list(dict.fromkeys(str(session["room"]) for session in sessions))
+    is_wide = console.width >= _HOUR_WIDTH + len(rooms) * (_NARROWEST_ROOM + _BORDER_WIDTH)
     days: dict[str, dict[str, dict[str, list[str]]]] = {}
     for session in sessions:
-        day = _local(session["starts_at"], time_zone, "%A %d %B %Y")
-        hour = _local(session["starts_at"], time_zone, "%H:%M")
+        starts_at = str(session["starts_at"])
         speakers = ", ".join(str(name) for name in _values(session["speakers"]))
         cell = escape(str(session["title"])) + (f"\n[dim]{escape(speakers)}[/]" if speakers else "")
-        by_room = days.setdefault(day, {}).setdefault(hour, {})
+        by_hour = days.setdefault(shown_day(starts_at, time_zone), {})
+        by_room = by_hour.setdefault(shown_hour(starts_at, time_zone), {})
         by_room.setdefault(str(session["room"]), []).append(cell)
+    if is_wide:
+        _show_grid(console, rooms, days)
+    else:
+        _show_list(console, days)
+
+
+def _show_grid(console: Console, rooms: Sequence[str], days: Timetable) -> None:
     for day, hours in days.items():
         table = Table("", *(escape(room) for room in rooms), title=day, title_justify="left")
         for hour, by_room in hours.items():
@@ -143,10 +165,18 @@ def show_timetable(console: Console, sessions: Sequence[JsonRow], time_zone: str
         console.print(table)
 
 
-def _local(moment: object, time_zone: str, form: str) -> str:
-    if not isinstance(moment, str):
-        return ""
-    return datetime.fromisoformat(moment).astimezone(ZoneInfo(time_zone)).strftime(form)
+def _show_list(console: Console, days: Timetable) -> None:
+    for day, hours in days.items():
+        console.print(f"[italic]{day}[/]")
+        for hour, by_room in hours.items():
+            for room, cells in by_room.items():
+                for cell in cells:
+                    console.print(f"{hour}  {escape(room)}")
+                    console.print(Padding(cell, (0, 0, 0, _INDENT), expand=False))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _values(value: object) -> list[object]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.as_of.diff import differences, json_patch
+from audit.as_of.diff import diff, differences, json_patch
 from audit.as_of.document_shape import Shape, shape_of
 from audit.as_of.read_models import read_models_at
 from audit.past.moments import Moment, after_sync, parse_moment
@@ -91,6 +91,25 @@ async def test_changes_are_listed_per_entity_and_field(engine: AsyncEngine) -> N
         "removed skip 2",
     ]
     assert lines(shapes[2], shapes[2]) == []
+    assert diff(shapes[0], shapes[1]).totals() == {
+        "session": {"updated": 1, "withdrawn": 2, "added": 1},
+        "room": {"updated": 1, "withdrawn": 1, "added": 1},
+        "speaker": {"withdrawn": 1, "added": 1},
+        "skip": {"added": 1, "removed": 1},
+    }
+
+
+async def test_a_difference_backwards_names_nothing_that_was_withdrawn_already(
+    engine: AsyncEngine,
+) -> None:
+    past = Past(engine)
+    kept = talk("1"), talk("2", "2026-05-28T10:00:00")
+    await past.imports(document(*kept))
+    await past.imports(document(*kept, talk("3", "2026-05-28T11:00:00", room=8, speakers=["bob"])))
+    await past.imports(document(*kept))
+    first, second, third = [await shape(past, number) for number in range(3)]
+    assert lines(second, first) == ["removed session 3", "removed room 8", "removed speaker bob"]
+    assert lines(third, first) == lines(first, third) == []
 
 
 async def test_the_patch_turns_the_first_state_into_the_second(engine: AsyncEngine) -> None:
@@ -130,7 +149,9 @@ async def test_the_command_accepts_every_kind_of_moment(
                 partial(report_difference, past.event_id, before, after), settings, as_json=False
             )
             assert done == 0
-            assert "title: Talk 1 → [b]New" in capsys.readouterr().out
+            printed = capsys.readouterr().out
+            assert "title: Talk 1 → [b]New" in printed
+            assert printed.endswith("Total: sessions: 1 updated.\n")
     done = await finish(
         partial(report_difference, past.event_id, "@0", str(first)), settings, as_json=True
     )
@@ -138,6 +159,7 @@ async def test_the_command_accepts_every_kind_of_moment(
     told = json.loads(capsys.readouterr().out)
     assert [change["kind"] for change in told["changes"]] == ["session", "room", "speaker"]
     assert {operation["op"] for operation in told["patch"]} == {"add"}
+    assert told["totals"] == {kind: {"added": 1} for kind in ("session", "room", "speaker")}
     assert (
         await finish(
             partial(report_difference, past.event_id, str(uuid4()), "@1"), settings, as_json=True

@@ -6,18 +6,21 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.as_of.read_models import read_models_at
 from audit.past.entities import EntityQuery
 from audit.past.moments import ALWAYS, NOW, Span
 from audit.past.runs import runs
 from audit.past.timeline import timeline
 from cli.command import finish
 from cli.commands.as_of import report_read_models
+from cli.commands.diff import report_difference
 from cli.commands.explain import report_explanation
-from cli.commands.history import Selection, report_runs, report_timeline
+from cli.commands.history import Selection, report_events, report_runs, report_timeline
 from cli.settings import Settings
 from contracts import identity
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
@@ -38,7 +41,7 @@ async def steps_of(
     past: Past, kind: str, name: str
 ) -> list[tuple[str, str | None, dict[str, Any]]]:
     entries = timeline(past.log, past.event_id, EntityQuery(kind, name))
-    return [(step.change, step.reason, dict(step.fields)) async for step, _ in entries]
+    return [(e.step.change, e.step.reason, dict(e.step.fields)) async for e in entries]
 
 
 async def test_runs_have_requester_times_and_outcome(past: Past) -> None:
@@ -129,13 +132,13 @@ async def test_an_event_type_selects_steps_of_all_entities(past: Past) -> None:
     await past.imports(document(talk("1"), LATER))
     await past.imports(document(talk("1")))
     found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "SessionWithdrawn")
-    assert [step.sessionize_id async for step, _ in found] == ["2"]
+    assert [entry.step.sessionize_id async for entry in found] == ["2"]
     many = [talk(str(n)) for n in range(10, 30)]
     await past.imports(document(*many))
     await past.imports(document(*many[:8]))
     await past.imports(document(*many[:8]))
     found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "RemovalsWithheld")
-    assert {step.sessionize_id async for step, _ in found} == {str(n) for n in range(18, 30)}
+    assert {entry.step.sessionize_id async for entry in found} == {str(n) for n in range(18, 30)}
 
 
 async def test_the_commands_print_text_and_json(
@@ -242,3 +245,102 @@ async def test_texts_are_printed_without_markup(
         == 0
     )
     assert title in capsys.readouterr().out
+
+
+async def test_history_without_an_event_lists_the_events(
+    past: Past,
+    engine: AsyncEngine,
+    database_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    settings = Settings(database_url=database_url)
+    assert await finish(report_events, settings, as_json=False) == 0
+    assert "The log has no SpreaView event yet." in capsys.readouterr().out
+    many = [talk(str(n), room=n % 2) for n in range(20)]
+    await past.imports(document(*many))
+    await past.imports(document(*many[:8]))  # the other removals are withheld
+    failed = await past.imports(document(unscheduled("1")))
+    other = Past(engine)
+    await other.imports(document(talk("1"), LATER))
+    only = await other.imports(document(talk("1") | BROKEN, LATER))  # its last version stays
+    assert await finish(report_events, settings, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(event["spreaview_event_id"], event["last_sync_id"]) for event in found] == [
+        (str(other.event_id), str(only)),
+        (str(past.event_id), str(failed)),
+    ]
+    models = await read_models_at(past.log, past.event_id, NOW)
+    scheduled = [row for row in models.sessions.values() if row["status"] == "scheduled"]
+    assert found[1]["counts"] == {"sessions": len(scheduled), "speakers": 1, "rooms": 2}
+    assert found[0]["counts"] == {"sessions": 2, "speakers": 1, "rooms": 1}
+    assert (found[1]["syncs"], found[1]["last_status"]) == (3, "failed")
+    assert found[1]["last_failure_code"] == "schedule_not_announced"
+    assert found[1]["window"]["time_zone"] == "Europe/Vienna"
+
+    assert await finish(report_events, settings, as_json=False) == 0
+    printed = capsys.readouterr().out
+    assert f"event {past.event_id}\n" in printed
+    assert "20 sessions, 1 speaker, 2 rooms, since 2" in printed
+    assert "failed (schedule_not_announced)" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+async def test_history_has_warnings_in_words_and_times_in_the_zone_of_the_event(
+    past: Past, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await past.imports(document(talk("1"), talk("2")))
+    await past.imports(document(talk("1", "2026-05-28T10:00:00"), talk("2")))
+    settings = Settings(database_url=database_url)
+    show = partial(report_runs, past.event_id, ALWAYS, None)
+    assert await finish(show, settings, as_json=False) == 0
+    printed = capsys.readouterr().out
+    (run, _) = [run async for run in runs(past.log, past.event_id)]
+    (warning,) = run.warnings
+    assert f"Warning ({warning.code}): {warning.message}" in " ".join(printed.split())
+    assert run.finished_at is not None
+    zone = ZoneInfo("Europe/Vienna")
+    assert f"finished  {run.finished_at.astimezone(zone):%Y-%m-%d %H:%M:%S}" in printed
+    assert "ordered   2026-05-01 02:00:00+02:00" in printed
+
+    asked = Selection(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
+    show_steps = partial(report_timeline, asked, as_json=False)
+    assert await finish(show_steps, settings, as_json=False) == 0
+    change = "starts_at: 2026-05-28 09:00:00+02:00 → 2026-05-28 10:00:00+02:00"
+    assert change in capsys.readouterr().out
+    before, after = map(str, past.runs)
+    differ = partial(report_difference, past.event_id, before, after)
+    assert await finish(differ, settings, as_json=False) == 0
+    assert change in capsys.readouterr().out
+    why = partial(report_explanation, past.event_id, EntityQuery("session", "1"))
+    assert await finish(why, settings, as_json=False) == 0
+    assert "starts_at: 2026-05-28 10:00:00+02:00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+async def test_as_of_cuts_no_code_and_keeps_withdrawn_apart(
+    past: Past,
+    database_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    title = "A long title that fills every column of a narrow terminal and then goes beyond it"
+    await past.imports(document(talk("1", title=title), LATER, talk("3", "2026-05-30T09:00:00")))
+    await past.imports(document(talk("1", title=title), talk("3", "2026-05-30T09:00:00")))
+    settings = Settings(database_url=database_url)
+    show = partial(report_read_models, past.event_id, past.runs[1], NOW)
+    assert await finish(show, settings, as_json=False) == 0
+    printed = capsys.readouterr().out
+    scheduled, _, rest = printed.partition("1 session withdrawn")
+    withdrawn, _, skipped = rest.partition("1 session skipped")
+    for part, key, starts in (
+        (scheduled, "1", "2026-05-28 09:00:00+02:00"),
+        (withdrawn, "2", "2026-05-28 10:00:00+02:00"),
+    ):
+        code = identity.session_code(identity.session_id(past.event_id, key))
+        assert f"{starts}  {code}" in part
+        assert printed.count(code) == 1
+    assert "2026-05-30 09:00:00+02:00  Talk 3 (after_window)" in skipped

@@ -11,6 +11,7 @@ from audit.as_of.diff import Diff, EntityDifference
 from audit.as_of.read_models import ReadModels
 from audit.erasure.erase import ErasureReport
 from audit.explain.explain import DecidedBy, Explanation
+from audit.past.events import EntityCounts, EventSummary
 from audit.past.runs import RunSummary
 from audit.past.sources import SourceOfRun
 from audit.past.timeline_step import TimelineStep
@@ -18,7 +19,7 @@ from audit.transfer.import_log import ImportResult
 from audit.transfer.replay import ReplayResult
 from audit.verify.reimport import Deviation, ReimportedRun
 from audit.verify.report import FindingKind, VerificationReport
-from contracts.events import AllCounts, Counts, Link
+from contracts.events import AllCounts, Counts, Link, SyncWarning
 from contracts.samples import REQUEST
 from eventstore.erasure import Erased
 from projections.tables import COLUMNS
@@ -37,6 +38,7 @@ EXPLANATION = Explanation(
     values={"starts_at": TIME},
     decided_by=DECIDED_BY,
     notes=("Note.",),
+    time_zone="Europe/Vienna",
 )
 STEP = TimelineStep(
     *(1, 2, TIME, ID, "SpeakerImported", "speaker", ID, "ada", "Ada", "updated", None),
@@ -45,10 +47,20 @@ STEP = TimelineStep(
 COUNTS = AllCounts(sessions=Counts(added=1), speakers=Counts(), rooms=Counts())
 RUN = RunSummary(
     *(ID, "completed", "Ada", TIME, TIME, TIME, TIME, REQUEST.window, "ab***", None, None, None),
-    *(COUNTS, 0, None, 1, 9),
+    *(COUNTS, (SyncWarning(code="room_double_booked", message="Twice."),), None, 1, 9),
+)
+
+EVENT = EventSummary(
+    *(ID, ID, REQUEST.window, 3, ID, "failed", "schedule_empty", TIME, TIME),
+    counts=EntityCounts(1, 2, 3),
 )
 
 KEYS: list[tuple[Any, str]] = [
+    (
+        EVENT,
+        "spreaview_event_id organization_id window syncs last_sync_id last_status "
+        "last_failure_code last_sync_at completed_at counts",
+    ),
     (
         RUN,
         "sync_id status requested_by requested_at ordered_at started_at finished_at window "
@@ -66,10 +78,11 @@ KEYS: list[tuple[Any, str]] = [
     ),
     (
         EXPLANATION,
-        "kind sessionize_id id session_code name there rule words remedy values decided_by notes",
+        "kind sessionize_id id session_code name there rule words remedy values decided_by notes "
+        "time_zone",
     ),
     (ReadModels(), " ".join(COLUMNS)),
-    (Diff([], []), "changes patch"),
+    (Diff([], []), "changes totals patch"),
     (EntityDifference("room", "added", "1", "Hall", {}), "kind change sessionize_id name fields"),
     (REPORT, "well found findings unchecked checked"),
     (ReimportedRun(ID, TIME, None, ()), "sync_id recorded_at not_decided deviations"),
@@ -101,6 +114,13 @@ def test_field_changes_have_the_old_and_the_new_value() -> None:
     deviation = Deviation("differs", "RoomImported", "1", {"sort": (1, 2)})
     (form,) = as_json(ReimportedRun(ID, TIME, None, (deviation,)))["deviations"]
     assert form["fields"] == {"sort": {"recorded": 1, "decided": 2}}
+
+
+def test_warnings_have_the_shape_that_they_have_everywhere() -> None:
+    """As in the view `sync_runs` and in the event `SyncCompleted`."""
+    assert as_json(RUN)["warnings"] == [
+        {"code": "room_double_booked", "message": "Twice.", "sessionize_ids": []}
+    ]
 
 
 def test_ids_are_text_and_instants_are_utc() -> None:
