@@ -1,25 +1,23 @@
 """Generations of the read models for a person to read: the list, and the result of a rebuild."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 
 from rich.console import Console
 
+from cli.render.times import shown_time
 from projections.rebuild.parity import Parity
 from projections.rebuild.rebuild import GenerationSummary, RebuildResult
 
 
 def show_generations(_: Console, summaries: Sequence[GenerationSummary]) -> None:
     """One line per generation."""
-    print(
-        "number  state    code          created              switched at                rows  size"
-    )
+    print(f"number  state    code          {'created':<25}  {'switched at':<25}        rows  size")
     for generation, rows, size in summaries:
         print(
             f"{generation.number:<6}  {generation.state:<7}  "
-            f"{generation.code_version or '?':<12}  {generation.created_at:%Y-%m-%d %H:%M:%S}  "
-            f"{_when(generation.switched_at):<19}  {rows:>10,}  {size / 2**20:,.1f} MiB"
+            f"{generation.code_version or '?':<12}  {shown_time(generation.created_at)}  "
+            f"{shown_time(generation.switched_at):<25}  {rows:>10,}  {size / 2**20:,.1f} MiB"
         )
 
 
@@ -71,7 +69,3 @@ def _show_parity(console: Console, result: RebuildResult, parity: Parity) -> Non
                 f"{name}: {old!r} → {new!r}" for name, (old, new) in row.fields.items()
             )
             write(f"    {row.kind} {key}{': ' if fields else ''}{fields}")
-
-
-def _when(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S}" if time else "never"

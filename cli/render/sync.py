@@ -123,7 +123,10 @@ def _counts(console: Console, run: JsonRow) -> None:
 
 def show_skipped(console: Console, skipped: Sequence[JsonRow], time_zone: str) -> None:
     """The sessions that are not in the schedule, and why."""
-    table = Table("starts", "session", "why it is left out", title="Skipped", title_justify="left")
+    table = Table(title="Skipped", title_justify="left")
+    table.add_column("starts", no_wrap=True)
+    table.add_column("session")
+    table.add_column("why it is left out")
     for row in skipped:
         missing = ", ".join(str(m) for m in _values(row.get("missing")))
         reason = _REASONS.get(str(row["reason"]), str(row["reason"]))
