@@ -74,7 +74,7 @@ def history(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Report the syncs of an event, or one entity's timeline.
+    """List the events, the syncs of one, or an entity's timeline.
 
     Without an event it lists the SpreaView events of the log. The timeline of a session, speaker
     or room shows every change, field by field.
