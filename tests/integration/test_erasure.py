@@ -240,6 +240,7 @@ async def test_the_command_erases_a_requester(line: Line) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 events lost their personal fields" in done.stdout
     assert "dead letters" in done.stdout
+    assert "dead rows in the files of PostgreSQL: until VACUUM" in done.stdout
     assert await tables_with(line.engine, WHO) == {}
     lifted = await asyncio.to_thread(run, *named, *them, "--lift", env=env)
     assert lifted.returncode == 0
