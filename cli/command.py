@@ -14,6 +14,7 @@ from cli.logs import configure_logging
 from cli.render.answer import Answer
 from cli.sandbox.errors import SandboxError
 from cli.settings import Settings, SettingsError, load_settings
+from eventstore.damage import DamagedLogError
 from eventstore.schema_version import SchemaVersionError
 
 REFUSED = 1
@@ -93,7 +94,7 @@ async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
         return answer if isinstance(answer, int) else answer.print(as_json=as_json)
     except (SettingsError, SandboxError) as error:
         return _fail(error, USAGE)
-    except (CommandError, NotInThePastError, SchemaVersionError) as error:
+    except (CommandError, NotInThePastError, SchemaVersionError, DamagedLogError) as error:
         return _fail(error, REFUSED)
     except OSError as error:
         if error.errno in (None, errno.EPIPE):

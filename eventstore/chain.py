@@ -51,7 +51,15 @@ def body_digest(
 
 def link(previous_hash: bytes, body: bytes, recorded_at: datetime) -> bytes:
     """Return the hash of an event, 32 bytes, from the previous hash and its body digest."""
-    microseconds = (recorded_at - _EPOCH) // _MICROSECOND
+    return link_at(previous_hash, body, (recorded_at - _EPOCH) // _MICROSECOND)
+
+
+def link_at(previous_hash: bytes, body: bytes, microseconds: int) -> bytes:
+    """Return the hash of an event recorded at a number of microseconds since 1970, 32 bytes.
+
+    Raises:
+        OverflowError: the time does not fit into 8 bytes.
+    """
     return digest(previous_hash, body, microseconds.to_bytes(8, "big", signed=True))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from contracts.identity import OUTCOME, message_id
 from eventstore import append, checkpoints, erasure, snapshots, sources
 from eventstore.checkpoints import Unpublished
+from eventstore.damage import NoLogIdentityError
 from eventstore.model import Appended, Commit, Snapshot
 from eventstore.read import LogReader
 
@@ -47,9 +48,11 @@ class EventLog(LogReader):
     """The append-only log in PostgreSQL, read and written through one engine."""
 
     async def identity(self) -> LogIdentity:
-        """Return the identity of this log."""
+        """Return the identity of this log. Raises `NoLogIdentityError`."""
         async with self._engine.connect() as connection:
-            row = (await connection.execute(IDENTITY)).one()
+            row = (await connection.execute(IDENTITY)).one_or_none()
+        if row is None:
+            raise NoLogIdentityError
         return LogIdentity(row.log_id, row.fingerprint_key)
 
     async def clock(self) -> datetime:

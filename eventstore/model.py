@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from contracts.codec import JsonObject, join, to_event
+from contracts.codec import JsonObject, UnknownEventError, join, to_event
+from contracts.error_text import describe_error
 from contracts.events import ImportEvent
+from eventstore.calendar import require_calendar
+from eventstore.damage import EventPlace, UnreadableEventError
 
 
 class NewEvent(NamedTuple):
@@ -94,20 +97,62 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
         str | None, "JSON of the personal fields; None if there are none or they were erased"
     ]
 
+    @property
+    def place(self) -> EventPlace:
+        """The place, as errors name it."""
+        return EventPlace(self.position, self.stream_id, self.version, self.type)
+
     @cached_property
     def data(self) -> JsonObject:
-        """The complete event in its current version. Raises `contracts.codec.UnknownEventError`."""
-        return join(self.type, self.schema_version, self.stored_data, self.personal)
+        """The complete event in its current version. Raises `UnreadableEventError`."""
+        try:
+            return join(self.type, self.schema_version, self.stored_data, self.personal)
+        except Exception as error:
+            raise self._unreadable(error) from None  # its context may quote the event
 
     @cached_property
     def event(self) -> ImportEvent:
-        """The typed event. Raises `contracts.codec.UnknownEventError`."""
-        return to_event(self.type, self.data)
+        """The typed event. Its times can be shown in any time zone.
+
+        Raises:
+            UnreadableEventError: the event was changed, or a newer program wrote it.
+        """
+        data = self.data
+        try:
+            event = to_event(self.type, data)
+            require_calendar(event)
+        except Exception as error:
+            raise self._unreadable(error) from None
+        return event
 
     @cached_property
     def metadata(self) -> JsonObject:
         """Facts about the append: `traceparent` if the request had one."""
-        return msgspec.json.decode(self.stored_metadata, type=dict[str, object])
+        try:
+            return msgspec.json.decode(self.stored_metadata, type=dict[str, object])
+        except Exception as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> UnreadableEventError:
+        is_newer = isinstance(error, UnknownEventError)
+        return UnreadableEventError(self.place, str(error) if is_newer else describe_error(error))
+
+
+def recorded_of(row: Sequence[Any]) -> Recorded:
+    """Return the event of a row that has its fields in order; its time is null if unreadable.
+
+    Raises:
+        UnreadableEventError: `recorded_at` is beyond the calendar.
+    """
+    recorded = Recorded(*row)
+    if row[_RECORDED_AT] is None:
+        raise UnreadableEventError(recorded.place, BEYOND_THE_CALENDAR)
+    return recorded
+
+
+BEYOND_THE_CALENDAR = "its recorded_at is missing, infinite, or beyond the years 2 to 9998"
+
+_RECORDED_AT = Recorded.__struct_fields__.index("recorded_at")
 
 
 class StreamMovedError(Exception):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import CUT_TYPES
-from eventstore.model import Recorded
+from eventstore.model import Recorded, recorded_of
 
 PAGE = 1000
 """Events per read: limits the memory of a reader, however long the log is."""
@@ -19,13 +19,17 @@ PAGE = 1000
 PAGE_BYTES = 8 * 1024 * 1024
 """As stored, compressed. A page of long events ends after the event that exceeds this."""
 
+# Null for a time that Python's calendar does not have, as only a manipulation can store.
+READABLE_TIME = """CASE WHEN e.recorded_at BETWEEN '0002-01-01Z' AND '9998-12-31Z'
+                THEN e.recorded_at END AS recorded_at"""
+
 # A sub-select per event: a join may read the personal data of the whole log.
-_EVENT = """
+_EVENT = f"""
            e.position, e.stream_id, e.version, e.message_id, e.type, e.schema_version,
-           e.data::text, e.metadata::text, e.recorded_at, e.hash,
+           e.data::text, e.metadata::text, {READABLE_TIME}, e.hash,
            (SELECT p.body::text FROM event_store.personal_data p
-            WHERE p.message_id = e.message_id) AS personal
-"""
+            WHERE p.message_id = e.message_id LIMIT 1) AS personal
+"""  # noqa: S608 (of constants)
 
 # Always the first event; the others while the total size (as stored, compressed) allows.
 READ_ALL = text(f"""
@@ -92,7 +96,8 @@ HEAD = text("SELECT coalesce(max(position), 0) FROM event_store.events")
 BEHIND = text("""
     SELECT (SELECT count(*) FROM (SELECT FROM event_store.events
                                   WHERE position > :after LIMIT :most) AS beyond) AS events,
-           (SELECT clock_timestamp() - recorded_at FROM event_store.events
+           (SELECT CASE WHEN isfinite(recorded_at) THEN clock_timestamp() - recorded_at END
+            FROM event_store.events
             WHERE position > :after ORDER BY position LIMIT 1) AS age
 """)
 
@@ -115,12 +120,15 @@ class LogReader:
         """Return the next events after a position, in order, up to `limit` and up to a page.
 
         The position of the last one is the next `after`. No event ever appears behind it.
+
+        Raises:
+            UnreadableEventError: as every method that returns events, for an impossible time.
         """
         async with self._engine.connect() as connection:
             found = await connection.execute(
                 READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
             )
-            return [Recorded(*row) for row in found]
+            return [recorded_of(row) for row in found]
 
     async def read_stream(
         self, stream_id: UUID, *, after: int = 0, page: int = PAGE
@@ -132,7 +140,7 @@ class LogReader:
                     READ_STREAM,
                     {"stream_id": stream_id, "after": after, "limit": page},
                 )
-                rows = [Recorded(*row) for row in found]
+                rows = [recorded_of(row) for row in found]
             for row in rows:
                 yield row
             if len(rows) < page:
@@ -144,7 +152,7 @@ class LogReader:
         async with self._engine.connect() as connection:
             found = await connection.execute(READ_EVENT, {"message_id": message_id})
             row = found.one_or_none()
-        return None if row is None else Recorded(*row)
+        return None if row is None else recorded_of(row)
 
     async def stream_version(self, stream_id: UUID) -> int:
         """Return the version of a stream's newest event; 0 if the stream does not exist."""
@@ -198,7 +206,7 @@ async def read_streams(
                 "limit": limit,
             },
         )
-        rows = [Recorded(*row) for row in found]
+        rows = [recorded_of(row) for row in found]
         if len(rows) < limit:
             return rows
         if whole := _whole_outcomes(rows):
@@ -219,7 +227,7 @@ async def read_outcomes(
         found = await connection.execute(
             READ_ALL, {"after": after, "limit": limit, "bytes": max_bytes}
         )
-        rows = [Recorded(*row) for row in found]
+        rows = [recorded_of(row) for row in found]
         whole = _whole_prefix(rows)
         if whole or len(rows) == seen:  # a larger page returned nothing more: the end
             return rows[:whole] if whole else rows

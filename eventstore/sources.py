@@ -6,11 +6,14 @@ Holds the statements of `event_store.sources`.
 import zlib
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.unpacking import UnpackingError, unpacked
+from eventstore.damage import DamagedDocumentError
 from eventstore.model import SourceDocument
 
 INSERT_SOURCE = text("""
@@ -19,7 +22,7 @@ INSERT_SOURCE = text("""
     ON CONFLICT (digest) DO UPDATE SET kept_at = now()
 """)
 
-READ_SOURCE = text("SELECT body FROM event_store.sources WHERE digest = :digest")
+READ_SOURCE = text("SELECT size_bytes, body FROM event_store.sources WHERE digest = :digest")
 
 PRUNE_SOURCES = text("""
     DELETE FROM event_store.sources WHERE kept_at < now() - CAST(:age AS interval)
@@ -55,10 +58,27 @@ async def insert_source(connection: AsyncConnection, source: SourceDocument) -> 
 
 
 async def read_source(connection: AsyncConnection, digest: str) -> bytes | None:
-    """Return the document with this SHA-256 (in hex), or None if it is not stored any more."""
-    found = await connection.execute(READ_SOURCE, {"digest": bytes.fromhex(digest)})
-    body = found.scalar_one_or_none()
-    return None if body is None else zlib.decompress(body)
+    """Return the document with this SHA-256 (in hex), or None if it is not stored any more.
+
+    It is unpacked no further than to its recorded size.
+
+    Raises:
+        DamagedDocumentError: it does not match its digest or its size.
+    """
+    try:
+        key = bytes.fromhex(digest)
+    except ValueError:
+        raise DamagedDocumentError(digest[:64], "its digest is not a SHA-256 in hex") from None
+    row = (await connection.execute(READ_SOURCE, {"digest": key})).one_or_none()
+    if row is None:
+        return None
+    try:
+        document = unpacked(row.body or b"", row.size_bytes or 0)
+    except UnpackingError as error:
+        raise DamagedDocumentError(digest, str(error)) from error
+    if sha256(document).digest() != key:
+        raise DamagedDocumentError(digest, "its content has another digest")
+    return document
 
 
 async def prune_sources(connection: AsyncConnection, age: timedelta) -> int:

@@ -3,15 +3,18 @@
 `Recorded` is the form for readers. This form is for the code that proves, exports and loads a log.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from contracts.canonical import canonical
+from contracts.error_text import describe_error
 from eventstore import chain
-from eventstore.model import Recorded
+from eventstore.damage import EventPlace, UnreadableEventError
+from eventstore.model import BEYOND_THE_CALENDAR, Recorded
 
 
 class StoredEvent(NamedTuple):
@@ -68,3 +71,25 @@ class StoredEvent(NamedTuple):
             metadata=canonical(msgspec.json.decode(self.metadata)),
         )
         return chain.link(previous_hash, body, self.recorded_at)
+
+
+def stored_event_of(row: Sequence[Any]) -> StoredEvent:
+    """Return the event of a row that has its fields in order; its time is null if unreadable.
+
+    Raises:
+        UnreadableEventError: a field is missing, its JSON cannot be decoded, or its time is beyond
+            the calendar.
+    """
+    event = StoredEvent(*row)
+    place = EventPlace(event.position, event.stream_id, event.version, event.type)
+    if row[StoredEvent._fields.index("recorded_at")] is None:
+        raise UnreadableEventError(place, BEYOND_THE_CALENDAR)
+    required = StoredEvent._fields[: StoredEvent._fields.index("subject")]
+    if missing := [name for name in required if getattr(event, name) is None]:
+        raise UnreadableEventError(place, f"{', '.join(missing)} is missing")
+    try:
+        for json in (event.data, event.metadata, event.personal or "null"):
+            msgspec.json.decode(json)
+    except Exception as error:  # of any type: 5,000 nested arrays exceed Python's stack
+        raise UnreadableEventError(place, describe_error(error)) from None
+    return event

@@ -21,7 +21,9 @@ from audit.past.moments import NotInThePastError
 from audit.verify import statements
 from contracts.canonical import canonical
 from contracts.codec import kebab
-from eventstore.stored_events import StoredEvent
+from eventstore.damage import DamagedDocumentError, NoLogIdentityError
+from eventstore.read import READABLE_TIME
+from eventstore.stored_events import StoredEvent, stored_event_of
 from messaging.cloudevents import CONTENT_TYPE, log_source
 
 FORMAT = "spreaview-log"
@@ -30,16 +32,16 @@ FORMAT_VERSION = 1
 _PAGE = 1000
 _DOCUMENTS_PAGE = 20
 
-_EVENTS = text("""
+_EVENTS = text(f"""
     SELECT e.stream_id, e.version, e.position, e.message_id, e.type, e.schema_version,
-           e.data::text, e.metadata::text, e.recorded_at, e.hash,
+           e.data::text, e.metadata::text, {READABLE_TIME}, e.hash,
            p.subject, p.salt, p.body::text
     FROM event_store.events e
     LEFT JOIN event_store.personal_data p USING (message_id)
     WHERE e.position > :after AND (CAST(:only AS uuid) IS NULL OR e.stream_id = :only)
     ORDER BY e.position
     LIMIT :limit
-""")
+""")  # noqa: S608 (of constants)
 
 _LOG = text("SELECT log_id FROM event_store.log")
 
@@ -101,7 +103,9 @@ async def export(
 async def _lines(
     connection: AsyncConnection, scope: ExportScope
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    log_id: UUID = (await connection.execute(_LOG)).scalar_one()
+    log_id: UUID | None = (await connection.execute(_LOG)).scalar_one_or_none()
+    if log_id is None:
+        raise NoLogIdentityError
     first = {"format": FORMAT, "version": FORMAT_VERSION, "log_id": str(log_id)}
     if scope.key:
         key: bytes = (await connection.execute(_KEY)).scalar_one()
@@ -112,7 +116,7 @@ async def _lines(
         found = await connection.execute(
             _EVENTS, {"after": after, "only": scope.only, "limit": _PAGE}
         )
-        page = [StoredEvent(*row) for row in found]
+        page = [stored_event_of(row) for row in found]
         for event in page:
             yield "events", event_line(event, log_id)
         if len(page) < _PAGE:
@@ -135,6 +139,8 @@ async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any
             )
         ).all()
         for row in rows:
+            if row.body is None:
+                raise DamagedDocumentError(row.digest.hex(), "it has no content")
             yield {
                 "document": {
                     "sha256": row.digest.hex(),
