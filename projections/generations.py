@@ -14,6 +14,7 @@ from projections import statements
 from projections.grants import copy_grants
 from projections.tables import TABLE_SIZES, run_script
 from projections.version import CODE_VERSION
+from projections.views import restore_views
 
 PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
 
@@ -49,6 +50,21 @@ CREATE_REGISTRY = (
 )
 
 NEXT_NUMBER = text("SELECT coalesce(max(number), 0) + 1 FROM projections.generations")
+
+# Beyond the schemas that exist, too: the table of generations may have lost its rows.
+FREE_NUMBER = text("""
+    SELECT 1 + greatest(
+        (SELECT max(number) FROM projections.generations),
+        (SELECT max(CAST(substring(nspname FROM 12) AS integer)) FROM pg_namespace
+         WHERE nspname ~ '^spreaview_g[0-9]{1,8}$'), 0)
+""")
+
+REVIVE_LAST = text("""
+    UPDATE projections.generations SET live = true, switched_at = clock_timestamp()
+    WHERE number = (SELECT number FROM projections.generations
+                    WHERE filled_at IS NOT NULL ORDER BY switched_at DESC NULLS LAST LIMIT 1)
+    RETURNING schema
+""")
 
 INSERT_GENERATION = text("""
     INSERT INTO projections.generations (
@@ -159,14 +175,21 @@ class Generation(NamedTuple):
 async def prepare(engine: AsyncEngine) -> None:
     """Create the first generation and the views unless they exist, and make the views read-only.
 
-    Concurrent calls are safe.
+    Views that are missing, or do not show the live generation, are made again. If no generation is
+    live, the one that was live last becomes live. Concurrent calls are safe.
     """
     async with engine.begin() as connection:
         await connection.execute(PREPARE_LOCK)
         for statement in CREATE_REGISTRY:
             await connection.execute(statement)
-        if (await connection.execute(statements.LIVE_SCHEMA)).one_or_none() is None:
-            await create(connection, number=1, live=True, code_version=CODE_VERSION)
+        schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
+        if schema is None:
+            schema = (await connection.execute(REVIVE_LAST)).scalar_one_or_none()
+        if schema is None:
+            number = (await connection.execute(FREE_NUMBER)).scalar_one()
+            await create(connection, number=number, live=True, code_version=CODE_VERSION)
+        else:
+            await restore_views(connection, schema)
         await run_script(connection, "read_only.sql")
 
 

@@ -46,9 +46,14 @@ TABLE_COLUMNS = text("""
 
 
 async def run_script(connection: AsyncConnection, script: str) -> None:
-    """Run a script of `projections/sql`: only the driver accepts several statements at once."""
+    """Run a script of `projections/sql`."""
+    await run_sql(connection, files("projections").joinpath("sql", script).read_text("utf-8"))
+
+
+async def run_sql(connection: AsyncConnection, statements: str) -> None:
+    """Run several statements at once: only the driver accepts them."""
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     if driver is None:
         raise RuntimeError("the connection is closed")
-    await driver.execute(files("projections").joinpath("sql", script).read_text("utf-8"))
+    await driver.execute(statements)
