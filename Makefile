@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
 
-.PHONY: help setup demo test check chaos outages format lint types floors contracts bench requirements clean
+.PHONY: help setup demo test check chaos outages format lint types floors contracts catalogue bench requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ format: $(STAMP) ## format the code
 
 contracts: $(STAMP) ## generate the JSON Schemas and golden examples
 	$(BIN)/python -m contracts.publish
+
+catalogue: $(STAMP) ## record the definitions that the migrations make, for verification
+	$(BIN)/python -m tests.support.catalogue
 
 bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, and the cost of a hanging event
 	$(BIN)/python -m tests.benchmarks.codec

@@ -1,79 +1,137 @@
-"""Verifying the references to events: stream heads, the relay's checkpoint, seals, orphans."""
+"""Verifying the other tables of the log: heads, inbox, checkpoint, unpublished, orphans."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.verify import statements
-from audit.verify.report import FindingKind, VerificationReport
+from audit.verify.findings import FindingKind, Place
+from audit.verify.report import VerificationReport
+from contracts.events import TERMINAL_TYPES
 from eventstore.checkpoints import READ_CHECKPOINT
 from eventstore.read import EVENT_AT
-from eventstore.seals import Seal
 from worker.relay.checkpoint import BEGINNING, CHECKPOINT
+
+HEADS = text("""
+    SELECT coalesce(s.stream_id, e.stream_id) AS stream_id, s.version, e.last
+    FROM event_store.streams s
+    FULL JOIN (SELECT stream_id, max(version) AS last FROM event_store.events GROUP BY stream_id) e
+      ON e.stream_id = s.stream_id
+    WHERE s.version IS DISTINCT FROM e.last
+      AND (CAST(:only AS uuid) IS NULL OR coalesce(s.stream_id, e.stream_id) = :only)
+    ORDER BY 1
+""")
+
+# As text: the id in the data of a manipulated event may be anything.
+INBOX_AND_OUTCOMES = text("""
+    SELECT coalesce(i.message_id::text, e.sync_id) AS sync_id, i.stream_id AS entered,
+           e.stream_id, e.version, e.position, e.type, i.message_id IS NULL AS is_missing
+    FROM event_store.inbox i
+    FULL JOIN (
+        SELECT data->>'sync_id' AS sync_id, stream_id, version, position, type
+        FROM event_store.events WHERE type = ANY(:types)
+    ) e ON e.sync_id = i.message_id::text
+    WHERE i.message_id IS NULL OR e.position IS NULL OR i.stream_id IS DISTINCT FROM e.stream_id
+    ORDER BY 1, position
+""")
+
+DOUBLES = text("""
+    SELECT 'events' AS table, message_id, count(*) AS rows FROM event_store.events
+    GROUP BY message_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'inbox', message_id, count(*) FROM event_store.inbox
+    GROUP BY message_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'personal_data', message_id, count(*) FROM event_store.personal_data
+    GROUP BY message_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'streams', stream_id, count(*) FROM event_store.streams
+    GROUP BY stream_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'snapshots', stream_id, count(*) FROM event_store.snapshots
+    GROUP BY stream_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'erased_subjects', subject, count(*) FROM event_store.erased_subjects
+    GROUP BY subject HAVING count(*) > 1
+    ORDER BY 1, 2
+""")
+
+PERSONAL_DATA_WITHOUT_EVENT = text("""
+    SELECT p.message_id FROM event_store.personal_data p
+    LEFT JOIN event_store.events e USING (message_id)
+    WHERE e.message_id IS NULL ORDER BY 1
+""")
+
+SNAPSHOTS_WITHOUT_EVENTS = text("""
+    SELECT p.stream_id, p.version FROM event_store.snapshots p
+    WHERE NOT EXISTS (SELECT FROM event_store.events e WHERE e.stream_id = p.stream_id)
+    ORDER BY 1
+""")
+
+UNPUBLISHED_WITHOUT_EVENT = text("""
+    SELECT u.position, u.message_id FROM event_store.unpublished u
+    LEFT JOIN event_store.events e USING (position, message_id)
+    WHERE e.message_id IS NULL ORDER BY 1
+""")
 
 
 async def check_heads(
     connection: AsyncConnection, report: VerificationReport, only: UUID | None
 ) -> None:
     """Check that each stream's recorded version is the version of its last event."""
-    for row in await connection.execute(statements.HEADS, {"only": only}):
+    for row in await connection.execute(HEADS, {"only": only}):
         what = f"its head is version {row.version}, its last event is version {row.last}"
-        report.add(FindingKind.HEAD, what, stream_id=row.stream_id, version=row.last)
+        report.add(FindingKind.HEAD, what, Place(row.stream_id, row.last))
+
+
+async def check_inbox(connection: AsyncConnection, report: VerificationReport) -> None:
+    """Check that the inbox has the requests whose outcomes are in the log, and no others."""
+    for row in await connection.execute(INBOX_AND_OUTCOMES, {"types": sorted(TERMINAL_TYPES)}):
+        if row.position is None:
+            what = f"request {row.sync_id} is in the inbox, but the log has no outcome of it"
+        elif row.is_missing:
+            what = f"the outcome of request {row.sync_id} has no entry in the inbox"
+        else:
+            what = f"the inbox names another SpreaView event for request {row.sync_id}"
+        place = Place(row.stream_id or row.entered, row.version, row.position, row.type)
+        report.add(FindingKind.INBOX, what, place)
+    for row in await connection.execute(DOUBLES):
+        what = f"event_store.{row.table} has {row.rows} rows with the id {row.message_id}"
+        report.add(FindingKind.MISSING, what)
 
 
 async def check_orphans(connection: AsyncConnection, report: VerificationReport) -> None:
-    """Find snapshots and personal data without an event; count generations left unchecked."""
-    for row in await connection.execute(statements.SNAPSHOTS_WITHOUT_EVENTS):
+    """Find snapshots, personal data and unpublished events without their event."""
+    for row in await connection.execute(SNAPSHOTS_WITHOUT_EVENTS):
         what = "it has a snapshot, but the log has no event of it"
-        report.add(FindingKind.SNAPSHOT, what, stream_id=row.stream_id, version=row.version)
-    not_live = (await connection.execute(statements.GENERATIONS_NOT_LIVE)).scalar_one()
-    if not_live:
-        report.unchecked["rows of generations that are not live: nobody reads them"] += not_live
-    for row in await connection.execute(statements.PERSONAL_DATA_WITHOUT_EVENT):
+        report.add(FindingKind.SNAPSHOT, what, Place(row.stream_id, row.version))
+    for row in await connection.execute(PERSONAL_DATA_WITHOUT_EVENT):
         what = f"personal data of event {row.message_id}, which the log does not have"
         report.add(FindingKind.PERSONAL_DATA, what)
+    for row in await connection.execute(UNPUBLISHED_WITHOUT_EVENT):
+        what = (
+            f"event_store.unpublished names event {row.message_id}, which is not at that position"
+        )
+        report.add(FindingKind.CHECKPOINT, what, Place(position=row.position))
 
 
-async def check_checkpoint(connection: AsyncConnection, report: VerificationReport) -> None:
-    """Check that the log has the event that the relay's checkpoint names."""
+async def check_checkpoint(
+    connection: AsyncConnection, report: VerificationReport, log_id: UUID | None
+) -> None:
+    """Check that the relay's checkpoint is of this log, and that the log has its event."""
     found = await connection.execute(READ_CHECKPOINT, {"name": CHECKPOINT})
     row = found.one_or_none()
-    if row is None or (row.position, row.message_id) == (0, BEGINNING):
+    if row is None:
         report.unchecked["the relay's checkpoint: there is none"] += 1
         return
-    found = await connection.execute(EVENT_AT, {"position": row.position})
     report.checked["checkpoints"] += 1
-    if found.scalar_one_or_none() != row.message_id:
+    place = Place(position=row.position)
+    if log_id is not None and row.log_id != log_id:
+        what = f"the relay's checkpoint is of the log {row.log_id}, but this is the log {log_id}"
+        report.add(FindingKind.LOG, what, place)
+    if (row.position, row.message_id) == (0, BEGINNING):
+        return
+    found = await connection.execute(EVENT_AT, {"position": row.position})
+    if found.scalars().first() != row.message_id:
         what = f"the relay's checkpoint names event {row.message_id}, which is not there"
-        report.add(FindingKind.CHECKPOINT, what, position=row.position)
-
-
-async def check_seals(
-    connection: AsyncConnection,
-    report: VerificationReport,
-    only: UUID | None,
-    seals: Iterable[Seal],
-) -> None:
-    """Check that the log has every sealed event, with the sealed hash."""
-    count = 0
-    for seal in seals:
-        if only not in (None, seal.stream_id):
-            continue
-        count += 1
-        found = await connection.execute(
-            statements.SEALED_EVENT, {"stream_id": seal.stream_id, "version": seal.version}
-        )
-        hash_: bytes | None = found.scalar_one_or_none()
-        if hash_ is None or hash_.hex() != seal.hash:
-            now = "is missing" if hash_ is None else f"has the hash {hash_.hex()[:16]}…"
-            report.add(
-                FindingKind.SEAL,
-                f"it was sealed at {seal.sealed_at} with the hash {seal.hash[:16]}…, but now {now}",
-                stream_id=seal.stream_id,
-                version=seal.version,
-                position=seal.position,
-            )
-    report.checked["seals"] += count
-    if not count:
-        report.unchecked["whether a tail was cut or a chain made anew: no seals were given"] += 1
+        report.add(FindingKind.CHECKPOINT, what, place)

@@ -1,104 +1,84 @@
-"""The report of a verification: its findings, and the extent of its checks."""
+"""The report of a verification: its findings, the extent of its checks, and the verdict."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
+from audit.verify.findings import NOWHERE, FindingKind, Place, VerificationFinding
+from audit.verify.words import NEXT_STEPS, WITHOUT_SEALS
 
-MAX_FINDINGS = 1000
-"""Findings that a report lists one by one; beyond them it only counts."""
-
-
-class FindingKind(StrEnum):
-    """The kinds of findings."""
-
-    CHANGED = "changed"
-    """An event does not match its hash, or its hash does not follow its predecessor's."""
-    MISSING = "missing"
-    """Versions of a stream are missing."""
-    DISORDERED = "disordered"
-    """Positions do not rise with the versions."""
-    HEAD = "head"
-    """A stream's head is not its last event."""
-    MESSAGE_ID = "message_id"
-    """The message id of an event of a run is not the one derived from its run."""
-    PERSONAL_DATA = "personal_data"
-    """Personal data do not match the event's digest, or are gone without an erasure."""
-    SOURCE = "source"
-    """A document does not match its digest, or no run names it."""
-    SNAPSHOT = "snapshot"
-    """A snapshot differs from the fold of its events."""
-    READ_MODEL = "read_model"
-    """A row differs from the row that the events give."""
-    GUARD = "guard"
-    """The trigger that keeps the log append-only is off, or appending is impossible."""
-    CHECKPOINT = "checkpoint"
-    """A checkpoint names an event that the log does not have."""
-    SEAL = "seal"
-    """A sealed event is missing or differs: the tail was cut, or the chain was rebuilt."""
-
-
-class VerificationFinding(NamedTuple):
-    """One fault."""
-
-    kind: FindingKind
-    stream_id: UUID | None
-    version: int | None
-    position: int | None
-    what: str
-    """A sentence: what was expected, and what was found."""
-
-    def __str__(self) -> str:
-        """The finding as one line of text."""
-        places = (("stream", self.stream_id), ("version", self.version), ("at", self.position))
-        where = " ".join(f"{name} {value}" for name, value in places if value is not None)
-        return f"{self.kind}: {where}: {self.what}" if where else f"{self.kind}: {self.what}"
-
-    def to_json(self) -> dict[str, object]:
-        """The finding as JSON values."""
-        finding: dict[str, object] = msgspec.to_builtins(self._asdict())
-        return finding
+MAX_FINDINGS = 200
+"""Findings of a kind that a report lists one by one; beyond them it only counts."""
 
 
 @dataclass
 class VerificationReport:
     """The outcome of a verification."""
 
-    findings: list[VerificationFinding] = field(default_factory=list)
     found: Counter[FindingKind] = field(default_factory=Counter)
     """The number of findings of each kind, beyond the limit of the list as well."""
     unchecked: Counter[str] = field(default_factory=Counter)
     """Things that could not be checked, each with its reason and number."""
     checked: Counter[str] = field(default_factory=Counter)
     """Things that were checked, with their number."""
+    streams: set[UUID] = field(default_factory=set)
+    """The SpreaView events with findings."""
+    _listed: dict[FindingKind, list[VerificationFinding]] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
         """Whether there is no finding."""
         return not self.found
 
-    def add(
-        self,
-        kind: FindingKind,
-        what: str,
-        *,
-        stream_id: UUID | None = None,
-        version: int | None = None,
-        position: int | None = None,
-    ) -> None:
+    @property
+    def findings(self) -> list[VerificationFinding]:
+        """The listed findings by kind, stream, version and position."""
+        return [finding for _, findings in self.groups() for finding in findings]
+
+    def groups(self) -> Iterator[tuple[FindingKind, Sequence[VerificationFinding]]]:
+        """Yield each kind that was found, with its listed findings in order."""
+        for kind in FindingKind:
+            if kind in self._listed:
+                yield kind, sorted(self._listed[kind], key=lambda finding: finding.order)
+
+    def add(self, kind: FindingKind, what: str, place: Place = NOWHERE) -> None:
         """Record a finding."""
         self.found[kind] += 1
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(VerificationFinding(kind, stream_id, version, position, what))
+        if place.stream_id is not None:
+            self.streams.add(place.stream_id)
+        listed = self._listed.setdefault(kind, [])
+        if len(listed) < MAX_FINDINGS:
+            listed.append(VerificationFinding(kind, place, what))
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence."""
+        if self.is_clean:
+            return "Everything is as it was recorded."
+        number = self.found.total()
+        findings = "1 finding" if number == 1 else f"{number} findings"
+        where = ""
+        if self.streams:
+            events = len(self.streams)
+            where = f" in {'1 SpreaView event' if events == 1 else f'{events} SpreaView events'}"
+        return f"Not everything is as it was recorded: {findings}{where}."
+
+    @property
+    def next_steps(self) -> list[str]:
+        """Instructions: a sentence for each kind that was found."""
+        steps = [NEXT_STEPS[kind] for kind in FindingKind if kind in self.found]
+        if self.is_clean and not self.checked["seals"]:
+            steps.append(WITHOUT_SEALS)
+        return list(dict.fromkeys(steps))
 
     def to_json(self) -> dict[str, object]:
         """The report as JSON values; `well` is `is_clean`."""
         return {
             "well": self.is_clean,
-            "found": {kind.value: number for kind, number in self.found.items()},
+            "verdict": self.verdict,
+            "next_steps": self.next_steps,
+            "found": {kind.value: self.found[kind] for kind in FindingKind if kind in self.found},
             "findings": [finding.to_json() for finding in self.findings],
             "unchecked": dict(self.unchecked),
             "checked": dict(self.checked),

@@ -4,16 +4,23 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.as_of.read_models import INSTANTS, ReadModels
 from audit.verify import statements
-from audit.verify.report import FindingKind, VerificationReport
+from audit.verify.findings import FindingKind, Place
+from audit.verify.report import VerificationReport
 from contracts.error_text import describe_error
 from contracts.events import CUT_TYPES
 from eventstore.model import Recorded
 from projections.changes import Row, project
 from projections.tables import COLUMNS
+
+PROGRESS = text("""
+    SELECT version FROM spreaview.stream_progress WHERE spreaview_event_id = :stream_id
+    ORDER BY version DESC NULLS LAST LIMIT 1
+""")
 
 _KEYS = {
     "sync_runs": ("sync_id",),
@@ -24,26 +31,37 @@ _KEYS = {
     "skipped_sessions": ("sessionize_id",),
     "stream_progress": ("spreaview_event_id",),
 }
+"""The columns that identify a row of a SpreaView event. None of them is personal."""
 
 
 class RowCheck:
-    """Compares the live read models of one stream with the projection of its events."""
+    """Compares the public views of one stream with the projection of its events."""
 
-    def __init__(self, stream_id: UUID, version: int, report: VerificationReport) -> None:
+    def __init__(
+        self, stream_id: UUID, version: int, report: VerificationReport, views: frozenset[str]
+    ) -> None:
         self._stream_id = stream_id
         self._version = version
         self._report = report
+        self._views = views
         self._models = ReadModels()
         self._pending: list[Recorded] = []
         self._trouble: str | None = None
 
     @classmethod
     async def begin(
-        cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
+        cls,
+        connection: AsyncConnection,
+        stream_id: UUID,
+        report: VerificationReport,
+        views: frozenset[str],
     ) -> "RowCheck":
-        """Read the applied version: the check ends there."""
-        found = await connection.execute(statements.PROGRESS, {"stream_id": stream_id})
-        return cls(stream_id, found.scalar_one_or_none() or 0, report)
+        """Read the applied version: the check ends there. `views` can be compared."""
+        version = None
+        if "stream_progress" in views:
+            found = await connection.execute(PROGRESS, {"stream_id": stream_id})
+            version = found.scalar_one_or_none()
+        return cls(stream_id, version or 0, report, views)
 
     def take(self, recorded: Recorded) -> None:
         """Project the next event, unless it is beyond the applied version."""
@@ -53,66 +71,83 @@ class RowCheck:
         if recorded.type in CUT_TYPES:
             try:
                 self._models.apply(project(self._pending))
-            except Exception as error:  # a tampered event must not end the verification
-                self._trouble = (
-                    f"version {recorded.version} cannot be projected: {describe_error(error)}"[:300]
-                )
+            except Exception as error:  # of any type: the event may be anything
+                self.stop(recorded.version, f"cannot be projected: {describe_error(error)}"[:300])
             self._pending = []
 
+    def stop(self, version: int, why: str) -> None:
+        """Give up at an event that cannot be projected, unless it is beyond the applied version."""
+        if version <= self._version and not self._trouble:
+            self._trouble = f"version {version} {why}"
+
     async def end(self, connection: AsyncConnection) -> None:
-        """Compare with the tables, after the last event."""
+        """Compare with the views, after the last event."""
+        if "stream_progress" not in self._views:
+            return
         if self._trouble:
-            self._report.unchecked[f"read models of a stream: {self._trouble}"] += 1
+            what = f"the read models of stream {self._stream_id}: {self._trouble}"
+            self._report.unchecked[what] += 1
             return
         if self._version == 0:
             self._report.unchecked["read models of a stream of which nothing is applied"] += 1
         for view, expected in self._models.views().items():
-            if self._version == 0 and view == "stream_progress":
+            if view not in self._views or (self._version == 0 and view == "stream_progress"):
                 continue  # a row with version 0 is allowed
             found = await connection.execute(statements.VIEW_ROWS[view], {"s": self._stream_id})
             self._compare(view, expected, [_decoded(view, row) for row in found.scalars()])
 
-    def _compare(self, view: str, expected: list[Row], found: list[Row]) -> None:
+    def _compare(self, view: str, expected: list[Row], found: list[Row | None]) -> None:
         projected = {_key(view, row): row for row in expected}
-        stored = {_key(view, row): row for row in found}
-        for key in projected.keys() | stored.keys():
+        stored = {_key(view, row): row for row in found if row is not None}
+        if unreadable := found.count(None):
+            self._add(view, (), f"{unreadable} rows cannot be read")
+        if (doubles := len(found) - unreadable - len(stored)) > 0:
+            self._add(view, (), f"{doubles} rows exist twice")
+        for key in sorted(projected.keys() | stored.keys()):
             new, old = projected.get(key), stored.get(key)
             if new is None or old is None:
                 self._add(view, key, "is missing" if old is None else "no event makes it")
-                continue
-            for name in COLUMNS[view]:
-                if new[name] != old[name]:
-                    what = f"{name} is {old[name]!r}, but the events make it {new[name]!r}"
-                    self._add(view, key, what[:300])
-        self._report.checked["rows of read models"] += len(stored)
+            elif differing := [name for name in COLUMNS[view] if new[name] != old[name]]:
+                self._add(view, key, f"the events give other values of {', '.join(differing)}")
+        self._report.checked["rows of read models"] += len(found)
 
     def _add(self, view: str, key: tuple[str, ...], what: str) -> None:
-        row = f"{view} {' '.join(key)}: {what}"
-        self._report.add(
-            FindingKind.READ_MODEL, row, stream_id=self._stream_id, version=self._version
-        )
+        row = f"{' '.join((view, *key))}: {what}"
+        place = Place(self._stream_id, self._version)
+        self._report.add(FindingKind.READ_MODEL, row, place)
 
 
 def _key(view: str, row: Row) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in _KEYS[view])
 
 
-def _decoded(view: str, row: str) -> Row:
-    """A row in the form of `ReadModels`: instants in UTC, in every time zone of the connection."""
-    found: Row = msgspec.json.decode(row, type=dict[str, object])
-    shown: Row = {}
-    for name in COLUMNS[view]:
-        value = found[name]
-        if value is not None and name in INSTANTS:
-            value = datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
-        shown[name] = str(value) if isinstance(value, UUID) else value
-    return shown
+def _decoded(view: str, row: str) -> Row | None:
+    """A row in the form of `ReadModels`, instants in UTC; None if it cannot be read."""
+    try:
+        found: Row = msgspec.json.decode(row, type=dict[str, object])
+        return {name: _shown(name, found[name]) for name in COLUMNS[view]}
+    except Exception:  # of any type, as for the data of an event
+        return None
+
+
+def _shown(name: str, value: object) -> object:
+    if value is None or name not in INSTANTS:
+        return value
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return value
 
 
 async def check_rows_without_events(
-    connection: AsyncConnection, report: VerificationReport, only: UUID | None
+    connection: AsyncConnection,
+    report: VerificationReport,
+    only: UUID | None,
+    views: frozenset[str],
 ) -> None:
     """Find rows of SpreaView events that the log does not know."""
-    for row in await connection.execute(statements.ROWS_WITHOUT_EVENTS, {"only": only}):
-        what = f"{row.view} has {row.rows} rows of it, but the log has no event of it"
-        report.add(FindingKind.READ_MODEL, what, stream_id=row.spreaview_event_id)
+    for view in sorted(views & statements.ROWS_WITHOUT_EVENTS.keys()):
+        found = await connection.execute(statements.ROWS_WITHOUT_EVENTS[view], {"only": only})
+        for row in found:
+            what = f"{view} has {row.rows} rows of it, but the log has no event of it"
+            report.add(FindingKind.READ_MODEL, what, Place(row.spreaview_event_id))

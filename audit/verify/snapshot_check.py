@@ -2,16 +2,27 @@
 
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.verify import statements
-from audit.verify.documents import unpacked
-from audit.verify.report import FindingKind, VerificationReport
+from audit.verify.findings import FindingKind, Place
+from audit.verify.report import VerificationReport
 from contracts.error_text import describe_error
+from contracts.unpacking import UnpackingError, unpacked
 from eventstore.model import Recorded, Snapshot
 from worker.rules.state import State, fold
 from worker.rules.state_encoding import encode_state
 from worker.sync.fold_version import FOLD_VERSION
+
+SNAPSHOT = text("""
+    SELECT version, fold_version, body FROM event_store.snapshots
+    WHERE stream_id = :stream_id ORDER BY version DESC NULLS LAST LIMIT 1
+""")
+
+_MOST_BYTES = 1 << 30
+"""More than any state has; only a state that this process has just encoded is unpacked so far."""
+_SLACK = 1 << 20
+"""A stored state that unpacks to more than twice the right one and this is not unpacked."""
 
 
 class SnapshotCheck:
@@ -25,47 +36,52 @@ class SnapshotCheck:
         self._report = report
         self._state = State()
         if snapshot is not None and snapshot.fold_version != FOLD_VERSION:
-            self._skip("snapshots that other code has folded: it passes over them, too")
+            self._skip("snapshots that other code has folded: this code ignores them, too")
 
     @classmethod
     async def begin(
         cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
     ) -> "SnapshotCheck":
         """Read the snapshot, before the first event of the stream."""
-        found = await connection.execute(statements.SNAPSHOT, {"stream_id": stream_id})
+        found = await connection.execute(SNAPSHOT, {"stream_id": stream_id})
         row = found.one_or_none()
         return cls(stream_id, Snapshot(*row) if row is not None else None, report)
 
     def take(self, recorded: Recorded) -> None:
         """Fold the next event, unless it is beyond the snapshot."""
-        if self._snapshot is None or recorded.version > self._snapshot.version:
+        if self._snapshot is None or recorded.version > (self._snapshot.version or 0):
             return
         try:
             fold([recorded.event], self._state)
-        except Exception as error:  # a tampered event must not end the verification
-            what = f"version {recorded.version} cannot be folded: {describe_error(error)}"[:300]
-            self._skip(f"the snapshot of a stream: {what}")
+        except Exception as error:  # of any type: the event may be anything
+            self.stop(recorded.version, f"cannot be folded: {describe_error(error)}"[:300])
+
+    def stop(self, version: int, why: str) -> None:
+        """Give up at an event that cannot be folded, unless it is beyond the snapshot."""
+        if self._snapshot is not None and version <= (self._snapshot.version or 0):
+            self._skip(f"the snapshot of stream {self._stream_id}: version {version} {why}")
 
     def end(self) -> None:
         """Compare, after the last event."""
         if self._snapshot is None:
             return
         self._report.checked["snapshots"] += 1
-        if self._state.version != self._snapshot.version:
-            what = f"the events end at version {self._state.version}"
-        else:
-            try:
-                is_equal = unpacked(self._snapshot.body) == unpacked(encode_state(self._state))
-                what = "" if is_equal else "the fold of the events gives another state"
-            except ValueError as error:
-                what = f"it cannot be unpacked: {error}"
-        if what:
+        if (fault := self._fault(self._snapshot)) is not None:
             self._report.add(
                 FindingKind.SNAPSHOT,
-                f"the snapshot is wrong: {what}. Remedy: delete it; the next sync makes a new one",
-                stream_id=self._stream_id,
-                version=self._snapshot.version,
+                f"the snapshot is wrong: {fault}",
+                Place(self._stream_id, self._snapshot.version),
             )
+
+    def _fault(self, snapshot: Snapshot) -> str | None:
+        if self._state.version != snapshot.version:
+            return f"the events end at version {self._state.version}"
+        expected = unpacked(encode_state(self._state), _MOST_BYTES)
+        try:
+            found = unpacked(snapshot.body or b"", 2 * len(expected) + _SLACK)
+        except UnpackingError as error:
+            return f"it cannot be unpacked: {error}"
+        return None if found == expected else "the fold of the events gives another state"
 
     def _skip(self, why: str) -> None:
         self._report.unchecked[why] += 1

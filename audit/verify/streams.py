@@ -1,6 +1,6 @@
 """Verifying the streams: one pass over all events, with every check of their content."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -8,82 +8,125 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.verify import statements
 from audit.verify.chains import ChainCheck
+from audit.verify.findings import FindingKind
+from audit.verify.named_documents import NamedDocuments
+from audit.verify.persons import PersonCheck
+from audit.verify.raw_events import Content, RawEvent, content_of, place_of, raw_pages
 from audit.verify.report import VerificationReport
 from audit.verify.rows import RowCheck
+from audit.verify.runs import RunCheck
 from audit.verify.snapshot_check import SnapshotCheck
-from eventstore.stored_events import StoredEvent
-
-_PAGE = 2000
-_BEFORE_ALL = UUID(int=0)
+from eventstore.damage import UnreadableEventError
+from eventstore.model import Recorded
 
 
 async def check_streams(
     connection: AsyncConnection,
     report: VerificationReport,
     only: UUID | None,
+    views: frozenset[str],
     on_progress: Callable[[int], None],
-) -> set[bytes]:
-    """Check chains, snapshots and read models. Returns the digests of the runs' documents."""
-    digests: set[bytes] = set()
+) -> NamedDocuments:
+    """Check chains, runs, personal data, snapshots and read models, stream by stream.
+
+    `views` are the public views that can be compared. `on_progress` is called with the number of
+    events read so far.
+    """
+    documents = NamedDocuments()
     checks: _StreamChecks | None = None
     done = 0
-    async for page in _pages(connection, only):
+    async for page in raw_pages(connection, only):
         for stream_id, events in groupby(page, key=attrgetter("stream_id")):
             if checks is None or stream_id != checks.stream_id:
                 if checks is not None:
-                    digests.update(await checks.end(connection))
-                checks = await _StreamChecks.begin(connection, stream_id, report)
-            for event in events:
-                checks.take(event)
+                    await checks.end(connection)
+                checks = await _StreamChecks.begin(connection, stream_id, report, views, documents)
+            for raw in events:
+                checks.take(raw)
         done += len(page)
         on_progress(done)
     if checks is not None:
-        digests.update(await checks.end(connection))
-    return digests
+        await checks.end(connection)
+    return documents
 
 
 class _StreamChecks(NamedTuple):
     """The checks that one stream's events pass through."""
 
     stream_id: UUID
+    report: VerificationReport
     chain: ChainCheck
+    runs: RunCheck
+    persons: PersonCheck
+    documents: NamedDocuments
     rows: RowCheck
     snapshot: SnapshotCheck
+    organizations: set[UUID]
 
     @classmethod
     async def begin(
-        cls, connection: AsyncConnection, stream_id: UUID, report: VerificationReport
+        cls,
+        connection: AsyncConnection,
+        stream_id: UUID,
+        report: VerificationReport,
+        views: frozenset[str],
+        documents: NamedDocuments,
     ) -> "_StreamChecks":
-        rows = await RowCheck.begin(connection, stream_id, report)
-        snapshot = await SnapshotCheck.begin(connection, stream_id, report)
-        return cls(stream_id, ChainCheck(stream_id, report), rows, snapshot)
+        return cls(
+            stream_id,
+            report,
+            ChainCheck(report),
+            RunCheck(report),
+            PersonCheck(report),
+            documents,
+            await RowCheck.begin(connection, stream_id, report, views),
+            await SnapshotCheck.begin(connection, stream_id, report),
+            set(),
+        )
 
-    def take(self, event: StoredEvent) -> None:
-        recorded = event.recorded
-        self.chain.take(event)
-        self.rows.take(recorded)
-        self.snapshot.take(recorded)
+    def take(self, raw: RawEvent) -> None:
+        content = content_of(raw)
+        place = place_of(raw, content)
+        self.report.checked["events"] += 1
+        self.chain.take(raw, content, place)
+        if content.fault is None:
+            self.runs.take(raw, content, place)
+            self.persons.take(raw, content, place)
+            if (fault := self.documents.take(raw, content, place)) is not None:
+                self.report.add(FindingKind.UNREADABLE, fault, place)
+            if (organization_id := content.uuid("organization_id")) is not None:
+                self.organizations.add(organization_id)
+        else:
+            self.runs.skip()
+        recorded, fault = _typed(raw, content)
+        if fault is not None:
+            self.report.add(FindingKind.UNREADABLE, fault, place)
+        if recorded is None:
+            self.rows.stop(raw.version, "cannot be read")
+            self.snapshot.stop(raw.version, "cannot be read")
+        else:
+            self.rows.take(recorded)
+            self.snapshot.take(recorded)
 
-    async def end(self, connection: AsyncConnection) -> Iterable[bytes]:
+    async def end(self, connection: AsyncConnection) -> None:
+        self.runs.end()
+        self.persons.end()
+        for subject, is_speaker in self.persons.erased.items():
+            for organization_id in self.organizations:
+                self.documents.add_erasure(organization_id, subject, is_speaker=is_speaker)
         await self.rows.end(connection)
         self.snapshot.end()
-        return self.chain.end()
+        self.report.checked["streams"] += 1
 
 
-async def _pages(
-    connection: AsyncConnection, only: UUID | None
-) -> AsyncIterator[list[StoredEvent]]:
-    stream_id, version = _BEFORE_ALL, 0
-    while True:
-        found = await connection.execute(
-            statements.STORED_EVENTS,
-            {"stream_id": stream_id, "version": version, "only": only, "limit": _PAGE},
-        )
-        page = [StoredEvent(*row) for row in found]
-        if page:
-            yield page
-        if len(page) < _PAGE:
-            return
-        stream_id, version = page[-1].stream_id, page[-1].version
+def _typed(raw: RawEvent, content: Content) -> tuple[Recorded | None, str | None]:
+    """The typed event, or the reason why the row gives no event."""
+    if content.fault is not None:
+        return None, content.fault
+    try:
+        recorded = raw.recorded()
+        _ = recorded.event
+    except UnreadableEventError as error:
+        return None, error.reason
+    return recorded, None

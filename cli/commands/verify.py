@@ -1,5 +1,6 @@
 """`verify`: is everything as it was recorded?"""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +8,17 @@ from uuid import UUID
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
-from rich.markup import escape
 
 from audit.past.moments import NotInThePastError
 from audit.transfer.seal_files import published_seals, read_seals
-from audit.verify.report import VerificationReport
+from audit.verify.documents import Retention
 from audit.verify.verify import verify as verify_log
 from cli.command import REFUSED, new_app, run
 from cli.errors import CommandError
 from cli.options import Json, OneEvent
 from cli.render.answer import Answer
 from cli.render.progress import progress
+from cli.render.verification import show_verification
 from cli.runfile import resolve
 from cli.servers import open_database
 from cli.settings import Settings
@@ -60,30 +60,26 @@ async def report_verification(
         raise CommandError(f"the seals cannot be read: {describe_error(error)}") from error
     async with open_database(settings) as engine:
         with progress("verify") as update:
-            report = await verify_log(engine, only=only, seals=seals, on_progress=update)
+            report = await verify_log(
+                engine,
+                only=only,
+                seals=seals,
+                retention=_retention(settings),
+                behind=timedelta(seconds=settings.stuck_seconds),
+                on_progress=update,
+            )
     if only is not None and report.is_clean and not report.checked["events"]:
         raise NotInThePastError(f"The log knows no SpreaView event {only}.")
     exit_code = 0 if report.is_clean else REFUSED
-    return Answer(report.to_json(), partial(_show, report=report), exit_code)
+    return Answer(report.to_json(), partial(show_verification, report=report), exit_code)
+
+
+def _retention(settings: Settings) -> Retention:
+    days = settings.source_retention_days
+    age = None if days is None else timedelta(days=days)
+    return Retention(age, settings.max_document_bytes)
 
 
 async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:
     kept = list(read_seals(file)) if file is not None else []
     return kept + (await published_seals(resolve(settings).kafka) if from_kafka else [])
-
-
-def _show(console: Console, report: VerificationReport) -> None:
-    write = partial(console.print, soft_wrap=True)
-    for finding in report.findings:
-        write(f"[red]wrong[/]       {escape(str(finding))}")
-    if (more := report.found.total() - len(report.findings)) > 0:
-        write(f"[red]wrong[/]       … and {more} more")
-    for what, number in report.unchecked.items():
-        write(f"[yellow]not checked[/] {escape(what)} ({number})")
-    checked = ", ".join(f"{number} {what}" for what, number in report.checked.items())
-    write(f"checked     {checked}")
-    write(
-        "[green]Everything is as it was recorded.[/]"
-        if report.is_clean
-        else "[red]Not everything is as it was recorded.[/]"
-    )

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase
-from audit.verify.report import FindingKind, VerificationReport
+from audit.verify.documents import Retention
+from audit.verify.findings import FindingKind
+from audit.verify.report import VerificationReport
 from audit.verify.verify import verify
 from cli.commands.seals import add_seals
 from cli.connections import database
@@ -103,8 +106,8 @@ async def keep_snapshot(engine: AsyncEngine, stream_id: UUID, state: State) -> N
 
 def named(found: VerificationReport, kind: FindingKind, stream: UUID) -> set[int | None]:
     """The versions of the findings of a kind, which must all be in one stream."""
-    assert {f.stream_id for f in found.findings if f.kind == kind} == {stream}
-    return {f.version for f in found.findings if f.kind == kind}
+    assert {f.place.stream_id for f in found.findings if f.kind == kind} == {stream}
+    return {f.place.version for f in found.findings if f.kind == kind}
 
 
 async def test_an_untouched_log_is_clean_and_the_checks_are_counted(scene: Scene) -> None:
@@ -115,7 +118,9 @@ async def test_an_untouched_log_is_clean_and_the_checks_are_counted(scene: Scene
     assert found.checked["documents"] == 2
     assert found.checked["seals"] == 2
     assert found.checked["snapshots"] == 2
-    assert found.checked["guards"] == 2
+    assert found.checked["runs"] == 4
+    assert found.checked["definitions in the database"] > 100
+    assert found.checked["sequences"] == 1
     assert found.checked["rows of read models"] > 20
     assert list(found.unchecked) == ["the relay's checkpoint: there is none"]
 
@@ -226,17 +231,33 @@ async def test_a_replaced_document(scene: Scene) -> None:
     assert "has the digest" in finding.what
 
 
-async def test_a_deleted_document_is_reported_as_unchecked(scene: Scene) -> None:
+async def test_a_deleted_document_is_a_finding_that_names_run_and_digest(scene: Scene) -> None:
+    async with scene.engine.connect() as connection:
+        found_rows = await connection.execute(
+            text("SELECT encode(digest, 'hex') FROM event_store.sources")
+        )
+        digests = set(found_rows.scalars())
     await scene.tamper("DELETE FROM event_store.sources")
     found = await scene.verified()
-    assert found.is_clean
-    assert found.unchecked["documents that are not kept (any more)"] == 2
+    assert {f.kind for f in found.findings} == {FindingKind.SOURCE}
+    assert {f.what.split()[1] for f in found.findings} == digests
+    assert all(f.place.sync_id and f.place.event_type == "SyncCompleted" for f in found.findings)
+
+
+@pytest.mark.parametrize(("days", "is_clean"), [(1, False), (0, True)])
+async def test_the_retention_setting_explains_old_documents_only(
+    scene: Scene, days: int, is_clean: bool
+) -> None:
+    await scene.tamper("DELETE FROM event_store.sources")
+    found = await verify(scene.engine, retention=Retention(timedelta(days=days)))
+    assert found.is_clean == is_clean
+    assert found.unchecked["documents that are older than the retention setting"] == 2 * is_clean
 
 
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("SET size_bytes = size_bytes + 1", "bytes, but its recorded size is"),
+        ("SET size_bytes = size_bytes + 1", "but its run names"),
         ("SET body = body || '\\x00'", "1 bytes follow it"),
         ("SET body = substring(body FOR 20)", "it was cut off"),
     ],
@@ -315,7 +336,7 @@ async def test_a_sequence_behind_the_head_is_a_finding(scene: Scene) -> None:
     await scene.tamper("SELECT setval('event_store.events_position_seq', 3)")
     (finding,) = (await scene.verified()).findings
     assert finding.kind == FindingKind.GUARD
-    assert "at 3" in finding.what
+    assert "gives 4 next, but position 26 is taken" in finding.what
 
 
 async def test_a_generation_that_is_not_live_is_reported_as_unchecked(scene: Scene) -> None:
@@ -382,7 +403,10 @@ async def test_erased_personal_data_are_no_finding(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("UPDATE spreaview_g1.rooms SET name = 'X' WHERE spreaview_event_id = :s", "name is 'X'"),
+        (
+            "UPDATE spreaview_g1.rooms SET name = 'X' WHERE spreaview_event_id = :s",
+            "the events give other values of name",
+        ),
         ("DELETE FROM spreaview_g1.sessions WHERE spreaview_event_id = :s", "is missing"),
         (
             """INSERT INTO spreaview_g1.session_speakers
@@ -417,19 +441,19 @@ async def test_rows_of_an_unknown_event_are_findings(scene: Scene) -> None:
         n=stranger,
     )
     found = await scene.verified()
-    places = {f.stream_id for f in found.findings}
+    places = {f.place.stream_id for f in found.findings}
     assert places == {scene.stream, stranger}
-    assert [f.what for f in found.findings if f.stream_id == stranger] == [
+    assert [f.what for f in found.findings if f.place.stream_id == stranger] == [
         "rooms has 2 rows of it, but the log has no event of it"
     ]
     alone = await verify(scene.engine, only=stranger)
-    assert [f.stream_id for f in alone.findings] == [stranger]
+    assert [f.place.stream_id for f in alone.findings] == [stranger]
 
 
 async def test_rows_of_a_stream_without_progress_are_findings(scene: Scene) -> None:
     await scene.tamper("DELETE FROM spreaview_g1.stream_progress WHERE spreaview_event_id = :s")
     found = await scene.verified()
-    assert {f.stream_id for f in found.findings} == {scene.stream}
+    assert {f.place.stream_id for f in found.findings} == {scene.stream}
     assert "no event makes it" in found.findings[0].what
 
 
@@ -484,14 +508,23 @@ async def test_the_command_works_with_a_read_only_role(
     assert told["findings"][0]["stream_id"] == str(scene.stream)
 
 
-async def test_a_tampered_text_is_printed_without_markup(scene: Scene, database_url: str) -> None:
+async def test_the_command_ends_with_the_verdict_and_what_to_do_and_shows_no_values(
+    scene: Scene, database_url: str
+) -> None:
     await scene.tamper(
-        "UPDATE spreaview_g1.sessions SET title = 'a [/] [conceal] :rocket:' "
-        "WHERE spreaview_event_id = :s"
+        "UPDATE spreaview_g1.sessions SET title = '[/] Ada Example' WHERE spreaview_event_id = :s",
+        "UPDATE event_store.streams SET version = 1 WHERE stream_id = :s",
     )
     shown = await asyncio.to_thread(run, "verify", env=environment(database_url=database_url))
-    assert shown.returncode == 1
-    assert "title is 'a [/] [conceal] :rocket:'" in shown.stdout, shown.stderr
+    assert shown.returncode == 1, shown.stderr
+    assert "Ada" not in shown.stdout
+    *_, verdict, restore, repair = shown.stdout.splitlines()
+    assert verdict == "Not everything is as it was recorded: 4 findings in 1 SpreaView event."
+    assert restore.startswith("Next: The log was changed in the database.")
+    assert repair.startswith("Next: Run spreaview-sync projections repair EVENT")
+    groups = [line for line in shown.stdout.splitlines() if line.endswith(")") and " (" in line]
+    assert groups[0] == "Stream heads differ from the last events (1)"
+    assert groups[1] == "Rows of read models differ from their events (3)"
 
 
 async def test_an_unknown_event_exits_with_1(scene: Scene, database_url: str) -> None:

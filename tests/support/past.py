@@ -40,6 +40,7 @@ class Past:
     event_id: UUID = field(default_factory=uuid4)
     window: Window = WINDOW
     runs: list[UUID] = field(default_factory=list)
+    organization_id: UUID = ORGANIZATION
 
     @property
     def log(self) -> EventLog:
@@ -60,11 +61,13 @@ class Past:
         sync_id = uuid4()
         ordered_at = BEGINNING + timedelta(hours=len(self.runs))
         ids = RequestIds(
-            request_id=sync_id, organization_id=ORGANIZATION, spreaview_event_id=self.event_id
+            request_id=sync_id,
+            organization_id=self.organization_id,
+            spreaview_event_id=self.event_id,
         )
         command = ImportCommand(
             sync_id=sync_id,
-            organization_id=ORGANIZATION,
+            organization_id=self.organization_id,
             spreaview_event_id=self.event_id,
             bounds=bounds_of(self.window),
             ordered_at=ordered_at,
@@ -95,10 +98,10 @@ class Past:
         try:
             reading = read_document(
                 body,
-                organization_id=ORGANIZATION,
+                organization_id=self.organization_id,
                 spreaview_event_id=self.event_id,
                 zone=zone_of(self.window),
-                erased=await self.log.erased_speakers(ORGANIZATION),
+                erased=await self.log.erased_speakers(self.organization_id),
             )
             may_be_kept = not reading.names_erased
             outcome = decide(state, reading.schedule, command, source, 3)

@@ -52,7 +52,7 @@ async def tls_postgres(authority: Authority, certificate: Certificate) -> AsyncI
         authority: signs the certificates of its clients.
         certificate: the one that it shows.
     """
-    programs = _programs()
+    programs = debian_programs()
     with tempfile.TemporaryDirectory(prefix="tls-postgres-") as folder:
         # Its programs before version 16 must be able to reach their data by its path.
         data = Path(folder) / "data"
@@ -70,7 +70,7 @@ async def tls_postgres(authority: Authority, certificate: Certificate) -> AsyncI
             yield url.rpartition("@")[2].partition("/")[0]
 
 
-def _programs() -> Path:
+def debian_programs() -> Path:
     """The newest version's. Debian keeps them apart from the programs of users."""
     versions = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if versions:

@@ -17,8 +17,9 @@ from audit.past.sources import SourceOfRun
 from audit.past.timeline_step import TimelineStep
 from audit.transfer.import_log import ImportResult
 from audit.transfer.replay import ReplayResult
+from audit.verify.findings import FindingKind, Place
 from audit.verify.reimport import Deviation, ReimportedRun
-from audit.verify.report import FindingKind, VerificationReport
+from audit.verify.report import VerificationReport
 from contracts.events import AllCounts, Counts, Link, SyncWarning
 from contracts.samples import REQUEST
 from eventstore.erasure import Erased
@@ -30,7 +31,7 @@ LINKS = (Link(title="Blog", url="https://ada.example", link_type="Blog"),)
 LINKS_JSON = [{"title": "Blog", "url": "https://ada.example", "link_type": "Blog"}]
 
 REPORT = VerificationReport()
-REPORT.add(FindingKind.HEAD, "It is wrong.", stream_id=ID, version=2)
+REPORT.add(FindingKind.HEAD, "It is wrong.", Place(ID, 2))
 REPORT.checked["events"] += 3
 DECIDED_BY = DecidedBy(ID, 1, TIME, None)
 EXPLANATION = Explanation(
@@ -84,7 +85,7 @@ KEYS: list[tuple[Any, str]] = [
     (ReadModels(), " ".join(COLUMNS)),
     (Diff([], []), "changes totals patch"),
     (EntityDifference("room", "added", "1", "Hall", {}), "kind change sessionize_id name fields"),
-    (REPORT, "well found findings unchecked checked"),
+    (REPORT, "well verdict next_steps found findings unchecked checked"),
     (ReimportedRun(ID, TIME, None, ()), "sync_id recorded_at not_decided deviations"),
     (Deviation("differs", "RoomImported", "1", {}), "what type entity fields"),
     (ImportResult(ID, 1, 2), "log_id events documents"),
@@ -138,6 +139,9 @@ def test_ids_are_text_and_instants_are_utc() -> None:
             "stream_id": str(ID),
             "version": 2,
             "position": None,
+            "event_type": None,
+            "sync_id": None,
+            "recorded_at": None,
             "what": "It is wrong.",
         }
     ]
