@@ -107,14 +107,18 @@ async def outcomes(
     """The events up to a moment, in the steps of the read models: starts, outcomes, erasures.
 
     An outcome that the moment cuts in two is left out, because read models never show a half of
-    one. Memory holds a page of the log and one outcome. Raises `NotInThePastError` for an unknown
-    event.
+    one. Memory holds a page of the log and one outcome.
+
+    Raises:
+        NotInThePastError: the log does not know the event.
+        UnreadableEventError: an event was changed, or a newer program wrote it.
     """
     await require_stream(log, event_id)
     pending: list[Recorded] = []
     async for recorded in log.read_stream(event_id):
         if not until.includes(recorded):
             return
+        _ = recorded.event  # a reader of the plain data would not notice that it is damaged
         pending.append(recorded)
         if recorded.type in CUT_TYPES:
             yield pending
