@@ -1,7 +1,6 @@
 """Reading the lines of an export: their form, and every digest that one line can prove."""
 
 import hashlib
-import zlib
 from base64 import b64decode
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from contracts.canonical import canonical
 from contracts.codec import PERSONAL_KEY, take_apart
 from contracts.events import TERMINAL_TYPES, SyncStarted
 from contracts.identity import OUTCOME, message_id
+from contracts.unpacking import unpacked
 from eventstore import chain
 from eventstore.load import StoredErasure
 from eventstore.stored_events import StoredEvent
@@ -85,11 +85,10 @@ class DocumentLine(Struct, kw_only=True):
         """
         try:
             body = b64decode(self.zlib, validate=True)
-            unpacking = zlib.decompressobj()
-            document = unpacking.decompress(body, self.size_bytes + 1)
-        except (ValueError, zlib.error) as error:
+            document = unpacked(body, self.size_bytes)
+        except ValueError as error:
             raise ValueError(f"document {self.sha256} cannot be unpacked: {error}") from error
-        if not unpacking.eof or unpacking.unused_data or len(document) != self.size_bytes:
+        if len(document) != self.size_bytes:
             raise ValueError(f"document {self.sha256} is not {self.size_bytes} bytes long")
         if hashlib.sha256(document).hexdigest() != self.sha256:
             raise ValueError(f"document {self.sha256} has another digest")
