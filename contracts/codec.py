@@ -79,6 +79,19 @@ def _subject(event: ImportEvent) -> UUID:
             raise TypeError(f"{type(event).__name__} has personal fields but no subject")
 
 
+def _optional_fields(event_type: type[ImportEvent]) -> tuple[str, ...]:
+    fields = msgspec.structs.fields(event_type)
+    return tuple(field.name for field in fields if field.default is None)
+
+
+OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {
+    name: _optional_fields(event) for name, event in EVENT_TYPES.items()
+}
+"""The fields of each event type that an event may lack: its personal fields, and later additions.
+
+They are null where an event lacks them: erased, or unknown to the version that wrote it."""
+
+
 def take_apart(event: ImportEvent) -> PlainEvent:
     """Split an event into plain data and personal data. `join` is the inverse."""
     name = type(event).__name__
@@ -126,14 +139,15 @@ def upcast(
 def join(event_type: str, schema_version: int, data: str, personal: str | None) -> JsonObject:
     """The whole event in the current version, from the two stored JSON texts.
 
-    Personal fields are null if the personal data were erased.
+    Personal fields are null if the personal data were erased. A field that was added after the
+    event was written is null: its value is unknown.
 
     Raises:
         UnknownEventError: see `upcast`.
     """
     whole: JsonObject = msgspec.json.decode(data, type=dict[str, object])
     whole.pop(PERSONAL_KEY, None)
-    whole |= dict.fromkeys(PERSONAL_FIELDS.get(event_type, ()))
+    whole = dict.fromkeys(OPTIONAL_FIELDS.get(event_type, ())) | whole
     if personal is not None:
         whole |= msgspec.json.decode(personal, type=dict[str, object])
     return upcast(event_type, schema_version, whole)

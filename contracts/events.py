@@ -58,6 +58,13 @@ class Speaker(Struct, frozen=True, kw_only=True):
     links: Annotated[tuple[Link, ...] | None, _PERSONAL] = None
 
 
+class Topic(Struct, frozen=True, kw_only=True):
+    """One of a session's topics: an item of a category in Sessionize, such as Track: Data."""
+
+    category: Annotated[str, Meta(description="The title of the category, at most 1 KiB.")]
+    topic: Annotated[str, Meta(description="The name of the item, at most 1 KiB.")]
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """A session as SpreaView shows it."""
 
@@ -74,6 +81,13 @@ class Session(Struct, frozen=True, kw_only=True):
     live_url: str | None
     recording_url: str | None
     speaker_ids: Annotated[tuple[UUID, ...], Meta(description="In the order of display.")]
+    topics: Annotated[
+        tuple[Topic, ...] | None,
+        Meta(
+            description="At most 100, in the order of display; null: unknown, as in events of "
+            "versions before 0.1.0."
+        ),
+    ] = None
 
 
 class SyncStarted(Fact, frozen=True, kw_only=True):

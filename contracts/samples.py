@@ -25,6 +25,7 @@ from contracts.events import (
     SyncFailed,
     SyncStarted,
     SyncWarning,
+    Topic,
 )
 from contracts.messages import SyncRequested, Window
 
@@ -115,6 +116,10 @@ EVENTS: tuple[ImportEvent, ...] = (
         live_url=None,
         recording_url=None,
         speaker_ids=(_SPEAKER,),
+        topics=(
+            Topic(category="Track", topic="Architecture"),
+            Topic(category="Level", topic="Intermediate"),
+        ),
         change="restored",
         changed_fields=("starts_at",),
     ),

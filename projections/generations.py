@@ -13,10 +13,6 @@ from contracts.identity import requester_subject
 from projections import statements
 from projections.grants import copy_grants
 from projections.tables import TABLE_SIZES, run_script
-from projections.version import CODE_VERSION
-from projections.views import restore_views
-
-PREPARE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0011)
 
 # One session holds it during a rebuild, a rollback or a drop.
 TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(
@@ -27,27 +23,6 @@ TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(
 TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)
 
 MAY_USE = text("SELECT has_schema_privilege(:schema, 'USAGE')")
-
-CREATE_REGISTRY = (
-    text("CREATE SCHEMA IF NOT EXISTS projections"),
-    text("""
-        CREATE TABLE IF NOT EXISTS projections.generations (
-            number       integer PRIMARY KEY,
-            schema       text NOT NULL UNIQUE,
-            live         boolean NOT NULL,
-            created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-            code_version text,                        -- of the projections that filled it
-            position     bigint NOT NULL DEFAULT 0,   -- how far a rebuild has read the log
-            filled_at    timestamptz,
-            switched_at  timestamptz                  -- when it last became live
-        )
-    """),
-    text("""
-        CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live
-        ON projections.generations (live) WHERE live
-    """),
-    text("CREATE SCHEMA IF NOT EXISTS spreaview"),
-)
 
 NEXT_NUMBER = text("SELECT coalesce(max(number), 0) + 1 FROM projections.generations")
 
@@ -170,27 +145,6 @@ class Generation(NamedTuple):
             "switched_at": None if self.switched_at is None else str(self.switched_at),
             "state": self.state,
         }
-
-
-async def prepare(engine: AsyncEngine) -> None:
-    """Create the first generation and the views unless they exist, and make the views read-only.
-
-    Views that are missing, or do not show the live generation, are made again. If no generation is
-    live, the one that was live last becomes live. Concurrent calls are safe.
-    """
-    async with engine.begin() as connection:
-        await connection.execute(PREPARE_LOCK)
-        for statement in CREATE_REGISTRY:
-            await connection.execute(statement)
-        schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
-        if schema is None:
-            schema = (await connection.execute(REVIVE_LAST)).scalar_one_or_none()
-        if schema is None:
-            number = (await connection.execute(FREE_NUMBER)).scalar_one()
-            await create(connection, number=number, live=True, code_version=CODE_VERSION)
-        else:
-            await restore_views(connection, schema)
-        await run_script(connection, "read_only.sql")
 
 
 async def create(

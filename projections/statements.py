@@ -161,7 +161,7 @@ PUT_SESSIONS = text("""
         is_service_session = EXCLUDED.is_service_session,
         is_plenum_session = EXCLUDED.is_plenum_session, live_url = EXCLUDED.live_url,
         recording_url = EXCLUDED.recording_url, status = EXCLUDED.status,
-        position = EXCLUDED.position
+        position = EXCLUDED.position, topics = EXCLUDED.topics
 """)
 
 MARK_SESSIONS = text("""

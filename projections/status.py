@@ -65,6 +65,13 @@ TOTALS = text("""
             WHERE p.error IS NULL) AS behind
 """)
 
+# Rows whose last event an earlier version applied, without a column that it did not have.
+UNFILLED_ROWS = text("""
+    SELECT count(*) FROM sessions t
+    JOIN event_store.events e ON e.position = t.position AND e.type = 'SessionImported'
+    WHERE t.topics IS DISTINCT FROM nullif(e.data->'topics', 'null')
+""")
+
 
 class Lag(NamedTuple):
     """The streams with events that are not applied yet, without the stopped ones."""
@@ -140,6 +147,8 @@ class ProjectionsStatus:
     """Roles that may use another generation but not the live one."""
     stuck_seconds: float
     """A projector at work does not lag longer than this."""
+    unfilled_rows: int = 0
+    """Rows without a value that an earlier version of the projections left out."""
 
     @property
     def is_stuck(self) -> bool:
@@ -167,6 +176,7 @@ class ProjectionsStatus:
             "stopped": [stream.to_json() for stream in self.stopped],
             "ahead": [stream.to_json() for stream in self.ahead],
             "without_rights": self.without_rights,
+            "unfilled_rows": self.unfilled_rows,
         }
 
 
@@ -191,6 +201,9 @@ async def projections_status(
         generation = await live_generation(connection)
         totals = (await connection.execute(TOTALS)).one()
         stopped = await connection.execute(STOPPED_STREAMS)
+        unfilled = 0
+        if generation.code_version != CODE_VERSION:
+            unfilled = (await connection.execute(UNFILLED_ROWS)).scalar_one()
         return ProjectionsStatus(
             generation=generation.schema,
             filled_by=generation.code_version,
@@ -203,6 +216,7 @@ async def projections_status(
             ahead=ahead,
             without_rights=await roles_without_rights(connection),
             stuck_seconds=stuck_seconds,
+            unfilled_rows=unfilled,
         )
 
 

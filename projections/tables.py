@@ -6,29 +6,23 @@ from importlib.resources import files
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    view: tuple(columns.split())
-    for view, columns in {
-        "sync_runs": """
-            sync_id spreaview_event_id organization_id status requested_at requested_by started_at
-            finished_at window_starts_on window_ends_on time_zone api_id_masked counts warnings
-            withheld failure_code failure_message failure_remedy retryable position""",
-        "rooms": "spreaview_event_id room_id sessionize_id name sort status position",
-        "event_speakers": """
-            spreaview_event_id organization_id speaker_id sessionize_id first_name last_name
-            full_name tag_line bio profile_picture links is_top_speaker status position""",
-        "sessions": """
-            spreaview_event_id session_id session_code sessionize_id title abstract room_id
-            starts_at ends_at is_service_session is_plenum_session live_url recording_url status
-            position""",
-        "session_speakers": "spreaview_event_id session_id speaker_id ordinal",
-        "skipped_sessions": """
-            spreaview_event_id sessionize_id title starts_at ends_at reason missing
-            window_starts_at window_ends_at sync_id position""",
-        "stream_progress": "spreaview_event_id version position",
-    }.items()
+from contracts.views import VIEWS, View
+
+GENERATION_VIEWS: Mapping[str, View] = {
+    name: view for name, view in VIEWS.items() if name != "erasures"
 }
-"""The public columns of each view, in their order."""
+"""The public views over the live generation."""
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(view.columns) for name, view in GENERATION_VIEWS.items() if name != "speakers"
+}
+"""The public columns of each view over one table of a generation, in their order."""
+
+ADDED_COLUMNS: Mapping[tuple[str, str], str] = {("sessions", "topics"): "jsonb"}
+"""Type by table and column: the columns that generations of earlier versions lack.
+
+They are nullable, at the end of their table, and `migrate` adds them to every generation. So
+projectors of both versions can write it; a rebuild fills the rows that are there already."""
 
 TABLE_SIZES = text("""
     SELECT c.relname, pg_total_relation_size(c.oid) AS size

@@ -13,6 +13,5 @@ MODULES = ("projections.changes", "projections.write", "contracts.codec")
 CODE_VERSION = version_of(
     MODULES,
     scripts=[("projections", "sql/tables.sql")],
-    same_as={"3745eef4a671": "cfbc371f95ed"},
 )
 """The version of the code that decodes events, and makes and writes the rows of read models."""

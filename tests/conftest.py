@@ -16,7 +16,7 @@ from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
-from projections.generations import prepare
+from projections.prepare import prepare
 from tests.support.apache_kafka import apache_kafka as apache_kafka
 
 TEMPLATE = "migrated"

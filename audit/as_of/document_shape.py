@@ -2,7 +2,7 @@
 
     {"sessions": {id: {session_id, session_code, title, abstract, room, starts_at, ends_at,
                        is_service_session, is_plenum_session, live_url, recording_url, status,
-                       speakers}},
+                       topics, is_reviewable, speakers}},
      "rooms":    {id: {room_id, name, sort, status}},
      "speakers": {id: {speaker_id, first_name, last_name, full_name, tag_line, bio,
                        profile_picture, links, is_top_speaker, status}},

@@ -78,6 +78,8 @@ class ReadModels:
         _change_table("sessions", self.sessions, "session_id", changes.sessions)
         for key, links in changes.session_speakers.items():
             self.lineup[str(key)] = [_columns("session_speakers", link) for link in links]
+            session = self.sessions[str(key)]
+            session["is_reviewable"] = not session["is_service_session"] and bool(links)
         for (_, sessionize_id), skip in changes.skips.items():
             if skip is None:
                 self.skips.pop(str(sessionize_id), None)

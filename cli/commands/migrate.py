@@ -14,7 +14,8 @@ from contracts.error_text import describe_error
 from eventstore.migrate import Migrated
 from eventstore.migrate import migrate as migrate_log
 from messaging.topics import alter_topics
-from projections.generations import prepare
+from projections.added_columns import add_columns
+from projections.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def migrate(as_json: Json = False) -> None:
 async def migrate_database(settings: Settings) -> Answer:
     """Make or update the log's tables, then the read models."""
     async with open_database(settings, pool_size=2, any_version=True) as engine:
+        # The columns come first: a projector of this version starts as soon as the log is migrated.
+        await add_columns(engine)
         migrated = await migrate_log(engine)
         await prepare(engine)
     await _alter_topics(settings)

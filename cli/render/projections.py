@@ -18,6 +18,11 @@ def show_status(console: Console, status: ProjectionsStatus) -> None:
             "that are there stay as they were.\n"
             "             spreaview-sync projections rebuild computes all of them again"
         )
+    if status.unfilled_rows:
+        write(
+            f"unfilled     {status.unfilled_rows} rows lack a column that an earlier version did "
+            "not know\n             next: spreaview-sync projections rebuild"
+        )
     write(f"log          {status.streams} streams, up to position {status.head}")
     write(
         f"behind       {status.lag.streams} streams, {status.events_behind} events, "

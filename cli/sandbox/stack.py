@@ -12,7 +12,7 @@ from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
 from messaging.connection import KafkaConnection
-from projections.generations import prepare
+from projections.prepare import prepare
 from worker.relay.checkpoint import CHECKPOINT
 
 logger = logging.getLogger(__name__)

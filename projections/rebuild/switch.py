@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from asyncpg import DeadlockDetectedError, LockNotAvailableError, PostgresError
+from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -24,6 +24,12 @@ from projections.generations import (
     select_generation,
 )
 from projections.grants import copy_grants
+from projections.lock_conflicts import (
+    LOCK_TIMEOUT,
+    PROJECTORS_WAIT,
+    READERS_WAIT,
+    is_lock_conflict,
+)
 from projections.rebuild.fill import PROGRESS_OF, ReportProgress, apply_page, fill
 from projections.tables import run_script
 
@@ -31,13 +37,6 @@ LAST_EVENTS = 2_000
 """The most events that a switch applies while projectors are blocked."""
 
 _TRIES = 120
-_PROJECTORS_WAIT = "500ms"
-_READERS_WAIT = "100ms"
-"""Per view. There are eight views, so the switch gives up before PostgreSQL looks for deadlocks
-after 1 s and could abort a reader."""
-
-
-LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
 
 STOPPED = text("""
     SELECT spreaview_event_id, version, error FROM stream_progress
@@ -124,7 +123,7 @@ async def switch(
         except _TooFarBehindError:
             continue
         except (DBAPIError, PostgresError) as error:
-            if not _is_lock_conflict(error):
+            if not is_lock_conflict(error):
                 raise
         await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
     raise NoQuietMomentError
@@ -134,7 +133,7 @@ async def _try_switch(
     engine: AsyncEngine, number: int, *, accept_stopped: bool
 ) -> Sequence[StoppedInNew]:
     async with engine.begin() as connection:
-        await connection.execute(LOCK_TIMEOUT, {"timeout": _PROJECTORS_WAIT})
+        await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
         await connection.execute(TAKE_GENERATION)
         generation = await lock_generation(connection, number)
         await _catch_up(connection, generation)
@@ -145,7 +144,7 @@ async def _try_switch(
             raise StoppedStreamsError(number, worse)
         await connection.execute(LEAVE_LIVE)
         await connection.execute(BECOME_LIVE, {"number": number})
-        await connection.execute(LOCK_TIMEOUT, {"timeout": _READERS_WAIT})
+        await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
         await select_generation(connection, generation.schema)
         await run_script(connection, "views.sql")
     return stopped
@@ -182,11 +181,3 @@ async def stopped_in(
         )
         for row in found
     ]
-
-
-def _is_lock_conflict(error: DBAPIError | PostgresError) -> bool:
-    cause = (
-        error.orig if isinstance(error, DBAPIError) else error
-    )  # a script raises the driver's error
-    code = getattr(cause, "sqlstate", None)
-    return code in (LockNotAvailableError.sqlstate, DeadlockDetectedError.sqlstate)

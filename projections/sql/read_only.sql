@@ -24,5 +24,7 @@ CREATE OR REPLACE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON spr
     FOR EACH ROW EXECUTE FUNCTION projections.refuse_change();
 CREATE OR REPLACE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON spreaview.skipped_sessions
     FOR EACH ROW EXECUTE FUNCTION projections.refuse_change();
+CREATE OR REPLACE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON spreaview.erasures
+    FOR EACH ROW EXECUTE FUNCTION projections.refuse_change();
 CREATE OR REPLACE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON spreaview.stream_progress
     FOR EACH ROW EXECUTE FUNCTION projections.refuse_change();

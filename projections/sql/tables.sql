@@ -1,5 +1,6 @@
 -- The tables of one generation of read models, created in the first schema of search_path.
--- Tables are never migrated: after a change here, a rebuild fills a new generation from the log.
+-- New columns are nullable, stand last, and are listed in ADDED_COLUMNS (projections/tables.py), so
+-- that `migrate` adds them to existing generations, too. A rebuild then fills a new generation.
 
 CREATE TABLE stream_progress (
     spreaview_event_id uuid PRIMARY KEY,
@@ -79,6 +80,7 @@ CREATE TABLE sessions (
     recording_url      text,
     status             text NOT NULL CHECK (status IN ('scheduled', 'withdrawn')),
     position           bigint NOT NULL,
+    topics             jsonb,       -- null: unknown until the next sync
     PRIMARY KEY (spreaview_event_id, session_id)
 );
 

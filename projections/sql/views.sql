@@ -1,5 +1,5 @@
 -- The public read models: views over the generation that search_path selects. Columns may only be
--- added, at the end. projections/tables.py lists them.
+-- added, at the end. contracts/views.py lists them.
 
 CREATE OR REPLACE VIEW spreaview.sync_runs AS
 SELECT sync_id, spreaview_event_id, organization_id, status, requested_at, requested_by, started_at,
@@ -28,8 +28,12 @@ ORDER BY organization_id, speaker_id, (status = 'imported') DESC, position DESC;
 CREATE OR REPLACE VIEW spreaview.sessions AS
 SELECT spreaview_event_id, session_id, session_code, sessionize_id, title, abstract, room_id,
        starts_at, ends_at, is_service_session, is_plenum_session, live_url, recording_url, status,
-       position
-FROM sessions;
+       position, topics,
+       NOT is_service_session AND EXISTS (
+           SELECT FROM session_speakers l
+           WHERE l.spreaview_event_id = s.spreaview_event_id AND l.session_id = s.session_id)
+           AS is_reviewable
+FROM sessions s;
 
 CREATE OR REPLACE VIEW spreaview.session_speakers AS
 SELECT spreaview_event_id, session_id, speaker_id, ordinal

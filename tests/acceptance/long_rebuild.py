@@ -26,7 +26,7 @@ from cli.sandbox.postgres import postgres
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from projections import generations
-from projections.generations import prepare
+from projections.prepare import prepare
 from projections.projector import Projector
 from tests.support.long_log import load
 from tests.support.processes import COMMAND, ROOT, environment

@@ -23,7 +23,7 @@ from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
 from eventstore.migrate import migrate
 from messaging.requests import publish_request
-from projections.generations import prepare
+from projections.prepare import prepare
 from tests.support.line import Line, a_request, the_line
 from tests.support.sessionize.answers import Answer, Delivery
 

@@ -19,7 +19,7 @@ import psutil
 from cli.connections import database
 from cli.sandbox.postgres import postgres
 from eventstore.migrate import migrate
-from projections.generations import prepare
+from projections.prepare import prepare
 from tests.support.long_log import load
 from tests.support.processes import COMMAND, ROOT, environment
 

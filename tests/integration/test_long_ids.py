@@ -9,7 +9,7 @@ from projections.status import projections_status
 from tests.support.documents import document, room, speaker, talk, unscheduled
 from tests.support.line import rows
 from tests.support.past import Past
-from worker.rules.normalise import MAX_ID_BYTES
+from worker.rules.ids import MAX_ID_BYTES
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from eventstore.log import EventLog
-from projections.generations import GenerationAccessError, prepare
+from projections.generations import GenerationAccessError
+from projections.prepare import prepare
 from projections.status import oldest_lag, projections_status
 from tests.support.documents import document, talk
 from tests.support.line import VIEWS

@@ -16,7 +16,8 @@ from contracts.events import (
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.read import read_outcomes
-from projections.generations import GenerationsError, prepare
+from projections.generations import GenerationsError
+from projections.prepare import prepare
 from projections.rebuild import fill as filling
 from projections.rebuild import parity
 from projections.rebuild.rebuild import (

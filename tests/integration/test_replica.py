@@ -15,7 +15,7 @@ from cli.sandbox.conference import conference_window
 from cli.sandbox.postgres import postgres
 from eventstore.connection import READ_VARIABLE
 from eventstore.migrate import migrate
-from projections.generations import prepare
+from projections.prepare import prepare
 from tests.support.line import ORGANIZATION, Line, the_line
 from tests.support.processes import environment, run
 from tests.support.replica import Replica, streaming_replica

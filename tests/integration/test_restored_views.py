@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.verify.findings import FindingKind
 from audit.verify.verify import verify
-from projections.generations import create, list_generations, prepare
+from projections.generations import create, list_generations
+from projections.prepare import prepare
 from projections.version import CODE_VERSION
 from tests.support.documents import document, talk
 from tests.support.past import Past

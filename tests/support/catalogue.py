@@ -13,7 +13,7 @@ from audit.verify.statements import PLAIN_OUTPUT
 from cli.connections import database
 from cli.sandbox.postgres import postgres
 from eventstore.migrate import migrate
-from projections.generations import prepare
+from projections.prepare import prepare
 
 
 async def migrated_catalogue(url: str) -> dict[str, str]:

@@ -70,10 +70,27 @@ def room(sessionize_id: object, **fields: object) -> JsonObject:
     return {"id": sessionize_id, "name": f"Room {sessionize_id}", "sort": 1} | fields
 
 
+def category(sessionize_id: object, title: object = "Track", /, **fields: object) -> JsonObject:
+    """`categories[]`: category 1 has the items 11, Data, and 12, Web."""
+    return {
+        "id": sessionize_id,
+        "title": title,
+        "items": [item(f"{sessionize_id}1", "Data"), item(f"{sessionize_id}2", "Web")],
+        "sort": 0,
+        "type": "session",
+    } | fields
+
+
+def item(sessionize_id: object, name: object) -> JsonObject:
+    """`categories[].items[]`."""
+    return {"id": sessionize_id, "name": name, "sort": 1}
+
+
 def document(
     *sessions: JsonObject,
     speakers: Iterable[JsonObject] | None = None,
     rooms: Iterable[JsonObject] | None = None,
+    categories: Iterable[object] = (),
 ) -> JsonObject:
     """A document; by default it lists the speakers and rooms of its sessions."""
     if speakers is None:
@@ -84,7 +101,7 @@ def document(
         "sessions": list(sessions),
         "speakers": list(speakers),
         "questions": [],
-        "categories": [],
+        "categories": list(categories),
         "rooms": list(rooms),
     }
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from contracts.codec import JsonObject
-from tests.support.documents import room, speaker, talk
+from tests.support.documents import category, item, room, speaker, talk
 from tests.support.oracle import LISTS, instant
 
 LONG = 70_000
@@ -337,7 +337,29 @@ def in_utc(doc: dict[str, Rows], n: int, m: int) -> None:
                 row[name] = instant(wall, ZoneInfo("Europe/Vienna"))
 
 
+def retopic(doc: dict[str, Rows], n: int, m: int) -> None:
+    """Other topics, other order, one twice, one unlisted, none; categories that are damaged."""
+    track = category("1", type=("session", "speaker", None)[n % 3])
+    level = category("2", "Level" if n % 4 else " Le\u200bvel")
+    listed: tuple[Rows, ...] = (
+        *([track, level], [level, track], [track | {"title": 7}, level], [track], []),
+        [track, level | {"items": [item("21", "Data"), {"name": "Lost"}]}],
+    )
+    doc["categories"] = listed[m % len(listed)]
+    items: tuple[object, ...] = (
+        ["11", "21"],
+        [21, 11],
+        ["11", "11"],
+        ["99", "12"],
+        [],
+        None,
+        "11",
+        ["22"],
+    )
+    one(doc["sessions"], n)["categoryItems"] = items[(n + m) % len(items)]
+
+
 EDITS: tuple[Edit, ...] = (
     *(add, add, drop, retime, move, rename, reorder, recast, break_one, mend, twice),
-    *(drop_others, in_utc, change_case, lose_a_field),
+    *(drop_others, in_utc, change_case, lose_a_field, retopic, retopic),
 )

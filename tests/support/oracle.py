@@ -95,8 +95,9 @@ def read(body: bytes, zone: str) -> Read:
         raise Refused("unexpected_document" if opened else "endpoint_not_json") from None
     if not isinstance(whole, dict) or any(type(whole.get(name)) is not list for name in LISTS):
         raise Refused("unexpected_document")
+    labels = _labels(whole.get("categories"))
     readers: dict[str, Callable[[Row, set[str]], Row]] = {
-        "sessions": lambda element, lost: _session(element, lost, ZoneInfo(zone)),
+        "sessions": lambda element, lost: _session(element, lost, ZoneInfo(zone), labels),
         "speakers": _speaker,
         "rooms": _room,
     }
@@ -489,6 +490,8 @@ def _number(digits: str) -> int | float:
 def _same(name: str, one: object, other: object) -> bool:
     if name == "speaker_ids" and isinstance(one, list) and isinstance(other, list):
         return set(one) == set(other)
+    if name == "topics":
+        return _pairs(one) == _pairs(other)
     return one == other
 
 
@@ -538,7 +541,89 @@ def _references(value: object) -> list[str]:
     return list(dict.fromkeys(reference(who) for who in _list(value)))
 
 
-def _session(element: Row, lost: set[str], zone: ZoneInfo) -> Row:
+class Labels(NamedTuple):
+    """Topics by the id of their item, None for those of speakers; and whether all are known."""
+
+    by_id: dict[str, Row | None]
+    complete: bool
+
+
+def _labels(categories: object) -> Labels:
+    found: dict[str, Row | None] = {}
+    complete = type(categories) is list
+    for category in categories if isinstance(categories, list) else []:
+        try:
+            reference(category["id"])
+            items = _list(category.get("items"))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            complete = False
+            continue
+        whole, of_speakers = _topics_of(category, items, found)
+        complete = complete and (whole or of_speakers)
+    return Labels(found, complete)
+
+
+def _topics_of(
+    category: Row, items: list[object], found: dict[str, Row | None]
+) -> tuple[bool, bool]:
+    whole = True
+    try:
+        kind = _maybe(str, category.get("type")) or ""
+    except ValueError:
+        kind, whole = "", False
+    of_speakers = kind.strip().lower() == "speaker"
+    try:
+        heading = _label(category.get("title"))
+    except ValueError:
+        heading, whole = None, False
+    for item in items:
+        try:
+            key = reference(item["id"])  # type: ignore[index]
+            if not key:
+                raise ValueError
+        except (TypeError, KeyError, ValueError):
+            whole = False
+            continue
+        if of_speakers:
+            found.setdefault(key, None)
+        elif heading is not None:
+            try:
+                name = _label(item.get("name"))  # type: ignore[attr-defined]
+                if not name:
+                    raise ValueError
+            except ValueError:
+                whole = False
+            else:
+                found.setdefault(key, {"category": heading, "topic": name})
+    return whole, of_speakers
+
+
+def _label(value: object) -> str:
+    label = title(_typed(value, str))
+    if len(label.encode()) > 1024:
+        raise ValueError
+    return label
+
+
+def _chosen(value: object, labels: Labels) -> list[Row]:
+    keys = _references(value)
+    if not labels.complete and any(key not in labels.by_id for key in keys):
+        raise ValueError
+    chosen: list[Row] = []
+    for key in keys:
+        label = labels.by_id.get(key)
+        if label is not None and label not in chosen:
+            chosen.append(label)
+    if len(chosen) > 100:
+        raise ValueError
+    return chosen
+
+
+def _pairs(topics: object) -> set[tuple[object, ...]]:
+    return {tuple(topic.values()) for topic in topics} if isinstance(topics, list) else set()
+
+
+def _session(element: Row, lost: set[str], zone: ZoneInfo, labels: Labels) -> Row:
     get, take = partial(_get, lost), element.get
     room = take("roomId")
     starts = get("starts_at", lambda: _time(take("startsAt"), zone))
@@ -553,6 +638,7 @@ def _session(element: Row, lost: set[str], zone: ZoneInfo) -> Row:
         "live_url": get("live_url", lambda: _maybe(text, take("liveUrl"))),
         "recording_url": get("recording_url", lambda: _maybe(text, take("recordingUrl"))),
         "speaker_ids": get("speakers", lambda: _references(take("speakers"))),
+        "topics": get("topics", lambda: _chosen(take("categoryItems"), labels)),
     }
 
 

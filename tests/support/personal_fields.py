@@ -34,7 +34,8 @@ from contracts.events import (
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
 from eventstore.model import Commit, NewEvent
-from projections.generations import list_generations, prepare, select_live_generation
+from projections.generations import list_generations, select_live_generation
+from projections.prepare import prepare
 from projections.projector import Projector
 from projections.rebuild.parity import compare
 from projections.rebuild.rebuild import rebuild

@@ -59,6 +59,7 @@ def test_a_session_is_imported_with_all_fields() -> None:
             identity.speaker_id(ORGANIZATION, "eve"),
             identity.speaker_id(ORGANIZATION, "ada"),
         ),
+        topics=(),
         change="added",
         changed_fields=(),
     )
@@ -97,7 +98,7 @@ def with_session_fields(**fields: object) -> JsonObject:
         pytest.param(with_session_fields(speakers=["eve", "ada"]), id="speakers reordered"),
         pytest.param(with_session_fields(isConfirmed=False, isInformed=True), id="confirmation"),
         pytest.param(with_session_fields(questionAnswers=[{"id": 1}]), id="answers"),
-        pytest.param(with_session_fields(categoryItems=[1, 2]), id="categories"),
+        pytest.param(with_session_fields(categoryItems=[]), id="no topics"),
         pytest.param(with_session_fields(title=" Talk\u200b 1\r\n"), id="invisible text"),
         pytest.param(
             with_session_fields(startsAt="2026-05-28T07:00:00Z", endsAt="2026-05-28T07:45:00Z"),

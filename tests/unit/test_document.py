@@ -40,8 +40,8 @@ def with_first_session(**fields: object) -> bytes:
         pytest.param(json.dumps(WHOLE | {"news": [{"a": 1}]}).encode(), id="unknown keys"),
         pytest.param(with_first_session(isConfirmed=False, isInformed=True), id="more fields"),
         pytest.param(
-            json.dumps({k: WHOLE[k] for k in ("rooms", "speakers", "sessions")}).encode(),
-            id="without questions and categories",
+            json.dumps({k: WHOLE[k] for k in WHOLE if k != "questions"}).encode(),
+            id="without questions",
         ),
     ],
 )

@@ -8,7 +8,8 @@ from contracts import identity
 from contracts.events import SessionSkippedUnscheduled
 from tests.support.documents import document, room, speaker, talk
 from tests.support.given import EVENT, given, schedule_of
-from worker.rules.normalise import MAX_ID_BYTES, MAX_LINKS, MAX_SORT, MAX_SPEAKERS
+from worker.rules.ids import MAX_ID_BYTES
+from worker.rules.normalise import MAX_LINKS, MAX_SORT, MAX_SPEAKERS
 from worker.rules.text import MAX_FIELD_BYTES
 
 LINK = {"title": "", "url": "u", "linkType": ""}

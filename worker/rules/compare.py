@@ -4,13 +4,13 @@ Both sides are normalised by the current text rule first. So a new version of th
 another text rule reports no change where the document has none.
 """
 
-from collections.abc import Mapping
-
-from contracts.events import Link, Room, Session, Speaker
+from contracts.events import Link, Room, Session, Speaker, Topic
 from worker.rules.text import clean_field
 
-_AS_SETS = frozenset({"speaker_ids"})
-"""Fields compared without their order: reordering them is not a change."""
+_AS_SETS = frozenset({"speaker_ids", "topics"})
+"""Fields compared without their order: reordering them is not a change.
+
+Null, an unknown value, equals the empty set."""
 
 
 def changed_fields(
@@ -28,15 +28,19 @@ def changed_fields(
 def _shown(name: str, value: object) -> object:
     if isinstance(value, str):
         return by_todays_rule(name, value)
-    if name in _AS_SETS and isinstance(value, tuple):
-        return frozenset(value)
+    if name in _AS_SETS and (value is None or isinstance(value, tuple)):
+        return frozenset(_shown_item(item) for item in value or ())
     if isinstance(value, tuple):
-        return tuple(_shown_link(item) if isinstance(item, Link) else item for item in value)
+        return tuple(_shown_item(item) for item in value)
     return value
 
 
-def _shown_link(link: Link) -> Mapping[str, str]:
-    return {name: by_todays_rule(name, getattr(link, name)) for name in Link.__struct_fields__}
+def _shown_item(item: object) -> object:
+    """Return the texts of a link or a topic by today's rule, and any other item as it is."""
+    if isinstance(item, Link | Topic):
+        names = item.__struct_fields__
+        return tuple(by_todays_rule(name, getattr(item, name)) for name in names)
+    return item
 
 
 def by_todays_rule(name: str, text: str) -> str:

@@ -40,6 +40,7 @@ class SourceSession(Struct, rename="camel", frozen=True):
     live_url: str | None = None
     recording_url: str | None = None
     status: str | None = None
+    category_items: tuple[Id, ...] | None = None
 
 
 class SourceLink(Struct, rename="camel", frozen=True):
@@ -72,7 +73,24 @@ class SourceRoom(Struct, rename="camel", frozen=True):
     sort: int | None = None
 
 
-T = TypeVar("T", SourceSession, SourceSpeaker, SourceRoom)
+class SourceItem(Struct, rename="camel", frozen=True):
+    """`categories[].items[]`."""
+
+    id: Id
+    name: str | None = None
+
+
+class SourceCategory(Struct, rename="camel", frozen=True):
+    """`categories[]`."""
+
+    id: Id
+    title: str | None = None
+    type: str | None = None
+    items: list[Any] | None = None
+    """As they were decoded: one broken item must not cost the others."""
+
+
+T = TypeVar("T", SourceSession, SourceSpeaker, SourceRoom, SourceItem, SourceCategory)
 
 
 class Element(NamedTuple, Generic[T]):
@@ -96,12 +114,19 @@ class Document(NamedTuple):
     sessions: tuple[Element[SourceSession] | Broken, ...]
     speakers: tuple[Element[SourceSpeaker] | Broken, ...]
     rooms: tuple[Element[SourceRoom] | Broken, ...]
+    categories: tuple[Element[SourceCategory] | Broken, ...] | None = None
+    """None if the document has none, or if they are not a list."""
 
 
 class _Lists(Struct):
     sessions: list[msgspec.Raw]
     speakers: list[msgspec.Raw]
     rooms: list[msgspec.Raw]
+    categories: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_LISTS = ("sessions", "speakers", "rooms")
+"""The lists without which a document is not a schedule."""
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -112,9 +137,12 @@ _UNDECODED = "\ufdd0"
 
 _lists = msgspec.json.Decoder(_Lists)
 _raws = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _session = msgspec.json.Decoder(SourceSession)
 _speaker = msgspec.json.Decoder(SourceSpeaker)
 _room = msgspec.json.Decoder(SourceRoom)
+_category = msgspec.json.Decoder(SourceCategory)
+_item = msgspec.json.Decoder(SourceItem)
 
 
 def parse_document(body: bytes, status: int = 200) -> Document:
@@ -136,26 +164,45 @@ def parse_document(body: bytes, status: int = 200) -> Document:
     except _UNREADABLE as error:
         reason = f"it is cut off or damaged ({error})"
         raise sync_failures.unexpected_document(reason, status) from error
-    for name in _Lists.__struct_fields__:
-        number = len(lists[name])
+    for name in _LISTS:
+        number = len(getattr(lists, name))
         if number > MOST_ELEMENTS:
             raise sync_failures.unexpected_document(f"it lists {number:,} {name}", status)
     return Document(
-        sessions=tuple(_element(found, _session) for found in lists["sessions"]),
-        speakers=tuple(_element(found, _speaker) for found in lists["speakers"]),
-        rooms=tuple(_element(found, _room) for found in lists["rooms"]),
+        sessions=tuple(_element(found, _session) for found in lists.sessions),
+        speakers=tuple(_element(found, _speaker) for found in lists.speakers),
+        rooms=tuple(_element(found, _room) for found in lists.rooms),
+        categories=None
+        if lists.categories is None
+        else tuple(_element(found, _category) for found in lists.categories),
     )
 
 
-def _open(body: bytes) -> dict[str, list[object]]:
-    """Parse the three lists; their elements stay `msgspec.Raw` unless a text is damaged.
+def items_of(category: SourceCategory) -> list[Element[SourceItem] | Broken]:
+    """Parse the items of a category."""
+    return [_element(found, _item) for found in category.items or ()]
+
+
+class _Opened(NamedTuple):
+    """The lists of a document; their elements are `msgspec.Raw` or decoded JSON."""
+
+    sessions: list[object]
+    speakers: list[object]
+    rooms: list[object]
+    categories: list[object] | None
+
+
+def _open(body: bytes) -> _Opened:
+    """Parse the lists; their elements stay `msgspec.Raw` unless a text is damaged.
 
     A lone surrogate is invalid JSON, but some writers leave one where they cut a text. It must not
     invalidate the whole document, so such a document is read by a more tolerant parser.
     """
     try:
-        lists: dict[str, list[object]] = msgspec.structs.asdict(_lists.decode(body))
-        return lists
+        lists = _lists.decode(body)
+        return _Opened(
+            [*lists.sessions], [*lists.speakers], [*lists.rooms], _raw_list(lists.categories)
+        )
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:
@@ -165,7 +212,21 @@ def _open(body: bytes) -> dict[str, list[object]]:
             loose = _loosely(body)
         except (ValueError, RecursionError):
             raise error from None
-        return {name: _list(loose, name) for name in _Lists.__struct_fields__}
+        categories = loose.get("categories") if isinstance(loose, dict) else None
+        return _Opened(
+            _list(loose, "sessions"),
+            _list(loose, "speakers"),
+            _list(loose, "rooms"),
+            categories if isinstance(categories, list) else None,
+        )
+
+
+def _raw_list(found: msgspec.Raw) -> list[object] | None:
+    """Split a list that is not required into elements; None if it is not a list."""
+    try:
+        return [*_elements.decode(found)]
+    except _UNREADABLE:
+        return None
 
 
 def _loosely(body: bytes) -> object:

@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import identity
 from contracts.codec import PERSONAL_FIELDS
-from contracts.events import Link, Room, Speaker, SpeakerImported, SyncWarning
+from contracts.events import Link, Room, Speaker, SpeakerImported, SyncWarning, Topic
 from worker.rules.document import (
     Broken,
     Document,
@@ -20,13 +20,11 @@ from worker.rules.document import (
     SourceSession,
     SourceSpeaker,
 )
+from worker.rules.ids import read_id, usable_id
 from worker.rules.schedule import PlannedSession, Reading, Schedule
-from worker.rules.spelling import canonical_id
 from worker.rules.text import MAX_FIELD_BYTES, clean, clean_field
+from worker.rules.topics import Topics, UnknownTopicsError, topics_of
 from worker.rules.window import parse_end, parse_instant
-
-MAX_ID_BYTES = 1000
-"""Longest Sessionize id: ids are keys of rows and appear in warnings. Real ones have up to 36."""
 
 MAX_SORT = 2**31 - 1
 MAX_SPEAKERS = 1000
@@ -35,7 +33,7 @@ MAX_LINKS = 1000
 VITAL_FIELDS = frozenset({"title", "starts_at", "ends_at", "room", "speakers"})
 """A session is not updated at all if one of these fields cannot be read."""
 
-_CONTRACT_NAMES = {"description": "abstract", "room_id": "room"}
+_CONTRACT_NAMES = {"description": "abstract", "room_id": "room", "category_items": "topics"}
 """Names of fields in the contract, where Sessionize's are others."""
 
 _LONGEST_REASON = 200
@@ -54,11 +52,15 @@ def normalise(
     of `VITAL_FIELDS`.
     """
     warnings: list[SyncWarning] = []
-    sessions = _collect("session", document.sessions, lambda s, f: _session(s, f, zone), warnings)
+    topics = topics_of(document)
+    sessions = _collect(
+        "session", document.sessions, lambda s, f: _session(s, f, zone, topics), warnings
+    )
     speakers = _collect(
         "speaker", document.speakers, lambda s, f: _speaker(s, f, organization_id), warnings
     )
     rooms = _collect("room", document.rooms, lambda s, f: _room(s, f, spreaview_event_id), warnings)
+    warnings += topics.warnings
     return Schedule(
         sessions=sessions.entities,
         rooms=rooms.entities,
@@ -83,6 +85,8 @@ class _Fields:
 
     def __init__(self, unreadable: Mapping[str, str]) -> None:
         self.unreadable = {_CONTRACT_NAMES.get(name, name): why for name, why in unreadable.items()}
+        self.unknown: set[str] = set()
+        """Fields without a value because another element cannot be read, which has a warning."""
 
     def read(self, name: str, make: Callable[[], Value]) -> Value | None:
         """Return the value that `make` gives; None if the field cannot be read."""
@@ -120,7 +124,7 @@ def _collect(
     invalid: dict[str, tuple[str, ...]] = {}
     twice: set[str] = set()
     for element in elements:
-        key = None if isinstance(element, Broken) else _id_or_none(element.source.id)
+        key = None if isinstance(element, Broken) else usable_id(element.source.id)
         if isinstance(element, Broken) or key is None:
             reason = element.reason if isinstance(element, Broken) else "it is empty or too long"
             warnings.append(_without_id(kind, reason))
@@ -136,7 +140,8 @@ def _collect(
         if vital:
             invalid.setdefault(key, tuple(sorted(fields.unreadable)))
         else:
-            readings.setdefault(key, []).append(Reading(entity, frozenset(fields.unreadable)))
+            without = frozenset(fields.unreadable) | fields.unknown
+            readings.setdefault(key, []).append(Reading(entity, without))
     return _Collected(
         {key: found[0].entity for key, found in readings.items()},
         {
@@ -178,48 +183,50 @@ def _unreadable(kind: str, key: str, reasons: Mapping[str, str], *, whole: bool)
     )
 
 
-def _id(raw: Id) -> str:
-    sessionize_id = clean(str(raw))
-    if len(sessionize_id.encode()) > MAX_ID_BYTES:
-        raise ValueError(f"an id in it is longer than {MAX_ID_BYTES} bytes")
-    return canonical_id(sessionize_id)
-
-
-def _id_or_none(raw: Id) -> str | None:
-    """Return an id that can identify an element: not empty and not too long."""
-    try:
-        return _id(raw) or None
-    except ValueError:
-        return None
-
-
 def _other_spelling(raw: Id) -> str | None:
     """Return an id as the document spells it, unless that is our spelling."""
-    key = _id_or_none(raw)
+    key = usable_id(raw)
     return clean(str(raw)) if key is not None and clean(str(raw)) != key else None
 
 
-def _session(source: SourceSession, fields: _Fields, zone: ZoneInfo) -> PlannedSession:
+def _session(
+    source: SourceSession, fields: _Fields, zone: ZoneInfo, topics: Topics
+) -> PlannedSession:
     starts, ends, room = source.starts_at, source.ends_at, source.room_id
     starts_at = fields.read(
         "starts_at", lambda: None if starts is None else parse_instant(starts, zone)
     )
+    items = fields.read("topics", lambda: _items(source.category_items or ()))
     return PlannedSession(
-        sessionize_id=_id(source.id),
+        sessionize_id=read_id(source.id),
         title=fields.read("title", lambda: _title(source.title)) or "",
         abstract=fields.text("abstract", source.description),
         starts_at=starts_at,
         ends_at=fields.read(
             "ends_at", lambda: None if ends is None else parse_end(ends, starts_at, zone)
         ),
-        room=fields.read("room", lambda: None if room is None else _id(room)),
+        room=fields.read("room", lambda: None if room is None else read_id(room)),
         speakers=fields.read("speakers", lambda: _speakers(source.speakers or ())) or (),
         is_service_session=bool(source.is_service_session),
         is_plenum_session=bool(source.is_plenum_session),
         live_url=fields.text("live_url", source.live_url),
         recording_url=fields.text("recording_url", source.recording_url),
         status=fields.text("status", source.status),
+        topics=None if items is None else _topics(items, fields, topics),
+        unknown_topics=topics.unlisted(items or ()),
     )
+
+
+def _items(raw: tuple[Id, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(read_id(item) for item in raw))
+
+
+def _topics(items: tuple[str, ...], fields: _Fields, topics: Topics) -> tuple[Topic, ...] | None:
+    try:
+        return fields.read("topics", lambda: topics.named(items))
+    except UnknownTopicsError:
+        fields.unknown.add("topics")
+        return None
 
 
 def _title(title: str | None) -> str:
@@ -229,7 +236,7 @@ def _title(title: str | None) -> str:
 
 
 def _speaker(source: SourceSpeaker, fields: _Fields, organization_id: UUID) -> Speaker:
-    sessionize_id = _id(source.id)
+    sessionize_id = read_id(source.id)
     speaker = Speaker(
         speaker_id=identity.speaker_id(organization_id, sessionize_id),
         sessionize_id=sessionize_id,
@@ -251,7 +258,7 @@ def _speaker(source: SourceSpeaker, fields: _Fields, organization_id: UUID) -> S
 def _speakers(ids: tuple[Id, ...]) -> tuple[str, ...]:
     if len(ids) > MAX_SPEAKERS:
         raise ValueError(f"it has {len(ids)} speakers, more than {MAX_SPEAKERS}")
-    return tuple(dict.fromkeys(_id(speaker) for speaker in ids))
+    return tuple(dict.fromkeys(read_id(speaker) for speaker in ids))
 
 
 def _links(sources: tuple[SourceLink, ...]) -> tuple[Link, ...]:
@@ -273,7 +280,7 @@ def _link(source: SourceLink) -> Link:
 
 def _room(source: SourceRoom, fields: _Fields, spreaview_event_id: UUID) -> Room:
     """A room; without a readable name it is named after its id."""
-    sessionize_id = _id(source.id)
+    sessionize_id = read_id(source.id)
     return Room(
         room_id=identity.room_id(spreaview_event_id, sessionize_id),
         sessionize_id=sessionize_id,

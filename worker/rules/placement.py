@@ -70,6 +70,8 @@ def place_sessions(state: State, schedule: Schedule, command: ImportCommand) -> 
             unknown = tuple(who for who in planned.speakers if who not in schedule.speakers)
             if unknown:
                 placed.warnings.append(_unknown("speaker", planned, unknown))
+            if planned.unknown_topics:
+                placed.warnings.append(_unknown("topic", planned, planned.unknown_topics))
             if planned.status is not None and planned.status != _ACCEPTED:
                 placed.warnings.append(_not_accepted(planned))
         else:
@@ -212,6 +214,7 @@ def _session(
             for speaker in planned.speakers
             if speaker in known_speakers
         ),
+        topics=planned.topics,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from contracts.events import Room, Speaker, SyncWarning
+from contracts.events import Room, Speaker, SyncWarning, Topic
 
 E = TypeVar("E", covariant=True)
 
@@ -25,6 +25,10 @@ class PlannedSession(NamedTuple):
     recording_url: str | None
     status: str | None = None
     """Sessionize's own word, such as Accepted or Declined."""
+    topics: tuple[Topic, ...] | None = None
+    """None if they cannot be read."""
+    unknown_topics: tuple[str, ...] = ()
+    """Items that the session refers to and that no category lists."""
 
 
 class Reading(NamedTuple, Generic[E]):

@@ -19,7 +19,10 @@ _BREAKS = re.compile("[\x0b\x0c\r\x85\u2028\u2029]")
 
 _LONG_FIELDS = frozenset({"abstract", "bio"})
 _TITLE_FIELDS = frozenset(
-    {"title", "name", "first_name", "last_name", "full_name", "tag_line", "requested_by"}
+    {
+        *("title", "name", "first_name", "last_name", "full_name", "tag_line", "requested_by"),
+        *("category", "topic"),
+    }
 )
 
 

@@ -1,0 +1,103 @@
+"""Columns that earlier versions did not have, in the tables of all generations and in the views."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from asyncpg import PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from projections.generations import (
+    TAKE_GENERATION,
+    GenerationsError,
+    list_generations,
+    live_generation,
+)
+from projections.lock_conflicts import (
+    LOCK_TIMEOUT,
+    PROJECTORS_WAIT,
+    READERS_WAIT,
+    is_lock_conflict,
+)
+from projections.tables import ADDED_COLUMNS, GENERATION_VIEWS
+from projections.views import restore_views
+
+_TRIES = 120
+
+HAS_GENERATIONS = text("SELECT to_regclass('projections.generations') IS NOT NULL")
+
+HAS_COLUMN = text("""
+    SELECT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass(:relation) AND attname = :column AND NOT attisdropped)
+""")
+
+
+class NoQuietMomentError(GenerationsError):
+    """Other transactions held the read models all the time. No column was added."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the read models were not brought to this version: other transactions held them all "
+            "the time. Remedy: end the sessions that pg_stat_activity shows as idle in "
+            "transaction, then run this again."
+        )
+
+
+async def add_columns(engine: AsyncEngine) -> None:
+    """Add the missing columns to every generation, and show them in the public views.
+
+    Nothing is changed if nothing is missing, or if there is no generation yet. Projectors and
+    readers wait for milliseconds at most. A projector of an earlier version continues: it leaves
+    the new columns alone.
+
+    Raises:
+        NoQuietMomentError: the locks were not available within about a minute.
+    """
+    for _ in range(_TRIES):
+        try:
+            async with engine.begin() as connection:
+                await _add(connection)
+                return
+        except (DBAPIError, PostgresError) as error:
+            if not is_lock_conflict(error):
+                raise
+        await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
+    raise NoQuietMomentError
+
+
+async def _add(connection: AsyncConnection) -> None:
+    if not (await connection.execute(HAS_GENERATIONS)).scalar_one():
+        return
+    schemas = [generation.schema for generation in await list_generations(connection)]
+    missing = [
+        f'ALTER TABLE {schema}."{table}" ADD COLUMN IF NOT EXISTS "{column}" {kind}'
+        for schema in schemas
+        for (table, column), kind in ADDED_COLUMNS.items()
+        if not await _has_column(connection, f"{schema}.{table}", column)
+    ]
+    if not missing and not await _hidden_columns(connection):
+        return
+    await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
+    await connection.execute(TAKE_GENERATION)
+    await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
+    for statement in missing:
+        await connection.exec_driver_sql(statement)
+    await restore_views(connection, (await live_generation(connection)).schema)
+
+
+async def _hidden_columns(connection: AsyncConnection) -> Sequence[str]:
+    """Return the public columns that the views do not show: a view is older, or was dropped."""
+    return [
+        f"{name}.{column}"
+        for name, view in GENERATION_VIEWS.items()
+        for column in view.columns
+        if not await _has_column(connection, f"spreaview.{name}", column)
+    ]
+
+
+async def _has_column(connection: AsyncConnection, relation: str, column: str) -> bool:
+    found = await connection.execute(HAS_COLUMN, {"relation": relation, "column": column})
+    return bool(found.scalar_one())
