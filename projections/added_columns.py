@@ -13,7 +13,6 @@ from projections.generations import (
     TAKE_GENERATION,
     GenerationsError,
     list_generations,
-    live_generation,
 )
 from projections.lock_conflicts import (
     LOCK_TIMEOUT,
@@ -71,12 +70,12 @@ async def add_columns(engine: AsyncEngine) -> None:
 async def _add(connection: AsyncConnection) -> None:
     if not (await connection.execute(HAS_GENERATIONS)).scalar_one():
         return
-    schemas = [generation.schema for generation in await list_generations(connection)]
+    generations = await list_generations(connection)
     missing = [
-        f'ALTER TABLE {schema}."{table}" ADD COLUMN IF NOT EXISTS "{column}" {kind}'
-        for schema in schemas
+        f'ALTER TABLE {generation.schema}."{table}" ADD COLUMN IF NOT EXISTS "{column}" {kind}'
+        for generation in generations
         for (table, column), kind in ADDED_COLUMNS.items()
-        if not await _has_column(connection, f"{schema}.{table}", column)
+        if not await _has_column(connection, f"{generation.schema}.{table}", column)
     ]
     if not missing and not await _hidden_columns(connection):
         return
@@ -85,7 +84,8 @@ async def _add(connection: AsyncConnection) -> None:
     await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
     for statement in missing:
         await connection.exec_driver_sql(statement)
-    await restore_views(connection, (await live_generation(connection)).schema)
+    for live in (generation for generation in generations if generation.live):
+        await restore_views(connection, live.schema)
 
 
 async def _hidden_columns(connection: AsyncConnection) -> Sequence[str]:

@@ -99,7 +99,13 @@ def _change(old: str, new: str) -> str:
 def _same(field: str, old: object, new: object) -> bool:
     if field in _SET_FIELDS and isinstance(old, list) and isinstance(new, list):
         return set(old) == set(new)
+    if field == "topics":  # unknown topics equal none
+        return _topics(old) == _topics(new)
     return old == new
+
+
+def _topics(topics: object) -> set[tuple[object, ...]]:
+    return {tuple(topic.values()) for topic in topics} if isinstance(topics, list) else set()
 
 
 def json_patch(before: object, after: object, path: str = "") -> Iterator[dict[str, object]]:

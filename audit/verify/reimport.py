@@ -14,7 +14,13 @@ import msgspec
 
 from audit.past.field_changes import FieldChanges, changed_fields, changes_to_json
 from audit.past.moments import NotInThePastError, outcomes
-from contracts.events import ImportEvent, SyncCompleted, SyncFailed, SyncStarted
+from contracts.events import (
+    ImportEvent,
+    SessionImported,
+    SyncCompleted,
+    SyncFailed,
+    SyncStarted,
+)
 from contracts.messages import SyncRequested
 from contracts.subjects import subject_of
 from eventstore.log import EventLog
@@ -177,11 +183,20 @@ def _deviations(
     now = {_key(event): event for event in decided}
     for key in [*then, *(key for key in now if key not in then)]:
         old, new = then.get(key), now.get(key)
+        if isinstance(old, SessionImported) and isinstance(new, SessionImported):
+            old = _with_known_topics(old, new)
         if old is None or new is None:
             yield Deviation("decided_only" if old is None else "recorded_only", *key, {})
         elif old != new:
             fields = changed_fields(msgspec.structs.asdict(old), msgspec.structs.asdict(new))
             yield Deviation("differs", *key, fields)
+
+
+def _with_known_topics(recorded: SessionImported, decided: SessionImported) -> SessionImported:
+    """Return the recorded event; topics that it does not know equal none."""
+    if recorded.topics is None and not decided.topics:
+        return msgspec.structs.replace(recorded, topics=decided.topics)
+    return recorded
 
 
 def _key(event: ImportEvent) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from audit.explain.explain import Explanation
 from audit.past.timeline import TimelineEntry
 from audit.verify.reimport import ReimportedRun
 from cli.render.times import shown_time
+from contracts.events import Topic
 
 _LONGEST = 120
 _CHANGES = {
@@ -69,6 +70,10 @@ def _value(thing: object, words: Words, field: str = "") -> str:
         return ", ".join(_value(item, words) for item in thing) or "nothing"
     if hasattr(thing, "url"):
         thing = thing.url
+    elif isinstance(thing, Topic):
+        thing = f"{thing.category}: {thing.topic}"
+    elif isinstance(thing, dict) and thing.keys() == {"category", "topic"}:
+        thing = f"{thing['category']}: {thing['topic']}"
     text = words.names.get(str(thing)) or str(thing)
     text = text.replace("\n", " ")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from cli.render.runs import warning_line
 from cli.render.times import shown_day, shown_hour, shown_time
-from contracts.events import SyncCompleted, SyncFailed
+from contracts.events import SyncCompleted, SyncFailed, Topic
 from projections.queries import JsonRow
-from worker.sync.plan import Plan, planned_changes
+from worker.sync.plan import Plan, PlannedChange, planned_changes
 
 _EVENT_WORDS = {
     "sync-started": "run started",
@@ -93,15 +93,26 @@ def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
             what = "\n".join([*([reason] if reason else []), *details])
             table.add_row(change.change, change.kind, escape(change.name), escape(what))
         console.print(table)
+        _explain_topics(console, changes)
     if isinstance(outcome, SyncCompleted):
         _counts(console, {"counts": msgspec.to_builtins(outcome.counts)})
         for warning in outcome.warnings:
             console.print(warning_line(warning))
 
 
+def _explain_topics(console: Console, changes: Sequence[PlannedChange]) -> None:
+    """Explain updates of sessions whose topics an earlier version of this program left out."""
+    new = [c for c in changes if "topics" in c.fields and c.fields["topics"][0] is None]
+    if new:
+        sessions = "1 session gets its" if len(new) == 1 else f"{len(new)} sessions get their"
+        console.print(f"{sessions} topics, which were unknown before. This happens once.")
+
+
 def _short(value: object, time_zone: str) -> str:
     if isinstance(value, datetime):
         return shown_time(value, time_zone)
+    if isinstance(value, tuple) and value and all(isinstance(item, Topic) for item in value):
+        value = ", ".join(f"{topic.category}: {topic.topic}" for topic in value)
     if isinstance(value, tuple):
         return f"{len(value)} of them"
     text = str(value if value is not None else "nothing").replace("\n", " ")

@@ -49,7 +49,7 @@ def changes_in_diff(before: ReadModels, after: ReadModels, kind: str) -> Changes
             gone.add(d.sessionize_id)
         else:
             fields = d.fields if d.change == "updated" else ()
-            named = frozenset(_FIELDS.get(field, field) for field in fields)
+            named = frozenset(_FIELDS.get(f, f) for f in fields if f != "is_reviewable")
             imported[d.sessionize_id] = (d.change, named)
     return Changes(imported, frozenset(gone))
 

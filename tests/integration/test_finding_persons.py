@@ -67,7 +67,7 @@ async def test_a_speaker_imported_with_capitals_is_found(
     engine: AsyncEngine, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:  # versions that stored a GUID as it was spelled
-        earlier.setattr("worker.rules.normalise.canonical_id", str)
+        earlier.setattr("worker.rules.ids.canonical_id", str)
         await Past(engine).imports(naming(key))
     found = await find_speaker(engine, ORGANIZATION, GUID)
     assert (found.subjects, found.is_known) == ([identity.speaker_id(ORGANIZATION, key)], True)

@@ -57,9 +57,16 @@ NEW_FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("is_top_speaker, status, position", ", nickname"),
         ("failure_remedy, retryable, position", ", requested_from"),
     ),
-    "projections/tables.py": (
-        ("is_top_speaker status position", " nickname"),
-        ("failure_remedy retryable position", " requested_from"),
+    "contracts/views.py": (
+        (
+            '    "status": "Whether the speaker is shown.",\n    "position": _POSITION,\n',
+            '    "nickname": "Another name.",\n',
+        ),
+        (
+            '            "retryable": "Whether the same request may succeed later.",\n'
+            '            "position": _POSITION,\n',
+            '            "requested_from": "Where they are.",\n',
+        ),
     ),
 }
 """All that a developer writes for two new personal fields, after lines that are there."""

@@ -91,6 +91,12 @@ def expected(
     sessions = {s["id"]: s for s in document["sessions"] if in_window(s, days, zone)}
     used_rooms = {str(s["roomId"]) for s in sessions.values()}
     used_speakers = {speaker for s in sessions.values() for speaker in s["speakers"]}
+    topics = {
+        item["id"]: {"category": shown(category["title"]), "topic": shown(item["name"])}
+        for category in document.get("categories") or []
+        if category.get("type") != "speaker"
+        for item in category["items"]
+    }
     return {
         "sessions": {
             key: {
@@ -104,6 +110,8 @@ def expected(
                 "live_url": shown(s.get("liveUrl")),
                 "recording_url": shown(s.get("recordingUrl")),
                 "speakers": list(s["speakers"]),
+                "topics": [topics[item] for item in s.get("categoryItems") or []],
+                "is_reviewable": bool(s["speakers"]) and not s["isServiceSession"],
             }
             for key, s in sessions.items()
         },

@@ -33,6 +33,9 @@ def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> frozenset[
     names = {"room": "room_id", "speakers": "speaker_ids"}
 
     def value(entity: dict[str, Any], field: str) -> object:
+        if field == "topics":
+            return {(topic["category"], topic["topic"]) for topic in entity[field]}
         return set(entity[field]) if field == "speakers" else entity[field]
 
-    return frozenset(names.get(f, f) for f in after if value(before, f) != value(after, f))
+    fields = after.keys() - {"is_reviewable"}  # follows from other fields
+    return frozenset(names.get(f, f) for f in fields if value(before, f) != value(after, f))

@@ -26,7 +26,7 @@ class Topics(NamedTuple):
     """The topics that the categories of a document define."""
 
     by_item: dict[str, Topic | None]
-    """By the id of the item; None for an item of a category of speakers, which is no topic."""
+    """By the id of the item; None for an item of a category of speakers, which is not a topic."""
     is_whole: bool
     """Whether all categories and items can be read, so that an unlisted item is in none."""
     warnings: tuple[SyncWarning, ...]
@@ -67,13 +67,13 @@ def topics_of(document: Document) -> Topics:
     warnings: list[SyncWarning] = []
     for category in document.categories:
         if isinstance(category, Broken):
-            warnings.append(_warning("A category", None, category.reason))
+            warnings.append(_warning("A category", category.reason))
             continue
         found, problems = _read_category(category)
         by_item = found | by_item
         if problems:
-            key = usable_id(category.source.id)
-            warnings.append(_warning(f"The category {key or ''}".strip(), key, "; ".join(problems)))
+            name = usable_id(category.source.id) or "with an unusable id"
+            warnings.append(_warning(f"The category {name}", "; ".join(problems)))
     return Topics(by_item, is_whole=not warnings, warnings=tuple(warnings))
 
 
@@ -129,10 +129,10 @@ def _no_categories() -> SyncWarning:
     )
 
 
-def _warning(what: str, key: str | None, reasons: str) -> SyncWarning:
+def _warning(what: str, reasons: str) -> SyncWarning:
+    """A warning whose ids stay empty: they are ids of sessions, rooms or speakers."""
     return SyncWarning(
         code="invalid_category",
         message=f"{what} cannot be read completely: {reasons[:_LONGEST_REASON]}. Sessions whose "
         "topics depend on it keep their last topics.",
-        sessionize_ids=() if key is None else (key,),
     )

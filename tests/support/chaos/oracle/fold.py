@@ -22,7 +22,7 @@ _SPEAKER = (
 _SESSION = (
     *("session_id", "session_code", "sessionize_id", "title", "abstract", "room_id", "starts_at"),
     *("ends_at", "is_service_session", "is_plenum_session", "live_url", "recording_url"),
-    *("status", "position"),
+    *("status", "position", "topics", "is_reviewable"),
 )
 _SKIP = (
     *("sessionize_id", "title", "starts_at", "ends_at", "reason", "missing", "window_starts_at"),
@@ -129,7 +129,9 @@ class Fold:
 
     def _import_session(self, facts: dict[str, Any]) -> None:
         session_id = facts["session_id"]
-        self._put("sessions", facts | {"status": "scheduled"}, _SESSION, "session_id")
+        reviewable = bool(facts["speaker_ids"]) and not facts["is_service_session"]
+        shown = facts | {"status": "scheduled", "is_reviewable": reviewable}
+        self._put("sessions", shown, _SESSION, "session_id")
         self._tables["skipped_sessions"].pop(facts["sessionize_id"], None)
         links = self._tables["session_speakers"]
         for key in [key for key, row in links.items() if row["session_id"] == session_id]:
