@@ -15,6 +15,8 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker, KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure.consumer import GROUP as ERASURES
+from audit.erasure.consumer import erasure_consumer
 from cli.connections import Addresses, database, http_client, leader_connection
 from cli.health.monitor import Monitor
 from cli.health.probes import (
@@ -120,6 +122,7 @@ async def running(
         services: list[_Service] = []
         if Role.WORKER in roles:
             services.append(await _worker(stack, settings, addresses, engine))
+            services.append(await _erasures(stack, settings, addresses, engine))
         if Role.PROJECTOR in roles:
             services.append(await _projector(stack, settings, addresses, engine))
         for service in services:
@@ -246,6 +249,16 @@ async def _worker(
         age = timedelta(days=settings.source_retention_days)
         background.append(prune_from_time_to_time(log, relay, age))
     return _Service(intake.router, background, probes, intake.drain)
+
+
+async def _erasures(
+    stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
+) -> _Service:
+    producer = await _entered(stack, partial(producing, addresses.kafka, EventLog(engine).clock))
+    lag = await _entered(stack, partial(watching_lag, addresses.kafka, ERASURES))
+    consumer = erasure_consumer(engine, producer, session_seconds=settings.kafka_session_seconds)
+    probes = [intake_probe(consumer, lag, "erasures")]
+    return _Service(consumer.router, [consumer.commit()], probes, consumer.drain)
 
 
 async def _entered(

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from contracts.codec import JsonObject
 
-_ANNOTATIONS = frozenset({"description", "title", "examples", "x-personal", "$id", "$schema"})
+_ANNOTATIONS = frozenset(
+    {"description", "title", "examples", "$comment", "x-personal", "$id", "$schema"}
+)
+"""`x-personal` marked personal fields until 0.1.0; strict validators refused it."""
 
 
 def incompatibilities(old: JsonObject, new: JsonObject) -> list[str]:

@@ -1,7 +1,7 @@
 """The import events: the facts in the log, published to subscribers as JSON objects.
 
-`sync_id` is the request that caused the fact. Instants are UTC. Personal fields are marked with
-`x-personal` in the schemas. They are stored apart from the events, and are null after an erasure.
+`sync_id` is the request that caused the fact. Instants are UTC. Personal fields are marked with a
+`$comment` in the schemas. They are stored apart from the events, and are null after an erasure.
 """
 
 from typing import Annotated, Literal, get_args
@@ -9,9 +9,9 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from contracts.messages import Instant, Window
+from contracts.messages import PERSONAL_SCHEMA, Instant, Window
 
-_PERSONAL = Meta(extra={"personal": True}, extra_json_schema={"x-personal": True})
+_PERSONAL = Meta(extra={"personal": True}, extra_json_schema=PERSONAL_SCHEMA)
 PersonalText = Annotated[str | None, _PERSONAL]
 
 Change = Literal["added", "updated", "restored", "repeated"]

@@ -1,4 +1,4 @@
-"""`SyncRequested`, the only message that SpreaView sends: snake_case JSON, headers optional."""
+"""The messages that SpreaView sends: snake_case JSON, headers optional."""
 
 import json
 import re
@@ -11,6 +11,9 @@ from msgspec import Meta, Struct
 
 Instant = Annotated[datetime, Meta(tz=True)]
 """A point in time. In JSON: RFC 3339 with an offset; this program writes UTC."""
+
+PERSONAL_SCHEMA = {"$comment": "Personal data: null after an erasure."}
+"""Marks a personal field in a JSON Schema, by a keyword that every validator knows and ignores."""
 
 _API_ID = re.compile(r"[A-Za-z0-9]{8,12}")
 _API_URL = re.compile(
@@ -51,7 +54,7 @@ class SyncRequested(RequestIds, frozen=True, kw_only=True):
         Annotated[str, Meta(max_length=1024)] | None,
         Meta(
             description="Who pressed the button, as SpreaView wants it shown.",
-            extra_json_schema={"x-personal": True},
+            extra_json_schema=PERSONAL_SCHEMA,
         ),
     ] = None
     force: Annotated[
@@ -63,8 +66,31 @@ class SyncRequested(RequestIds, frozen=True, kw_only=True):
     ] = None
 
 
+class ErasureIds(Struct, frozen=True, kw_only=True):
+    """The ids by which an erasure request is answered."""
+
+    request_id: Annotated[UUID, Meta(description="Id of the request and of the erasure.")]
+    organization_id: Annotated[UUID, Meta(description="Whose data about the speaker is erased.")]
+
+
+class SpeakerErasureRequested(ErasureIds, frozen=True, kw_only=True):
+    """Forget this speaker of this organization. Exactly one of the two ids is given."""
+
+    speaker_id: Annotated[
+        UUID | None, Meta(description="Our id. Refused if the organization does not know it.")
+    ] = None
+    sessionize_id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000)] | None,
+        Meta(
+            description="The GUID in Sessionize. A speaker whom nobody knows is forgotten in "
+            "advance."
+        ),
+    ] = None
+    requested_at: Instant
+
+
 class UnreadableRequestError(ValueError):
-    """The ids cannot be read, so no run can be ended: the message is a dead letter."""
+    """The ids cannot be read, so the request cannot be answered: the message is a dead letter."""
 
 
 class InvalidRequestError(ValueError):
@@ -76,11 +102,23 @@ class InvalidRequestError(ValueError):
         self.reason = reason
 
 
-T = TypeVar("T", RequestIds, SyncRequested)
+class InvalidErasureError(ValueError):
+    """The ids can be read, but another field is wrong: the request is refused."""
+
+    def __init__(self, ids: ErasureIds, reason: str) -> None:
+        super().__init__(reason)
+        self.ids = ids
+        self.reason = reason
+
+
+T = TypeVar("T", RequestIds, SyncRequested, ErasureIds, SpeakerErasureRequested)
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]+")
 _ids_decoder = msgspec.json.Decoder(RequestIds)
 _request_decoder = msgspec.json.Decoder(SyncRequested)
+_erasure_ids_decoder = msgspec.json.Decoder(ErasureIds)
+_erasure_decoder = msgspec.json.Decoder(SpeakerErasureRequested)
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_request(body: bytes) -> SyncRequested:
@@ -91,21 +129,44 @@ def decode_request(body: bytes) -> SyncRequested:
             not a UUID.
         InvalidRequestError: another field is missing or wrong; the reason names it.
     """
-    if not body:
-        raise UnreadableRequestError("the message is empty (a tombstone?)")
-    body = body.removeprefix(b"\xef\xbb\xbf")
-    try:
-        ids = _decode(body, _ids_decoder)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableRequestError(str(error)) from error
+    body, ids = _read_ids(body, _ids_decoder)
     try:
         request = _decode(body, _request_decoder)
         request.requested_at.astimezone(UTC)
         return request
     except OverflowError as error:
         raise InvalidRequestError(ids, "requested_at is outside the calendar") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNDECODABLE as error:
         raise InvalidRequestError(ids, str(error)) from error
+
+
+def decode_erasure(body: bytes) -> SpeakerErasureRequested:
+    """Decode one message.
+
+    Raises:
+        UnreadableRequestError: the message is not JSON, or one of the first two ids is missing or
+            is not a UUID.
+        InvalidErasureError: another field is missing or wrong; the reason names it.
+    """
+    body, ids = _read_ids(body, _erasure_ids_decoder)
+    try:
+        request = _decode(body, _erasure_decoder)
+    except _UNDECODABLE as error:
+        raise InvalidErasureError(ids, str(error)) from error
+    if (request.speaker_id is None) == (request.sessionize_id is None):
+        raise InvalidErasureError(ids, "exactly one of speaker_id and sessionize_id is required")
+    return request
+
+
+def _read_ids(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
+    """Return the body without a byte order mark, and its ids; raises `UnreadableRequestError`."""
+    if not body:
+        raise UnreadableRequestError("the message is empty (a tombstone?)")
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return body, _decode(body, decoder)
+    except _UNDECODABLE as error:
+        raise UnreadableRequestError(str(error)) from error
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -142,8 +203,8 @@ def _whole(value: object) -> object:
             return value
 
 
-def encode_request(request: SyncRequested) -> bytes:
-    """Encode one message; `decode_request` is the inverse."""
+def encode_request(request: SyncRequested | SpeakerErasureRequested) -> bytes:
+    """Encode one message; `decode_request` and `decode_erasure` are the inverses."""
     return msgspec.json.encode(request)
 
 

@@ -1,4 +1,4 @@
-"""`python -m contracts.publish`: write the JSON Schemas and golden examples of the contracts.
+"""`python -m contracts.publish`: write the JSON Schemas, golden examples and AsyncAPI document.
 
 The files are committed, and a test fails when they are stale. A schema that would break its
 readers is not written, because it needs a new version.
@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from contracts import identity, samples
+from contracts.asyncapi import asyncapi
 from contracts.codec import (
     SCHEMA_VERSIONS,
     JsonObject,
@@ -21,7 +22,7 @@ from contracts.codec import (
 )
 from contracts.compatibility import incompatibilities
 from contracts.events import EVENT_TYPES
-from contracts.messages import SyncRequested
+from contracts.messages import SpeakerErasureRequested, SyncRequested
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,11 @@ def documents() -> Iterator[tuple[Path, JsonObject]]:
         _schema(SyncRequested, "urn:spreaview:schema:sync-requested:v1"),
     )
     yield Path("examples/sync-requested.v1.json"), _builtins(samples.REQUEST)
+    yield (
+        Path("schemas/speaker-erasure-requested.v1.json"),
+        _schema(SpeakerErasureRequested, "urn:spreaview:schema:speaker-erasure-requested:v1"),
+    )
+    yield Path("examples/speaker-erasure-requested.v1.json"), _builtins(samples.ERASURES[0])
     for name, event_type in EVENT_TYPES.items():
         file = f"{kebab(name)}.v{SCHEMA_VERSIONS[name]}.json"
         yield Path("schemas") / file, _schema(event_type, dataschema(name))
@@ -41,6 +47,7 @@ def documents() -> Iterator[tuple[Path, JsonObject]]:
         file = f"{kebab(name)}.v{SCHEMA_VERSIONS[name]}.json"
         yield Path("examples") / file, {"type": cloudevent_type(name), "data": _builtins(event)}
     yield Path("examples/identity.json"), _test_vectors()
+    yield Path("asyncapi.json"), asyncapi()
 
 
 def render(document: JsonObject) -> str:

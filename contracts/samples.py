@@ -27,7 +27,7 @@ from contracts.events import (
     SyncWarning,
     Topic,
 )
-from contracts.messages import SyncRequested, Window
+from contracts.messages import SpeakerErasureRequested, SyncRequested, Window
 
 ORGANIZATION = UUID("5f0c7c1e-6d0a-4c56-9a3e-0d6f6a1b2c3d")
 EVENT = UUID("a1b2c3d4-0000-4000-8000-000000000001")
@@ -62,6 +62,21 @@ REQUEST = SyncRequested(
     requested_by="Ada Example",
     force=False,
     allow_removals=None,
+)
+
+ERASURES = (
+    SpeakerErasureRequested(
+        request_id=UUID("7c1d2e3f-4a5b-4c6d-8e7f-9a0b1c2d3e4f"),
+        organization_id=ORGANIZATION,
+        sessionize_id=_GUID,
+        requested_at=_at(21, 9),
+    ),
+    SpeakerErasureRequested(
+        request_id=UUID("7c1d2e3f-4a5b-4c6d-8e7f-9a0b1c2d3e50"),
+        organization_id=ORGANIZATION,
+        speaker_id=_SPEAKER,
+        requested_at=_at(21, 9),
+    ),
 )
 
 EVENTS: tuple[ImportEvent, ...] = (

@@ -40,16 +40,21 @@ GRANT USAGE ON SCHEMA event_store
 GRANT SELECT ON event_store.schema_version
     TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
 
--- worker: `spreaview-sync worker`, which appends to the log and publishes it; `relay status` and
--- `relay rewind --to`; `plan`. It can neither change nor delete an event, and reads no read model.
-GRANT SELECT ON event_store.log, event_store.erased_subjects TO spreaview_worker;
-GRANT SELECT, INSERT ON event_store.events, event_store.inbox, event_store.personal_data
-    TO spreaview_worker;
-GRANT SELECT, INSERT, UPDATE ON event_store.streams, event_store.snapshots, event_store.checkpoints
-    TO spreaview_worker;
+-- worker: `spreaview-sync worker`, which appends to the log and publishes it, and answers erasure
+-- requests; `relay status` and `relay rewind --to`; `plan`. It can neither change nor delete an event.
+-- For erasures it deletes personal data, and clears the columns of speakers in the read models; it
+-- reads nothing else of them.
+GRANT SELECT ON event_store.log TO spreaview_worker;
+GRANT SELECT, INSERT ON event_store.events, event_store.inbox, event_store.erased_subjects,
+    event_store.erasures TO spreaview_worker;
+GRANT SELECT, INSERT, DELETE ON event_store.personal_data TO spreaview_worker;
+GRANT SELECT, INSERT, UPDATE ON event_store.streams, event_store.checkpoints TO spreaview_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON event_store.snapshots TO spreaview_worker;
 GRANT SELECT, INSERT, DELETE ON event_store.sources TO spreaview_worker;
 GRANT UPDATE (kept_at) ON event_store.sources TO spreaview_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON event_store.unpublished TO spreaview_worker;
+GRANT USAGE ON SCHEMA projections TO spreaview_worker;
+GRANT SELECT (number, schema) ON projections.generations TO spreaview_worker;
 
 -- projector: `spreaview-sync projector`; `projections status`, `retry` and `repair`. It reads the
 -- log and writes the rows of the read models.
@@ -66,7 +71,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA spreaview TO spreaview_reader;
 -- `projections status`. It reads everything except the key of the fingerprints of API IDs.
 GRANT SELECT ON event_store.events, event_store.streams, event_store.inbox,
     event_store.personal_data, event_store.sources, event_store.snapshots, event_store.checkpoints,
-    event_store.unpublished, event_store.erased_subjects TO spreaview_auditor;
+    event_store.unpublished, event_store.erased_subjects, event_store.erasures
+    TO spreaview_auditor;
 GRANT SELECT (log_id, created_at) ON event_store.log TO spreaview_auditor;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA event_store TO spreaview_auditor;
 GRANT USAGE ON SCHEMA projections, spreaview TO spreaview_auditor;
@@ -83,8 +89,11 @@ BEGIN
                        'spreaview_projector, spreaview_reader, spreaview_auditor', generation);
         EXECUTE format('REVOKE ALL ON SCHEMA %I FROM spreaview_worker, spreaview_projector, '
                        'spreaview_reader, spreaview_auditor', generation);
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO spreaview_projector, spreaview_auditor',
-                       generation);
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO spreaview_worker, spreaview_projector, '
+                       'spreaview_auditor', generation);
+        EXECUTE format('GRANT SELECT (organization_id, speaker_id), UPDATE (first_name, last_name, '
+                       'full_name, tag_line, bio, profile_picture, links, status) '
+                       'ON %I.event_speakers TO spreaview_worker', generation);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I '
                        'TO spreaview_projector', generation);
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO spreaview_auditor', generation);

@@ -3,7 +3,7 @@
 Holds the statements of `event_store.erased_subjects`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -63,19 +63,20 @@ async def erased_subjects(connection: AsyncConnection, organization_id: UUID) ->
     return frozenset(found.scalars())
 
 
-async def erase_subject(
+async def erase_subjects(
     connection: AsyncConnection,
     *,
     organization_id: UUID,
-    subject: UUID,
+    subjects: Sequence[UUID],
     erasure_id: UUID,
     documents: Collection[bytes] | None,
 ) -> Erased:
     """Erase a person in the caller's transaction. It holds the lock of the log until its end.
 
-    `subject` is the id of a speaker, or `identity.requester_subject`. `documents` are the digests
-    of the documents that name the person. These are deleted, as are the documents behind the runs
-    of the streams with data of the person. None deletes no document.
+    `subjects` are the ids of the person: of a speaker, one for each spelling of the id in
+    Sessionize, or `identity.requester_subject`. `documents` are the digests of the documents that
+    name the person. These are deleted, as are the documents behind the runs of the streams with
+    data of the person. None deletes no document.
 
     Safe to repeat: deleted data stay deleted, and a stream without data of the person gets no
     event. After the commit no append can add personal data of the person.
@@ -83,34 +84,37 @@ async def erase_subject(
     Raises:
         ErasureRepeatError: roll back, and call again.
     """
-    await connection.execute(
-        INSERT_ERASED_SUBJECT,
-        {"subject": subject, "organization_id": organization_id, "erasure_id": erasure_id},
-    )
-    stream_ids = await streams_of(connection, subject)
+    for subject in subjects:
+        await connection.execute(
+            INSERT_ERASED_SUBJECT,
+            {"subject": subject, "organization_id": organization_id, "erasure_id": erasure_id},
+        )
+    stream_ids = await streams_of(connection, organization_id, subjects)
     await lock_streams(connection, stream_ids)
     # Locks in the order of an append: the stream, its source, the log.
     digests: list[bytes] = []
     if documents is not None:
         digests = await find_sources(connection, documents, stream_ids, lock=True)
     recorded_at = await lock_log(connection)
-    if await streams_of(connection, subject) != stream_ids:
+    if await streams_of(connection, organization_id, subjects) != stream_ids:
         raise ErasureRepeatError
     if documents is not None:
         if not set(await find_sources(connection, documents, stream_ids)) <= set(digests):
             raise ErasureRepeatError
         await delete_sources(connection, digests)
-    personal_data = await delete_personal_data(connection, subject)
+    of = {s: await streams_of(connection, organization_id, [s]) for s in subjects}
+    personal_data = await delete_personal_data(connection, organization_id, subjects)
     await delete_snapshots(connection, stream_ids)
     for stream_id in stream_ids:
-        event = SpeakerErased(
-            sync_id=erasure_id,
-            organization_id=organization_id,
-            spreaview_event_id=stream_id,
-            speaker_id=subject,
-        )
-        new = NewEvent(uuid5(erasure_id, f"{stream_id}:{subject}"), event)
-        await append_to_head(connection, stream_id, new, recorded_at)
+        for subject in (subject for subject in subjects if stream_id in of[subject]):
+            event = SpeakerErased(
+                sync_id=erasure_id,
+                organization_id=organization_id,
+                spreaview_event_id=stream_id,
+                speaker_id=subject,
+            )
+            new = NewEvent(uuid5(erasure_id, f"{stream_id}:{subject}"), event)
+            await append_to_head(connection, stream_id, new, recorded_at)
     return Erased(stream_ids, personal_data, len(digests))
 
 

@@ -24,11 +24,16 @@ INSERT_PERSONAL_DATA = text("""
 STREAMS_OF_SUBJECT = text("""
     SELECT DISTINCT e.stream_id
     FROM event_store.personal_data p JOIN event_store.events e USING (message_id)
-    WHERE p.subject = :subject
+    WHERE p.subject = ANY(CAST(:subjects AS uuid[]))
+      AND e.data->>'organization_id' = :organization_id
     ORDER BY e.stream_id
 """)
 
-DELETE_PERSONAL_DATA = text("DELETE FROM event_store.personal_data WHERE subject = :subject")
+DELETE_PERSONAL_DATA = text("""
+    DELETE FROM event_store.personal_data p USING event_store.events e
+    WHERE e.message_id = p.message_id AND p.subject = ANY(CAST(:subjects AS uuid[]))
+      AND e.data->>'organization_id' = :organization_id
+""")
 
 
 class PersonalRow(NamedTuple):
@@ -59,11 +64,17 @@ async def insert_personal_data(connection: AsyncConnection, rows: Sequence[Perso
     )
 
 
-async def streams_of(connection: AsyncConnection, subject: UUID) -> list[UUID]:
-    """Return the streams with personal data of a person, sorted."""
-    return list((await connection.execute(STREAMS_OF_SUBJECT, {"subject": subject})).scalars())
+async def streams_of(
+    connection: AsyncConnection, organization_id: UUID, subjects: Sequence[UUID]
+) -> list[UUID]:
+    """Return the streams of an organization with personal data of one of these ids, sorted."""
+    of = {"organization_id": str(organization_id), "subjects": list(subjects)}
+    return list((await connection.execute(STREAMS_OF_SUBJECT, of)).scalars())
 
 
-async def delete_personal_data(connection: AsyncConnection, subject: UUID) -> int:
-    """Delete everything stored about a person; return the number of events that had it."""
-    return (await connection.execute(DELETE_PERSONAL_DATA, {"subject": subject})).rowcount
+async def delete_personal_data(
+    connection: AsyncConnection, organization_id: UUID, subjects: Sequence[UUID]
+) -> int:
+    """Delete everything an organization has stored about these ids; return the number of events."""
+    of = {"organization_id": str(organization_id), "subjects": list(subjects)}
+    return (await connection.execute(DELETE_PERSONAL_DATA, of)).rowcount

@@ -1,10 +1,10 @@
-"""Publishing a `SyncRequested`."""
+"""Publishing requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from contracts.messages import SyncRequested, encode_request
-from contracts.topics import SYNC_REQUESTS
+from contracts.messages import SpeakerErasureRequested, SyncRequested, encode_request
+from contracts.topics import ERASURE_REQUESTS, SYNC_REQUESTS
 from messaging.access import explaining
 from messaging.clocks import Clock, ClockCheck
 from messaging.connection import KafkaConnection
@@ -46,3 +46,9 @@ async def publish_request(producer: Producer, request: SyncRequested) -> None:
     """Publish one request, and return when the broker has confirmed it."""
     key = str(request.spreaview_event_id).encode()
     await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)
+
+
+async def publish_erasure(producer: Producer, request: SpeakerErasureRequested) -> None:
+    """Publish one erasure request, and return when the broker has confirmed it."""
+    key = str(request.organization_id).encode()
+    await producer.send_and_wait(ERASURE_REQUESTS, encode_request(request), key=key)

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
+from contracts.topics import (
+    DEAD_LETTERS,
+    ERASURE_REQUESTS,
+    IMPORT_EVENTS,
+    LOG_SEALS,
+    SYNC_REQUESTS,
+    TOPICS,
+)
 from messaging.access import explaining
 from messaging.append_time import LOG_APPEND_TIME, use_append_time
 from messaging.closing import close_admin
@@ -34,6 +41,7 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
         DEAD_LETTERS: LOG_APPEND_TIME
         | {"retention.ms": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)},
         LOG_SEALS: LOG_APPEND_TIME | {"cleanup.policy": "compact"},
+        ERASURE_REQUESTS: LOG_APPEND_TIME,
     }
 
 

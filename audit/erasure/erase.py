@@ -1,5 +1,6 @@
 """Erasing a person from the log and from every generation of read models."""
 
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ from contracts.identity import requester_subject
 from eventstore.erasure import (
     Erased,
     ErasureRepeatError,
-    erase_subject,
+    erase_subjects,
     lift_erasure,
     silence_relay,
 )
@@ -41,6 +42,13 @@ class ErasureReport(NamedTuple):
         }
 
 
+Finish = Callable[[AsyncConnection, Erased], Awaitable[None]]
+"""A last step in the transaction of an erasure. If it raises, nothing is erased."""
+
+Forget = Callable[[AsyncConnection, UUID, UUID], Awaitable[int]]
+"""Clears the rows of a person of an organization; returns their number."""
+
+
 async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> ErasureReport:
     """Erase a speaker of an organization, in one transaction. Safe to repeat.
 
@@ -50,7 +58,22 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
     lists them, until the erasure is lifted. An unknown person is forgotten in advance, and no
     document is deleted. `audit.erasure.find` finds out whether the organization knows a person.
     """
-    erasure_id = uuid4()
+    return await erase_speaker(engine, organization_id, [speaker_id], uuid4(), forget=_forget)
+
+
+async def erase_speaker(
+    engine: AsyncEngine,
+    organization_id: UUID,
+    subjects: Sequence[UUID],
+    erasure_id: UUID,
+    *,
+    finish: Finish | None = None,
+    forget: Forget = forget_speaker,
+) -> ErasureReport:
+    """Erase a speaker under all of these ids, in one transaction that `finish` completes.
+
+    The first id is the one to report. Safe to repeat.
+    """
     documents = DocumentSpeakers(organization_id)
     async with engine.connect() as connection:  # read most documents before the log is locked
         await documents.read_new(connection)
@@ -58,22 +81,36 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
         try:
             async with engine.begin() as connection:
                 await silence_relay(connection)
-                rows = await _forget(connection, organization_id, speaker_id)
-                has_data = bool(await streams_of(connection, speaker_id))
-                naming = documents.naming(speaker_id, is_known=has_data)
-                erased = await erase_subject(
+                rows = 0
+                for subject in subjects:
+                    rows += await forget(connection, organization_id, subject)
+                known = {s for s in subjects if await streams_of(connection, organization_id, [s])}
+                naming = _naming(documents, subjects, known)
+                erased = await erase_subjects(
                     connection,
                     organization_id=organization_id,
-                    subject=speaker_id,
+                    subjects=subjects,
                     erasure_id=erasure_id,
                     documents=naming,
                 )
                 await documents.read_new(connection)
-                if documents.naming(speaker_id, is_known=has_data) - naming:
+                if _naming(documents, subjects, known) - naming:
                     raise ErasureRepeatError
-                return ErasureReport(speaker_id, erasure_id, erased, rows)
+                if finish is not None:
+                    await finish(connection, erased)
+                return ErasureReport(subjects[0], erasure_id, erased, rows)
         except ErasureRepeatError:
             continue
+
+
+def _naming(
+    documents: DocumentSpeakers, subjects: Sequence[UUID], known: Collection[UUID]
+) -> set[bytes]:
+    return {
+        digest
+        for subject in subjects
+        for digest in documents.naming(subject, is_known=subject in known)
+    }
 
 
 async def erase_requester(
@@ -90,10 +127,10 @@ async def erase_requester(
             async with engine.begin() as connection:
                 await silence_relay(connection)
                 rows = await _forget(connection, organization_id, subject)
-                erased = await erase_subject(
+                erased = await erase_subjects(
                     connection,
                     organization_id=organization_id,
-                    subject=subject,
+                    subjects=[subject],
                     erasure_id=erasure_id,
                     documents=None,
                 )

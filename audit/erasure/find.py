@@ -4,7 +4,7 @@ A misread id would erase nobody, so only a person whom the organization knows is
 organization knows the persons in its log, in its stored documents, and among its erasures.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from audit.erasure.documents import DocumentSpeakers
 from audit.past.entities import read_uuid
 from contracts.identity import requester_subject, speaker_id
+from worker.rules.spelling import spellings_of
 
 # The events of an imported speaker keep both ids after an erasure.
 IMPORTED_SPEAKERS = text("""
@@ -32,6 +33,11 @@ KNOWN_SUBJECTS = text("""
     SELECT p.subject FROM event_store.personal_data p JOIN event_store.events e USING (message_id)
     WHERE p.subject = ANY(CAST(:subjects AS uuid[]))
       AND e.data->>'organization_id' = CAST(:organization_id AS text)
+""")
+
+ERASED_AMONG = text("""
+    SELECT subject FROM event_store.erased_subjects
+    WHERE subject = ANY(CAST(:subjects AS uuid[])) AND organization_id = :organization_id
 """)
 
 
@@ -72,6 +78,30 @@ async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -
     return FoundPerson(organization_id, candidates[:1], is_known=False, is_our_id=is_our_id)
 
 
+async def find_by_our_id(
+    engine: AsyncEngine, organization_id: UUID, speaker_id: UUID
+) -> FoundPerson:
+    """Find a speaker by our id only. A requester of syncs is not a speaker, so not found."""
+    async with engine.connect() as connection:
+        known = await _speakers(connection, organization_id, [speaker_id], None)
+    return FoundPerson(organization_id, [speaker_id], is_known=bool(known), is_our_id=True)
+
+
+async def find_by_sessionize_id(
+    engine: AsyncEngine, organization_id: UUID, sessionize_id: str
+) -> FoundPerson:
+    """Find a speaker by the id in Sessionize only, in every spelling.
+
+    The first of the subjects is the id that a later import would use, or else the one in use.
+    `sessionize_id` has passed through `worker.rules.ids.read_id`.
+    """
+    candidates = [speaker_id(organization_id, each) for each in spellings_of(sessionize_id)]
+    async with engine.connect() as connection:
+        known = await _speakers(connection, organization_id, candidates, sessionize_id.lower())
+    subjects = [candidates[0], *sorted(known - {candidates[0]})]
+    return FoundPerson(organization_id, subjects, is_known=bool(known))
+
+
 async def find_requester(
     engine: AsyncEngine, organization_id: UUID, requested_by: str
 ) -> FoundPerson:
@@ -80,6 +110,19 @@ async def find_requester(
     async with engine.connect() as connection:
         known = await _known_subjects(connection, organization_id, [subject])
     return FoundPerson(organization_id, [subject], is_known=bool(known))
+
+
+async def _speakers(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    candidates: Sequence[UUID],
+    guid: str | None,
+) -> set[UUID]:
+    """Return the speakers in the log, among the erasures, or else in the documents."""
+    known = await _imported(connection, organization_id, candidates, guid)
+    of = {"organization_id": organization_id, "subjects": candidates}
+    known |= set((await connection.execute(ERASED_AMONG, of)).scalars())
+    return known or await _in_documents(connection, organization_id, candidates, guid)
 
 
 async def _imported(

@@ -49,7 +49,7 @@ class Probe(NamedTuple):
     """While a server does not answer, no other component is reported as stuck."""
 
 
-def intake_probe(intake: KeyedConsumer, lag: GroupLag) -> Probe:
+def intake_probe(intake: KeyedConsumer, lag: GroupLag, component: str = "intake") -> Probe:
     """Compare the committed offsets with the ends of the partitions of this process.
 
     A partition makes progress only when its oldest request ends, so one stuck request is found even
@@ -71,7 +71,7 @@ def intake_probe(intake: KeyedConsumer, lag: GroupLag) -> Probe:
             if p.behind and not await intake.is_through(partitions[number], p.end)
         ]
 
-    return Probe("intake", look)
+    return Probe(component, look)
 
 
 def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:

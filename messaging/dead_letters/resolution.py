@@ -3,7 +3,7 @@
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
-from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
+from contracts.topics import DEAD_LETTERS, REQUESTS, SYNC_REQUESTS
 from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
 from messaging.dead_letters.records import DISCARDED, RETRIED, original_headers, resolution_headers
@@ -51,6 +51,9 @@ async def retry(
 ) -> RecordMetadata:
     """Publish the original request again, then record this in the partition of the dead letter.
 
+    The request returns to the topic that it came from, or to `requests` if that is not a topic of
+    requests.
+
     The request keeps its partition, which preserves the order among its neighbours, and the time
     of its first receipt. After a crash between the two steps the dead letter is still open. A
     second retry is harmless, because requests are idempotent.
@@ -64,6 +67,7 @@ async def retry(
         aiokafka.errors.KafkaError: the broker is down.
     """
     original = await _original(reader, letter, topic)
+    requests = letter.topic if letter.topic in REQUESTS else requests
     numbers = await producer.partitions_for(requests)
     stays = letter.topic == requests and letter.partition in numbers
     value = b"" if original.value is None and original.key is None else original.value

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,18 +14,19 @@ from aiokafka.partitioner import DefaultPartitioner
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure import consumer
 from cli.connections import Addresses, database
 from cli.health import monitor
 from cli.sandbox.conference import conference_window
 from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
-from contracts.messages import SyncRequested, encode_request
+from contracts.messages import SpeakerErasureRequested, SyncRequested, encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
 from messaging.publisher import CommittedPosition, OpenPublisher
-from messaging.requests import publish_request
+from messaging.requests import publish_erasure, publish_request
 from tests.support.line import Line, a_request, the_line
 from tests.support.sessionize.answers import Answer, Delivery, Ending
 from worker.relay.relay import Relay
@@ -95,6 +97,24 @@ async def test_a_stuck_sync_turns_the_intake_red(own_kafka: str, database_url: s
         line.double.documents.put("hanging01", Answer(b"", delivery=silence))
         await publish_request(line.producer, a_request("hanging01", WINDOW))
         await until(port, lambda h: not h.live and h.red == {"intake"})
+
+
+async def test_a_stuck_erasure_turns_its_consumer_red(
+    own_kafka: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(consumer, "answer_request", hang)
+    request = SpeakerErasureRequested(
+        request_id=uuid4(),
+        organization_id=uuid4(),
+        sessionize_id="ada",
+        requested_at=datetime.now(UTC),
+    )
+    async with a_line(own_kafka, database_url) as (line, port):
+        await publish_erasure(line.producer, request)
+        await until(port, lambda h: not h.live and h.red == {"erasures"})
 
 
 async def test_a_stuck_sync_is_found_while_all_others_succeed(

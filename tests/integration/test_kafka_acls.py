@@ -26,7 +26,14 @@ from cli.sandbox.conference import conference_window
 from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import run_ended
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from contracts.topics import (
+    DEAD_LETTERS,
+    ERASURE_REQUESTS,
+    IMPORT_EVENTS,
+    LOG_SEALS,
+    SYNC_REQUESTS,
+    TOPICS,
+)
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.seals import Seal, encode_seal
@@ -56,9 +63,7 @@ READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESC
 
 REPLAYS = "replays"
 
-SEE = [
-    (TOPIC, topic, DESCRIBE) for topic in (SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS)
-]
+SEE = [(TOPIC, topic, DESCRIBE) for topic in sorted(TOPICS)]
 """READ and WRITE include DESCRIBE; every service looks for all topics at the start."""
 
 ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
@@ -69,7 +74,9 @@ ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
         (TOPIC, IMPORT_EVENTS, WRITE),
         (TOPIC, DEAD_LETTERS, WRITE),
         (TOPIC, LOG_SEALS, WRITE),
+        (TOPIC, ERASURE_REQUESTS, READ),
         (GROUP, "spreaview-worker", READ),
+        (GROUP, "spreaview-erasures", READ),
         (GROUP, "spreaview-relay", READ),
         (TRANSACTION, "spreaview-relay", WRITE),
     ],

@@ -9,14 +9,20 @@ from aiokafka.admin import AIOKafkaAdminClient
 from cli.connections import Addresses
 from cli.services import Role, running
 from cli.settings import Settings
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from contracts.topics import (
+    DEAD_LETTERS,
+    ERASURE_REQUESTS,
+    IMPORT_EVENTS,
+    LOG_SEALS,
+    SYNC_REQUESTS,
+)
 from messaging.connection import KafkaConnection
 from messaging.topics import MissingTopicsError, declare_topics
 from tests.support.processes import PATIENCE, environment, run
 
 pytestmark = pytest.mark.asyncio
 
-TOPICS = {SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS}
+TOPICS = {SYNC_REQUESTS, IMPORT_EVENTS, DEAD_LETTERS, LOG_SEALS, ERASURE_REQUESTS}
 
 
 async def declare(kafka: str, *, partitions: int = 2, manage: bool) -> None:

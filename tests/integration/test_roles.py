@@ -17,6 +17,7 @@ from cli.sandbox.conference import conference_window
 from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import run_ended
+from contracts.codec import PERSONAL_FIELDS
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
@@ -38,18 +39,19 @@ TABLES = (
     *("stream_progress", "sync_runs", "rooms", "event_speakers", "sessions"),
     *("session_speakers", "skipped_sessions"),
 )
-VIEWS = (*TABLES, "speakers")
+VIEWS = (*TABLES, "speakers", "erasures")
 
 RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
     "worker": {
         "event_store.schema_version": READ,
         "event_store.log": READ,
-        "event_store.erased_subjects": READ,
+        "event_store.erased_subjects": ADD,
+        "event_store.erasures": ADD,
         "event_store.events": ADD,
         "event_store.inbox": ADD,
-        "event_store.personal_data": ADD,
+        "event_store.personal_data": {"SELECT", "INSERT", "DELETE"},
         "event_store.streams": CHANGE,
-        "event_store.snapshots": CHANGE,
+        "event_store.snapshots": ALL,
         "event_store.checkpoints": CHANGE,
         "event_store.sources": {"SELECT", "INSERT", "DELETE"},
         "event_store.unpublished": ALL,
@@ -78,13 +80,24 @@ RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
         "event_store.checkpoints": READ,
         "event_store.unpublished": READ,
         "event_store.erased_subjects": READ,
+        "event_store.erasures": READ,
         "projections.generations": READ,
         **{f"spreaview.{view}": READ for view in VIEWS},
         **{f"spreaview_g1.{table}": READ for table in TABLES},
     },
 }
 COLUMNS = {
-    "worker": {("event_store.sources", "kept_at", "UPDATE")},
+    "worker": {
+        ("event_store.sources", "kept_at", "UPDATE"),
+        ("projections.generations", "number", "SELECT"),
+        ("projections.generations", "schema", "SELECT"),
+        ("spreaview_g1.event_speakers", "organization_id", "SELECT"),
+        ("spreaview_g1.event_speakers", "speaker_id", "SELECT"),
+        *(
+            ("spreaview_g1.event_speakers", column, "UPDATE")
+            for column in (*PERSONAL_FIELDS["SpeakerImported"], "status")
+        ),
+    },
     "auditor": {
         ("event_store.log", "log_id", "SELECT"),
         ("event_store.log", "created_at", "SELECT"),
@@ -148,8 +161,10 @@ async def test_a_role_has_the_rights_of_its_job_and_no_others(
     [
         ("worker", "UPDATE event_store.events SET type = 'x'"),
         ("worker", "DELETE FROM event_store.events"),
-        ("worker", "DELETE FROM event_store.personal_data"),
-        ("worker", "INSERT INTO event_store.erased_subjects SELECT"),
+        ("worker", "DELETE FROM event_store.erased_subjects"),
+        ("worker", "UPDATE event_store.erasures SET status = 'done'"),
+        ("worker", "SELECT bio FROM spreaview_g1.event_speakers"),
+        ("worker", "UPDATE spreaview_g1.sync_runs SET requested_by = NULL"),
         ("worker", "UPDATE event_store.sources SET body = ''"),
         ("worker", "SELECT FROM spreaview.sessions"),
         ("projector", "INSERT INTO event_store.events DEFAULT VALUES"),

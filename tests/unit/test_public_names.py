@@ -3,7 +3,7 @@
 from contracts import topics
 from contracts.events import CUT_TYPES, EVENT_TYPES, TERMINAL_TYPES
 from contracts.failures import FailureCode
-from contracts.messages import SyncRequested
+from contracts.messages import SpeakerErasureRequested, SyncRequested
 
 
 def test_the_names_of_the_events() -> None:
@@ -46,11 +46,22 @@ def test_the_fields_of_the_request() -> None:
     )
 
 
+def test_the_fields_of_an_erasure_request() -> None:
+    assert SpeakerErasureRequested.__struct_fields__ == (
+        "request_id",
+        "organization_id",
+        "speaker_id",
+        "sessionize_id",
+        "requested_at",
+    )
+
+
 def test_the_names_of_the_topics() -> None:
     assert topics.SYNC_REQUESTS == "spreaview.sync-requests.v1"
     assert topics.IMPORT_EVENTS == "spreaview.import-events.v1"
     assert topics.DEAD_LETTERS == "spreaview.sync-requests.dlq.v1"
     assert topics.LOG_SEALS == "spreaview.log-seals.v1"
+    assert topics.ERASURE_REQUESTS == "spreaview.erasure-requests.v1"
     assert topics.DEFAULT_PARTITIONS == 12
 
 

@@ -14,6 +14,7 @@ _WRITES = re.compile(
 )
 _ROWS = {"projections/statements.py", "projections/repair.py"}
 OWNERS: Mapping[str, set[str]] = {
+    "event_store.erasures": {"eventstore/erasure_answers.py"},
     "projections.generations": {"projections/generations.py"},
     "stream_progress": {*_ROWS, "projections/stopping.py"},
     "sync_runs": _ROWS,

@@ -19,6 +19,10 @@ def upgrade() -> None:
             reason          text
         )
     """)
+    # One request erases a speaker in every spelling of the id in Sessionize.
+    op.execute("""
+        ALTER TABLE event_store.erased_subjects DROP CONSTRAINT erased_subjects_erasure_id_key
+    """)
     op.execute("""
         CREATE INDEX erasures_organization ON event_store.erasures (organization_id, erased_at)
     """)

@@ -1,0 +1,116 @@
+"""Answering erasure requests: each one is carried out or refused, once."""
+
+import logging
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from audit.erasure.erase import erase_speaker
+from audit.erasure.find import FoundPerson, find_by_our_id, find_by_sessionize_id
+from contracts.messages import ErasureIds, SpeakerErasureRequested
+from eventstore.erasure import Erased
+from eventstore.erasure_answers import (
+    DONE,
+    REFUSED,
+    ErasureAnswer,
+    read_answer,
+    write_answer,
+)
+from worker.rules.ids import read_id
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN = (
+    "the organization does not know this speaker_id. Remedy: compare both ids, or give the "
+    "sessionize_id: by that, a speaker whom nobody knows yet is forgotten in advance"
+)
+
+
+class ErasureIdTakenError(Exception):
+    """Another organization's request has the same id, so this one cannot be answered."""
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__(
+            f"request_id {request_id} is that of an erasure request of another organization"
+        )
+
+
+class _AnsweredMeanwhileError(Exception):
+    """Another process has answered the request since we looked."""
+
+
+async def answer_request(engine: AsyncEngine, request: SpeakerErasureRequested) -> ErasureAnswer:
+    """Erase the speaker, or refuse. The answer is stored in the same transaction, and returned.
+
+    A request that has an answer is not carried out again, even if the erasure was lifted since.
+
+    Raises:
+        ErasureIdTakenError: the request can never be answered.
+        sqlalchemy.exc.DBAPIError, OSError: the database is down, or a right is missing.
+    """
+    if (answered := await _answered(engine, request)) is not None:
+        return answered
+    try:
+        person = await _find(engine, request)
+    except ValueError as error:
+        return await refuse_request(engine, request, f"sessionize_id: {error}")
+    if person.is_our_id and not person.is_known:
+        return await refuse_request(engine, request, _UNKNOWN, person.subjects[0])
+    return await _erase(engine, request, person)
+
+
+async def refuse_request(
+    engine: AsyncEngine, ids: ErasureIds, reason: str, speaker_id: UUID | None = None
+) -> ErasureAnswer:
+    """Refuse a request, unless it has an answer; return the answer. Raises as `answer_request`."""
+    refusal = ErasureAnswer(ids.request_id, ids.organization_id, speaker_id, REFUSED, reason=reason)
+    async with engine.begin() as connection:
+        if await write_answer(connection, refusal):
+            logger.warning("erasure %s is refused: %s", ids.request_id, reason)
+            return refusal
+    answered = await _answered(engine, ids)
+    return refusal if answered is None else answered
+
+
+async def _find(engine: AsyncEngine, request: SpeakerErasureRequested) -> FoundPerson:
+    if request.speaker_id is not None:
+        return await find_by_our_id(engine, request.organization_id, request.speaker_id)
+    sessionize_id = read_id(request.sessionize_id or "")
+    if not sessionize_id:
+        raise ValueError("it is empty")
+    return await find_by_sessionize_id(engine, request.organization_id, sessionize_id)
+
+
+async def _erase(
+    engine: AsyncEngine, request: SpeakerErasureRequested, person: FoundPerson
+) -> ErasureAnswer:
+    ids = (request.request_id, request.organization_id, person.subjects[0])
+    answer = ErasureAnswer(*ids, DONE)
+
+    async def store_answer(connection: AsyncConnection, erased: Erased) -> None:
+        nonlocal answer
+        answer = ErasureAnswer(*ids, DONE, streams=len(erased.stream_ids))
+        if not await write_answer(connection, answer):
+            raise _AnsweredMeanwhileError
+
+    try:
+        await erase_speaker(
+            engine,
+            request.organization_id,
+            person.subjects,
+            request.request_id,
+            finish=store_answer,
+        )
+    except _AnsweredMeanwhileError:
+        answered = await _answered(engine, request)
+        return answer if answered is None else answered
+    logger.info("erasure %s is done in %d streams", request.request_id, answer.streams)
+    return answer
+
+
+async def _answered(engine: AsyncEngine, ids: ErasureIds) -> ErasureAnswer | None:
+    async with engine.connect() as connection:
+        answer = await read_answer(connection, ids.request_id)
+    if answer is not None and answer.organization_id != ids.organization_id:
+        raise ErasureIdTakenError(ids.request_id)
+    return answer
