@@ -49,8 +49,9 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-contracts: $(STAMP) ## generate the JSON Schemas and golden examples
+contracts: $(STAMP) ## generate the JSON Schemas, golden examples, AsyncAPI document and docs/contract.md
 	$(BIN)/python -m contracts.publish
+	$(BIN)/python -m tests.support.contract_page
 
 catalogue: $(STAMP) ## record the definitions that the migrations make, for verification
 	$(BIN)/python -m tests.support.catalogue

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from contracts.events import Source, SyncFailed
-from contracts.failures import FailureCode
+from contracts.failures import FAILURES, FailureCode
 from contracts.messages import RequestIds
 
 _KEPT = "What was imported before is kept."
@@ -12,22 +12,25 @@ _CHECK_API_ID = ", and check the API ID"
 
 
 class SyncFailure(Exception):  # noqa: N818 (an outcome of the import, not a defect)
-    """Ends the run as `SyncFailed`; earlier imports stay unchanged."""
+    """Ends the run as `SyncFailed`; earlier imports stay unchanged.
+
+    The remedy, and whether a retry may succeed, are those of the code unless given.
+    """
 
     def __init__(
         self,
         code: FailureCode,
         message: str,
-        remedy: str,
+        remedy: str | None = None,
         *,
-        retryable: bool = False,
+        retryable: bool | None = None,
         http_status: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
-        self.remedy = remedy
-        self.retryable = retryable
+        self.remedy = FAILURES[code].remedy if remedy is None else remedy
+        self.retryable = FAILURES[code].retryable if retryable is None else retryable
         self.http_status = http_status
 
 
@@ -54,7 +57,6 @@ def invalid_request(reason: str) -> SyncFailure:
     return SyncFailure(
         FailureCode.INVALID_REQUEST,
         f"The sync request is not valid: {reason}.",
-        "Correct the named field and request the sync again.",
     )
 
 
@@ -68,8 +70,6 @@ def invalid_api_id() -> SyncFailure:
     return SyncFailure(
         FailureCode.INVALID_API_ID,
         "The API ID is not a valid Sessionize API ID.",
-        "In Sessionize open API / Embed, choose the endpoint, and copy its API ID: 8 to 12 "
-        "letters and digits. The address of the endpoint works, too.",
     )
 
 
@@ -78,8 +78,6 @@ def api_id_not_found(status: int) -> SyncFailure:
     return SyncFailure(
         FailureCode.API_ID_NOT_FOUND,
         "Sessionize does not know this API ID.",
-        "In Sessionize open API / Embed and compare the API ID; if the endpoint was deleted, "
-        "create a new one with the format JSON.",
         http_status=status,
     )
 
@@ -89,8 +87,6 @@ def endpoint_not_json(status: int) -> SyncFailure:
     return SyncFailure(
         FailureCode.ENDPOINT_NOT_JSON,
         "The Sessionize endpoint does not answer with JSON.",
-        "In Sessionize open API / Embed, edit the endpoint and set its format to JSON, then "
-        "sync again.",
         http_status=status,
     )
 
@@ -100,8 +96,6 @@ def endpoint_rejected(status: int) -> SyncFailure:
     return SyncFailure(
         FailureCode.ENDPOINT_REJECTED,
         f"Sessionize refused to give the schedule (HTTP {status}).",
-        "In Sessionize open API / Embed, edit the endpoint: it must be enabled and offer the "
-        "view All data as JSON. Then sync again.",
         http_status=status,
     )
 
@@ -111,9 +105,6 @@ def unexpected_document(reason: str, status: int = 200) -> SyncFailure:
     return SyncFailure(
         FailureCode.UNEXPECTED_DOCUMENT,
         f"Sessionize's answer is not a schedule: {reason}.",
-        "Check that the API ID belongs to an endpoint of the event with the format JSON, then "
-        "sync again. If it does, the answer may have been cut off: try again in a few minutes.",
-        retryable=True,
         http_status=status,
     )
 
@@ -123,8 +114,6 @@ def schedule_empty() -> SyncFailure:
     return SyncFailure(
         FailureCode.SCHEDULE_EMPTY,
         "The Sessionize schedule contains no sessions.",
-        "In Sessionize check that sessions are accepted and that the endpoint's filter includes "
-        "them, then sync again. What was imported before is kept.",
     )
 
 
@@ -134,7 +123,6 @@ def schedule_not_announced(sessions: int) -> SyncFailure:
         FailureCode.SCHEDULE_NOT_ANNOUNCED,
         f"Sessionize lists {sessions} sessions, but none of them has a time: the schedule is not "
         "announced.",
-        "Announce the schedule in Sessionize, then sync again. What was imported before is kept.",
     )
 
 
@@ -200,8 +188,6 @@ def response_too_large(limit: int) -> SyncFailure:
     return SyncFailure(
         FailureCode.RESPONSE_TOO_LARGE,
         f"Sessionize's answer is larger than {limit // (1024 * 1024)} MiB.",
-        "Check that the API ID is that of a schedule; an operator can raise "
-        "SPREAVIEW_MAX_DOCUMENT_BYTES.",
     )
 
 
@@ -210,8 +196,6 @@ def upstream_unavailable(reason: str, status: int | None = None) -> SyncFailure:
     return SyncFailure(
         FailureCode.UPSTREAM_UNAVAILABLE,
         f"Sessionize could not be reached: {reason}.",
-        "Sync again in a few minutes. What was imported before is kept.",
-        retryable=True,
         http_status=status,
     )
 
@@ -221,7 +205,6 @@ def superseded() -> SyncFailure:
     return SyncFailure(
         FailureCode.SUPERSEDED,
         "A later sync of this event has completed already.",
-        "No action is needed: the later sync imported the newer schedule.",
     )
 
 
@@ -233,6 +216,4 @@ def internal_error(reason: str | None = None) -> SyncFailure:
     return SyncFailure(
         FailureCode.INTERNAL_ERROR,
         f"The import failed because of an internal error{f': {reason}' if reason else ''}.",
-        "Sync again. If it fails again, give the operators the id of this sync.",
-        retryable=True,
     )
