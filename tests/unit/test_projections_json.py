@@ -31,6 +31,7 @@ def test_the_status() -> None:
         ahead=[AheadStream(STREAM, 4, 2, True)],
         without_rights=["spreaview_projector"],
         stuck_seconds=10.0,
+        unfilled_rows=2,
     )
     assert json.dumps(status.to_json()) == (
         '{"well": false, "generation": "spreaview_g1", "filled_by": "abc", "code_version": "def", '
@@ -40,7 +41,7 @@ def test_the_status() -> None:
         '"2026-05-01 12:30:00+00:00", "code_version": "abc", "position": 7, '
         '"type": "RoomImported", "behind": 5}], "ahead": [{"stream_id": '
         f'"{STREAM}", "version": 4, "log_version": 2, "stopped": true}}], '
-        '"without_rights": ["spreaview_projector"]}'
+        '"without_rights": ["spreaview_projector"], "unfilled_rows": 2}'
     )
 
 
