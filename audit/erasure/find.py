@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from audit.erasure.documents import DocumentSpeakers
 from audit.past.entities import read_uuid
 from contracts.identity import requester_subject, speaker_id
-from worker.rules.spelling import spellings_of
+from worker.rules.spelling import canonical_id, spellings_of
 
 # The events of an imported speaker keep both ids after an erasure.
 IMPORTED_SPEAKERS = text("""
@@ -33,6 +33,12 @@ KNOWN_SUBJECTS = text("""
     SELECT p.subject FROM event_store.personal_data p JOIN event_store.events e USING (message_id)
     WHERE p.subject = ANY(CAST(:subjects AS uuid[]))
       AND e.data->>'organization_id' = CAST(:organization_id AS text)
+""")
+
+SESSIONIZE_IDS = text("""
+    SELECT DISTINCT e.data->>'sessionize_id' FROM event_store.events e
+    WHERE e.type = 'SpeakerImported' AND e.data->>'organization_id' = :organization_id
+      AND e.data->>'speaker_id' = :speaker_id
 """)
 
 ERASED_AMONG = text("""
@@ -81,10 +87,19 @@ async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -
 async def find_by_our_id(
     engine: AsyncEngine, organization_id: UUID, speaker_id: UUID
 ) -> FoundPerson:
-    """Find a speaker by our id only. A requester of syncs is not a speaker, so not found."""
+    """Find a speaker by our id only. A requester of syncs is not a speaker, so not found.
+
+    The first of the subjects is the given id; ids of other spellings in Sessionize follow.
+    """
+    of = {"organization_id": str(organization_id), "speaker_id": str(speaker_id)}
     async with engine.connect() as connection:
         known = await _speakers(connection, organization_id, [speaker_id], None)
-    return FoundPerson(organization_id, [speaker_id], is_known=bool(known), is_our_id=True)
+        keys = list((await connection.execute(SESSIONIZE_IDS, of)).scalars())
+    subjects = [speaker_id]
+    for key in keys:
+        same = await find_by_sessionize_id(engine, organization_id, canonical_id(key))
+        subjects += [subject for subject in same.subjects if subject not in subjects]
+    return FoundPerson(organization_id, subjects, is_known=bool(known), is_our_id=True)
 
 
 async def find_by_sessionize_id(

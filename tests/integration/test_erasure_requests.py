@@ -296,8 +296,9 @@ async def test_several_processes_with_one_request_erase_once(line: Line) -> None
     assert {(answer.status, answer.streams) for answer in answers} == {("done", 1)}
 
 
+@pytest.mark.parametrize("by", ["sessionize_id", "speaker_id"])
 async def test_every_spelling_of_the_id_is_erased(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = Person()
     for guid in (person.guid, person.guid.upper()):
@@ -306,7 +307,10 @@ async def test_every_spelling_of_the_id_is_erased(
             people = [speaker(guid, fullName=person.mark)]
             await Past(engine).imports(document(talk("1", speakers=[guid]), speakers=people))
 
-    answer = await answer_request(engine, a_call(sessionize_id=person.guid))
+    given: dict[str, Any] = {
+        by: person.guid if by == "sessionize_id" else person.id_in(ORGANIZATION)
+    }
+    answer = await answer_request(engine, a_call(**given))
 
     assert (answer.status, answer.streams) == ("done", 2)
     assert answer.speaker_id == person.id_in(ORGANIZATION)
