@@ -59,15 +59,18 @@ class _Topic(NamedTuple):
     letters: DeadLetters
 
     def named(self, names: Sequence[DeadLetterName]) -> list[DeadLetter]:
-        """Each letter once, in the order of the names. Raises `CommandError` if one is unknown."""
+        """Each letter once, in the order of the names. Raises `CommandError` if one is unknown.
+
+        The name of any copy names the letter.
+        """
         distinct = list(dict.fromkeys(names))
-        found = [letter for name in distinct if (letter := self.letters.get(name)) is not None]
+        found = {letter: None for name in distinct if (letter := self.letters.get(name))}
         if unknown := [str(name) for name in distinct if self.letters.get(name) is None]:
             raise CommandError(
                 f"there is no dead letter {', '.join(unknown)}; nothing was done.\n"
                 "Remedy: spreaview-sync dlq list --all names every letter."
             )
-        return found
+        return list(found)
 
 
 @asynccontextmanager

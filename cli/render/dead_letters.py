@@ -22,6 +22,7 @@ def as_row(letter: DeadLetter) -> dict[str, object]:
     """A letter for machines, without its body; times in UTC, sizes in bytes."""
     return {
         "letter": str(letter.name),
+        "copies": [str(name) for name in letter.copies],
         "first_received": _time(letter.first_received_ms),
         "set_aside": _time(letter.dead_lettered_ms),
         "reason": masked(letter.reason, words=True),
@@ -90,6 +91,8 @@ def show_letter(console: Console, letter: DeadLetter, record: RawRecord) -> None
         "size": f"{letter.size:,} bytes"
         + (", of which only the beginning is kept" if letter.truncated else ""),
     }
+    if letter.copies:
+        about["also at"] = ", ".join(map(str, letter.copies))
     lines = [f"{name:<16}{value}" for name, value in about.items()]
     lines += [
         f"{known.outcome:<16}{_time(known.at_ms)}  {masked(known.reason, words=True)}"

@@ -1,4 +1,8 @@
-"""Dead letters and their resolutions, folded from the records of their topic."""
+"""Dead letters and their resolutions, folded from the records of their topic.
+
+Consumers repeat a record if they end before its offset is committed. So the topic may hold several
+copies of a dead letter. They have the same origin, and are one dead letter here.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -51,10 +55,20 @@ class Resolution(NamedTuple):
     at_ms: int
 
 
+class Origin(NamedTuple):
+    """The record that became a dead letter. A topic that was created again counts from 0 again."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
 class DeadLetter(NamedTuple):
     """A dead letter without its body."""
 
     name: DeadLetterName
+    """Place of its oldest copy."""
     reason: str
     topic: str
     partition: int
@@ -71,13 +85,24 @@ class DeadLetter(NamedTuple):
     """Whether the dead letter has only the beginning of the record."""
     resolutions: tuple[Resolution, ...] = ()
     """Oldest first; empty while the dead letter is open."""
+    copies: tuple[DeadLetterName, ...] = ()
+    """Places of its other copies."""
+
+    @property
+    def origin(self) -> Origin | DeadLetterName:
+        """The original record; for a record without our headers, its place in this topic."""
+        if not self.topic:
+            return self.name
+        return Origin(self.topic, self.partition, self.offset, self.timestamp_ms)
 
 
 class DeadLetters:
     """All dead letters of the topic, without their bodies: the fold of its records."""
 
     def __init__(self) -> None:
-        self._letters: dict[DeadLetterName, DeadLetter] = {}
+        self._letters: dict[Origin | DeadLetterName, DeadLetter] = {}
+        self._origins: dict[DeadLetterName, Origin | DeadLetterName] = {}
+        """The origin of every copy."""
 
     def add(self, record: RawRecord) -> None:
         """Add one record of the dead-letter topic. Add the records of a partition in order."""
@@ -86,15 +111,25 @@ class DeadLetters:
         if RESOLUTION in headers and TOPIC not in headers:
             self._add_resolution(record, headers)
         else:
-            letter = read_letter(record)
-            self._letters[letter.name] = letter
+            self._add_letter(read_letter(record))
+
+    def _add_letter(self, letter: DeadLetter) -> None:
+        origin = letter.origin
+        self._origins[letter.name] = origin
+        if (known := self._letters.get(origin)) is not None:
+            first, second = sorted((known, letter), key=lambda x: (x.dead_lettered_ms, x.name))
+            letter = first._replace(
+                resolutions=known.resolutions,
+                copies=tuple(sorted({*known.copies, second.name})),
+            )
+        self._letters[origin] = letter
 
     def _add_resolution(self, record: RawRecord, headers: Mapping[str, bytes | None]) -> None:
         try:
             name = DeadLetterName.parse(_text(headers.get(LETTER)))
         except ValueError:
             name = DeadLetterName(-1, -1)
-        letter = self._letters.get(name) if name.partition == record.partition else None
+        letter = self.get(name) if name.partition == record.partition else None
         if letter is None:
             logger.warning(
                 "%s/%d@%d resolves no dead letter before it",
@@ -106,14 +141,16 @@ class DeadLetters:
         resolution = Resolution(
             _text(headers[RESOLUTION]), _text(headers.get(REASON)), record.timestamp
         )
-        self._letters[name] = letter._replace(resolutions=(*letter.resolutions, resolution))
+        resolutions = sorted((*letter.resolutions, resolution), key=lambda x: x.at_ms)
+        self._letters[letter.origin] = letter._replace(resolutions=tuple(resolutions))
 
     def get(self, name: DeadLetterName) -> DeadLetter | None:
-        """Return the dead letter with this name, or None."""
-        return self._letters.get(name)
+        """Return the dead letter with a copy at this place, or None."""
+        origin = self._origins.get(name)
+        return None if origin is None else self._letters[origin]
 
     def all(self) -> list[DeadLetter]:
-        """Return all dead letters by time of first receipt: the order in which to retry them."""
+        """Return each dead letter once, by time of first receipt: the order to retry them in."""
         return sorted(self._letters.values(), key=lambda x: (x.first_received_ms, x.name))
 
     def open(self) -> list[DeadLetter]:

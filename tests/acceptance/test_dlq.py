@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from aiokafka import TopicPartition
 
 from cli.connections import database
 from cli.sandbox.conference import conference_window
@@ -21,6 +22,7 @@ from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.dead_letters.records import dead_letter
 from messaging.requests import producing, publish_request
+from messaging.topic_reader import open_topic_reader, record_at
 from projections.queries import Queries
 from tests.support.dead_letter_topic import a_record
 from tests.support.line import a_request
@@ -141,6 +143,28 @@ def test_a_dead_letter_is_listed_shown_masked_and_discarded(running_up: Up) -> N
     second = dlq(running_up, "discard", name, "--reason", "again")
     assert (second.returncode, second.stdout) == (1, "")
     assert f"{name} was discarded already" in second.stderr
+
+
+def test_a_record_that_was_dead_lettered_twice_is_one_letter(running_up: Up) -> None:
+    letter = publish_poison(running_up, "twice")
+    name = letter["letter"]
+
+    async def once_more() -> None:
+        kafka = KafkaConnection(running_up.kafka)
+        async with open_topic_reader(kafka) as reader, producing(kafka) as producer:
+            place = TopicPartition(SYNC_REQUESTS, letter["partition"])
+            original = await record_at(reader, place, letter["offset"])
+            assert original is not None
+            await dead_letter(producer, original, "redelivered")
+
+    asyncio.run(once_more())
+    (listed,) = [x for x in answer(running_up, "list") if x["key"] == "twice"]
+    assert (listed["letter"], len(listed["copies"])) == (name, 1)
+    (copy,) = listed["copies"]
+    assert f"also at         {copy}" in dlq(running_up, "show", name).stdout
+    done = answer(running_up, "discard", name, copy, "--reason", "a typing error")
+    assert done["discarded"] == [name]
+    assert [x for x in answer(running_up, "list") if x["key"] == "twice"] == []
 
 
 def test_a_record_that_fails_again_is_a_new_dead_letter_with_the_first_time(running_up: Up) -> None:

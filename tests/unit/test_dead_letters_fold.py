@@ -57,9 +57,13 @@ def fold(*records: RawRecord) -> DeadLetters:
     return letters
 
 
-def a_letter(offset: int, received: int = 1_000) -> RawRecord:
-    kept = dead_letter_of(a_record(SYNC_REQUESTS, (3, 7), timestamp=received))
-    return a_record(DEAD_LETTERS, (0, offset), headers=kept.headers, timestamp=2_000)
+def a_letter(
+    offset: int, received: int = 1_000, *, origin: int | None = None, partition: int = 0
+) -> RawRecord:
+    """A letter of a record of its own, or of the one with the offset `origin`."""
+    place = (3, 100 + offset if origin is None else origin)
+    kept = dead_letter_of(a_record(SYNC_REQUESTS, place, timestamp=received))
+    return a_record(DEAD_LETTERS, (partition, offset), headers=kept.headers, timestamp=2_000)
 
 
 def a_resolution(
@@ -88,6 +92,34 @@ def test_a_dead_letter_is_open_until_resolved_and_keeps_all_resolutions() -> Non
         (RETRIED, "because", 3_000),
         (DISCARDED, "because", 3_000),
     ]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("named", ["0/0", "0/1"])
+def test_the_copies_of_a_record_are_one_letter(named: str, turned: bool) -> None:
+    """A worker that is killed before it commits writes the letter again, anywhere."""
+    copies = [a_letter(0, origin=7), a_letter(1, origin=7), a_letter(5, origin=7, partition=2)]
+    letters = fold(*(copies[::-1] if turned else copies), a_letter(2))
+    assert [str(x.name) for x in letters.open()] == ["0/0", "0/2"]
+    letter = letters.get(DeadLetterName.parse(named))
+    assert letter is not None
+    assert [str(name) for name in letter.copies] == ["0/1", "2/5"]
+
+    letters.add(a_resolution(3, named))
+    assert [str(x.name) for x in letters.open()] == ["0/2"]
+    letters.add(a_letter(4, origin=7))
+    assert [str(x.name) for x in letters.open()] == ["0/2"], "a later copy opens nothing again"
+    assert [len(x.resolutions) for x in letters.all()] == [1, 0]
+
+
+def test_a_record_of_a_topic_that_was_created_again_is_another_letter() -> None:
+    letters = fold(a_letter(0, received=10, origin=7), a_letter(1, received=20, origin=7))
+    assert [str(x.name) for x in letters.open()] == ["0/0", "0/1"]
+
+
+def test_records_without_an_origin_are_letters_of_their_own() -> None:
+    foreign = [a_record(DEAD_LETTERS, (0, offset), timestamp=5) for offset in range(2)]
+    assert [str(x.name) for x in fold(*foreign).open()] == ["0/0", "0/1"]
 
 
 def test_dead_letters_are_ordered_by_first_receipt() -> None:
