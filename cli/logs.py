@@ -12,6 +12,24 @@ from contracts.error_text import describe_error, without_quoted
 
 _QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "uvicorn")
 """They log URLs, and those contain API IDs."""
+FIELDS = (
+    "component",
+    "reason",
+    "variable",
+    "sync_id",
+    "spreaview_event_id",
+    "organization_id",
+    "code",
+    "events",
+    "event_type",
+    "position",
+    "topic",
+    "partition",
+    "offset",
+    "signal",
+)
+"""Fields of JSON lines, beside `timestamp`, `level`, `logger` and `event`; each line has those that
+it is about. Fields that libraries add are left out."""
 _ASYNCIO = "asyncio"
 _SILENT = ("aiokafka",)
 """It logs every attempt while a broker is down; we log its errors once."""
@@ -24,14 +42,14 @@ def configure_logging(level: str, style: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
+    if style == "json":
+        shared.append(structlog.stdlib.ExtraAdder(FIELDS))
+        renderer: structlog.types.Processor = structlog.processors.JSONRenderer(default=str)
+    else:
         # Its own formatting of exceptions would print local variables.
-        else structlog.dev.ConsoleRenderer(
+        renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-    )
     formatter = _RedactingFormatter(
         foreign_pre_chain=shared,
         processors=[

@@ -13,7 +13,7 @@ from cli.connections import DatabaseAddress, database, plain_connection
 from cli.errors import CommandError
 from cli.runfile import resolve_database, resolve_direct
 from cli.settings import Settings, SettingsError
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from eventstore.connection import VARIABLE, DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
@@ -22,7 +22,7 @@ from eventstore.pooler import PoolerError, refuse_pooler
 from eventstore.rights import NOT_ALLOWED, missing_right
 from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
-from messaging.connection import KafkaAccessError, KafkaConnection
+from messaging.connection import KafkaAccessError, KafkaConnection, UnreachableError
 from projections.generations import GenerationAccessError, NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
@@ -106,14 +106,14 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
         return f"the database at {where} is not migrated; run: spreaview-sync migrate"
     if code == NOT_ALLOWED:
         lacking = missing_right(error)
-        cause = f"the role lacks {lacking}" if lacking else describe_error(error)
+        cause = f"the role lacks {lacking}" if lacking else describe_outage(error)
         return (
             f"PostgreSQL at {where} refuses: {cause}\n"
             "Remedy: grant the role that right (deploy/roles.sql has the rights of each role), or "
             "set SPREAVIEW_DATABASE_URL to one that has it."
         )
     if is_database_outage(error):
-        return f"PostgreSQL at {where} does not answer: {describe_error(error)}\nRemedy: {remedy}"
+        return f"PostgreSQL at {where} does not answer: {describe_outage(error)}\nRemedy: {remedy}"
     return None
 
 
@@ -140,12 +140,14 @@ def kafka_errors(
 
     `consequence` begins the sentence.
     """
+    begin = f"{consequence}: " if consequence else ""
     try:
         yield
     except (KafkaAccessError, WrongClockError) as error:
-        raise CommandError(f"{consequence}: {error}" if consequence else str(error)) from error
+        raise CommandError(f"{begin}{error}") from error
+    except UnreachableError as error:
+        raise CommandError(f"{begin}{error}\nRemedy: {remedy}") from error
     except (KafkaError, TimeoutError) as error:
-        begin = f"{consequence}: " if consequence else ""
         raise CommandError(
-            f"{begin}Kafka at {kafka} does not answer: {describe_error(error)}\nRemedy: {remedy}"
+            f"{begin}Kafka at {kafka} does not answer: {describe_outage(error)}\nRemedy: {remedy}"
         ) from error

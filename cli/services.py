@@ -30,7 +30,8 @@ from cli.health.probes import (
 from cli.health.server import serving_health
 from cli.servers import refuse_pooler_at
 from cli.settings import Settings
-from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
+from contracts.outage_text import describe_outage
+from contracts.topics import ERASURE_REQUESTS, IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.leadership import Leadership
@@ -47,7 +48,7 @@ from messaging.errors import is_kafka_outage
 from messaging.lag import watching_lag
 from messaging.publisher import TransactionalPublisher
 from messaging.requests import producing
-from messaging.topics import declare_topics
+from messaging.topics import check_topics, declare_topics
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
 from worker.relay.checkpoint import GROUP as RELAY
@@ -78,6 +79,8 @@ class Role(Flag):
 class _Service(NamedTuple):
     """One role, wired but not started."""
 
+    topic: str
+    """The topic that it consumes."""
     router: Callable[[], KafkaRouter]
     """Creates a new router for every start: a router cannot be started twice."""
     background: Sequence[Coroutine[Any, Any, None]]
@@ -110,22 +113,22 @@ async def running(
         )
         monitor.watch(database_probe(partial(check_version, engine)))
         monitor.watch(kafka_probe(addresses.kafka))
-        await retry_until_success("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        start = _Start(monitor, stack)
+        await start.step("PostgreSQL", partial(check_version, engine), on=_may_pass)
         if Role.WORKER in roles:
             sessions = partial(refuse_pooler_at, addresses.for_sessions)
-            await retry_until_success("PostgreSQL", sessions, on=is_database_outage)
+            await start.step("PostgreSQL", sessions, on=is_database_outage)
         # From now on only an answer counts: a newer program may migrate while this one runs.
         monitor.watch(database_probe(EventLog(engine).head))
-        await retry_until_success(
-            "Kafka", partial(_declare, settings, addresses), on=is_kafka_outage
-        )
+        topics = partial(_declare, settings, addresses)
+        await start.step("Kafka", topics, on=is_kafka_outage)
         services: list[_Service] = []
         if Role.WORKER in roles:
-            services.append(await _worker(stack, settings, addresses, engine))
-            services.append(await _erasures(stack, settings, addresses, engine))
+            services.append(await _worker(start, settings, addresses, engine))
+            services.append(await _erasures(start, settings, addresses, engine))
         if Role.PROJECTOR in roles:
-            services.append(await _projector(stack, settings, addresses, engine))
-        for service in services:
+            services.append(await _projector(start, settings, addresses, engine))
+        for service in reversed(services):  # the worker's probe of Kafka looks at more topics
             for probe in service.probes:
                 monitor.watch(probe)
         apps: list[FastStream] = []
@@ -134,8 +137,8 @@ async def running(
         )
         try:
             # Concurrently, because joining a consumer group takes seconds.
-            await asyncio.gather(*(_start(s, settings, addresses, apps) for s in services))
-            monitor.is_started = True
+            await asyncio.gather(*(_start(start, s, settings, addresses, apps) for s in services))
+            monitor.started()
             logger.info("%s: ready", roles.name)
             yield background
         finally:
@@ -148,19 +151,52 @@ async def running(
             await asyncio.gather(background, return_exceptions=True)
 
 
+class _Start(NamedTuple):
+    """The start of a process, one step after the other; the monitor reports the current one."""
+
+    monitor: Monitor
+    stack: AsyncExitStack
+
+    async def step(
+        self, server: str, work: Callable[[], Awaitable[T]], *, on: Callable[[Exception], bool]
+    ) -> T:
+        """Repeat the work until the server lets it succeed; return its result."""
+        self.monitor.waits_for(f"{server}, which has not answered yet")
+
+        async def reported() -> T:
+            try:
+                return await work()
+            except Exception as error:
+                if on(error):
+                    self.monitor.waits_for(f"{server}: {describe_outage(error)}")
+                raise
+
+        return await retry_until_success(server, reported, on=on)
+
+    async def entered(self, connected: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """Enter a context manager that connects to Kafka, as soon as Kafka answers."""
+        return await self.step(
+            "Kafka", lambda: self.stack.enter_async_context(connected()), on=is_kafka_outage
+        )
+
+
 async def _start(
-    service: _Service, settings: Settings, addresses: Addresses, apps: list[FastStream]
+    start: _Start,
+    service: _Service,
+    settings: Settings,
+    addresses: Addresses,
+    apps: list[FastStream],
 ) -> None:
     """Start the role's application as soon as the broker answers, and add it to `apps`."""
 
-    async def start() -> None:
+    async def begin() -> None:
         broker = KafkaBroker(
             addresses.kafka.bootstrap_servers,
             security=addresses.kafka.for_faststream(),
             client_id="spreaview-sync",
             allow_auto_create_topics=False,
             graceful_timeout=settings.graceful_timeout,
-            logger=ConsumerLog(),
+            logger=ConsumerLog(service.topic),
         )
         broker.include_router(service.router())
         app = FastStream(broker, logger=None)
@@ -172,7 +208,7 @@ async def _start(
             raise
         apps.append(app)
 
-    await retry_until_success("Kafka", start, on=is_kafka_outage)
+    await start.step("Kafka", begin, on=is_kafka_outage)
 
 
 @asynccontextmanager
@@ -211,13 +247,13 @@ async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 async def _worker(
-    stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     log = EventLog(engine)
-    identity = await retry_until_success("PostgreSQL", log.identity, on=is_database_outage)
-    client = await stack.enter_async_context(http_client(VERSION))
-    producer = await _entered(stack, partial(producing, addresses.kafka, log.clock))
-    lag = await _entered(stack, partial(watching_lag, addresses.kafka, WORKERS))
+    identity = await start.step("PostgreSQL", log.identity, on=is_database_outage)
+    client = await start.stack.enter_async_context(http_client(VERSION))
+    producer = await start.entered(partial(producing, addresses.kafka, log.clock))
+    lag = await start.entered(partial(watching_lag, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
     intake = request_consumer(
         Handler(log, sessionize, identity, VERSION, snapshot_events=settings.snapshot_events),
@@ -236,8 +272,9 @@ async def _worker(
         WakeUp(settings.relay_poll_seconds),
         batch=settings.relay_batch,
     )
+    topics = partial(_check_topics, settings, addresses)
     probes = (
-        kafka_probe(addresses.kafka, lag),
+        kafka_probe(addresses.kafka, lag, (SYNC_REQUESTS, IMPORT_EVENTS), topics),
         intake_probe(intake, lag),
         relay_probe(relay, log, checkpoints),
     )
@@ -248,40 +285,35 @@ async def _worker(
     if settings.source_retention_days is not None:
         age = timedelta(days=settings.source_retention_days)
         background.append(prune_from_time_to_time(log, relay, age))
-    return _Service(intake.router, background, probes, intake.drain)
+    return _Service(SYNC_REQUESTS, intake.router, background, probes, intake.drain)
 
 
 async def _erasures(
-    stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
-    producer = await _entered(stack, partial(producing, addresses.kafka, EventLog(engine).clock))
-    lag = await _entered(stack, partial(watching_lag, addresses.kafka, ERASURES))
+    producer = await start.entered(partial(producing, addresses.kafka, EventLog(engine).clock))
+    lag = await start.entered(partial(watching_lag, addresses.kafka, ERASURES))
     consumer = erasure_consumer(engine, producer, session_seconds=settings.kafka_session_seconds)
     probes = [intake_probe(consumer, lag, "erasures")]
-    return _Service(consumer.router, [consumer.commit()], probes, consumer.drain)
-
-
-async def _entered(
-    stack: AsyncExitStack, connected: Callable[[], AbstractAsyncContextManager[T]]
-) -> T:
-    """Enter a context manager that connects to Kafka, as soon as Kafka answers."""
-    return await retry_until_success(
-        "Kafka", lambda: stack.enter_async_context(connected()), on=is_kafka_outage
-    )
+    return _Service(ERASURE_REQUESTS, consumer.router, [consumer.commit()], probes, consumer.drain)
 
 
 async def _projector(
-    stack: AsyncExitStack, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
-    lag = await _entered(stack, partial(watching_lag, addresses.kafka, PROJECTORS))
+    lag = await start.entered(partial(watching_lag, addresses.kafka, PROJECTORS))
     projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
     router = partial(
         projector.router,
         session_seconds=settings.kafka_session_seconds,
         max_records=settings.projector_batch,
     )
-    probes = (kafka_probe(addresses.kafka, lag), projector_probe(engine))
-    return _Service(router, [projector.sweep()], probes)
+    topics = partial(_check_topics, settings, addresses)
+    probes = (
+        kafka_probe(addresses.kafka, lag, (IMPORT_EVENTS,), topics),
+        projector_probe(engine),
+    )
+    return _Service(IMPORT_EVENTS, router, [projector.sweep()], probes)
 
 
 def relay_publisher(
@@ -302,6 +334,16 @@ def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settin
         at_once=settings.fetch_concurrency,
     )
     return Sessionize(client, base_url, limits, _now)
+
+
+async def _check_topics(settings: Settings, addresses: Addresses) -> None:
+    await check_topics(
+        addresses.kafka,
+        partitions=settings.kafka_partitions,
+        replication_factor=settings.kafka_replication_factor,
+        retention_days=settings.events_retention_days,
+        manage=settings.kafka_manage_topics,
+    )
 
 
 async def _declare(settings: Settings, addresses: Addresses) -> None:

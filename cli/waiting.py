@@ -1,6 +1,7 @@
 """Waiting for the end of a run, and for a signal."""
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Coroutine
@@ -8,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from projections.queries import JsonRow, Queries
+
+logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
 
@@ -55,13 +58,19 @@ async def _why_not_begun(queries: Queries, event_id: UUID | None) -> str:
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
     """Run the work until SIGTERM or SIGINT cancels it; return when it has cleaned up.
 
-    A signal therefore works at any time, also while the work still waits for a server. Exceptions
-    of the work pass through.
+    A signal therefore works at any time, also while the work still waits for a server. It is
+    logged. Exceptions of the work pass through.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def receive(number: signal.Signals) -> None:
+        if not stop.is_set():
+            logger.info("%s: stopping", number.name, extra={"signal": number.name})
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, receive, number)
     stopped = asyncio.create_task(stop.wait())
     working = asyncio.create_task(work)
     try:
@@ -69,6 +78,7 @@ async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
         if not working.done():
             working.cancel()
             await asyncio.wait({working})
+            logger.info("stopped")
         if not working.cancelled():
             working.result()
     finally:

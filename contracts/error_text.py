@@ -15,6 +15,8 @@ _BEFORE_A_VALUE = re.compile('[":«»„“”]')
 """Characters that can precede a quoted value, in every language of the server's messages."""
 _RAISE = "exec_stmt_raise"
 """The function of PostgreSQL behind RAISE, whose message a trigger or function has composed."""
+_LINK = re.compile(r"\s*\(Background on this error at: [^)]*\)")
+"""The end of SQLAlchemy's messages."""
 _QUOTED = re.compile(r"(?<!\w)['\"](?:.*['\"](?!\w)|.*)")
 
 
@@ -32,7 +34,7 @@ def describe_error(error: BaseException) -> str:
 
     Database errors are recognised by their attributes, for this package imports no driver.
     """
-    cause = _raised_by_the_driver(error)
+    cause = raised_by_the_driver(error)
     message = _message(cause)
     name = type(cause).__name__
     if name not in message:  # the errors of aiokafka name their type themselves
@@ -49,7 +51,7 @@ def _message(error: BaseException) -> str:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is None and _is_trusted(error):
         return str(error)
-    message, _, _ = str(error).partition("\n")
+    message, _, _ = _LINK.sub("", str(error)).partition("\n")
     if getattr(error, "server_source_function", None) == _RAISE:
         where, _, _ = str(getattr(error, "context", "")).partition("\n")
         return f"{where} ({sqlstate})"
@@ -64,8 +66,8 @@ def _is_trusted(error: BaseException) -> bool:
     return isinstance(error, OSError) or package in _TRUSTED
 
 
-def _raised_by_the_driver(error: BaseException) -> BaseException:
-    """The error that SQLAlchemy has wrapped, or the error itself."""
+def raised_by_the_driver(error: BaseException) -> BaseException:
+    """Return the error that SQLAlchemy has wrapped, or the error itself."""
     wrapped = getattr(error, "orig", None)
     if not isinstance(wrapped, BaseException):
         return error

@@ -19,7 +19,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
+from contracts.outage_text import describe_outage
+from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection, UnreachableError
 
 _ANSWER_MS = 3_000
 _CHECK_SECONDS = 4.0
@@ -114,8 +115,7 @@ def _explained(
     for cause in chain:
         if (found := _reason(connection, where, cause)) is not None:
             return found
-    said = str(chain[-1]) or type(chain[-1]).__name__
-    return KafkaConnectionError(f"{where}: {said}")
+    return UnreachableError(f"{where} does not answer: {describe_outage(chain[-1])}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from messaging.backoff import log_failing, log_working
 
 _AGAIN_SECONDS = 1.0
@@ -109,7 +109,7 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]
             for record in islice(self._partition_records, max_records):
                 taken.append(record)  # noqa: PERF402 (it counts although the next one fails)
         except Exception as error:
-            log_failing(what, describe_error(error))
+            log_failing(what, describe_outage(error))
             self._failed_at = time.monotonic()
             if taken:
                 self._update_position()

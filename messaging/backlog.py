@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaTimeoutError
 
 from messaging.access import explaining
 from messaging.closing import close_consumer
@@ -14,6 +13,7 @@ from messaging.topic_reader import (
     PATIENCE_SECONDS,
     open_topic_reader,
     partitions_of,
+    silent,
 )
 
 _POLL_MS = 100
@@ -81,7 +81,7 @@ async def _look(
             end = consumer.highwater(partition)
             if end is None:
                 if is_late:
-                    raise KafkaTimeoutError(f"nothing came from {partition.topic}")
+                    raise silent({partition})
                 continue  # no answer yet
             records = fetched.get(partition)
             place = await consumer.position(partition)

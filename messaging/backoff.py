@@ -1,5 +1,6 @@
 """Retries with capped exponential backoff and jitter; each change of state is logged once."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import TypeVar
 
 import stamina
 
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 
 logger = logging.getLogger(__name__)
 
@@ -15,17 +16,16 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Failure:
-    """A failing operation."""
+class _Failing:
+    """What is failing, since the line that reported it."""
 
-    callers: set[Hashable] = field(default_factory=set)
-    """The callers for which it fails. They share this entry, so that a failure is logged once."""
-    variable: str | None = None
+    variable: str | None
     """The environment variable that the last logged reason named."""
+    operations: set[Hashable] = field(default_factory=set)
+    """The operations that failed and have not succeeded since."""
 
 
-_failing: dict[str, _Failure] = {}
-"""Failing operations by name."""
+_failing: dict[str, _Failing] = {}
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
@@ -43,16 +43,15 @@ async def retry_until_success(
 
     Only exceptions that `on` accepts are retried; others are raised. `work` must be safe to repeat.
     The log gets one line when `what` begins to fail and one when it works again, not one per
-    attempt; callers that give the same name for `what` share these lines. It works again when it
-    has succeeded for all of them.
+    attempt; callers that give the same name for `what` share these lines.
 
     await retry_until_success("Kafka", producer.start, on=is_kafka_outage)
     """
+    operation = object()
 
     def is_waited_for(error: BaseException) -> bool:
         return isinstance(error, Exception) and on(error)  # stamina also passes cancellations
 
-    caller = object()
     try:
         async for attempt in stamina.retry_context(
             on=is_waited_for,
@@ -68,58 +67,65 @@ async def retry_until_success(
                 except Exception as error:
                     if on(error):
                         log_failing(
-                            what, describe_error(error), variable=variable_of(error), caller=caller
+                            what,
+                            describe_outage(error),
+                            variable=variable_of(error),
+                            operation=operation,
                         )
                     raise
-    except BaseException:
-        _forget(what, caller)
+    except (Exception, asyncio.CancelledError):
+        _forget(what, operation)
         raise
-    log_working(what, caller=caller)
+    log_working(what, operation=operation)
     return result
 
 
 def log_failing(
-    what: str, reason: str, *, variable: str | None = None, caller: Hashable = None
+    what: str, reason: str, *, variable: str | None = None, operation: Hashable = None
 ) -> None:
     """Log that an operation fails, unless that has been logged.
 
     A reason that names another environment variable is logged again, once: an operator has to act.
-    `caller` distinguishes callers for which the operation may fail independently.
+    Different operations may fail because of the same server; `what` names the server then, and
+    `operation` distinguishes them.
     """
-    failure = _failing.setdefault(what, _Failure())
-    if not failure.callers or (variable is not None and variable != failure.variable):
-        failure.variable = variable
-        logger.warning("%s is failing; retrying until it succeeds: %s", what, reason)
-    failure.callers.add(caller)
+    known = _failing.get(what)
+    if known is None or (variable is not None and variable != known.variable):
+        _failing[what] = _Failing(variable, known.operations if known else set())
+        logger.warning(
+            "%s is failing; retrying until it succeeds: %s",
+            what,
+            reason,
+            extra={"component": what, "reason": reason}
+            | ({} if variable is None else {"variable": variable}),
+        )
+    _failing[what].operations.add(operation)
 
 
-def log_working(what: str, *, caller: Hashable = None) -> None:
-    """Log that an operation works again, if it was failing and fails for no other caller.
+def log_working(what: str, *, operation: Hashable = None) -> None:
+    """Log that `what` works again, if it was failing and no operation fails any more.
 
-    Without a caller, it works for all.
+    An operation that has not failed proves nothing about those that have. Without `operation`, all
+    of them count as succeeded.
     """
-    if caller is None:
-        if _failing.pop(what, None) is not None:
-            logger.info("%s works again", what)
-    elif _forget(what, caller):
-        logger.info("%s works again", what)
+    if (known := _failing.get(what)) is None:
+        return
+    known.operations = set() if operation is None else known.operations - {operation}
+    if not known.operations:
+        del _failing[what]
+        logger.info("%s works again", what, extra={"component": what})
+
+
+def _forget(what: str, operation: Hashable) -> None:
+    """An operation is given up: it will neither fail nor succeed."""
+    if (known := _failing.get(what)) is not None:
+        known.operations.discard(operation)
 
 
 def is_failing(what: str, *, besides: Hashable = None) -> bool:
-    """Return whether an operation is failing for any caller, one of them left aside."""
-    return what in _failing and bool(_failing[what].callers - {besides})
-
-
-def _forget(what: str, caller: Hashable) -> bool:
-    """Remove a caller; return whether the operation was failing for it alone."""
-    failure = _failing.get(what)
-    if failure is None or caller not in failure.callers:
-        return False
-    failure.callers.remove(caller)
-    if not failure.callers:
-        del _failing[what]
-        return True
-    return False
+    """Return whether an operation of `what` fails now, other than `besides`."""
+    known = _failing.get(what)
+    return known is not None and bool(known.operations - {besides})
 
 
 def variable_of(error: BaseException) -> str | None:

@@ -18,7 +18,7 @@ from faststream.kafka import KafkaMessage as PlainKafkaMessage
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
 
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from messaging import aiokafka_patches as fetching
 from messaging.backoff import log_failing, log_working, retry_until_success
 
@@ -33,7 +33,13 @@ _FETCHING = "fetching from Kafka"
 
 
 class ConsumerLog:
-    """A logger for FastStream that logs only fetch errors, once per change of state."""
+    """A logger for FastStream that logs only fetch errors, once per change of state.
+
+    `topic` is the one that the consumer reads.
+    """
+
+    def __init__(self, topic: str | None = None) -> None:
+        self._topic = topic
 
     def log(
         self,
@@ -46,7 +52,7 @@ class ConsumerLog:
     ) -> None:
         """Log an exception, unless fetching is known to fail."""
         if isinstance(exc_info, Exception):
-            log_failing(_FETCHING, describe_error(exc_info))
+            log_failing(_FETCHING, describe_outage(exc_info), operation=self._topic)
 
 
 class Membership(NamedTuple):
@@ -78,7 +84,9 @@ def subscribe(
         except KafkaError as error:
             # The partitions moved to another member or the broker is down: the records come again.
             logger.warning(
-                "offsets of %s were not committed, so its last batch repeats: %s", topic, error
+                "offsets of %s were not committed, so its last batch repeats: %s",
+                topic,
+                describe_outage(error),
             )
 
     subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
@@ -101,7 +109,7 @@ def subscribe_raw(
     """
 
     async def on_batch(message: KafkaMessage) -> None:
-        log_working(_FETCHING)
+        log_working(_FETCHING, operation=topic)
         await handle(message.consumer, message.raw_message)
 
     fetching.mend()

@@ -62,6 +62,13 @@ class KafkaAccessError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka 
         return str(self.args[0])
 
 
+class UnreachableError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka is untyped
+    """No broker answers at an address; the text is a sentence with the address and the reason."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
     """The brokers and how to reach them. Its text and its repr hold no secret.

@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaRouter
 
+from contracts.outage_text import describe_outage
+from contracts.wording import counted
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
 from messaging.in_flight import InFlight
@@ -154,7 +156,9 @@ class KeyedConsumer:
         self._pause()
         await self._queues.drain(seconds)
         if self._in_flight.records:
-            logger.warning("%s: %d records are handed back", self._topic, self._in_flight.records)
+            logger.warning(
+                "%s: %s handed back", self._topic, counted(self._in_flight.records, "record")
+            )
         await self._commit_in_time(self._partitions)
 
     async def _take(self, consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
@@ -262,7 +266,11 @@ class KeyedConsumer:
             await self._consumer.commit(due)
         except KafkaError as error:
             # A rebalance is under way, or the broker is down: uncommitted records come again.
-            logger.info("%s: offsets were not committed: %s", self._topic, error)
+            logger.info(
+                "%s: offsets were not committed, so some records repeat: %s",
+                self._topic,
+                describe_outage(error),
+            )
             return False
         for tp, offset in due.items():
             known[tp].committed(offset)

@@ -127,7 +127,7 @@ async def to_the_end(
             if place >= ends.setdefault(partition, end):
                 unfinished.remove(partition)
         if loop.time() > give_up:
-            raise _silent(unfinished)
+            raise silent(unfinished)
 
 
 async def record_at(
@@ -151,9 +151,17 @@ async def record_at(
                 if end is not None and await consumer.position(partition) >= end:
                     return None
     except TimeoutError as error:
-        raise _silent({partition}) from error
+        raise silent({partition}) from error
 
 
-def _silent(partitions: set[TopicPartition]) -> KafkaTimeoutError:
+class SilentPartitionError(KafkaTimeoutError):  # type: ignore[misc]  # aiokafka is untyped
+    """Partitions brought nothing for too long; the text names them."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def silent(partitions: set[TopicPartition]) -> SilentPartitionError:
+    """Return the error for partitions that bring nothing."""
     named = ", ".join(sorted(f"{p.topic}/{p.partition}" for p in partitions))
-    return KafkaTimeoutError(f"nothing came from {named} for {PATIENCE_SECONDS:.0f} s")
+    return SilentPartitionError(f"nothing came from {named} for {PATIENCE_SECONDS:.0f} s")

@@ -48,12 +48,19 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
 class MissingTopicsError(KafkaAccessError):
     """Topics do not exist, or we may not see them, and this program must not create them."""
 
-    def __init__(self, kafka: KafkaConnection, missing: Sequence[NewTopic]) -> None:
+    def __init__(
+        self, kafka: KafkaConnection, missing: Sequence[NewTopic], *, manage: bool = False
+    ) -> None:
         commands = "\n".join(f"  {_create_command(kafka, topic)}" for topic in missing)
+        them = "it" if len(missing) == 1 else "them"
+        remedy = (
+            f". Remedy: restart a worker or a projector, which creates {them}, or run"
+            if manage
+            else f", and {MANAGE_VARIABLE} is false. Remedy: create {them}"
+        )
         super().__init__(
             f"Kafka at {kafka} does not have {', '.join(topic.name for topic in missing)}, or this "
-            f"user may not DESCRIBE them, and {MANAGE_VARIABLE} is false. Remedy: create them:\n"
-            f"{commands}",
+            f"user may not DESCRIBE {them}{remedy}:\n{commands}",
             MANAGE_VARIABLE,
         )
 
@@ -77,11 +84,43 @@ async def declare_topics(
         MissingTopicsError: a topic does not exist, and `manage` is false.
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
-    wanted = [
+    wanted = _our_topics(partitions, replication_factor, retention_days)
+    await _declare(kafka, wanted, manage=manage)
+
+
+async def check_topics(
+    kafka: KafkaConnection,
+    *,
+    partitions: int,
+    replication_factor: int,
+    retention_days: int,
+    manage: bool,
+) -> None:
+    """Return if all topics exist; nothing is created or changed.
+
+    The arguments are for the remedy; `manage` is whether services create missing topics.
+
+    Raises:
+        MissingTopicsError: a topic does not exist.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(**kafka.arguments())
+    try:
+        async with explaining(kafka):
+            await admin.start()
+        existing = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    wanted = _our_topics(partitions, replication_factor, retention_days)
+    if missing := [topic for topic in wanted if topic.name not in existing]:
+        raise MissingTopicsError(kafka, missing, manage=manage)
+
+
+def _our_topics(partitions: int, replication_factor: int, retention_days: int) -> list[NewTopic]:
+    return [
         NewTopic(name, partitions, replication_factor, topic_configs=configs)
         for name, configs in _configs(retention_days).items()
     ]
-    await _declare(kafka, wanted, manage=manage)
 
 
 async def alter_topics(kafka: KafkaConnection) -> None:

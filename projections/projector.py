@@ -15,7 +15,9 @@ from faststream.kafka import KafkaRouter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from contracts.topics import IMPORT_EVENTS
+from contracts.wording import counted
 from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_streams
 from messaging.backoff import retry_until_success
@@ -111,7 +113,7 @@ class Projector:
                 await self._stop(stream_ids[0], error)
                 return
             logger.warning(
-                "a batch failed and is applied again stream by stream: %s", describe_error(error)
+                "a batch failed and is applied again stream by stream: %s", describe_outage(error)
             )
             for stream_id in stream_ids:
                 await self.catch_up([stream_id])
@@ -156,7 +158,11 @@ class Projector:
         for stream_id, version in await retry_until_success(
             "projector: sweep", self._untried, on=_is_outage
         ):
-            logger.info("trying to resume stream %s, which other code has stopped", stream_id)
+            logger.info(
+                "trying to resume stream %s, which other code has stopped",
+                stream_id,
+                extra={"spreaview_event_id": stream_id},
+            )
             self._tried.add((stream_id, version))
             await self._try_again(stream_id)
 
@@ -198,13 +204,18 @@ class Projector:
         known = sum(stream.stopped for stream in ahead)
         if known and report_known:
             logger.error(
-                "%d stopped streams are ahead of the log, which was restored to an earlier time or "
-                "replaced. Remedy: spreaview-sync projections repair --ahead",
-                known,
+                "ahead of the log, which was restored to an earlier time or replaced: %s. "
+                "Remedy: spreaview-sync projections repair --ahead",
+                counted(known, "stopped stream"),
             )
 
     async def _stop(self, stream_id: UUID, error: Exception) -> None:
-        logger.error("stream %s is stopped: %s", stream_id, describe_error(error))
+        logger.error(
+            "stream %s is stopped: %s",
+            stream_id,
+            describe_error(error),
+            extra={"spreaview_event_id": stream_id},
+        )
 
         async def record() -> int:
             async with self._engine.begin() as connection:
@@ -236,7 +247,12 @@ async def apply_next(
     locked = await connection.execute(statements.LOCK_PROGRESS, params)
     versions = {row.spreaview_event_id: row.version for row in locked}
     for stream_id, error in (await stop_ahead(connection, list(versions), code_version)).items():
-        logger.error("stream %s is stopped: %s", stream_id, describe_error(error))
+        logger.error(
+            "stream %s is stopped: %s",
+            stream_id,
+            describe_error(error),
+            extra={"spreaview_event_id": stream_id},
+        )
         del versions[stream_id]
     events = await read_streams(connection, versions, limit=limit) if versions else []
     if not events:

@@ -10,7 +10,7 @@ from cli.options import Json
 from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from eventstore.migrate import Migrated
 from eventstore.migrate import migrate as migrate_log
 from messaging.topics import alter_topics
@@ -70,5 +70,5 @@ async def _alter_topics(settings: Settings) -> None:
     except (KafkaError, TimeoutError) as error:
         logger.warning(
             "the topics at %s were not checked, a service does so when it starts: %s",
-            *(kafka, describe_error(error)),
+            *(kafka, describe_outage(error)),
         )

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from cli.health.component_health import ComponentHealth, Progress
 from cli.health.probes import CALLER, Probe, Workload
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
+from contracts.wording import counted
 from messaging.backoff import log_failing, log_working, variable_of
 
 logger = logging.getLogger(__name__)
@@ -31,11 +33,25 @@ class Monitor:
         self._progress: dict[str, dict[str, Progress]] = {}
         self._components: dict[str, ComponentHealth] = {}
         self._checked_at = time.monotonic()
-        self.is_started = False
+        self._is_due = asyncio.Event()
+        self._start = ComponentHealth(False, detail="begins", restart_may_help=False)
+
+    def waits_for(self, what: str) -> None:
+        """Report, as the component `start`, what the start of this process waits for."""
+        self._start = self._start._replace(detail=f"waits for {what}")
+
+    def started(self) -> None:
+        """The process receives messages from now on."""
+        self._start = ComponentHealth(ok=True)
+
+    @property
+    def is_started(self) -> bool:
         """Whether the process receives messages."""
+        return self._start.ok
 
     def watch(self, probe: Probe) -> None:
         """Check a component from now on; a new probe of a known component replaces the old one."""
+        self._is_due.set()
         self._probes = [known for known in self._probes if known.component != probe.component]
         self._probes.append(probe)
         self._probes.sort(key=lambda probe: not probe.is_server)
@@ -44,6 +60,7 @@ class Monitor:
     async def run(self) -> None:
         """Check all components forever."""
         while True:
+            self._is_due.clear()
             self._checked_at = time.monotonic()
             away = ""
             for probe in list(self._probes):
@@ -55,17 +72,24 @@ class Monitor:
                 if probe.is_server and not health.ok:
                     away = probe.component
                     self._clear_component_faults(away)
-            await asyncio.sleep(self._period)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_due.wait(), self._period)
 
     def readiness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """Whether the process is ready for work, and the health of each component."""
-        components = dict(self._components)
-        return self.is_started and self._all(lambda f: f.ok), components
+        return self.is_started and self._all(lambda f: f.ok), self._known()
 
     def liveness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """False if a restart of this process may help, and the health of each component."""
-        components = dict(self._components)
-        return self._all(lambda f: f.ok or not f.restart_may_help), components
+        return self._all(lambda f: f.ok or not f.restart_may_help), self._known()
+
+    def _known(self) -> dict[str, ComponentHealth]:
+        """The health of each component, and of the start as long as it lasts."""
+        return (
+            dict(self._components)
+            if self.is_started
+            else {"start": self._start} | (self._components)
+        )
 
     def _all(self, is_well: Callable[[ComponentHealth], bool]) -> bool:
         overdue = time.monotonic() - self._checked_at > 3 * self._period + 3 * _CHECK_SECONDS
@@ -77,14 +101,14 @@ class Monitor:
                 workloads = await probe.look()
         except Exception as error:
             self._progress[probe.component] = {}
-            detail = describe_error(error)
-            log_failing(probe.component, detail, variable=variable_of(error), caller=CALLER)
+            detail = describe_outage(error)
+            log_failing(probe.component, detail, variable=variable_of(error), operation=CALLER)
             return ComponentHealth(ok=False, detail=detail, restart_may_help=False)
         health = self._assess(probe.component, workloads)
         if health.ok:
-            log_working(probe.component, caller=CALLER)
+            log_working(probe.component, operation=CALLER)
         else:
-            log_failing(probe.component, health.detail, caller=CALLER)
+            log_failing(probe.component, health.detail, operation=CALLER)
         return health
 
     def _clear_component_faults(self, away: str) -> None:
@@ -109,5 +133,5 @@ class Monitor:
         if worst is None or idle < self._stuck:
             return ComponentHealth(ok=True, behind=behind, idle_seconds=idle)
         where = f"{worst.part}: " if worst.part else ""
-        detail = f"{where}no progress for {idle:.0f} seconds; waiting: {worst.behind}"
+        detail = f"{where}no progress for {counted(round(idle), 'second')}; waiting: {worst.behind}"
         return ComponentHealth(False, behind, idle, detail, restart_may_help=worst.is_ours)

@@ -8,7 +8,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from messaging.access import check
@@ -110,12 +109,19 @@ def database_probe(ask: Callable[[], Awaitable[object]]) -> Probe:
     return Probe("PostgreSQL", look, is_server=True)
 
 
-def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
+def kafka_probe(
+    kafka: KafkaConnection,
+    lag: GroupLag | None = None,
+    topics: Sequence[str] = (),
+    explain: Callable[[], Awaitable[object]] | None = None,
+) -> Probe:
     """Check that Kafka answers; the error of a failed check contains the reason.
 
     Args:
         kafka: the brokers and the way to connect to them.
         lag: an open connection; without one, every check opens its own.
+        topics: looked at through that connection.
+        explain: called when Kafka answers, but not about the topics; raises the reason.
     """
 
     async def look() -> list[Workload]:
@@ -124,11 +130,14 @@ def kafka_probe(kafka: KafkaConnection, lag: GroupLag | None = None) -> Probe:
             return []
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await lag.look([TopicPartition(IMPORT_EVENTS, 0)])
+                for topic in topics:
+                    await lag.look([TopicPartition(topic, 0)])
         except (KafkaError, TimeoutError):
-            await check(
-                kafka
-            )  # gives the reason: a started client hides why it lost its connection
+            # Both give the reason: a started client hides why it lost its connection, and waits
+            # without an end for a topic that is gone.
+            await check(kafka)
+            if explain is not None:
+                await explain()
             raise
         return []
 

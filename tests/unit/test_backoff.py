@@ -1,93 +1,87 @@
-"""Retries: each change of state is logged once for all callers."""
+"""One line per change of state: works again only after the operation that failed has succeeded."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 
-from messaging import backoff
-from messaging.backoff import is_failing, log_failing, log_working, retry_until_success
+from messaging.backoff import log_failing, log_working, retry_until_success
 
 pytestmark = pytest.mark.asyncio
 
-FAILING = "the server is failing; retrying until it succeeds: OSError: away"
-WORKING = "the server works again"
+PATIENCE = 5.0
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(backoff, "_failing", {})
-    caplog.set_level("INFO")
+@pytest.fixture
+def server(caplog: pytest.LogCaptureFixture) -> str:
+    caplog.set_level(logging.INFO, "messaging.backoff")
+    return f"server {uuid4()}"
 
 
-class Work:
-    """Fails until it is mended."""
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, server: str) -> Callable[[], list[str]]:
+    def lines() -> list[str]:
+        """The logged states of the server."""
+        found = [record.getMessage() for record in caplog.records]
+        return [line.removeprefix(f"{server} ").split(";")[0] for line in found]
 
-    def __init__(self) -> None:
-        self.tries = 0
-        self.is_mended = False
+    return lines
 
-    async def __call__(self) -> int:
-        self.tries += 1
-        if not self.is_mended:
-            raise OSError("away")
-        return self.tries
 
-    async def retried(self) -> int:
-        return await retry_until_success(
-            "the server",
-            self,
-            on=lambda error: isinstance(error, OSError),
-            first_wait=0.001,
-            longest_wait=0.002,
+async def test_the_success_of_another_operation_ends_no_failure(
+    server: str, logged: Callable[[], list[str]]
+) -> None:
+    topics_exist = asyncio.Event()
+    tries = 0
+
+    async def declare() -> None:
+        nonlocal tries
+        tries += 1
+        if not topics_exist.is_set():
+            raise OSError("a topic is missing")
+
+    waiting = asyncio.create_task(
+        retry_until_success(
+            server, declare, on=lambda _: True, first_wait=0.001, longest_wait=0.001
         )
+    )
+    async with asyncio.timeout(PATIENCE):
+        while tries < 5:
+            await asyncio.sleep(0.001)
+            log_working(server, operation="the check that the server answers")
+        assert logged() == ["is failing"]
+        topics_exist.set()
+        await waiting
+    assert logged() == ["is failing", "works again"]
 
 
-async def until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_true():  # noqa: ASYNC110
-            await asyncio.sleep(0)
-
-
-async def test_an_operation_works_again_when_it_has_succeeded_for_every_caller(
-    caplog: pytest.LogCaptureFixture,
+async def test_the_last_of_several_operations_ends_the_failure(
+    server: str, logged: Callable[[], list[str]]
 ) -> None:
-    one, other = Work(), Work()
-    retries = [asyncio.ensure_future(work.retried()) for work in (one, other)]
-    await until(lambda: one.tries > 1 and other.tries > 1)
-    one.is_mended = True
-    await retries[0]
-    assert caplog.messages == [FAILING]
-    assert is_failing("the server")
-    other.is_mended = True
-    await retries[1]
-    assert caplog.messages == [FAILING, WORKING]
-    assert not is_failing("the server")
+    for operation in ("one", "two", "one"):
+        log_failing(server, "down", operation=operation)
+    log_working(server, operation="one")
+    assert logged() == ["is failing"]
+    log_working(server, operation="two")
+    log_working(server, operation="two")
+    assert logged() == ["is failing", "works again"]
 
 
-async def test_a_check_that_succeeds_does_not_report_that_a_failing_operation_works(
-    caplog: pytest.LogCaptureFixture,
+async def test_an_operation_that_is_given_up_does_not_hold_the_failure(
+    server: str, logged: Callable[[], list[str]]
 ) -> None:
-    """As on a full disk: PostgreSQL answers the check, and refuses the work."""
-    work = Work()
-    retry = asyncio.ensure_future(work.retried())
-    await until(lambda: work.tries > 1)
-    log_working("the server", caller="health")
-    assert is_failing("the server", besides="health")
-    tries = work.tries
-    await until(lambda: work.tries > tries)
-    assert caplog.messages == [FAILING]
-    work.is_mended = True
-    await retry
-    assert caplog.messages == [FAILING, WORKING]
+    failed = asyncio.Event()
 
+    async def fail() -> None:
+        failed.set()
+        raise OSError("down")
 
-async def test_a_cancelled_retry_is_forgotten() -> None:
-    work = Work()
-    retry = asyncio.ensure_future(work.retried())
-    await until(lambda: work.tries > 1)
-    log_failing("the server", "away", caller="health")
-    retry.cancel()
-    await asyncio.gather(retry, return_exceptions=True)
-    assert not is_failing("the server", besides="health")
-    assert is_failing("the server")
+    waiting = asyncio.create_task(retry_until_success(server, fail, on=lambda _: True))
+    await failed.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert logged() == ["is failing"]
+    log_working(server, operation="another")
+    assert logged() == ["is failing", "works again"]

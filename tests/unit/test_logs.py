@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from uuid import NAMESPACE_URL, uuid5
 
 import asyncpg
 import pytest
@@ -107,6 +108,30 @@ def test_every_logger_writes_json(output: io.StringIO) -> None:
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [line["logger"] for line in lines] == list(names)
     assert all(line["exception"].endswith("KeyError: …") for line in lines)
+
+
+@pytest.mark.parametrize("style", ["json"])
+def test_json_lines_have_fields(output: io.StringIO) -> None:
+    """Ids are text, and fields that a library adds are left out."""
+    run = uuid5(NAMESPACE_URL, "run")
+    logging.getLogger("worker.sync").warning(
+        "sync %s failed", run, extra={"sync_id": run, "code": "superseded", "color_message": "x"}
+    )
+    line = json.loads(output.getvalue())
+    del line["timestamp"]
+    assert line == {
+        "event": f"sync {run} failed",
+        "level": "warning",
+        "logger": "worker.sync",
+        "sync_id": str(run),
+        "code": "superseded",
+    }
+
+
+@pytest.mark.parametrize("style", ["console"])
+def test_lines_for_people_have_no_fields(output: io.StringIO) -> None:
+    logging.getLogger("worker.relay").info("leading", extra={"position": 7})
+    assert "position" not in output.getvalue()
 
 
 def test_an_unforeseen_fault_of_a_command_is_logged(

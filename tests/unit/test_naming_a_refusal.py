@@ -32,6 +32,7 @@ async def test_a_refusal_is_logged_although_the_outage_is_known(
 
 async def test_a_component_is_not_red_together_with_the_server_that_it_needs() -> None:
     monitor = Monitor(period_seconds=0.001, stuck_seconds=60)
+    monitor.started()
     is_down = False
     red_in_between: list[set[str]] = []
     looked_twice = asyncio.Event()

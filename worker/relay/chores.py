@@ -8,6 +8,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import LOG_SEALS
+from contracts.wording import counted
 from eventstore.log import EventLog
 from eventstore.seals import encode_seal, heads
 from messaging.backoff import retry_until_success
@@ -59,5 +60,5 @@ async def prune_from_time_to_time(log: EventLog, relay: Relay, age: timedelta) -
                 "deleting old documents", lambda: log.prune_sources(age), on=lambda _: True
             )
             if deleted:
-                logger.info("%d old documents were deleted", deleted)
+                logger.info("deleted %s", counted(deleted, "old document"))
         await asyncio.sleep(_PRUNE_SECONDS)

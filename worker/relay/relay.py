@@ -10,6 +10,7 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from eventstore.checkpoints import Checkpoint
 from eventstore.errors import is_database_outage
 from eventstore.leadership import STANDBY_SECONDS, Leader
@@ -96,7 +97,12 @@ class Relay:
                     async with self._publisher.opened() as publisher:
                         turn = await self._turn(leader, publisher)
                         self.is_leading = True
-                        logger.info("relay: leading from position %d", turn.checkpoint.position)
+                        position = turn.checkpoint.position
+                        logger.info(
+                            "relay: leading from position %d",
+                            position,
+                            extra={"position": position},
+                        )
                         while not publisher.is_spent:
                             has_published |= await self._publish_next(turn)
                             log_working("relay")
@@ -110,7 +116,7 @@ class Relay:
                 logger.exception("relay: met a fault")
             if not (has_published or isinstance(reason, TOO_LARGE)):
                 raise reason from error
-            logger.warning("relay: leadership given up: %s", describe_error(reason))
+            logger.warning("relay: leadership given up: %s", describe_outage(reason))
         finally:
             self.is_leading = False
 
@@ -167,6 +173,11 @@ class Relay:
             error,
             self._publisher.topic,
             event.position - 1,
+            extra={
+                "position": event.position,
+                "spreaview_event_id": event.stream_id,
+                "event_type": event.type,
+            },
         )
         await leader.keep_unpublished(event, describe_error(error))
 

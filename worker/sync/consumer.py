@@ -25,7 +25,7 @@ from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
-from worker.sync.end_run import RequestIdTakenError
+from worker.sync.end_run import RequestIdTakenError, fields_of
 from worker.sync.handle import Handler, RequestContext
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,9 @@ class RequestReader:
         except RequestIdTakenError as taken:
             await self._dead_letter(record, str(taken))
         except Exception:
-            logger.exception("sync %s failed unexpectedly", request.request_id)
+            logger.exception(
+                "sync %s failed unexpectedly", request.request_id, extra=fields_of(request)
+            )
             await self._refuse(request, sync_failures.internal_error(), context, record)
 
     async def _refuse(
@@ -117,17 +119,23 @@ class RequestReader:
             await self._dead_letter(record, str(taken))
 
     async def _dead_letter(self, record: RawRecord, reason: str) -> None:
-        logger.warning(
-            "%s/%d@%d goes to the dead letters: %s",
-            record.topic,
-            record.partition,
-            record.offset,
-            reason,
-        )
         await retry_until_success(
             "dead letters",
             lambda: dead_letter(self._dead_letters, record, reason),
             on=is_kafka_outage,
+        )
+        logger.warning(
+            "%s/%d@%d is now a dead letter: %s",
+            record.topic,
+            record.partition,
+            record.offset,
+            reason,
+            extra={
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "reason": reason,
+            },
         )
 
 

@@ -53,15 +53,35 @@ async def end_run(log: SyncLog, run: ActiveRun, failure: SyncFailure) -> bool:
             continue
         except AlreadyRecordedError:
             if (await find_run(log, run.ids)).ended_in is not None:
-                logger.info("sync %s was ended by another worker", run.ids.request_id)
+                logger.info(
+                    "sync %s was ended by another worker",
+                    run.ids.request_id,
+                    extra=fields_of(run.ids),
+                )
                 return False
             if commit.inbox is None:
                 raise
-            logger.error("sync %s: %s", run.ids.request_id, _INBOX_WITHOUT_OUTCOME)
+            logger.error(
+                "sync %s: %s", run.ids.request_id, _INBOX_WITHOUT_OUTCOME, extra=fields_of(run.ids)
+            )
             failure = internal_error(_INBOX_WITHOUT_OUTCOME)
             commit = replace(failure_commit(run, version, failure), inbox=None)
         else:
             logger.warning(
-                "sync %s failed: %s: %s", run.ids.request_id, failure.code, failure.message
+                "sync %s failed: %s: %s",
+                run.ids.request_id,
+                failure.code,
+                failure.message,
+                extra=fields_of(run.ids, code=failure.code),
             )
             return True
+
+
+def fields_of(ids: RequestIds, **more: object) -> dict[str, object]:
+    """The fields of a log line about a run."""
+    return {
+        "sync_id": ids.request_id,
+        "spreaview_event_id": ids.spreaview_event_id,
+        "organization_id": ids.organization_id,
+        **more,
+    }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from contracts import identity
 from contracts.events import SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
+from contracts.wording import counted
 from eventstore.log import LogIdentity
 from eventstore.model import (
     AlreadyRecordedError,
@@ -32,7 +33,7 @@ from worker.sync.commits import (
     outcome_commit,
     start_commit,
 )
-from worker.sync.end_run import end_run, find_run
+from worker.sync.end_run import end_run, fields_of, find_run
 from worker.sync.ports import ScheduleSource, SyncLog
 from worker.sync.run import RunOutcome, decide_run
 from worker.sync.state_snapshots import load_state, snapshot_of
@@ -110,7 +111,7 @@ class Handler:
         """The run to work on, or None if it has an outcome. Raises `RequestIdTakenError`."""
         found = await find_run(self._log, ids)
         if found.ended_in is not None:
-            logger.info("sync %s has an outcome already", ids.request_id)
+            logger.info("sync %s has an outcome already", ids.request_id, extra=fields_of(ids))
             return None
         metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
         return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
@@ -141,18 +142,26 @@ class Handler:
                 # Another worker appended an event of this run: its start, or its outcome.
                 found = await find_run(self._log, run.ids)
                 if found.ended_in is not None:
-                    logger.info("sync %s was ended by another worker", run.ids.request_id)
+                    logger.info(
+                        "sync %s was ended by another worker",
+                        run.ids.request_id,
+                        extra=fields_of(run.ids),
+                    )
                     return None
                 if commit.inbox is not None:
                     await end_run(self._log, run, sync_failures.internal_error(_PART_OF_OUTCOME))
                     return None
                 if found.begun_in is None:
                     raise
-                logger.info("sync %s is resumed: another worker started it", run.ids.request_id)
+                logger.info(
+                    "sync %s is resumed: another worker started it",
+                    run.ids.request_id,
+                    extra=fields_of(run.ids),
+                )
                 loaded = await load()
             else:
                 if commit.inbox is not None:
-                    _log_outcome(commit)
+                    _log_outcome(run.ids, commit)
                     return commit
 
     async def _next_commit(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
@@ -162,7 +171,7 @@ class Handler:
             return await self._start(run, checked, state)
         run.ordered_at = started.ordered_at
         if run.began is None:
-            logger.info("sync %s is resumed", run.ids.request_id)
+            logger.info("sync %s is resumed", run.ids.request_id, extra=fields_of(run.ids))
             run.began = time.monotonic()
         if run.completed_runs not in (None, state.completed_runs):
             # A document fetched earlier may be older than the one imported meanwhile.
@@ -235,9 +244,20 @@ class Handler:
         return await asyncio.to_thread(snapshot_of, state)
 
 
-def _log_outcome(commit: Commit) -> None:
+def _log_outcome(ids: RequestIds, commit: Commit) -> None:
     terminal = commit.events[-1].event
     if isinstance(terminal, SyncFailed):
-        logger.warning("sync %s failed: %s: %s", commit.inbox, terminal.code, terminal.message)
+        logger.warning(
+            "sync %s failed: %s: %s",
+            commit.inbox,
+            terminal.code,
+            terminal.message,
+            extra=fields_of(ids, code=terminal.code),
+        )
     else:
-        logger.info("sync %s completed with %d events", commit.inbox, len(commit.events))
+        logger.info(
+            "sync %s completed with %s",
+            commit.inbox,
+            counted(len(commit.events), "event"),
+            extra=fields_of(ids, events=len(commit.events)),
+        )

@@ -1,0 +1,88 @@
+"""Describing an outage for people: why a server does not answer, without the driver's words."""
+
+import errno
+import os
+import re
+import socket
+
+from contracts.error_text import (
+    OUR_PACKAGES,
+    describe_error,
+    raised_by_the_driver,
+    without_quoted,
+)
+
+NO_ANSWER = "no answer in time"
+_LOST = "the connection was lost"
+_NO_ADDRESS = "no address of the host can be reached"
+_REFUSED = "the connection was refused"
+_LOST_CLASS = "08"
+"""The class of SQLSTATE codes for a connection that failed; their messages are the driver's."""
+_NO_BROKER = "no broker can be reached"
+_KAFKA = {
+    "KafkaConnectionError": _NO_BROKER,
+    "NoBrokersAvailable": _NO_BROKER,
+    "NodeNotReadyError": _NO_BROKER,
+    "UnknownError": "the broker met an error that it does not name",
+}
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def describe_outage(error: BaseException) -> str:
+    """Describe why a server does not answer, as a phrase: `the connection was refused`.
+
+    Sentences of this program are returned as they are, and PostgreSQL's without the name of the
+    driver's exception. Any error that is not an outage is described as by `describe_error`. The
+    text holds no statement and no link.
+    """
+    cause = raised_by_the_driver(error)
+    package, _, _ = type(cause).__module__.partition(".")
+    name = type(cause).__name__
+    sqlstate = getattr(cause, "sqlstate", None)
+    if package in OUR_PACKAGES:
+        return str(cause) or _words(name)
+    if package == "sqlalchemy" and name == "TimeoutError":
+        return "no connection of this process became free in time"
+    if isinstance(cause, TimeoutError) or name.endswith(("TimeoutError", "TimedOutError")):
+        return NO_ANSWER
+    if isinstance(cause, EOFError):
+        return _LOST
+    if isinstance(cause, OSError):
+        return _socket_text(cause)
+    if isinstance(sqlstate, str):
+        if sqlstate.startswith(_LOST_CLASS):
+            return _LOST
+        return describe_error(cause).removeprefix(f"{name}: ")
+    if package == "asyncpg":  # without an answer of the server
+        return _LOST
+    if package == "aiokafka":
+        return _kafka_text(cause)
+    return describe_error(error)
+
+
+def _socket_text(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name of the host is not known"
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return _REFUSED
+    if isinstance(error, ConnectionError):
+        return _LOST
+    if error.strerror is None:  # asyncio's, for several addresses of a host, or a library's
+        several = str(error).startswith("Multiple exceptions")
+        return _NO_ADDRESS if several else without_quoted(str(error)) or _LOST
+    # Not its own text, to which asyncio adds the address.
+    words = error.strerror if error.errno is None else os.strerror(error.errno)
+    return words[:1].lower() + words[1:]
+
+
+def _kafka_text(error: BaseException) -> str:
+    """The name of Kafka's error in words, with the names of what was not allowed."""
+    name = type(error).__name__
+    words = _KAFKA.get(name) or _words(name)
+    if "authorization" in words and error.args:
+        return f"{words}: {without_quoted(str(error.args[0]))}"
+    return words
+
+
+def _words(name: str) -> str:
+    return _WORDS.sub(" ", name.removesuffix("Error")).lower()
