@@ -17,6 +17,7 @@ SECTIONS: Sections = {
         "projector": Command("projector", "Run a projector: it builds the read models."),
     },
     "Operate": {
+        "status": Command("status", "Show whether all is well, and what to do if it is not."),
         "relay": Command("relay", "The relay, which publishes the log to Kafka."),
         "projections": Command("projections", "The read models: their status and their repair."),
         "dlq": Command("dlq", "Dead letters: requests that could not be read."),

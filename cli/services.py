@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.consumer import GROUP as ERASURES
 from audit.erasure.consumer import erasure_consumer
+from cli.brokers import with_known_features
 from cli.connections import Addresses, database, http_client, leader_connection
 from cli.health.monitor import Monitor
 from cli.health.probes import (
@@ -251,6 +252,8 @@ async def _worker(
 ) -> _Service:
     log = EventLog(engine)
     identity = await start.step("PostgreSQL", log.identity, on=is_database_outage)
+    known = partial(with_known_features, addresses)
+    addresses = await start.step("Kafka", known, on=is_kafka_outage)
     client = await start.stack.enter_async_context(http_client(VERSION))
     producer = await start.entered(partial(producing, addresses.kafka, log.clock))
     lag = await start.entered(partial(watching_lag, addresses.kafka, WORKERS))
@@ -264,10 +267,11 @@ async def _worker(
         in_flight_bytes=settings.worker_in_flight_bytes,
     )
     checkpoints = Checkpoints(engine)
+    publisher = relay_publisher(addresses, log.clock)
     relay = Relay(
         log,
         checkpoints,
-        relay_publisher(addresses, log.clock),
+        publisher,
         Leadership(partial(leader_connection, *addresses.for_sessions)),
         WakeUp(settings.relay_poll_seconds),
         batch=settings.relay_batch,
@@ -276,7 +280,7 @@ async def _worker(
     probes = (
         kafka_probe(addresses.kafka, lag, (SYNC_REQUESTS, IMPORT_EVENTS), topics),
         intake_probe(intake, lag),
-        relay_probe(relay, log, checkpoints),
+        relay_probe(relay, log, checkpoints, publisher),
     )
     sealing = seal_from_time_to_time(engine, producer, relay, seconds=settings.seal_seconds)
     backlog = partial(read_backlog, addresses.kafka, SYNC_REQUESTS, WORKERS)

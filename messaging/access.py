@@ -66,7 +66,7 @@ async def check(connection: KafkaConnection) -> None:
     """
     async with asyncio.timeout(_CHECK_SECONDS):
         errors: list[KafkaConnectionError] = []
-        for server in _bootstrap_servers(connection):
+        for server in bootstrap_servers(connection):
             try:
                 brokers = await _brokers(connection, server)
                 break
@@ -84,7 +84,8 @@ async def check(connection: KafkaConnection) -> None:
                     raise explained from error
 
 
-def _bootstrap_servers(connection: KafkaConnection) -> Iterator[_Broker]:
+def bootstrap_servers(connection: KafkaConnection) -> Iterator[_Broker]:
+    """Yield the host and the port of each bootstrap server."""
     for server in connection.bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         yield host.strip("[]"), int(port)

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.brokers import with_known_features
 from cli.command import REFUSED, new_app, run
 from cli.connections import leader_connection
 from cli.errors import CommandError
@@ -16,11 +17,14 @@ from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
 from cli.services import relay_publisher
 from cli.settings import Settings
+from contracts.wording import counted
 from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from worker.relay.rewind import RelayStatus, RewindError, relay_status
 from worker.relay.rewind import rewind as rewind_relay
+
+_NOBODY = "nobody: is a worker running?"
 
 app = new_app("The relay, which publishes the log to Kafka.")
 
@@ -39,6 +43,7 @@ async def report_status(settings: Settings) -> Answer:
     addresses = resolve(settings)
     async with open_database(settings, pool_size=2) as engine:
         with kafka_errors(addresses.kafka):
+            addresses = await with_known_features(addresses)
             found = await relay_status(
                 EventLog(engine),
                 Checkpoints(engine),
@@ -86,6 +91,7 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
     async with open_database(settings, pool_size=2) as engine:
         try:
             with kafka_errors(addresses.kafka):
+                addresses = await with_known_features(addresses)
                 checkpoint = await rewind_relay(
                     EventLog(engine),
                     Checkpoints(engine),
@@ -108,11 +114,12 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
 
 def _show(console: Console, status: RelayStatus) -> None:
     write = partial(console.print, soft_wrap=True)
-    published = status.checkpoint.position if status.checkpoint else 0
-    write(f"leader       {status.leader or 'nobody: is a worker running?'}")
+    nobody = "nobody, until the mismatch below is mended" if status.mismatch else _NOBODY
+    write(f"leader       {status.leader or nobody}")
     write(f"log          up to position {status.head}")
-    write(f"published    up to position {published}")
-    write(f"behind       {status.behind.events} events, {status.behind.seconds:.1f} s")
+    write(f"published    up to position {status.published}")
+    behind = counted(status.behind.events, "event")
+    write(f"behind       {behind}, {status.behind.seconds:.1f} s")
     if status.mismatch:
         write(f"[red]stuck[/]        {escape(status.mismatch)}")
     for event in status.unpublished:

@@ -19,6 +19,7 @@ from audit.transfer.replay import (
     to_lines,
 )
 from audit.transfer.replay import replay as replay_events
+from cli.brokers import with_known_features
 from cli.command import new_app, run
 from cli.errors import CommandError
 from cli.options import LAST_POSITION, Json, OneEvent, name_argument, output_option
@@ -116,6 +117,7 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
     addresses = resolve(settings)
     remedy = "run the same command again; it continues where it was."
     with kafka_errors(addresses.kafka, remedy=remedy):
+        addresses = await with_known_features(addresses)
         await declare_replay(
             addresses.kafka,
             topic,

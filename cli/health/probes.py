@@ -15,10 +15,11 @@ from messaging.backoff import is_failing
 from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
+from messaging.publisher import TransactionalPublisher
 from projections.projector import RETRIED
 from projections.status import oldest_lag
-from worker.relay.checkpoint import CHECKPOINT
 from worker.relay.relay import Relay
+from worker.relay.rewind import read_copies
 
 CALLER = "health"
 """Distinguishes the failures that the monitor logs from those of the operations themselves."""
@@ -73,14 +74,20 @@ def intake_probe(intake: KeyedConsumer, lag: GroupLag, component: str = "intake"
     return Probe(component, look)
 
 
-def relay_probe(relay: Relay, log: EventLog, checkpoints: Checkpoints) -> Probe:
-    """Compare the relay's checkpoint with the head of the log; a standby is never stuck."""
+def relay_probe(
+    relay: Relay, log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher
+) -> Probe:
+    """Compare the relay's checkpoint with the head of the log; a standby is never stuck.
+
+    A check fails if the log does not have the event of a checkpoint: nobody publishes then.
+    """
 
     async def look() -> list[Workload]:
-        checkpoint = await checkpoints.read(CHECKPOINT)
-        position = checkpoint.position if checkpoint else 0
-        behind = await log.behind(position)
-        return [Workload(position, behind.events, is_ours=relay.is_leading)]
+        copies = await read_copies(log, checkpoints, publisher)
+        if copies.mismatch is not None:
+            raise copies.mismatch
+        behind = await log.behind(copies.published)
+        return [Workload(copies.published, behind.events, is_ours=relay.is_leading)]
 
     return Probe("relay", look)
 

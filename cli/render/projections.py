@@ -5,6 +5,7 @@ from functools import partial
 from rich.console import Console
 from rich.markup import escape
 
+from contracts.wording import counted
 from projections.status import ProjectionsStatus
 
 
@@ -23,9 +24,11 @@ def show_status(console: Console, status: ProjectionsStatus) -> None:
             f"unfilled     {status.unfilled_rows} rows lack a column that an earlier version did "
             "not know\n             next: spreaview-sync projections rebuild"
         )
-    write(f"log          {status.streams} streams, up to position {status.head}")
+    streams = counted(status.streams, "stream")
+    write(f"log          {streams}, up to position {status.head}")
+    lagging = counted(status.lag.streams, "stream")
     write(
-        f"behind       {status.lag.streams} streams, {status.events_behind} events, "
+        f"behind       {lagging}, {counted(status.events_behind, 'event')}, "
         f"{status.lag.seconds:.1f} s"
     )
     if status.is_stuck:
@@ -38,8 +41,9 @@ def show_status(console: Console, status: ProjectionsStatus) -> None:
         at = f", at position {stream.position} ({stream.type})" if stream.type else ""
         write(
             f"[red]stopped[/]      {stream.stream_id} after version {stream.version}{at}, "
-            f"{stream.behind} events wait, {stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code "
-            f"{stream.code_version}: {escape(stream.error)}"
+            f"{counted(stream.behind, 'event')} waiting, "
+            f"{stream.stopped_at:%Y-%m-%d %H:%M:%S %Z}, by code {stream.code_version}: "
+            f"{escape(stream.error)}"
         )
         if stream.stream_id not in repairable:
             write(f"             next: spreaview-sync projections retry {stream.stream_id}")

@@ -19,6 +19,9 @@ from cli.sandbox.watched_server import watched_server
 
 logger = logging.getLogger(__name__)
 
+SANDBOX_CLUSTER = "spreaview-sandbox-"
+"""Begins the id of every cluster that is the broker of a sandbox."""
+
 _READY_SECONDS = 30.0
 _ANSWER_MS = 5_000
 """For each request."""
@@ -47,7 +50,7 @@ async def kafka(*, port: int | None = None, log_path: Path) -> AsyncIterator[str
 @asynccontextmanager
 async def _broker(binary: Path, log_path: Path, port: int) -> AsyncIterator[None]:
     url = f"tcp://{LOOPBACK}:{port}"
-    cluster = f"sandbox-{uuid4()}"
+    cluster = f"{SANDBOX_CLUSTER}{uuid4()}"
     argv: list[str | Path] = [binary, "broker", "--cluster-id", cluster]
     argv += ["--listener-url", url, "--advertised-listener-url", url]
     argv += ["--storage-engine", "memory://tansu/"]

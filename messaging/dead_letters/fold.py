@@ -89,6 +89,11 @@ class DeadLetter(NamedTuple):
     """Places of its other copies."""
 
     @property
+    def place(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of the original record."""
+        return self.topic, self.partition, self.offset
+
+    @property
     def origin(self) -> Origin | DeadLetterName:
         """The original record; for a record without our headers, its place in this topic."""
         if not self.topic:

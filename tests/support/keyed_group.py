@@ -86,7 +86,9 @@ class Group:
             in_flight_bytes=in_flight_bytes,
         )
         member = Member(intake)
-        kafka = KafkaBroker(self.address, logger=ConsumerLog(), allow_auto_create_topics=False)
+        kafka = KafkaBroker(
+            self.address, logger=ConsumerLog(self.topic), allow_auto_create_topics=False
+        )
         kafka.include_router(intake.router())
         app = FastStream(kafka, logger=None)
         committing = asyncio.create_task(intake.commit())

@@ -170,7 +170,7 @@ class Relay:
             event.position,
             event.stream_id,
             event.version,
-            error,
+            describe_outage(error),
             self._publisher.topic,
             event.position - 1,
             extra={

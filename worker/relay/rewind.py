@@ -2,13 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from uuid import uuid4
+from typing import NamedTuple
+from uuid import UUID, uuid4
 
 from eventstore.checkpoints import Checkpoint, Checkpoints, Unpublished
 from eventstore.connection import Connect
 from eventstore.leadership import who_leads
 from eventstore.log import EventLog
 from eventstore.read import Behind
+from messaging.cloudevents import log_source
 from messaging.publisher import CommittedPosition, TransactionalPublisher
 from worker.relay.checkpoint import (
     BEGINNING,
@@ -39,6 +41,8 @@ class RelayStatus:
     """The copy in the database."""
     committed: CommittedPosition | None
     """The copy in Kafka, on a broker with transactions."""
+    published: int
+    """Position up to which events are published, by the copies that the log confirms."""
     behind: Behind
     mismatch: str | None
     """Why the relay is stuck: a checkpoint is not in the log."""
@@ -59,6 +63,7 @@ class RelayStatus:
             "head": self.head,
             "checkpoint": self.checkpoint.position if self.checkpoint else None,
             "kafka_checkpoint": self.committed.position if self.committed else None,
+            "published": self.published,
             "behind_events": self.behind.events,
             "behind_seconds": round(self.behind.seconds, 3),
             "mismatch": self.mismatch,
@@ -78,27 +83,72 @@ async def relay_status(
     log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, connect: Connect
 ) -> RelayStatus:
     """Read the status from the database and the broker. Raises their errors if one is down."""
-    log_id = (await log.identity()).log_id
-    checkpoint = await checkpoints.read(CHECKPOINT)
-    committed = await publisher.committed()
-    theirs, mismatch = None, None
-    try:
-        theirs = None if committed is None else checkpoint_of(committed)
-    except ForeignPositionError as error:
-        mismatch = str(error)
-    for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
-        if copy is not None and not await confirms(log, log_id, copy):
-            mismatch = str(LogMismatchError(copy.position, kept_by))
-    published = max((copy.position for copy in (checkpoint, theirs) if copy is not None), default=0)
+    copies = await read_copies(log, checkpoints, publisher)
+    mismatch = copies.mismatch
+    if mismatch is None and not publisher.transactions:
+        mismatch = await _topic_is_ahead(log, publisher, copies)
     return RelayStatus(
         leader=await who_leads(connect),
         head=await log.head(),
-        checkpoint=checkpoint,
-        committed=committed,
-        behind=await log.behind(published),
-        mismatch=mismatch,
+        checkpoint=copies.checkpoint,
+        committed=copies.committed,
+        published=copies.published,
+        behind=await log.behind(copies.published),
+        mismatch=None if mismatch is None else str(mismatch),
         unpublished=await log.unpublished(),
     )
+
+
+class Copies(NamedTuple):
+    """Both copies of the relay's checkpoint, compared with the log."""
+
+    log_id: UUID
+    checkpoint: Checkpoint | None
+    """The copy in the database."""
+    committed: CommittedPosition | None
+    """The copy in Kafka, on a broker with transactions."""
+    published: int
+    """The highest position of a copy that the log confirms; 0 if there is none."""
+    mismatch: LogMismatchError | None
+    """Why no relay may continue."""
+
+
+async def read_copies(
+    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher
+) -> Copies:
+    """Read both copies of the checkpoint. Raises the errors of the servers if one is down."""
+    log_id = (await log.identity()).log_id
+    checkpoint = await checkpoints.read(CHECKPOINT)
+    committed = await _committed(publisher)
+    theirs: Checkpoint | None = None
+    mismatch: LogMismatchError | None = None
+    try:
+        theirs = None if committed is None else checkpoint_of(committed)
+    except ForeignPositionError as error:
+        mismatch = error
+    published = 0
+    for copy, kept_by in ((checkpoint, "the database"), (theirs, "Kafka")):
+        if copy is None:
+            continue
+        if await confirms(log, log_id, copy):
+            published = max(published, copy.position)
+        else:
+            mismatch = LogMismatchError(copy.position, kept_by)
+    return Copies(log_id, checkpoint, committed, published, mismatch)
+
+
+async def _topic_is_ahead(
+    log: EventLog, publisher: TransactionalPublisher, copies: Copies
+) -> LogMismatchError | None:
+    """Compare the end of the topic with the log, where no copy of the checkpoint is in Kafka.
+
+    The topic is read first: no event is on it that is not in the log.
+    """
+    source = log_source(copies.log_id)
+    beyond = max(await publisher.published_beyond(source, copies.published), default=0)
+    if beyond <= await log.head():
+        return None
+    return LogMismatchError(beyond, f"an event on {publisher.topic}")
 
 
 async def rewind(

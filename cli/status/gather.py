@@ -1,0 +1,176 @@
+"""Gathers the status from the parts that know it; each section is read by itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from audit.transfer.seal_files import published_seals
+from cli.brokers import is_sandbox, with_known_features
+from cli.connections import Addresses, leader_connection
+from cli.errors import CommandError
+from cli.runfile import resolve
+from cli.servers import kafka_errors, open_database
+from cli.services import relay_publisher
+from cli.settings import Settings
+from cli.status.report import Status
+from cli.status.sections import (
+    Generations,
+    Intake,
+    OpenLetters,
+    OpenRuns,
+    ReadModels,
+    Seals,
+    Section,
+    Unknown,
+)
+from contracts.messages import InvalidRequestError, UnreadableRequestError, decode_request
+from contracts.topics import SYNC_REQUESTS
+from eventstore.checkpoints import Checkpoints
+from eventstore.log import EventLog
+from eventstore.open_runs import OpenRun, started_runs, still_open
+from eventstore.schema_version import SchemaVersionError
+from messaging.batch_consumer import RawRecord
+from messaging.dead_letters.fold import DeadLetters
+from messaging.dead_letters.resolution import read_letters
+from messaging.groups import member_count, records_waiting
+from messaging.topic_reader import open_topic_reader
+from projections.generations import list_generations
+from projections.projector import GROUP as PROJECTORS
+from projections.status import projections_status
+from worker.relay.rewind import RelayStatus, relay_status
+from worker.sync.consumer import GROUP as WORKERS
+
+T = TypeVar("T")
+
+
+async def gather_status(settings: Settings) -> Status:
+    """Read everything. A section that cannot be read names the reason, and the others are read.
+
+    Raises:
+        SettingsError: an address is missing.
+    """
+    about = _Sections(settings, resolve(settings))
+    names = ("intake", "relay", "read_models", "letters", "open_runs", "generations", "seals")
+    found = await asyncio.gather(*(_section(getattr(about, name)) for name in names))
+    return Status(*found)
+
+
+async def _section(read: Callable[[], Awaitable[T]]) -> Section[T]:
+    try:
+        return await read()
+    except (CommandError, SchemaVersionError) as error:
+        return Unknown(str(error))
+
+
+class _Sections:
+    """Reads the sections; each has connections of its own, so that none depends on another."""
+
+    def __init__(self, settings: Settings, addresses: Addresses) -> None:
+        self._settings = settings
+        self._addresses = addresses
+
+    async def intake(self) -> Intake:
+        """A request waits while the log has no outcome of it, committed or not."""
+        kafka = self._addresses.kafka
+        with kafka_errors(kafka):
+            async with open_topic_reader(kafka) as reader:
+                letters = await read_letters(reader)
+                records = [
+                    record
+                    async for record in records_waiting(kafka, reader, SYNC_REQUESTS, WORKERS)
+                ]
+            workers = await self._members(WORKERS)
+        async with open_database(self._settings) as engine:
+            waiting = await _without_outcome(engine, records, letters)
+        now = datetime.now(UTC).timestamp()
+        oldest = min((record.timestamp / 1000 for record in waiting), default=now)
+        return Intake(len(waiting), max(0.0, now - oldest), workers)
+
+    async def relay(self) -> RelayStatus:
+        """The relay, by the copies of the checkpoint that the log confirms."""
+        addresses = self._addresses
+        async with open_database(self._settings, pool_size=2) as engine:
+            with kafka_errors(addresses.kafka):
+                addresses = await with_known_features(addresses)
+                return await relay_status(
+                    EventLog(engine),
+                    Checkpoints(engine),
+                    relay_publisher(addresses),
+                    partial(leader_connection, *addresses.for_sessions),
+                )
+
+    async def read_models(self) -> ReadModels:
+        """The read models, also while Kafka does not answer."""
+        async with open_database(self._settings, pool_size=2) as engine:
+            status = await projections_status(engine, stuck_seconds=self._settings.stuck_seconds)
+        return ReadModels(status, await _section(partial(self._members, PROJECTORS)))
+
+    async def letters(self) -> OpenLetters:
+        """The open dead letters, each record once."""
+        kafka = self._addresses.kafka
+        with kafka_errors(kafka):
+            async with open_topic_reader(kafka) as reader:
+                opened = (await read_letters(reader)).open()
+        oldest = min((letter.first_received_ms for letter in opened), default=None)
+        received = None if oldest is None else datetime.fromtimestamp(oldest / 1000, UTC)
+        return OpenLetters(len(opened), received)
+
+    async def open_runs(self) -> OpenRuns:
+        """The runs without an outcome, the first that began first."""
+        async with open_database(self._settings) as engine:
+            started = await started_runs(engine, after=0, upto=await EventLog(engine).head())
+            unfinished = await still_open(engine, set(started))
+        return OpenRuns([run for run in started if run in unfinished])
+
+    async def generations(self) -> Generations:
+        """The generations of the read models."""
+        async with open_database(self._settings) as engine, engine.connect() as connection:
+            return Generations(await list_generations(connection))
+
+    async def seals(self) -> Seals:
+        """The newest seal of each stream."""
+        kafka = self._addresses.kafka
+        with kafka_errors(kafka):
+            published = await published_seals(kafka)
+        return Seals(len(published), max((seal.sealed_at for seal in published), default=None))
+
+    async def _members(self, group_id: str) -> int | None:
+        kafka = self._addresses.kafka
+        with kafka_errors(kafka):
+            if await is_sandbox(kafka):
+                return None  # it still counts members that have left
+            async with open_topic_reader(kafka) as reader:
+                return await member_count(reader.admin, group_id)
+
+
+async def _without_outcome(
+    engine: AsyncEngine, records: list[RawRecord], letters: DeadLetters
+) -> list[RawRecord]:
+    """The records that have neither an outcome in the log nor a dead letter."""
+    lettered = {letter.place for letter in letters.all()}
+    runs: dict[OpenRun, list[RawRecord]] = {}
+    unreadable: list[RawRecord] = []
+    for record in records:
+        if (record.topic, record.partition, record.offset) in lettered:
+            continue
+        if (run := _run_of(record)) is None:
+            unreadable.append(record)
+        else:
+            runs.setdefault(run, []).append(record)
+    waiting = await still_open(engine, set(runs))
+    return [*unreadable, *(record for run in waiting for record in runs[run])]
+
+
+def _run_of(record: RawRecord) -> OpenRun | None:
+    """The run of a request; None for a record that will become a dead letter."""
+    try:
+        ids = decode_request(record.value or b"")
+    except InvalidRequestError as invalid:
+        return OpenRun(invalid.ids.spreaview_event_id, invalid.ids.request_id)
+    except UnreadableRequestError:
+        return None
+    return OpenRun(ids.spreaview_event_id, ids.request_id)

@@ -1,0 +1,166 @@
+"""The state of the whole system, and the problems in it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cli.status.sections import (
+    Generations,
+    Intake,
+    OpenLetters,
+    OpenRuns,
+    ReadModels,
+    Seals,
+    Section,
+    Shown,
+    Unknown,
+)
+from contracts.wording import counted
+from worker.relay.rewind import RelayStatus
+
+
+class Problem(NamedTuple):
+    """Something that an operator has to act on."""
+
+    section: str
+    problem: str
+    """A sentence."""
+    next: str | None
+    """The command that mends it or shows more; None if the sentence has the remedy."""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name."""
+        return dict(self._asdict())
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of the whole system."""
+
+    intake: Section[Intake]
+    relay: Section[RelayStatus]
+    projections: Section[ReadModels]
+    dead_letters: Section[OpenLetters]
+    open_runs: Section[OpenRuns]
+    generations: Section[Generations]
+    seals: Section[Seals]
+
+    def sections(self) -> dict[str, Section[Shown]]:
+        """Every section by its name, in order."""
+        return {
+            "intake": self.intake,
+            "relay": self.relay,
+            "projections": self.projections,
+            "dead_letters": self.dead_letters,
+            "open_runs": self.open_runs,
+            "generations": self.generations,
+            "seals": self.seals,
+        }
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that an operator has to act on; empty if all is well."""
+        return [
+            *self._unknown(),
+            *self._of_the_relay(),
+            *self._of_the_read_models(),
+            *self._of_the_workers(),
+            *self._of_the_letters(),
+        ]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has to be done, and everything could be read."""
+        return not self.problems
+
+    @property
+    def has_worker(self) -> bool | None:
+        """Whether a worker runs; None if that is not known."""
+        if isinstance(self.intake, Intake) and self.intake.workers is not None:
+            return self.intake.workers > 0
+        if isinstance(self.relay, RelayStatus):
+            return self.relay.leader is not None or self.relay.mismatch is not None
+        return None
+
+    def to_json(self) -> dict[str, object]:
+        """The document of `status --json`."""
+        return {
+            "well": self.is_well,
+            "problems": [problem.to_json() for problem in self.problems],
+            **{name: section.to_json() for name, section in self.sections().items()},
+        }
+
+    def _unknown(self) -> list[Problem]:
+        """One problem per reason: several sections fail because of one server."""
+        reasons: dict[str, list[str]] = {}
+        for name, section in self.sections().items():
+            if isinstance(section, Unknown):
+                reasons.setdefault(section.reason, []).append(name)
+        return [Problem(", ".join(names), reason, None) for reason, names in reasons.items()]
+
+    def _of_the_relay(self) -> list[Problem]:
+        relay = self.relay
+        if isinstance(relay, Unknown):
+            return []
+        found = []
+        if relay.mismatch is not None:
+            found.append(Problem("relay", relay.mismatch, None))
+        elif relay.leader is None and relay.behind.events:
+            waiting = counted(relay.behind.events, "event")
+            found.append(
+                Problem(
+                    "relay",
+                    f"nobody publishes: {waiting} not on Kafka yet, and no worker leads",
+                    "spreaview-sync worker",
+                )
+            )
+        if relay.unpublished:
+            too_large = counted(len(relay.unpublished), "event")
+            found.append(
+                Problem(
+                    "relay", f"{too_large} too large for the topic", "spreaview-sync relay status"
+                )
+            )
+        return found
+
+    def _of_the_read_models(self) -> list[Problem]:
+        if isinstance(self.projections, Unknown):
+            return []
+        status, projectors = self.projections
+        found = []
+        show, repair = "spreaview-sync projections status", "spreaview-sync projections repair"
+        if status.ahead:
+            ahead = counted(len(status.ahead), "stream")
+            problem = f"the log was restored or replaced: {ahead} ahead of it"
+            found.append(Problem("projections", problem, f"{repair} --ahead"))
+        if stopped := len(status.stopped):
+            problem = f"{counted(stopped, 'stream')} stopped"
+            found.append(Problem("projections", problem, show))
+        if status.lag.streams and (projectors == 0 or status.is_stuck):
+            lag = f"{counted(status.lag.streams, 'stream')} behind for {status.lag.seconds:.0f} s"
+            reason = "no projector runs" if projectors == 0 else "no projector makes progress"
+            problem = f"{lag}, and {reason}"
+            found.append(Problem("projections", problem, "spreaview-sync projector"))
+        if status.without_rights:
+            problem = f"no rights on the live generation: {', '.join(status.without_rights)}"
+            found.append(Problem("projections", problem, show))
+        return found
+
+    def _of_the_workers(self) -> list[Problem]:
+        if self.has_worker is not False:
+            return []
+        found = []
+        if isinstance(self.intake, Intake) and self.intake.waiting:
+            waiting = counted(self.intake.waiting, "request")
+            problem = f"{waiting} waiting, and no worker runs"
+            found.append(Problem("intake", problem, "spreaview-sync worker"))
+        if isinstance(self.open_runs, OpenRuns) and self.open_runs.runs:
+            runs = counted(len(self.open_runs.runs), "run")
+            problem = f"{runs} open, and no worker runs"
+            found.append(Problem("open_runs", problem, "spreaview-sync worker"))
+        return found
+
+    def _of_the_letters(self) -> list[Problem]:
+        if isinstance(self.dead_letters, Unknown) or not self.dead_letters.open:
+            return []
+        letters = counted(self.dead_letters.open, "dead letter")
+        return [Problem("dead_letters", f"{letters} open", "spreaview-sync dlq list")]

@@ -1,0 +1,123 @@
+"""The parts of the status, each with its JSON form."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from eventstore.open_runs import OpenRun
+from projections.generations import Generation
+from projections.status import ProjectionsStatus
+from worker.relay.rewind import RelayStatus
+
+T = TypeVar("T")
+
+_MOST_LISTED = 20
+"""Open runs that are listed one by one."""
+
+
+class Unknown(NamedTuple):
+    """A section that could not be read."""
+
+    reason: str
+    """A sentence; the remedy, if any, on a line of its own."""
+
+    def to_json(self) -> dict[str, object]:
+        """The reason alone."""
+        return {"error": self.reason}
+
+
+Section: TypeAlias = T | Unknown
+
+
+class Intake(NamedTuple):
+    """The requests that no run has ended yet."""
+
+    waiting: int
+    """Requests without an outcome in the log and without a dead letter."""
+    oldest_seconds: float
+    """Age of the oldest of them; 0 if none waits."""
+    workers: int | None
+    """Members of the workers' group; None on the sandbox's broker, which counts them wrongly."""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name."""
+        return {**self._asdict(), "oldest_seconds": round(self.oldest_seconds, 3)}
+
+
+class ReadModels(NamedTuple):
+    """The read models, and who builds them."""
+
+    status: ProjectionsStatus
+    projectors: Section[int | None]
+    """Members of the projectors' group; None on the sandbox's broker."""
+
+    def to_json(self) -> dict[str, object]:
+        """The document of `projections status --json`, and the number of projectors."""
+        known = None if isinstance(self.projectors, Unknown) else self.projectors
+        return self.status.to_json() | {"projectors": known}
+
+
+class OpenLetters(NamedTuple):
+    """The dead letters that nobody has resolved."""
+
+    open: int
+    oldest: datetime | None
+    """When the record of the first of them was received."""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name, the time as text."""
+        oldest = None if self.oldest is None else self.oldest.isoformat(timespec="seconds")
+        return {"open": self.open, "oldest": oldest}
+
+
+class OpenRuns(NamedTuple):
+    """The runs that have begun and not ended."""
+
+    runs: list[OpenRun]
+
+    def to_json(self) -> dict[str, object]:
+        """Their number, and the ids of the first 20."""
+        listed = [
+            {"sync_id": str(run.sync_id), "spreaview_event_id": str(run.stream_id)}
+            for run in self.runs[:_MOST_LISTED]
+        ]
+        return {"open": len(self.runs), "runs": listed}
+
+
+class Generations(NamedTuple):
+    """The generations of the read models, by number."""
+
+    all: list[Generation]
+
+    @property
+    def live(self) -> Generation | None:
+        """The generation that the public views show."""
+        return next((generation for generation in self.all if generation.live), None)
+
+    def to_json(self) -> dict[str, object]:
+        """The number of the live one, and each with its state."""
+        return {
+            "live": None if self.live is None else self.live.number,
+            "all": [{"number": each.number, "state": each.state} for each in self.all],
+        }
+
+
+class Seals(NamedTuple):
+    """The seals that are published."""
+
+    streams: int
+    """Streams with a seal."""
+    newest: datetime | None
+
+    def age_seconds(self, now: datetime) -> float:
+        """Seconds since the newest seal; 0 if there is none."""
+        return 0.0 if self.newest is None else max(0.0, (now - self.newest).total_seconds())
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name, and the age of the newest seal in seconds."""
+        newest = None if self.newest is None else self.newest.isoformat(timespec="seconds")
+        age = None if self.newest is None else round(self.age_seconds(datetime.now(UTC)), 3)
+        return {"streams": self.streams, "newest": newest, "age_seconds": age}
+
+
+Shown: TypeAlias = Intake | RelayStatus | ReadModels | OpenLetters | OpenRuns | Generations | Seals
+"""A part that could be read."""
