@@ -2,6 +2,9 @@
 
 import asyncio
 import errno
+import io
+import logging
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeAlias
@@ -14,8 +17,11 @@ from cli.logs import configure_logging
 from cli.render.answer import Answer
 from cli.sandbox.errors import SandboxError
 from cli.settings import Settings, SettingsError, load_settings
+from cli.unknown_settings import unknown_settings
 from eventstore.damage import DamagedLogError
 from eventstore.schema_version import SchemaVersionError
+
+logger = logging.getLogger(__name__)
 
 REFUSED = 1
 """Exit code: the answer is no, or the command could not do its work."""
@@ -58,6 +64,8 @@ def run(work: Work, *, as_json: bool) -> NoReturn:
         settings = load_settings()
         level = "WARNING" if settings.log_level == "INFO" else settings.log_level
         configure_logging(level, settings.log_format)
+        for sentence in unknown_settings():
+            print(f"spreaview-sync: {sentence}", file=sys.stderr)
         return settings
 
     _run(work, begin, as_json=as_json)
@@ -69,12 +77,17 @@ def serve(work: Work, *, as_json: bool) -> NoReturn:
     def begin() -> Settings:
         settings = load_settings()
         configure_logging(settings.log_level, "json" if as_json else settings.log_format)
+        for sentence in unknown_settings():
+            logger.warning(sentence)
         return settings
 
     _run(work, begin, as_json=as_json)
 
 
 def _run(work: Work, begin: Callable[[], Settings], *, as_json: bool) -> NoReturn:
+    _prepare_streams()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `cli.start`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = asyncio.run(finish(work, begin(), as_json=as_json))
     except KeyboardInterrupt:
@@ -100,7 +113,15 @@ async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
         if error.errno in (None, errno.EPIPE):
             raise
         place = error.filename if error.filename is not None else "the output"
-        return _fail(f"{place} cannot be used: {error.strerror}", REFUSED)
+        remedy = ". Remedy: free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return _fail(f"{place} cannot be used: {error.strerror}{remedy}", REFUSED)
+
+
+def _prepare_streams() -> None:
+    """Let every text be printed: in a locale without a character, it is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(error: object, code: int) -> int:

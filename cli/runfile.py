@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cli.connections import Addresses, DatabaseAddress
+from cli.data_folder import is_claimed, usable
 from cli.settings import SESSIONIZE_API, Settings, SettingsError, missing
 from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE
 from messaging.connection import KafkaConnection, SaslMechanism, SecurityProtocol
@@ -19,25 +20,23 @@ _SECURITY = "kafka_security"
 
 @contextmanager
 def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
-    """Publish the addresses for other commands while the block runs."""
+    """Publish the addresses for other commands while the block runs, in a claimed folder.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
     path = data_dir / _NAME
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.touch(mode=0o600)  # the database's address may hold a password
-    temporary.write_text(json.dumps(_written(addresses)), "utf-8")
-    temporary.replace(path)
     try:
+        with usable(data_dir):
+            temporary.touch(mode=0o600)  # the database's address may hold a password
+            temporary.write_text(json.dumps(_written(addresses)), "utf-8")
+            temporary.replace(path)
         yield
     finally:
-        path.unlink(missing_ok=True)
-
-
-def refuse_second(data_dir: Path) -> None:
-    """Raise `SettingsError` if an `up` is already running on this folder."""
-    if _read(data_dir) is not None:
-        raise SettingsError(
-            f"a sandbox is running on {data_dir} already; stop it, or set SPREAVIEW_DATA_DIR to "
-            "another folder"
-        )
+        for left in (path, temporary):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def resolve(settings: Settings) -> Addresses:
@@ -46,11 +45,12 @@ def resolve(settings: Settings) -> Addresses:
     Raises:
         SettingsError: an address is missing; the text names the variable.
     """
-    running = _read(settings.data_dir)
-    if settings.database_url is None and settings.kafka_bootstrap_servers is None and running:
-        return running._replace(
-            sessionize_base_url=settings.sessionize_base_url or running.sessionize_base_url
-        )
+    if settings.database_url is None and settings.kafka_bootstrap_servers is None:
+        running = _read(settings.data_dir)
+        if running is not None:
+            return running._replace(
+                sessionize_base_url=settings.sessionize_base_url or running.sessionize_base_url
+            )
     if settings.database_url is None:
         raise missing("database_url")
     if settings.kafka_bootstrap_servers is None:
@@ -100,10 +100,10 @@ def resolve_kafka(settings: Settings) -> KafkaConnection:
 
 def resolve_sessionize(settings: Settings) -> str:
     """The base URL of Sessionize: the setting, or that of a running `up`, or the real one."""
+    if settings.sessionize_base_url is not None:
+        return settings.sessionize_base_url
     running = _read(settings.data_dir)
-    return settings.sessionize_base_url or (
-        running.sessionize_base_url if running else SESSIONIZE_API
-    )
+    return running.sessionize_base_url if running else SESSIONIZE_API
 
 
 def _written(addresses: Addresses) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _written(addresses: Addresses) -> dict[str, object]:
     kafka = asdict(addresses.kafka)
     security = {name: str(value) for name, value in kafka.items() if value is not None}
     servers = security.pop("bootstrap_servers")
-    return {"pid": os.getpid(), **addresses._asdict(), "kafka": servers, _SECURITY: security}
+    return {**addresses._asdict(), "kafka": servers, _SECURITY: security}
 
 
 def _as_written(told: dict[str, Any]) -> Addresses:
@@ -127,11 +127,26 @@ def _as_written(told: dict[str, Any]) -> Addresses:
 
 
 def _read(data_dir: Path) -> Addresses | None:
-    try:
-        told = json.loads((data_dir / _NAME).read_text("utf-8"))
-        os.kill(told.pop("pid"), 0)
-        return _as_written(told)
-    except PermissionError:  # `up` runs as another user
-        return _as_written(told)
-    except (OSError, ValueError, TypeError):
+    """The addresses of a running `up`; None if none runs, or has all its servers yet.
+
+    Raises:
+        SettingsError: an `up` runs, and its addresses cannot be read.
+    """
+    if not is_claimed(data_dir):
         return None
+    path = data_dir / _NAME
+    try:
+        return _as_written(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(
+            f"{path}, which has the addresses of the running sandbox, cannot be read: "
+            f"{error.strerror}. Remedy: run this as the user that runs spreaview-sync up, or set "
+            "SPREAVIEW_DATABASE_URL and SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise SettingsError(
+            f"{path} does not hold the addresses of the running sandbox. Remedy: stop "
+            "spreaview-sync up and start it again"
+        ) from error

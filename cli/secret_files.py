@@ -35,13 +35,25 @@ class SecretFiles(PydanticBaseSettingsSource):
             return None, field_name, False
         if os.environ.get(variable):
             raise SecretFileError(f"{variable} and {variable}_FILE are both set. Unset one of them")
-        return _content(f"{variable}_FILE", Path(file)), field_name, False
+        try:
+            path = expanded(Path(file))
+        except ValueError as error:
+            raise SecretFileError(f"{variable}_FILE: {error}") from None
+        return _content(f"{variable}_FILE", path), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """All settings that files are named for."""
         fields = self.settings_cls.model_fields
         found = {name: self.get_field_value(fields[name], name)[0] for name in self._names}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def expanded(path: Path) -> Path:
+    """Return the path with the home folder for a leading `~`; ValueError if there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home folder of {path.parts[0]} is not known") from None
 
 
 def _content(variable: str, file: Path) -> str:

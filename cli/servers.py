@@ -51,11 +51,20 @@ async def open_database(
             be written inside the block is not the database's fault and passes through.
     """
     url, variable = at or DatabaseAddress(resolve_database(settings))
-    try:
+    with database_errors(url, variable, remedy=remedy):
         async with database(url, pool_size, variable) as engine:
             if not any_version:
                 await check_version(engine, f"the database at {without_password(url)}")
             yield engine
+
+
+@contextmanager
+def database_errors(
+    url: str, variable: str = VARIABLE, *, remedy: str = _CHECK_DATABASE
+) -> Iterator[None]:
+    """Raise `CommandError` where the database does not answer or refuses, as `open_database`."""
+    try:
+        yield
     except (CommandError, SchemaVersionError):
         raise
     except Exception as error:

@@ -6,8 +6,9 @@ import sys
 from functools import partial
 
 from cli.command import new_app, serve
+from cli.data_folder import claimed
 from cli.options import Json
-from cli.runfile import announced, refuse_second
+from cli.runfile import announced
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
 from cli.settings import Settings
@@ -25,9 +26,8 @@ def up(as_json: Json = False) -> None:
 
 async def run_everything(settings: Settings, *, as_json: bool) -> int:
     """Start what is missing, run worker and projector, and print one line when all is ready."""
-    refuse_second(settings.data_dir)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    await until_stopped(_serve(settings, as_json=as_json))
+    with claimed(settings.data_dir):
+        await until_stopped(_serve(settings, as_json=as_json))
     return 0
 
 

@@ -1,7 +1,8 @@
 """`GET /live` and `GET /ready`: status 200 or 503, and the health of each component as JSON."""
 
+import errno
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from cli.health.component_health import ComponentHealth
 from cli.health.monitor import Monitor
 from cli.http_server import serving_http
+from cli.settings import SettingsError
 
 
 def health_app(monitor: Monitor) -> Starlette:
@@ -30,13 +32,30 @@ async def serving_health(monitor: Monitor, host: str, port: int | None) -> Async
     """Serve both endpoints while the block runs, if a port is given.
 
     Raises:
-        OSError: the port is taken.
+        SettingsError: this process cannot listen there, for example because the port is taken.
     """
     if port is None:
         yield
         return
-    async with serving_http(health_app(monitor), host, port):
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(serving_http(health_app(monitor), host, port))
+        except OSError as error:
+            raise SettingsError(_why_not(host, port, error)) from error
         yield
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    variables = "SPREAVIEW_HEALTH_PORT and SPREAVIEW_HTTP_HOST"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"the health endpoints cannot be served: another process listens on {host}:{port}. "
+            "Remedy: stop that one, or set SPREAVIEW_HEALTH_PORT to a free port"
+        )
+    return (
+        f"the health endpoints cannot be served at {host}:{port}: {error.strerror}. Check "
+        f"{variables}"
+    )
 
 
 def _answer(ok: bool, components: Mapping[str, ComponentHealth]) -> JSONResponse:

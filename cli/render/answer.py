@@ -39,8 +39,9 @@ def sentence(value: object, text: str, exit_code: int = 0) -> Answer:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on one line of standard output."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """Print one JSON value on one line of standard output, in any locale."""
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not is_unicode), flush=True)
 
 
 def console() -> Console:

@@ -8,6 +8,7 @@ import pytest
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from cli.connections import Addresses
+from cli.data_folder import claimed
 from cli.runfile import announced, resolve
 from cli.settings import Settings, SettingsError, load_settings
 from messaging.connection import (
@@ -137,7 +138,7 @@ def test_other_commands_find_a_secured_broker_of_a_running_up(tmp_path: Path) ->
         "h:1", SecurityProtocol.SASL_SSL, SaslMechanism.PLAIN, "u", "s3cret", Path("/ca.pem")
     )
     addresses = Addresses("postgresql://h/x", kafka, "http://127.0.0.1:1")
-    with announced(tmp_path, addresses):
+    with claimed(tmp_path), announced(tmp_path, addresses):
         assert resolve(Settings(data_dir=tmp_path)) == addresses
         assert (tmp_path / "run.json").stat().st_mode & 0o077 == 0
 

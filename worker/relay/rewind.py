@@ -119,7 +119,7 @@ async def read_copies(
     """Read both copies of the checkpoint. Raises the errors of the servers if one is down."""
     log_id = (await log.identity()).log_id
     checkpoint = await checkpoints.read(CHECKPOINT)
-    committed = await _committed(publisher)
+    committed = await publisher.committed()
     theirs: Checkpoint | None = None
     mismatch: LogMismatchError | None = None
     try:

@@ -1,0 +1,16 @@
+"""Where the program starts: Ctrl-C ends it at once, also while it is imported."""
+
+import signal
+
+
+def main() -> None:
+    """Import the command line and run it.
+
+    Until a command begins its work, SIGINT ends the process without a traceback. A shell reports
+    that as exit code 130. `cli.command` takes the signal over then.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from cli.main import main as run
+
+    run()
