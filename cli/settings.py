@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cli.secret_files import SecretFileError, SecretFiles
+from cli.secret_files import SecretFileError, SecretFiles, expanded
 from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.connection import DIRECT_VARIABLE, VARIABLE
 from eventstore.libpq_url import parse_url
@@ -111,6 +111,24 @@ class Settings(BaseSettings):
     data_dir: Annotated[
         Path, Field(description="where the local sandbox keeps its data", examples=[".spreaview"])
     ] = Path(".spreaview")
+    postgres_port: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            lt=65536,
+            description="port of the PostgreSQL that `up` starts; unset: a free one",
+            examples=["5433"],
+        ),
+    ] = None
+    kafka_port: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            lt=65536,
+            description="port of the Kafka broker that `up` starts; unset: a free one",
+            examples=["9092"],
+        ),
+    ] = None
 
     kafka_manage_topics: Annotated[
         bool,
@@ -242,6 +260,22 @@ class Settings(BaseSettings):
         if value is not None:
             parse_url(value)
         return value
+
+    @field_validator("data_dir", "kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+    @classmethod
+    def _of_a_home(cls, value: Path | None) -> Path | None:
+        """A leading `~` is the home folder, as in a shell."""
+        return None if value is None else expanded(value)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _is_a_level(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _is_a_format(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("sessionize_base_url")
     @classmethod

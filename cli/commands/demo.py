@@ -17,6 +17,7 @@ from rich.console import Console
 
 from cli.command import REFUSED, new_app, run
 from cli.connections import Addresses, database
+from cli.data_folder import usable
 from cli.options import Json, OptionalFrom, OptionalTimeZone, OptionalTo, new_request
 from cli.render import sync as render
 from cli.sandbox.conference import conference_window
@@ -42,9 +43,9 @@ _OUTCOME_SECONDS = 60.0
 
 DEMO_API_ID = "demo2026"
 
-_NEXT_STEPS = """
-[bold]Next steps[/]
-  .venv/bin/spreaview-sync up        everything, until Ctrl-C; then in another terminal:
+_NEXT_STEPS = """\
+  {up}
+      everything, until Ctrl-C; then in another terminal:
   .venv/bin/spreaview-sync request --wait \\
       --organization-id {organization} \\
       --event-id {event} \\
@@ -89,13 +90,17 @@ def demo(
 async def import_once(schedule: Schedule, settings: Settings, *, as_json: bool) -> int:
     """Import a schedule on a sandbox of its own; 0 if the sync completed."""
     console = Console(stderr=as_json, highlight=False, emoji=False)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir) as data_dir:
+    with usable(settings.data_dir):
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir)
+    with folder as data_dir:
         local = settings.model_copy(
             update={
                 "data_dir": Path(data_dir),
                 "database_url": None,
                 "kafka_bootstrap_servers": None,
+                "postgres_port": None,  # that of an `up`, which may be running
+                "kafka_port": None,
                 "sessionize_base_url": _source(settings, schedule),
                 "kafka_session_seconds": 1.0,  # the shortest the local broker allows
             }
@@ -105,6 +110,27 @@ async def import_once(schedule: Schedule, settings: Settings, *, as_json: bool) 
             console.print("Starting the worker and the projector …")
             async with running(Role.WORKER | Role.PROJECTOR, local, addresses):
                 return await _sync(console, addresses, local, schedule, as_json=as_json)
+
+
+def next_steps(request: SyncRequested, sessionize_base_url: str | None) -> str:
+    """The commands with which to continue; None stands for the stand-in for Sessionize."""
+    return _NEXT_STEPS.format(
+        up=_up(sessionize_base_url),
+        organization=ORGANIZATION,
+        event=EVENT,
+        api_id=request.sessionize_api_id,
+        starts_on=request.window.starts_on,
+        ends_on=request.window.ends_on,
+        zone=request.window.time_zone,
+    )
+
+
+def _up(sessionize_base_url: str | None) -> str:
+    """The command that starts everything, importing from where the demo has imported."""
+    command = ".venv/bin/spreaview-sync up"
+    if sessionize_base_url is None:
+        return command
+    return f"SPREAVIEW_SESSIONIZE_BASE_URL={sessionize_base_url} {command}"
 
 
 def _source(settings: Settings, schedule: Schedule) -> str | None:
@@ -136,11 +162,18 @@ async def _sync(
             if event.type in _TERMINAL:
                 break
     async with database(addresses.database_url, pool_size=1) as engine:
-        return await _report(console, Queries(engine), request, as_json=as_json)
+        return await _report(
+            console, Queries(engine), request, settings.sessionize_base_url, as_json=as_json
+        )
 
 
 async def _report(
-    console: Console, queries: Queries, request: SyncRequested, *, as_json: bool
+    console: Console,
+    queries: Queries,
+    request: SyncRequested,
+    sessionize_base_url: str | None,
+    *,
+    as_json: bool,
 ) -> int:
     row = await run_ended(queries, request.request_id, _OUTCOME_SECONDS)
     skipped = await queries.skipped_sessions(request.spreaview_event_id)
@@ -149,17 +182,8 @@ async def _report(
     render.show_timetable(console, sessions, request.window.time_zone)
     console.print()
     render.show_outcome(console, row, skipped)
-    console.print(
-        _NEXT_STEPS.format(
-            organization=ORGANIZATION,
-            event=EVENT,
-            api_id=request.sessionize_api_id,
-            starts_on=request.window.starts_on,
-            ends_on=request.window.ends_on,
-            zone=request.window.time_zone,
-        ),
-        soft_wrap=True,
-    )
+    console.print("\n[bold]Next steps[/]")
+    console.print(next_steps(request, sessionize_base_url), soft_wrap=True, markup=False)
     if as_json:
         value = {"sync_run": row, "skipped_sessions": skipped, "sessions": sessions}
         print(json.dumps(value, ensure_ascii=False))

@@ -20,6 +20,7 @@ from cli.sandbox.answers import (
     synthetic_answers,
 )
 from cli.sandbox.ports import LOOPBACK
+from worker.source.sessionize import STAND_IN_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -63,5 +64,9 @@ def _response(answer: SavedAnswer, headers: Mapping[str, str] | None = None) -> 
     return Response(
         answer.body,
         answer.status,
-        headers={**(headers or {}), "Content-Type": answer.content_type},
+        headers={
+            **(headers or {}),
+            "Content-Type": answer.content_type,
+            STAND_IN_HEADER: "sandbox",
+        },
     )

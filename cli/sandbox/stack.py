@@ -1,13 +1,15 @@
 """The whole sandbox: a local server for every address that the settings leave out."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from cli.connections import Addresses, database
+from cli.sandbox.errors import PortTakenError
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
 from cli.sandbox.sessionize import local_sessionize
+from cli.servers import database_errors
 from cli.settings import Settings, SettingsError
 from eventstore.checkpoints import Checkpoints
 from eventstore.migrate import migrate
@@ -26,9 +28,11 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
     relay publishes the log again from its beginning.
 
     Raises:
-        SettingsError: only one of database and broker has an address. They belong together: the
-            relay's checkpoint in the database is a position in that broker's topic.
+        SettingsError: a port of the settings is taken; or only one of database and broker has an
+            address. They belong together: the relay's checkpoint in the database is a position in
+            that broker's topic.
         cli.sandbox.errors.SandboxError: a server does not start; the text holds the end of its log.
+        CommandError: the database cannot be migrated, for example because the disk is full.
     """
     if (settings.database_url is None) != (settings.kafka_bootstrap_servers is None):
         raise SettingsError(
@@ -39,20 +43,22 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
         database_url, servers = settings.database_url, settings.kafka_bootstrap_servers
         if database_url is None:
             data = settings.data_dir / "postgres"
-            database_url = await stack.enter_async_context(postgres(data))
+            with _named("SPREAVIEW_POSTGRES_PORT", settings.postgres_port):
+                database_url = await stack.enter_async_context(
+                    postgres(data, port=settings.postgres_port)
+                )
         if servers is not None:
             brokers = settings.kafka_connection(servers)
         else:
             log_path = settings.data_dir / "kafka.log"
-            brokers = KafkaConnection(await stack.enter_async_context(kafka(log_path=log_path)))
+            with _named("SPREAVIEW_KAFKA_PORT", settings.kafka_port):
+                broker = kafka(port=settings.kafka_port, log_path=log_path)
+                brokers = KafkaConnection(await stack.enter_async_context(broker))
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
             sessionize_base_url = await stack.enter_async_context(local_sessionize())
-        async with database(database_url, pool_size=2) as engine:
-            await migrate(engine)
-            await prepare(engine)
-            if settings.kafka_bootstrap_servers is None:
-                await Checkpoints(engine).reset(CHECKPOINT)
+        with database_errors(database_url):
+            await _prepare(database_url, with_new_broker=servers is None)
         has_transactions = settings.kafka_bootstrap_servers is not None
         yield Addresses(
             database_url,
@@ -60,3 +66,25 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
             sessionize_base_url,
             kafka_transactions=has_transactions and settings.kafka_transactions,
         )
+
+
+@contextmanager
+def _named(variable: str, port: int | None) -> Iterator[None]:
+    """Name the variable of a port that is taken."""
+    try:
+        yield
+    except PortTakenError as error:
+        if port is None:
+            raise
+        raise SettingsError(
+            f"{variable}: another process listens on port {port}. Remedy: stop that one, set "
+            f"{variable} to a free port, or unset it: a free port is chosen then"
+        ) from error
+
+
+async def _prepare(database_url: str, *, with_new_broker: bool) -> None:
+    async with database(database_url, pool_size=2) as engine:
+        await migrate(engine)
+        await prepare(engine)
+        if with_new_broker:
+            await Checkpoints(engine).reset(CHECKPOINT)

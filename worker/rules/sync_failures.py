@@ -82,6 +82,18 @@ def api_id_not_found(status: int) -> SyncFailure:
     )
 
 
+def unknown_to_the_stand_in(status: int) -> SyncFailure:
+    """HTTP 404 of the sandbox's stand-in for Sessionize."""
+    return SyncFailure(
+        FailureCode.API_ID_NOT_FOUND,
+        "The sandbox's stand-in for Sessionize does not know this API ID. Sessionize itself was "
+        "not asked.",
+        "Use the API ID demo2026. To import from Sessionize itself, stop spreaview-sync up and "
+        "start it again with SPREAVIEW_SESSIONIZE_BASE_URL=https://sessionize.com/api/v2",
+        http_status=status,
+    )
+
+
 def endpoint_not_json(status: int) -> SyncFailure:
     """HTML, JavaScript or an empty body."""
     return SyncFailure(

@@ -22,6 +22,8 @@ from worker.rules import sync_failures
 from worker.source.shared_fetch import SharedFetch
 from worker.source.validators import HeldBodies
 
+STAND_IN_HEADER = "spreaview-stand-in"
+"""Only the sandbox's stand-in for Sessionize sends this header."""
 _TEMPORARY = frozenset({408, 429})
 
 
@@ -145,6 +147,8 @@ class Sessionize:
                 f"it answered HTTP {status}", status, _retry_after(response, self._clock())
             )
         if status in (404, 410):
+            if STAND_IN_HEADER in response.headers:
+                raise sync_failures.unknown_to_the_stand_in(status)
             raise sync_failures.api_id_not_found(status)
         if status != 200:
             raise sync_failures.endpoint_rejected(status)
