@@ -27,6 +27,8 @@ from projections.generations import GenerationAccessError, NoGenerationError
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
+_OUT_OF_RESOURCES = "53"
+"""The class of SQLSTATE codes for a full disk, too little memory or too many connections."""
 _OF_FILES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors that only files have, and sockets never."""
 _CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
@@ -121,6 +123,9 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
             "Remedy: grant the role that right (deploy/roles.sql has the rights of each role), or "
             "set SPREAVIEW_DATABASE_URL to one that has it."
         )
+    if str(code).startswith(_OUT_OF_RESOURCES):
+        reason = describe_outage(error)
+        return f"PostgreSQL at {where} cannot do this now: {reason}\nRemedy: {remedy}"
     if is_database_outage(error):
         return f"PostgreSQL at {where} does not answer: {describe_outage(error)}\nRemedy: {remedy}"
     return None

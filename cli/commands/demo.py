@@ -1,7 +1,6 @@
 """`demo`: one sync on the sandbox, from the request to the read models, for a person to watch."""
 
 import asyncio
-import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from cli.connections import Addresses, database
 from cli.data_folder import usable
 from cli.options import Json, OptionalFrom, OptionalTimeZone, OptionalTo, new_request
 from cli.render import sync as render
+from cli.render.answer import print_json
 from cli.sandbox.conference import conference_window
 from cli.sandbox.stack import sandbox
 from cli.services import Role, running
@@ -186,7 +186,7 @@ async def _report(
     console.print(next_steps(request, sessionize_base_url), soft_wrap=True, markup=False)
     if as_json:
         value = {"sync_run": row, "skipped_sessions": skipped, "sessions": sessions}
-        print(json.dumps(value, ensure_ascii=False))
+        print_json(value)
     return 0 if row["status"] == "completed" else REFUSED
 
 

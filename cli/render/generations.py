@@ -6,6 +6,7 @@ from functools import partial
 from rich.console import Console
 
 from cli.render.times import shown_time
+from contracts.wording import counted
 from projections.rebuild.parity import Parity
 from projections.rebuild.rebuild import GenerationSummary, RebuildResult
 
@@ -29,7 +30,7 @@ def show_rebuild(console: Console, result: RebuildResult) -> None:
         f"{result.live.code_version}); before: {result.before.number}"
     )
     pace = result.events / result.seconds if result.seconds else 0.0
-    write(f"{result.events:,} events in {result.seconds:.1f} s: {pace:,.0f} events/s")
+    write(f"{counted(result.events, 'event')} in {result.seconds:.1f} s: {pace:,.0f} events/s")
     if result.parity:
         _show_parity(console, result, result.parity)
     for stream in result.stopped:
@@ -49,10 +50,11 @@ def _show_parity(console: Console, result: RebuildResult, parity: Parity) -> Non
     same_code = result.before.code_version == result.live.code_version
     code = "by the same code" if same_code else f"by other code ({result.before.code_version})"
     verdict = ("equal" if parity.equal else "UNEQUAL") if parity.streams else "nothing to compare"
-    left_out = f"; {parity.not_compared} streams stood elsewhere" if parity.not_compared else ""
+    elsewhere = counted(parity.not_compared, "stream")
+    left_out = f"; {elsewhere} at another version" if parity.not_compared else ""
     write(
-        f"parity with generation {result.before.number}, {code}: {verdict}; {rows:,} rows of "
-        f"{parity.streams:,} streams compared{left_out}"
+        f"parity with generation {result.before.number}, {code}: {verdict}; "
+        f"{counted(rows, 'row')} of {counted(parity.streams, 'stream')} compared{left_out}"
     )
     for name in parity.tables_not_compared:
         write(f"  {name}: in one generation only")
@@ -60,8 +62,8 @@ def _show_parity(console: Console, result: RebuildResult, parity: Parity) -> Non
         if table.equal:
             continue
         write(
-            f"  {table.table}: {table.added} rows more, {table.removed} rows fewer, "
-            f"{table.changed} rows differ"
+            f"  {table.table}: {counted(table.added, 'row')} more, "
+            f"{counted(table.removed, 'row')} fewer, {counted(table.changed, 'row')} changed"
         )
         for row in table.first:
             key = " ".join(str(value) for value in row.key.values())

@@ -57,7 +57,13 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
             sessionize_base_url = await stack.enter_async_context(local_sessionize())
-        with database_errors(database_url):
+        remedy = (
+            "check SPREAVIEW_DATABASE_URL and the server, then run this again."
+            if settings.database_url is not None
+            else f"free some space if the disk is full; {settings.data_dir}/postgres/server.log "
+            "has the reason in the server's words."
+        )
+        with database_errors(database_url, remedy=remedy):
             await _prepare(database_url, with_new_broker=servers is None)
         has_transactions = settings.kafka_bootstrap_servers is not None
         yield Addresses(

@@ -4,12 +4,15 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
+from cli.errors import CommandError
+from cli.servers import database_errors
 from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 
@@ -88,3 +91,13 @@ async def test_statements(
     engine: AsyncEngine, statements: Sequence[str], is_waited_for: bool
 ) -> None:
     assert is_database_outage(await error_of(engine, *statements)) == is_waited_for
+
+
+async def test_a_full_disk_is_not_called_an_outage() -> None:
+    remedy = "free some space."
+    with pytest.raises(CommandError) as refused, database_errors("postgresql://h/x", remedy=remedy):
+        raise asyncpg.DiskFullError("could not extend file: No space left on device")
+    assert str(refused.value) == (
+        "PostgreSQL at postgresql://h/x cannot do this now: could not extend file: No space left "
+        "on device\nRemedy: free some space."
+    )

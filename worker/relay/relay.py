@@ -9,7 +9,6 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
-from contracts.error_text import describe_error
 from contracts.outage_text import describe_outage
 from eventstore.checkpoints import Checkpoint
 from eventstore.errors import is_database_outage
@@ -179,7 +178,7 @@ class Relay:
                 "event_type": event.type,
             },
         )
-        await leader.keep_unpublished(event, describe_error(error))
+        await leader.keep_unpublished(event, describe_outage(error))
 
     async def _resume(self, leader: Leader, publisher: OpenPublisher, log_id: UUID) -> Checkpoint:
         """Return the later of the two checkpoints; the log must confirm both.
