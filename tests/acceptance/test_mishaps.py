@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,8 @@ def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback(module: str)
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        # A process that is started in the background inherits that SIGINT is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:
