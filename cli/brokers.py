@@ -1,4 +1,4 @@
-"""What the broker behind an address is able to do, whatever the settings leave out."""
+"""The abilities of the broker behind an address, as far as the settings leave them out."""
 
 import logging
 
@@ -11,12 +11,12 @@ logger = logging.getLogger(__name__)
 
 
 async def is_sandbox(kafka: KafkaConnection) -> bool:
-    """Return whether the broker is that of a sandbox. Raises aiokafka.errors.KafkaError."""
+    """Return whether the broker belongs to a sandbox. Raises aiokafka.errors.KafkaError."""
     return (await broker_features(kafka)).cluster_id.startswith(SANDBOX_CLUSTER)
 
 
 async def with_known_features(addresses: Addresses) -> Addresses:
-    """Return the addresses, without transactions if the broker is that of a sandbox.
+    """Return the addresses, without transactions if the broker belongs to a sandbox.
 
     So a command that is given the sandbox's address needs no further setting.
 

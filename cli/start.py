@@ -1,4 +1,4 @@
-"""Where the program starts: Ctrl-C ends it at once, also while it is imported."""
+"""The start of the program: Ctrl-C ends it at once, also while modules are imported."""
 
 import signal
 

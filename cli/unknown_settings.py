@@ -1,4 +1,4 @@
-"""Variables of the environment that look like our settings and are none."""
+"""Variables of the environment with our prefix that are not settings."""
 
 import difflib
 import os
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from cli.settings import PREFIX, SECRETS, Settings
 
 _FOR_TESTS = f"{PREFIX}TEST_"
-_MOST_DIFFERENT = 0.6
+_LEAST_SIMILAR = 0.6
+"""A name that is less similar is not suggested; 1 is equal."""
 
 
 def known_variables() -> list[str]:
@@ -22,10 +23,11 @@ def unknown_settings() -> Iterator[str]:
     They are ignored and not refused: processes of several versions may share an environment, as
     in a rolling update. A value is never in a sentence.
     """
-    known = known_variables()
+    known = [name.removeprefix(PREFIX) for name in known_variables()]
     for name in sorted(os.environ):
-        if not name.startswith(PREFIX) or name.startswith(_FOR_TESTS) or name in known:
+        rest = name.removeprefix(PREFIX)
+        if rest in (name, *known) or name.startswith(_FOR_TESTS):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=_MOST_DIFFERENT)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(rest, known, n=1, cutoff=_LEAST_SIMILAR)
+        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         yield f"{name} is not a setting and is ignored{meant}"

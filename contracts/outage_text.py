@@ -76,7 +76,7 @@ def _socket_text(error: OSError) -> str:
 
 
 def _kafka_text(error: BaseException) -> str:
-    """The name of Kafka's error in words, with the names of what was not allowed."""
+    """The name of Kafka's error in words, with the names of the topics or groups it refuses."""
     name = type(error).__name__
     words = _KAFKA.get(name) or _words(name)
     if "authorization" in words and error.args:

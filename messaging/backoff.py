@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Failing:
-    """What is failing, since the line that reported it."""
+    """The state of a failing server or part, since the line that reported it."""
 
     variable: str | None
     """The environment variable that the last logged reason named."""
@@ -105,8 +105,8 @@ def log_failing(
 def log_working(what: str, *, operation: Hashable = None) -> None:
     """Log that `what` works again, if it was failing and no operation fails any more.
 
-    An operation that has not failed proves nothing about those that have. Without `operation`, all
-    of them count as succeeded.
+    The success of one operation proves nothing about the others. Without `operation`, all of them
+    count as succeeded.
     """
     if (known := _failing.get(what)) is None:
         return

@@ -1,4 +1,4 @@
-"""What a broker is able to do, asked with one short connection."""
+"""The abilities of a broker, read through one short connection."""
 
 import asyncio
 from typing import NamedTuple

@@ -36,7 +36,7 @@ class Intake(NamedTuple):
     oldest_seconds: float
     """Age of the oldest of them; 0 if none waits."""
     workers: int | None
-    """Members of the workers' group; None on the sandbox's broker, which counts them wrongly."""
+    """Members of the workers' group; None on the sandbox's broker: its count is wrong."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name."""

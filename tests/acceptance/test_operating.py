@@ -1,4 +1,4 @@
-"""What an operator reads of a process: its log lines and its health, while things go wrong."""
+"""The log lines and the health of a process, while things go wrong."""
 
 import asyncio
 import json

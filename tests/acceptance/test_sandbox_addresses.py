@@ -1,4 +1,4 @@
-"""The sandbox for those who connect to it: fixed ports, its address alone, its stand-in."""
+"""The sandbox's fixed ports, its addresses without further settings, and its stand-in."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`spreaview-sync status`: one answer about everything, and an exit code that can be trusted."""
+"""`spreaview-sync status` reports on everything, and its exit code is right."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class Watched:
         self.kafka = kafka
 
     async def status(self, exit_code: int) -> dict[str, Any]:
-        """The JSON document of `status`, which ends with this code."""
+        """Run `status`, assert its exit code, and return its JSON document."""
         return await self.told("status", exit_code=exit_code)
 
     async def told(self, *command: str, exit_code: int) -> dict[str, Any]:
@@ -224,7 +224,7 @@ async def test_wrong_settings_end_with_2(tmp_path: Path) -> None:
 async def test_dead_services_are_noticed_by_their_groups(
     database_url: str, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    """On Apache Kafka, which counts the members of a group."""
+    """Apache Kafka counts the members of a group; the sandbox's broker does not."""
     async with own_broker(tmp_path) as broker:
         watched = Watched(tmp_path, database_url, broker.address)
         settings = {

@@ -157,7 +157,10 @@ FORGED: dict[str, tuple[Forgery, str]] = {
     "a room's personal data": (personal_of_a_room, "version 2 of stream .* to another person"),
     "erased, but there": (erased_but_there, "personal data of .* who is erased"),
     "another document": (other_document, "document .* has another digest"),
-    "a document's size": (put_in_document(size_bytes=7), "document .* unpacks to more than 7 bytes"),
+    "a document's size": (
+        put_in_document(size_bytes=7),
+        "document .* unpacks to more than 7 bytes",
+    ),
     "a negative size": (put_in_document(size_bytes=-1), "line 10: Expected `int` >= 0"),
     "no zlib": (put_in_document(zlib="e30="), "document .* cannot be unpacked"),
     "no base64": (put_in_document(zlib="!"), "document .* cannot be unpacked"),
