@@ -199,14 +199,14 @@ def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback(module: str)
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        if line.split("|")[-1].strip() == module:
-            break
-    else:
-        raise AssertionError(f"{module} was not imported")
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    process.wait(PATIENCE)
+    with process:
+        for line in process.stderr:
+            if line.split("|")[-1].strip() == module:
+                break
+        else:
+            raise AssertionError(f"{module} was not imported")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
     assert "Traceback" not in rest
     assert process.returncode in (-signal.SIGINT, 130)
 
