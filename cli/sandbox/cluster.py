@@ -26,6 +26,9 @@ SUPERUSER = "postgres"
 _RELEASE_SECONDS = 20.0
 """Longer than a watchdog waits for the server of a killed owner to end."""
 _LOOK_SECONDS = 0.05
+_MEBIBYTE = 1024 * 1024
+_NEEDED_MEBIBYTES = 48
+"""A new cluster with our database has 40 MiB."""
 _OTHER_FOLDER = "set SPREAVIEW_DATA_DIR to another folder"
 
 
@@ -62,7 +65,8 @@ async def ensure_cluster(
     """The data directory in a claimed folder; a missing one is created whole or not at all.
 
     Raises:
-        SandboxError: the directory belongs to another user or cannot be created.
+        SandboxError: the directory belongs to another user or cannot be created, for example
+            because the disk is full.
     """
     cluster = folder / "cluster"
     if await asyncio.to_thread(cluster.exists):
@@ -71,6 +75,7 @@ async def ensure_cluster(
         # refuse to start if that process id now belonged to any other process.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         return cluster
+    _check_space(folder)
     making = folder / "cluster.new"
     await asyncio.to_thread(_make_empty, making, user)
     async with watched_server(
@@ -132,6 +137,16 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _check_space(folder: Path) -> None:
+    """Refuse a disk that is too full: initdb would be aborted without naming the reason."""
+    free = shutil.disk_usage(folder).free // _MEBIBYTE
+    if free < _NEEDED_MEBIBYTES:
+        raise SandboxError(
+            f"No space left on device: {folder} has {free} MiB, and a new database needs "
+            f"{_NEEDED_MEBIBYTES} MiB. Remedy: free some space, or {_OTHER_FOLDER}"
+        )
 
 
 def _check_owner(cluster: Path, user: User | None) -> None:

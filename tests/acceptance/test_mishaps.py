@@ -120,9 +120,9 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path, command: str) -> None:
 
 
 @ROOT_ONLY
-@pytest.mark.parametrize("kibibytes", [4, 200, 20_000, 40_000])
+@pytest.mark.parametrize("kibibytes", [4, 20_000])
 def test_a_full_disk_at_up_is_named(tmp_path: Path, kibibytes: int) -> None:
-    """It fills at another step for each size: the folder, a log, the cluster, the database."""
+    """The folder itself cannot be written, or has too little space for a database."""
     folder = tmp_path / "data"
     folder.mkdir()
     mounted = subprocess.run(
