@@ -8,8 +8,9 @@ from aiokafka.errors import for_code
 
 from messaging.access import explaining
 from messaging.batch_consumer import RawRecord
+from messaging.closing import close_consumer
 from messaging.connection import KafkaConnection
-from messaging.topic_reader import TopicReader, partitions_of, stop_consumer, to_the_end
+from messaging.topic_reader import TopicReader, partitions_of, to_the_end
 
 
 async def member_count(admin: AIOKafkaAdminClient, group_id: str) -> int:
@@ -55,5 +56,5 @@ async def _committed(
             await consumer.start()
         found = {partition: await consumer.committed(partition) for partition in partitions}
     finally:
-        await stop_consumer(consumer)
+        await close_consumer(consumer)
     return {partition: offset for partition, offset in found.items() if offset is not None}

@@ -12,7 +12,7 @@ from audit.past.entities import EntityQuery
 from audit.past.moments import after_sync
 from audit.past.timeline import timeline
 from audit.verify.verify import verify
-from cli.render.past import value
+from cli.render.past import Words, field_lines
 from contracts.codec import JsonObject
 from contracts.events import Topic
 from tests.support.documents import category, document, talk
@@ -30,7 +30,7 @@ def with_items(*items: str, **fields: object) -> JsonObject:
 
 async def steps_of(past: Past) -> list[dict[str, Any]]:
     entries = timeline(past.log, past.event_id, EntityQuery("session", "1"))
-    return [dict(step.fields) async for step, _ in entries]
+    return [dict(entry.step.fields) async for entry in entries]
 
 
 async def models(past: Past, run: int) -> Any:
@@ -48,7 +48,9 @@ async def test_the_history_shows_old_and_new_topics(engine: AsyncEngine) -> None
     data, web = Topic(**DATA), Topic(**WEB)
     assert added["topics"] == (None, (data,))
     assert updated == {"topics": ((data,), (data, web))}
-    assert value(updated["topics"][1], {}) == "Track: Data, Track: Web"
+    assert list(field_lines(updated, Words({}, "UTC"))) == [
+        "topics: Track: Data → Track: Data, Track: Web"
+    ]
 
 
 async def test_the_difference_of_two_moments_shows_topics(engine: AsyncEngine) -> None:
@@ -61,7 +63,9 @@ async def test_the_difference_of_two_moments_shows_topics(engine: AsyncEngine) -
 
     (changed,) = differences(first, second)
     assert changed.fields == {"topics": ([DATA], [DATA, WEB])}
-    assert value(changed.fields["topics"][0], {}) == "Track: Data"
+    assert list(field_lines(changed.fields, Words())) == [
+        "topics: Track: Data → Track: Data, Track: Web"
+    ]
     fields = [d.fields for d in differences(second, third) if d.kind == "session"]
     assert fields == [{"is_reviewable": (True, False), "speakers": (["ada"], [])}]
 
