@@ -108,7 +108,7 @@ async def running(
         await stack.enter_async_context(
             serving_health(monitor, settings.http_host, settings.health_port)
         )
-        monitoring = await stack.enter_async_context(_going_on(monitor.run()))
+        monitoring = await stack.enter_async_context(going_on(monitor.run()))
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
@@ -134,7 +134,7 @@ async def running(
                 monitor.watch(probe)
         apps: list[FastStream] = []
         background = asyncio.create_task(
-            _all([_end_of(monitoring), *(work for s in services for work in s.background)])
+            all_of([_end_of(monitoring), *(work for s in services for work in s.background)])
         )
         try:
             # Concurrently, because joining a consumer group takes seconds.
@@ -213,7 +213,7 @@ async def _start(
 
 
 @asynccontextmanager
-async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
     """Run the work while the block runs; yields its task."""
     task = asyncio.create_task(work)
     try:
@@ -232,7 +232,7 @@ async def _end_of(task: asyncio.Task[None]) -> None:
     await task
 
 
-async def _all(background: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def all_of(background: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Run endless work; raise if any of it ends, even without an error."""
     tasks = [asyncio.create_task(work) for work in background]
     try:

@@ -227,6 +227,37 @@ class Settings(BaseSettings):
     http_host: Annotated[
         str, Field(description="where our own HTTP servers listen", examples=["127.0.0.1"])
     ] = "127.0.0.1"
+    http_port: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            lt=65536,
+            description="port of `api` and `up`; unset: a free one",
+            examples=["8080"],
+        ),
+    ] = None
+    http_cache_bytes: Annotated[
+        int,
+        Field(ge=0, description="memory for encoded answers of `api`", examples=["67108864"]),
+    ] = 64 * 1024 * 1024
+    feed_bytes: Annotated[
+        int,
+        Field(ge=0, description="memory for the newest events of the feed", examples=["33554432"]),
+    ] = 32 * 1024 * 1024
+    api_tokens_file: Annotated[
+        Path | None,
+        Field(
+            description="the tokens of `api`, made by `spreaview-sync token create`",
+            examples=["/etc/spreaview/tokens.json"],
+        ),
+    ] = None
+    api_allowed_origins: Annotated[
+        str | None,
+        Field(
+            description="other sites whose scripts may call `api`, separated by commas",
+            examples=["https://spreaview.example"],
+        ),
+    ] = None
     health_port: Annotated[
         int | None,
         Field(ge=1, lt=65536, description="serves /live and /ready if set", examples=["8081"]),

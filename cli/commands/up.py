@@ -3,17 +3,25 @@
 import asyncio
 import json
 import sys
+from collections.abc import MutableMapping
+from contextlib import AsyncExitStack
 from functools import partial
 
+from cli.api import security_of
 from cli.command import new_app, serve
+from cli.commands.demo import DEMO_API_ID, EVENT, ORGANIZATION
 from cli.data_folder import claimed
 from cli.options import Json
 from cli.runfile import announced
+from cli.sandbox.answers import SavedAnswer, synthetic_answers
+from cli.sandbox.editing import EditableConference
 from cli.sandbox.stack import sandbox
-from cli.services import Role, running
-from cli.settings import Settings
+from cli.services import Role, all_of, running
+from cli.serving_api import serving_http_side
+from cli.settings import Settings, SettingsError
 from cli.waiting import until_stopped
 from eventstore.libpq_url import without_password
+from projections.http.application import Security
 
 app = new_app()
 
@@ -32,14 +40,51 @@ async def run_everything(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _serve(settings: Settings, *, as_json: bool) -> None:
-    async with (
-        sandbox(settings) as addresses,
-        running(Role.WORKER | Role.PROJECTOR, settings, addresses) as background,
-    ):
-        with announced(settings.data_dir, addresses):
-            shown = without_password(addresses.database_url)
-            ready = {"database": shown, "kafka": str(addresses.kafka)}
-            line = " ".join(f"{name}={address}" for name, address in ready.items())
-            print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
-            print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)
-            await asyncio.shield(background)
+    answers = synthetic_answers()
+    async with AsyncExitStack() as stack:
+        addresses = await stack.enter_async_context(sandbox(settings, answers))
+        background = await stack.enter_async_context(
+            running(Role.WORKER | Role.PROJECTOR, settings, addresses)
+        )
+        shown = without_password(addresses.database_url)
+        ready = {"database": shown, "kafka": str(addresses.kafka)}
+        ends = [_end_of(background)]
+        if (security := _security(settings)) is not None:
+            served = await stack.enter_async_context(
+                serving_http_side(
+                    settings, addresses, security, sandbox=_conference(settings, answers)
+                )
+            )
+            ready["http"] = served.url
+            ends.append(_end_of(served.background))
+        stack.enter_context(announced(settings.data_dir, addresses))
+        line = " ".join(f"{name}={address}" for name, address in ready.items())
+        print(json.dumps({"ready": True, **ready}) if as_json else f"ready {line}", flush=True)
+        print(f"Sessionize is taken from {addresses.sessionize_base_url}", file=sys.stderr)
+        await all_of(ends)
+
+
+def _security(settings: Settings) -> Security | None:
+    """Who may use the HTTP side; None: it is not served, and a sentence gives the reason."""
+    try:
+        return security_of(settings, open_here=settings.database_url is None)
+    except SettingsError as error:
+        if settings.api_tokens_file is not None:
+            raise
+        print(f"The HTTP side is not served. {error}", file=sys.stderr)
+        return None
+
+
+def _conference(
+    settings: Settings, answers: MutableMapping[str, SavedAnswer]
+) -> EditableConference | None:
+    """The conference that the page may sync and edit: only at the stand-in, in the sandbox."""
+    if settings.database_url is not None or settings.sessionize_base_url is not None:
+        return None
+    return EditableConference(
+        answers, organization_id=ORGANIZATION, event_id=EVENT, api_id=DEMO_API_ID
+    )
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)

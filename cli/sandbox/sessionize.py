@@ -52,9 +52,13 @@ def sessionize_app(answers: Mapping[str, SavedAnswer]) -> Starlette:
 
 
 @asynccontextmanager
-async def local_sessionize() -> AsyncIterator[str]:
-    """Serve the synthetic answers on 127.0.0.1 while the block runs; yields the API's base URL."""
-    async with serving_http(sessionize_app(synthetic_answers()), LOOPBACK) as port:
+async def local_sessionize(answers: Mapping[str, SavedAnswer] | None = None) -> AsyncIterator[str]:
+    """Serve answers on 127.0.0.1 while the block runs; yields the API's base URL.
+
+    Without `answers` these are the synthetic ones. A change of the mapping changes the answers.
+    """
+    served = synthetic_answers() if answers is None else answers
+    async with serving_http(sessionize_app(served), LOOPBACK) as port:
         base_url = f"http://{LOOPBACK}:{port}/api/v2"
         logger.info("a local stand-in for Sessionize answers at %s", base_url)
         yield base_url

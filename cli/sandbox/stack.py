@@ -1,10 +1,11 @@
 """The whole sandbox: a local server for every address that the settings leave out."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from cli.connections import Addresses, database
+from cli.sandbox.answers import SavedAnswer
 from cli.sandbox.errors import PortTakenError
 from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
@@ -21,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
+async def sandbox(
+    settings: Settings, answers: Mapping[str, SavedAnswer] | None = None
+) -> AsyncIterator[Addresses]:
     """Start the servers without an address and migrate the database; yields all addresses.
 
     The database is kept under `DATA_DIR`. The local broker loses its records when it ends, so the
@@ -56,7 +59,7 @@ async def sandbox(settings: Settings) -> AsyncIterator[Addresses]:
                 brokers = KafkaConnection(await stack.enter_async_context(broker))
         sessionize_base_url = settings.sessionize_base_url
         if sessionize_base_url is None:
-            sessionize_base_url = await stack.enter_async_context(local_sessionize())
+            sessionize_base_url = await stack.enter_async_context(local_sessionize(answers))
         remedy = (
             "check SPREAVIEW_DATABASE_URL and the server, then run this again."
             if settings.database_url is not None

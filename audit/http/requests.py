@@ -1,0 +1,171 @@
+"""Requesting a sync over HTTP: publish a `SyncRequested`, and wait for its outcome if asked to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from audit.http.models import SyncAccepted, SyncReport, SyncRequest
+from audit.http.routes import read_report
+from contracts.messages import SyncRequested, parse_api_id
+from eventstore.log import EventLog
+from projections.http.answering import MAX_WAIT_SECONDS, Answers, respond
+from projections.http.encoded import encoded
+from projections.http.endpoint import Call, Endpoint, Parameter
+from projections.http.problem import ProblemError, ProblemType, bad_request, not_found
+from projections.http.queries import EVENT
+from projections.http.tokens import Scope
+from worker.sync.first_request import find_first_request
+
+MAX_BODY_BYTES = 64 * 1024
+_JSON = "application/json"
+
+T = TypeVar("T")
+Publish = Callable[[SyncRequested], Awaitable[None]]
+"""Publishes a request; returns when the broker has confirmed it."""
+
+
+class PublishError(Exception):
+    """Kafka did not confirm the request. The message is a sentence without secrets."""
+
+
+class SyncRequests:
+    """The handler of `POST /v1/events/{event_id}/syncs`."""
+
+    def __init__(self, answers: Answers, log: EventLog, publish: Publish) -> None:
+        self._answers = answers
+        self._log = log
+        self._publish = publish
+
+    async def handle(self, call: Call) -> Response:
+        """Publish the request, unless its id has been used for it already."""
+        event_id = call.path_uuid("event_id")
+        body = await read_body(call.request, SyncRequest)
+        if not call.access.includes(body.organization_id):
+            raise not_found("The token knows no such organization")
+        await self._answers.refuse_foreign(call, event_id)
+        message = message_of(event_id, body)
+        await self.request(message)
+        location = f"/v1/events/{event_id}/syncs/{message.request_id}"
+        seconds = call.wait_seconds(MAX_WAIT_SECONDS)
+        report = await self._report(event_id, message.request_id, seconds) if seconds else None
+        if report is not None:
+            answer = respond(call, encoded(msgspec.json.encode(report)), None, "private, no-store")
+            answer.headers["Content-Location"] = location
+            return answer
+        accepted = SyncAccepted(sync_id=message.request_id, status="accepted", location=location)
+        return Response(
+            msgspec.json.encode(accepted),
+            status_code=202,
+            media_type=_JSON,
+            headers={"Location": location, "Retry-After": "1", "Cache-Control": "no-store"},
+        )
+
+    async def request(self, message: SyncRequested) -> None:
+        """Publish a request whose id is new, or whose first request has not ended yet.
+
+        Raises:
+            ProblemError: the id was used for a request with other content, or Kafka does not
+                confirm the record.
+        """
+        first = await find_first_request(self._log, message)
+        if first is not None and first.differences:
+            raise ProblemError(
+                ProblemType.CONFLICT,
+                "The request_id was used for a request that differs in: "
+                f"{', '.join(first.differences)}. Use a new request_id",
+                field="request_id",
+            )
+        if first is None or not first.is_over:
+            try:
+                await self._publish(message)
+            except PublishError as error:
+                raise ProblemError(
+                    ProblemType.UNAVAILABLE, str(error), headers={"Retry-After": "5"}
+                ) from error
+
+    async def _report(self, event_id: UUID, sync_id: UUID, seconds: float) -> SyncReport | None:
+        """The report, once the outcome is visible; None if it takes longer."""
+        event = await self._answers.ended(event_id, sync_id, seconds)
+        if event is None:
+            return None
+        async with self._answers.snapshot() as connection:
+            return await read_report(connection, self._log, event_id, sync_id, event)
+
+
+def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:
+    """The message of a request, sent now. Raises `ProblemError` for a wrong field."""
+    if parse_api_id(body.sessionize_api_id) is None:
+        raise bad_request(
+            "sessionize_api_id",
+            "sessionize_api_id is neither 8 to 12 letters or digits nor a Sessionize API URL",
+        )
+    return SyncRequested(
+        request_id=body.request_id or uuid4(),
+        organization_id=body.organization_id,
+        spreaview_event_id=event_id,
+        sessionize_api_id=body.sessionize_api_id,
+        window=body.window,
+        requested_at=datetime.now(UTC),
+        requested_by=body.requested_by,
+        force=body.force or None,
+        allow_removals=body.allow_removals,
+    )
+
+
+async def read_body(request: Request, type_: type[T]) -> T:
+    """Read a JSON body. Raises `ProblemError` if it is too large, no JSON, or not of the type."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        raise ProblemError(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE, f"Send the body as Content-Type: {_JSON}"
+        )
+    try:
+        return msgspec.json.decode(await limited_body(request), type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request("body", f"The body cannot be read: {error}") from error
+
+
+async def limited_body(request: Request) -> bytes:
+    """The body, up to 64 KiB within 10 seconds. Raises `ProblemError` beyond."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(10):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise ProblemError(ProblemType.TOO_LARGE, "The body is larger than 64 KiB")
+    except TimeoutError:
+        raise bad_request("body", "The body did not arrive within 10 seconds") from None
+    return bytes(body)
+
+
+def request_endpoints(requests: SyncRequests) -> tuple[Endpoint, ...]:
+    """The endpoints that request work."""
+    return (
+        Endpoint(
+            method="POST",
+            path="/v1/events/{event_id}/syncs",
+            name="requestSync",
+            summary="Request a sync; with Prefer: wait, answer with its report.",
+            scope=Scope.SYNC,
+            handle=requests.handle,
+            answers={200: SyncReport, 202: SyncAccepted},
+            parameters=(
+                EVENT,
+                Parameter("Prefer", "header", "`wait=N`: wait at most N seconds, up to 60."),
+            ),
+            body=SyncRequest,
+            problems=(
+                ProblemType.NOT_FOUND,
+                ProblemType.CONFLICT,
+                ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            ),
+            tag="syncs",
+        ),
+    )

@@ -1,0 +1,219 @@
+"""The audit routes: reports of syncs, what is missing and why, and the history of entities."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from audit.explain.explain import explain
+from audit.explain.rules import SESSION_RULES
+from audit.http.changes import changes_of, history_step
+from audit.http.models import Explained, History, HistoryStep, SyncReport
+from audit.past.entities import EntityQuery
+from audit.past.moments import NotInThePastError
+from audit.past.timeline import timeline
+from eventstore.log import EventLog
+from projections.http import reading
+from projections.http.answering import FRESHNESS, Answers, respond
+from projections.http.encoded import encoded
+from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
+from projections.http.models import SkippedSession, SkippedSessions, SyncRun
+from projections.http.problem import ProblemType, bad_request, not_found
+from projections.http.queries import EVENT, PAGING, limit_of
+from projections.http.shown import ShownEvent
+from projections.http.tokens import Scope
+
+T = TypeVar("T")
+
+KINDS = ("session", "room", "speaker")
+
+
+class _SkippedRow(msgspec.Struct, frozen=True, kw_only=True):
+    sessionize_id: str
+    title: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    reason: str
+    missing: list[str] | None
+    window_starts_at: datetime | None
+    window_ends_at: datetime | None
+    sync_id: UUID
+
+
+class AuditRoutes:
+    """The handlers."""
+
+    def __init__(self, answers: Answers, log: EventLog) -> None:
+        self._answers = answers
+        self._log = log
+
+    async def report(self, call: Call) -> Response:
+        """One sync: its outcome, and what it changed."""
+        event_id, sync_id = call.path_uuid("event_id"), call.path_uuid("sync_id")
+
+        async def build(connection: AsyncConnection, event: ShownEvent) -> SyncReport:
+            return await read_report(connection, self._log, event_id, sync_id, event)
+
+        return await self._answers.event(call, event_id, build)
+
+    async def skipped(self, call: Call) -> Response:
+        """The sessions of Sessionize that are not shown, each with the reason and the remedy."""
+        event_id = call.path_uuid("event_id")
+
+        async def build(connection: AsyncConnection, event: ShownEvent) -> SkippedSessions:
+            rows = await read_skipped(connection, event_id)
+            return SkippedSessions(shown=event.shown, spreaview_event_id=event_id, sessions=rows)
+
+        return await self._answers.event(call, event_id, build)
+
+    async def explain(self, call: Call) -> Response:
+        """Why a session, room or speaker is there, or not."""
+        event_id = call.path_uuid("event_id")
+        given = [(kind, text) for kind in KINDS if (text := call.query(kind))]
+        if len(given) != 1:
+            raise bad_request("session", "give one of session, room and speaker")
+        await self._answers.shown(call, event_id)
+        kind, text = given[0]
+        found = await _in_the_past(lambda: explain(self._log, event_id, kind, text))
+        body = msgspec.json.encode(msgspec.convert(found.to_json(), Explained))
+        return respond(call, encoded(body), None, "private, no-store")
+
+    async def history(self, call: Call) -> Response:
+        """The timeline of one entity, or of all."""
+        event_id = call.path_uuid("event_id")
+        given = [(kind, text) for kind in KINDS if (text := call.query(kind))]
+        if len(given) > 1:
+            raise bad_request("session", "give at most one of session, room and speaker")
+        after = call.query_number("after", least=0, most=2**63 - 1) or 0
+        limit = limit_of(call)
+        await self._answers.shown(call, event_id)
+        query = EntityQuery(*given[0]) if given else EntityQuery()
+        steps, is_last = await _in_the_past(
+            lambda: _steps(self._log, event_id, query, after, limit)
+        )
+        answer = History(
+            spreaview_event_id=event_id,
+            steps=tuple(steps),
+            next=None if is_last else str(steps[-1].position),
+        )
+        return respond(call, encoded(msgspec.json.encode(answer)), None, "private, no-store")
+
+
+async def read_report(
+    connection: AsyncConnection,
+    log: EventLog,
+    event_id: UUID,
+    sync_id: UUID,
+    event: ShownEvent,
+) -> SyncReport:
+    """Read everything about a sync of an event. Raises `ProblemError` for an unknown one."""
+    runs = await reading.read_rows(
+        connection, reading.RUN, SyncRun, event_id=event_id, sync_id=sync_id
+    )
+    if not runs:
+        raise not_found("The event has no such sync, or it has not begun yet")
+    changes = await changes_of(log, event_id, sync_id)
+    return SyncReport(
+        shown=event.shown,
+        sync=runs[0],
+        changes=changes.first,
+        changes_total=changes.total,
+        skipped=await read_skipped(connection, event_id),
+    )
+
+
+async def read_skipped(connection: AsyncConnection, event_id: UUID) -> tuple[SkippedSession, ...]:
+    """Read what is skipped now, with the remedies."""
+    rows = await reading.read_rows(connection, reading.SKIPPED, _SkippedRow, event_id=event_id)
+    return tuple(
+        SkippedSession(**msgspec.structs.asdict(row), remedy=SESSION_RULES[row.reason].remedy)
+        for row in rows
+    )
+
+
+async def _steps(
+    log: EventLog, event_id: UUID, query: EntityQuery, after: int, limit: int
+) -> tuple[list[HistoryStep], bool]:
+    """A page of steps; events are never split, so a page may be longer than `limit`."""
+    steps: list[HistoryStep] = []
+    async for step, names in timeline(log, event_id, query):
+        if step.position <= after:
+            continue
+        if len(steps) >= limit and step.position != steps[-1].position:
+            return steps, False
+        steps.append(history_step(step, names))
+    return steps, True
+
+
+async def _in_the_past(read: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await read()
+    except NotInThePastError as error:
+        raise not_found(str(error)) from error
+
+
+def audit_endpoints(routes: AuditRoutes) -> tuple[Endpoint, ...]:
+    """The endpoints of the audit routes."""
+    missing = (ProblemType.NOT_FOUND, ProblemType.NOT_YET)
+    entities = tuple(
+        Parameter(kind, "query", f"A {kind}: its Sessionize id, our id, or part of its name.")
+        for kind in KINDS
+    )
+    return (
+        Endpoint(
+            method="GET",
+            path="/v1/events/{event_id}/syncs/{sync_id}",
+            name="getSync",
+            summary="One sync: outcome, warnings, and which entities it changed and how.",
+            scope=Scope.READ,
+            handle=routes.report,
+            answers={200: SyncReport, 304: None},
+            parameters=(
+                EVENT,
+                Parameter("sync_id", "path", "The id of the sync.", UUID_SCHEMA),
+                *FRESHNESS,
+            ),
+            problems=missing,
+            tag="syncs",
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/events/{event_id}/skipped",
+            name="listSkipped",
+            summary="The sessions that are not shown, each with the reason and the remedy.",
+            scope=Scope.READ,
+            handle=routes.skipped,
+            answers={200: SkippedSessions, 304: None},
+            parameters=(EVENT, *FRESHNESS),
+            problems=missing,
+            tag="audit",
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/events/{event_id}/explain",
+            name="explain",
+            summary="Why a session, room or speaker is there, or is missing.",
+            scope=Scope.AUDIT,
+            handle=routes.explain,
+            answers={200: Explained},
+            parameters=(EVENT, *entities, *FRESHNESS[:-1]),
+            problems=missing,
+            tag="audit",
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/events/{event_id}/history",
+            name="getHistory",
+            summary="What happened to the entities of an event, the oldest first.",
+            scope=Scope.AUDIT,
+            handle=routes.history,
+            answers={200: History},
+            parameters=(EVENT, *entities, *PAGING, *FRESHNESS[:-1]),
+            problems=missing,
+            tag="audit",
+        ),
+    )

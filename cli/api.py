@@ -1,0 +1,201 @@
+"""The wiring of the HTTP side: query routes, requests, the feed, and the page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+from aiokafka.errors import KafkaError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import BaseRoute
+
+from audit.http.page.routes import PageRoutes, page_routes
+from audit.http.page.sandbox import Sandbox
+from audit.http.requests import PublishError, SyncRequests, request_endpoints
+from audit.http.routes import AuditRoutes, audit_endpoints
+from cli.connections import Addresses, plain_connection
+from cli.settings import PREFIX, Settings, SettingsError
+from contracts.messages import SyncRequested
+from eventstore.checkpoints import Checkpoints
+from eventstore.log import EventLog
+from eventstore.wakeup import CHANNEL as LOG_CHANNEL
+from eventstore.wakeup import WakeUp
+from messaging.backoff import retry_until_success
+from messaging.connection import KafkaConnection
+from messaging.errors import is_kafka_outage
+from messaging.producer import Producer
+from messaging.requests import producing, publish_request
+from projections.http.announcements import Announcements
+from projections.http.answering import Answers
+from projections.http.application import Security, application
+from projections.http.documents import document_routes
+from projections.http.feed.pages import FeedReader
+from projections.http.feed.routes import Feed, feed_endpoint
+from projections.http.feed.tail import LogTail, read_log_id
+from projections.http.listening import keep_listening
+from projections.http.queries import Queries, query_endpoints
+from projections.http.tokens import Scope, TokenFileError, Tokens
+from worker.relay.checkpoint import CHECKPOINT, LogMismatchError, confirms
+
+_PUBLISH_SECONDS = 10.0
+_MISMATCH_SECONDS = 5.0
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class HttpSide(NamedTuple):
+    """The application, and the work that must run beside it."""
+
+    app: Starlette
+    background: tuple[Coroutine[Any, Any, None], ...]
+    stopping: anyio.Event
+    """Set it to end the open streams."""
+
+
+def security_of(settings: Settings, *, open_here: bool) -> Security:
+    """Who may call. Without a token file everybody may, in the sandbox on loopback only.
+
+    Raises:
+        SettingsError: no token file is set where one is needed, or it cannot be used.
+    """
+    origins = tuple(
+        each.strip() for each in (settings.api_allowed_origins or "").split(",") if each
+    )
+    if settings.api_tokens_file is not None:
+        try:
+            return Security(Tokens(settings.api_tokens_file), origins)
+        except TokenFileError as error:
+            raise SettingsError(f"{PREFIX}API_TOKENS_FILE: {error}") from error
+    if open_here and settings.http_host in _LOOPBACK:
+        return Security(None, origins)
+    raise SettingsError(
+        f"{PREFIX}API_TOKENS_FILE is not set: the HTTP side is open in the sandbox on 127.0.0.1 "
+        "only. Remedy: make a file with spreaview-sync token create --file tokens.json "
+        f"--name NAME --scope read, then set {PREFIX}API_TOKENS_FILE=tokens.json"
+    )
+
+
+async def http_side(
+    settings: Settings,
+    addresses: Addresses,
+    engine: AsyncEngine,
+    replica: AsyncEngine,
+    security: Security,
+    *,
+    version: str,
+    health: Iterable[BaseRoute] = (),
+    sandbox: Sandbox | None = None,
+) -> HttpSide:
+    """Wire the HTTP side. Queries read from `replica`, the log and the feed from `engine`."""
+    log = EventLog(engine)
+    connect = partial(plain_connection, addresses.for_sessions)
+    announcements = Announcements(connect)
+    answers = Answers(replica, announcements, cache_bytes=settings.http_cache_bytes)
+    wake_up = WakeUp(settings.relay_poll_seconds)
+    tail = LogTail(engine, await read_log_id(engine), wake_up.wait, max_bytes=settings.feed_bytes)
+    await tail.start()
+    stopping = anyio.Event()
+    publisher = RequestPublisher(addresses.kafka, log)
+    feed = Feed(
+        tail,
+        FeedReader(engine, tail),
+        Mismatch(log, Checkpoints(engine)).reason,
+        partial(_is_allowed, security),
+        stopping,
+    )
+    requests = SyncRequests(answers, log, publisher.publish)
+    endpoints = (
+        *query_endpoints(Queries(answers)),
+        *audit_endpoints(AuditRoutes(answers, log)),
+        *request_endpoints(requests),
+        feed_endpoint(feed),
+    )
+    pages = PageRoutes(answers, log, requests, security, sandbox)
+    routes = (
+        *health,
+        *document_routes(endpoints, pages.renderer, version=version),
+        *page_routes(pages),
+    )
+    background = (
+        announcements.listen(),
+        tail.follow(),
+        keep_listening(connect, LOG_CHANNEL, lambda _: wake_up.hint(), wake_up.hint),
+        publisher.run(),
+    )
+    return HttpSide(application(endpoints, routes, security), background, stopping)
+
+
+class RequestPublisher:
+    """Publishes requests with one producer, which connects as soon as Kafka answers."""
+
+    def __init__(self, kafka: KafkaConnection, log: EventLog) -> None:
+        self._kafka = kafka
+        self._log = log
+        self._producer: Producer | None = None
+
+    async def run(self) -> None:
+        """Connect, and keep the producer until cancelled."""
+
+        async def work() -> None:
+            async with producing(self._kafka, self._log.clock) as producer:
+                self._producer = producer
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._producer = None
+
+        await retry_until_success("Kafka", work, on=is_kafka_outage)
+
+    async def publish(self, message: SyncRequested) -> None:
+        """Publish one request. Raises `PublishError` unless Kafka confirms it within 10 seconds."""
+        producer = self._producer
+        if producer is None:
+            raise PublishError("Kafka does not answer: nothing was requested. Try again later")
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                await publish_request(producer, message)
+        except (KafkaError, TimeoutError) as error:
+            raise PublishError(
+                "Kafka did not confirm the request. Send the same request_id again: it is done once"
+            ) from error
+
+
+class Mismatch:
+    """Notices that the relay's checkpoint is not in the log, which is so after a restore."""
+
+    def __init__(self, log: EventLog, checkpoints: Checkpoints) -> None:
+        self._log = log
+        self._checkpoints = checkpoints
+        self._next_look = 0.0
+        self._reason: str | None = None
+
+    async def reason(self) -> str | None:
+        """Return why the log must not be served; the answer is at most five seconds old."""
+        if time.monotonic() >= self._next_look:
+            self._reason = await self._look()
+            self._next_look = time.monotonic() + _MISMATCH_SECONDS
+        return self._reason
+
+    async def _look(self) -> str | None:
+        checkpoint = await self._checkpoints.read(CHECKPOINT)
+        if checkpoint is None or await confirms(self._log, checkpoint.log_id, checkpoint):
+            return None
+        return str(LogMismatchError(checkpoint.position, "the database"))
+
+
+def _is_allowed(security: Security, request: Request) -> bool:
+    access = security.access(request)
+    return access is not None and Scope.READ in access.scopes
+
+
+@asynccontextmanager
+async def ending_streams(side: HttpSide) -> AsyncIterator[None]:
+    """End the open streams when the block ends, so that the server stops at once."""
+    try:
+        yield
+    finally:
+        side.stopping.set()

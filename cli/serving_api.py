@@ -1,0 +1,121 @@
+"""Serving the HTTP side: by itself, or beside worker and projector in `up`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+from starlette.routing import BaseRoute
+
+from audit.http.page.sandbox import Sandbox
+from cli.api import ending_streams, http_side, security_of
+from cli.connections import Addresses, database
+from cli.health.monitor import Monitor
+from cli.health.probes import database_probe, kafka_probe
+from cli.health.server import health_app, serving_health
+from cli.http_server import serving_http
+from cli.runfile import resolve, resolve_replica
+from cli.services import VERSION, all_of, going_on
+from cli.settings import Settings
+from eventstore.errors import is_database_outage
+from eventstore.log import EventLog
+from eventstore.schema_version import DatabaseOlderError, check_version
+from messaging.backoff import retry_until_success
+from projections.http.application import Security
+
+
+class ServedApi(NamedTuple):
+    """The HTTP side while it is served."""
+
+    url: str
+    background: asyncio.Task[None]
+    """Ends only by a fault."""
+
+
+@asynccontextmanager
+async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
+    """Serve the HTTP side on existing servers while the block runs.
+
+    Waits for a database that does not answer or is not migrated yet. Kafka is needed for requests
+    only: without it they are refused, and everything else works.
+
+    Raises:
+        SettingsError: an address or the token file is missing.
+        OSError: a port is taken.
+    """
+    security = security_of(settings, open_here=False)
+    addresses = resolve(settings)
+    monitor = Monitor(
+        period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serving_health(monitor, settings.http_host, settings.health_port)
+        )
+        monitoring = await stack.enter_async_context(going_on(monitor.run()))
+        engine = await stack.enter_async_context(
+            database(addresses.database_url, settings.database_pool)
+        )
+        monitor.watch(database_probe(partial(check_version, engine)))
+        monitor.watch(kafka_probe(addresses.kafka))
+        await retry_until_success("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        monitor.watch(database_probe(EventLog(engine).head))
+        served = await stack.enter_async_context(
+            serving_http_side(
+                settings, addresses, security, health=tuple(health_app(monitor).routes)
+            )
+        )
+        monitor.is_started = True
+        background = asyncio.create_task(all_of([_end_of(monitoring), _end_of(served.background)]))
+        try:
+            yield ServedApi(served.url, background)
+        finally:
+            background.cancel()
+            await asyncio.gather(background, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving_http_side(
+    settings: Settings,
+    addresses: Addresses,
+    security: Security,
+    *,
+    health: tuple[BaseRoute, ...] = (),
+    sandbox: Sandbox | None = None,
+) -> AsyncIterator[ServedApi]:
+    """Serve the HTTP side on servers that answer and are migrated."""
+    replica_address = resolve_replica(settings) if settings.read_database_url else None
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(
+            database(addresses.database_url, settings.database_pool)
+        )
+        replica = engine
+        if replica_address is not None:
+            replica = await stack.enter_async_context(
+                database(replica_address.url, settings.database_pool, replica_address.variable)
+            )
+        side = await http_side(
+            settings,
+            addresses,
+            engine,
+            replica,
+            security,
+            version=VERSION,
+            health=health,
+            sandbox=sandbox,
+        )
+        background = await stack.enter_async_context(going_on(all_of(side.background)))
+        port = await stack.enter_async_context(
+            serving_http(side.app, settings.http_host, settings.http_port or 0)
+        )
+        await stack.enter_async_context(ending_streams(side))
+        yield ServedApi(f"http://{settings.http_host}:{port}", background)
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, DatabaseOlderError) or is_database_outage(error)
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    await task

@@ -1,0 +1,1 @@
+"""The HTTP side of the read models: the query routes, the feed, and what all routes share."""

@@ -1,0 +1,185 @@
+"""The ASGI application of the endpoints: tokens, limits, error answers, security headers."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from contracts.error_text import describe_error
+from eventstore.errors import is_database_outage
+from projections.http.endpoint import Call, Endpoint
+from projections.http.problem import ProblemError, ProblemType, bad_request
+from projections.http.shown import NoReadModelsError
+from projections.http.tokens import EVERYTHING, Access, Scope, Tokens
+
+logger = logging.getLogger(__name__)
+
+COOKIE = "spreaview_session"
+_FORBIDDEN_QUERY = frozenset({"token", "access_token", "api_key", "apikey", "authorization"})
+MAX_QUERY_BYTES = 8 * 1024
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who may call, and from where."""
+
+    tokens: Tokens | None
+    """None: everybody may do everything. Only for the sandbox, on loopback."""
+    allowed_origins: Sequence[str] = ()
+    """Origins of other sites whose scripts may call with a token (CORS)."""
+
+    def access(self, request: Request) -> Access | None:
+        """What the caller may do; None without a valid token or cookie.
+
+        Raises:
+            ProblemError: a token is in the URL, where logs and histories would keep it.
+        """
+        if leaked := _FORBIDDEN_QUERY.intersection(name.lower() for name in request.query_params):
+            raise bad_request(
+                min(leaked), "A token must not be in a URL. Send it as Authorization: Bearer …"
+            )
+        if self.tokens is None:
+            return EVERYTHING
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme:
+            return self.tokens.access(token.strip()) if scheme.lower() == "bearer" else None
+        if (cookie := request.cookies.get(COOKIE)) is not None:
+            return self.tokens.access_of_cookie(cookie, datetime.now(UTC))
+        return None
+
+    def require(self, request: Request, scope: Scope) -> Access:
+        """What the caller may do. Raises `ProblemError` without a token of that scope."""
+        access = self.access(request)
+        if access is None:
+            raise ProblemError(
+                ProblemType.UNAUTHORIZED,
+                "Send a valid token as Authorization: Bearer …",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if scope not in access.scopes:
+            raise ProblemError(
+                ProblemType.FORBIDDEN,
+                f"The token {access.name} lacks the scope {scope}",
+                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope" scope="{scope}"'},
+            )
+        return access
+
+
+def application(
+    endpoints: Sequence[Endpoint], routes: Sequence[BaseRoute], security: Security
+) -> Starlette:
+    """The application: the endpoints, and further routes that answer for themselves."""
+    middleware = [Middleware(_Headers)]
+    if security.allowed_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(security.allowed_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "Prefer", "If-None-Match"],
+                expose_headers=["ETag", "Location", "Retry-After"],
+            )
+        )
+    made = [
+        Route(each.path, answering(_endpoint(each, security)), methods=[each.method])
+        for each in endpoints
+    ]
+    app = Starlette(
+        routes=[*made, *routes],
+        middleware=middleware,
+        exception_handlers={HTTPException: _http_problem},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _endpoint(endpoint: Endpoint, security: Security) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        access = security.require(request, endpoint.scope)
+        return await endpoint.handle(Call(request, access))
+
+    return handle
+
+
+def answering(
+    handle: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """The one place where an error becomes an answer: problem details, never a traceback."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            if len(request.url.query) > MAX_QUERY_BYTES:
+                raise ProblemError(ProblemType.TOO_LARGE, "The query is longer than 8 KiB")
+            return await handle(request)
+        except ProblemError as error:
+            return error.response()
+        except NoReadModelsError:
+            return _unavailable("The database has no read models. Run: spreaview-sync migrate")
+        except Exception as error:
+            if is_database_outage(error):
+                logger.warning("a query failed: %s", describe_error(error))
+                return _unavailable("PostgreSQL does not answer")
+            logger.exception("a request failed unexpectedly")
+            return ProblemError(
+                ProblemType.INTERNAL, "The log of the server names the fault"
+            ).response()
+
+    return answer
+
+
+def _unavailable(detail: str) -> Response:
+    return ProblemError(ProblemType.UNAVAILABLE, detail, headers={"Retry-After": "5"}).response()
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    """The answer to a path or a method that does not exist."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 405:
+        type_, detail = ProblemType.METHOD_NOT_ALLOWED, "See /docs for the methods of this path"
+    else:
+        type_, detail = ProblemType.NOT_FOUND, "There is no such path; see /docs"
+    return ProblemError(type_, detail, headers=dict(error.headers or {})).response()
+
+
+class _Headers:
+    """Adds the security headers to every answer that does not have its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -1,0 +1,135 @@
+"""Endpoints: one value per route, from which both the routing and the OpenAPI document are made."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from projections.http.problem import ProblemType, bad_request
+from projections.http.tokens import Access, Scope
+
+UUID_SCHEMA: Mapping[str, object] = {"type": "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the path, the query or a header."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    description: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, and what its caller may do."""
+
+    request: Request
+    access: Access
+
+    def path(self, name: str) -> str:
+        """A parameter of the path."""
+        return str(self.request.path_params[name])
+
+    def path_uuid(self, name: str) -> UUID:
+        """A UUID of the path, in any spelling that Python reads. Raises `ProblemError`."""
+        return read_uuid(name, self.path(name))
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the query; the last one counts if it is repeated."""
+        values = self.request.query_params.getlist(name)
+        return values[-1] if values else None
+
+    def query_number(self, name: str, *, least: int, most: int) -> int | None:
+        """A whole number of the query. Raises `ProblemError` outside of the bounds."""
+        if (value := self.query(name)) is None:
+            return None
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 20):
+            raise bad_request(name, f"{name} is not a whole number")
+        if not least <= int(value) <= most:
+            raise bad_request(name, f"{name} must be from {least} to {most}")
+        return int(value)
+
+    def query_uuid(self, name: str) -> UUID | None:
+        """A UUID of the query. Raises `ProblemError`."""
+        return None if (value := self.query(name)) is None else read_uuid(name, value)
+
+    def query_instant(self, name: str) -> datetime | None:
+        """A moment of the query, with an offset. Raises `ProblemError`."""
+        if (value := self.query(name)) is None:
+            return None
+        try:
+            # A form leaves a blank where a `+` was not escaped.
+            moment = datetime.fromisoformat(value.replace(" ", "+"))
+            if moment.tzinfo is None:
+                raise ValueError("no offset")
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise bad_request(
+                name, f"{name} is not a moment such as 2026-05-28T10:00:00+02:00"
+            ) from None
+
+    def query_choices(self, name: str, choices: Sequence[str]) -> frozenset[str]:
+        """Values of the query, repeated or separated by commas. Raises `ProblemError`."""
+        values = [
+            part
+            for value in self.request.query_params.getlist(name)
+            for part in value.split(",")
+            if part
+        ]
+        for value in values:
+            if value not in choices:
+                raise bad_request(name, f"{name} must be of: {', '.join(choices)}")
+        return frozenset(values)
+
+    def wait_seconds(self, most: float) -> float | None:
+        """The seconds of `Prefer: wait=…` (RFC 7240), at most `most`; None without it.
+
+        A preference that cannot be read is ignored, as the RFC asks for.
+        """
+        for preference in ",".join(self.request.headers.getlist("prefer")).split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            seconds = value.strip().strip('"')
+            if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdecimal():
+                return min(float(seconds[:9]), most)
+        return None
+
+
+Handle: TypeAlias = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One route."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    """As Starlette has it, such as `/v1/events/{event_id}`."""
+    name: str
+    """The operation id."""
+    summary: str
+    scope: Scope
+    handle: Handle
+    answers: Mapping[int, Any]
+    """The body's type by status; None: no body."""
+    parameters: Sequence[Parameter] = ()
+    body: Any = None
+    problems: Sequence[ProblemType] = ()
+    """Beyond those that every endpoint may answer."""
+    is_stream: bool = False
+    """Whether it also answers `text/event-stream`."""
+    tag: str = "read models"
+
+
+def read_uuid(name: str, value: str) -> UUID:
+    """Read a UUID in any spelling. Raises `ProblemError` that names the parameter."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise bad_request(name, f"{name} is not a UUID") from None

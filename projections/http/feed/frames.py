@@ -1,0 +1,114 @@
+"""Frames: events of the log, encoded once for pages and streams alike."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from contracts.codec import kebab
+from contracts.events import CUT_TYPES, EVENT_TYPES
+from eventstore.model import Recorded
+from messaging.cloudevents import encode, structured
+from projections.http.feed.cursor import Cursor, cursor_at
+
+TYPES = tuple(kebab(name) for name in EVENT_TYPES)
+"""The names of the events in the feed, such as `session-imported`."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Frame(NamedTuple):
+    """One event of the log."""
+
+    position: int
+    stream_id: UUID
+    organization_id: str
+    type: str
+    """Such as `session-imported`."""
+    ends: bool
+    """Whether a subscriber may stop here: it is the last event of an outcome."""
+    cursor: str
+    json: bytes
+    """The CloudEvent in structured mode."""
+
+    @property
+    def sse(self) -> bytes:
+        """The event as `text/event-stream`."""
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+            self.cursor.encode(),
+            self.type.encode(),
+            self.json,
+        )
+
+
+class Filter(NamedTuple):
+    """What a subscriber wants, and may have. None does not limit."""
+
+    event_id: UUID | None = None
+    organization_id: UUID | None = None
+    types: frozenset[str] = frozenset()
+    """Empty: all types."""
+    allowed: frozenset[UUID] | None = None
+    """The organizations of the token."""
+
+    def select(self, frames: Iterable[Frame]) -> list[Frame]:
+        """The frames that pass, in their order."""
+        return [frame for frame in frames if self._passes(frame)]
+
+    def _passes(self, frame: Frame) -> bool:
+        if self.event_id is not None and frame.stream_id != self.event_id:
+            return False
+        if self.types and frame.type not in self.types:
+            return False
+        if self.organization_id is None and self.allowed is None:
+            return True
+        organization = UUID(frame.organization_id)
+        if self.organization_id is not None and organization != self.organization_id:
+            return False
+        return self.allowed is None or organization in self.allowed
+
+
+def frame_of(log_id: UUID, recorded: Recorded) -> Frame:
+    """Encode one event. Raises `contracts.codec.UnknownEventError`."""
+    data = recorded.data
+    record = encode(
+        log_id=log_id,
+        stream_id=recorded.stream_id,
+        message_id=recorded.message_id,
+        event_type=recorded.type,
+        recorded_at=recorded.recorded_at,
+        position=recorded.position,
+        version=recorded.version,
+        metadata=recorded.metadata,
+        data=data,
+    )
+    return Frame(
+        position=recorded.position,
+        stream_id=recorded.stream_id,
+        organization_id=str(data["organization_id"]),
+        type=kebab(recorded.type),
+        ends=recorded.type in CUT_TYPES,
+        cursor=str(cursor_at(log_id, recorded.position, recorded.message_id)),
+        json=_encoder.encode(structured(record)),
+    )
+
+
+def control(name: str, cursor: Cursor | str, **data: object) -> bytes:
+    """A frame of the feed itself: `header`, `caught-up` or `reset`."""
+    body = _encoder.encode({"cursor": str(cursor), **data})
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(cursor).encode(), name.encode(), body)
+
+
+def heartbeat(cursor: Cursor | str) -> bytes:
+    """An id without data: a browser dispatches nothing, and resumes from there."""
+    return b"id: %b\n\n" % str(cursor).encode()
+
+
+def size_of(frames: Collection[Frame]) -> int:
+    """Bytes of memory, about."""
+    return sum(len(frame.json) + _FRAME_BYTES for frame in frames)
+
+
+_FRAME_BYTES = 700
+"""What a frame takes besides its JSON, about: ids, cursor, and its place in two queues."""

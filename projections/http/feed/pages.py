@@ -1,0 +1,92 @@
+"""Reading the feed from a cursor: from the tail in memory, or from the log if it is older."""
+
+import asyncio
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from eventstore.log import EventLog
+from eventstore.read import read_outcomes, read_streams
+from projections.http.feed.cursor import Cursor, cursor_at
+from projections.http.feed.frames import Filter, Frame, frame_of
+from projections.http.feed.tail import LogTail, is_of_log
+
+PAGE = 1000
+PAGE_BYTES = 1024 * 1024
+"""A client gets about this much at once, so that none holds much memory."""
+_READERS = 4
+"""Clients that read the log at once: the others wait, so that new events are not delayed."""
+
+_VERSION_AT = text("""
+    SELECT coalesce(max(version), 0) FROM event_store.events
+    WHERE stream_id = :stream_id AND position <= :position
+""")
+
+
+class Batch(NamedTuple):
+    """What comes next."""
+
+    frames: list[Frame]
+    cursor: Cursor
+    """Where the client is afterwards; beyond the last frame if later events do not concern it."""
+    at_head: bool
+    """Whether nothing newer was known."""
+
+
+class FeedReader:
+    """Reads batches for any number of clients."""
+
+    def __init__(self, engine: AsyncEngine, tail: LogTail) -> None:
+        self._engine = engine
+        self._log = EventLog(engine)
+        self._tail = tail
+        self._reading = asyncio.Semaphore(_READERS)
+
+    async def knows(self, cursor: Cursor) -> bool:
+        """Whether a cursor is of this log, and the log has its event."""
+        if cursor.log_id != self._tail.log_id:
+            return False
+        return cursor == self._tail.head or await is_of_log(self._log, cursor)
+
+    async def next_batch(self, cursor: Cursor, wanted: Filter) -> Batch:
+        """The next whole outcomes after a cursor that pass the filter.
+
+        An empty batch that is not at the head only moves the cursor.
+        """
+        tail = self._tail
+        if cursor.position >= tail.floor:
+            head = tail.head
+            frames = tail.after(cursor.position, wanted.event_id, PAGE_BYTES)
+            reached = _cursor_of(frames[-1]) if frames else head
+            newest = tail.after(reached.position, wanted.event_id, 1) if frames else ()
+            if not newest:
+                reached = head
+            return Batch(wanted.select(frames), reached, at_head=not newest)
+        async with self._reading, self._engine.connect() as connection:
+            if wanted.event_id is None:
+                rows = await read_outcomes(
+                    connection, cursor.position, limit=PAGE, max_bytes=PAGE_BYTES
+                )
+            else:
+                version = await _version_at(connection, wanted.event_id, cursor.position)
+                head = tail.head
+                rows = await read_streams(connection, {wanted.event_id: version}, limit=PAGE)
+                if not rows:  # nothing of this event up to the head as it was before reading
+                    return Batch([], max(cursor, head, key=lambda c: c.position), at_head=False)
+        if not rows:
+            return Batch([], cursor, at_head=True)
+        frames = [frame_of(tail.log_id, row) for row in rows]
+        reached = cursor_at(tail.log_id, rows[-1].position, rows[-1].message_id)
+        return Batch(wanted.select(frames), reached, at_head=False)
+
+
+def _cursor_of(frame: Frame) -> Cursor:
+    log_id, position, mark = frame.cursor.split(":")
+    return Cursor(UUID(log_id), int(position), mark)
+
+
+async def _version_at(connection: AsyncConnection, stream_id: UUID, position: int) -> int:
+    found = await connection.execute(_VERSION_AT, {"stream_id": stream_id, "position": position})
+    return int(found.scalar_one())

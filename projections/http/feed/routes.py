@@ -1,0 +1,206 @@
+"""`GET /v1/import-events`: pages, long-poll, and the live feed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+import anyio
+import msgspec
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response
+
+from projections.http.answering import respond
+from projections.http.encoded import encoded
+from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
+from projections.http.feed.cursor import Cursor, parse_cursor, start_of
+from projections.http.feed.frames import TYPES, Filter
+from projections.http.feed.pages import Batch, FeedReader
+from projections.http.feed.stream import stream
+from projections.http.feed.tail import LogTail
+from projections.http.problem import ProblemError, ProblemType, bad_request
+from projections.http.tokens import Scope
+
+MAX_WAIT_SECONDS = 60.0
+HEARTBEAT_SECONDS = 15.0
+_SEND_SECONDS = 60.0
+"""A client that reads nothing for this long is disconnected; it resumes from its cursor."""
+_MEDIA_TYPE = "text/event-stream"
+
+Published = Annotated[
+    dict[str, Any],
+    msgspec.Meta(description="A CloudEvent in structured mode; docs/contract.md has the events."),
+]
+
+
+class ImportEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the log."""
+
+    log_id: UUID
+    events: tuple[Published, ...]
+    next: Annotated[str, msgspec.Meta(description="The cursor to send as `after` next time.")]
+    caught_up: Annotated[bool, msgspec.Meta(description="Whether this page ends at the head.")]
+
+
+class Feed:
+    """The handler of the feed."""
+
+    def __init__(
+        self,
+        tail: LogTail,
+        reader: FeedReader,
+        mismatch: Callable[[], Awaitable[str | None]],
+        is_allowed: Callable[[Request], bool],
+        stopping: anyio.Event,
+        *,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        """Serve the feed from the tail and the log.
+
+        Args:
+            tail: the newest frames; it must be following the log.
+            reader: reads what is older.
+            mismatch: returns why the log must not be served, such as after a restore, or None.
+            is_allowed: whether the token of a request is still valid.
+            stopping: ends the open streams when the server stops.
+            heartbeat_seconds: time between two heartbeats of a quiet stream.
+        """
+        self._tail = tail
+        self._reader = reader
+        self._mismatch = mismatch
+        self._is_allowed = is_allowed
+        self._stopping = stopping
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def handle(self, call: Call) -> Response:
+        """A page, or the live feed if the caller accepts `text/event-stream`."""
+        wanted = _filter(call)
+        if (reason := await self._mismatch()) is not None:
+            raise ProblemError(ProblemType.UNAVAILABLE, reason, headers={"Retry-After": "60"})
+        if _MEDIA_TYPE in call.request.headers.get("accept", ""):
+            return await self._stream(call, wanted)
+        return await self._page(call, wanted)
+
+    async def _stream(self, call: Call, wanted: Filter) -> Response:
+        given = call.request.headers.get("last-event-id") or call.query("after") or "head"
+        cursor = self._cursor(given)
+        known = await self._reader.knows(cursor)
+        content = stream(
+            self._tail,
+            self._reader,
+            cursor if known else start_of(self._tail.log_id),
+            wanted,
+            is_allowed=lambda: self._is_allowed(call.request),
+            heartbeat_seconds=self._heartbeat_seconds,
+            reset=not known,
+        )
+        return EventSourceResponse(
+            content,
+            ping=0,
+            send_timeout=_SEND_SECONDS,
+            shutdown_event=self._stopping,
+            headers={"Cache-Control": "no-store", "Vary": "Accept, Authorization, Cookie"},
+        )
+
+    async def _page(self, call: Call, wanted: Filter) -> Response:
+        cursor = self._cursor(call.query("after") or "start")
+        if not await self._reader.knows(cursor):
+            raise ProblemError(
+                ProblemType.RESET,
+                "The cursor names an event that this log does not have: the log was restored or "
+                "replaced. Forget what was read, and begin with after=start",
+                field="after",
+            )
+        batch = await self._first(cursor, wanted)
+        seconds = call.wait_seconds(MAX_WAIT_SECONDS)
+        if not batch.frames and batch.at_head and seconds:
+            batch = await self._wait(batch, wanted, seconds)
+        answer = _Page(
+            log_id=self._tail.log_id,
+            events=tuple(msgspec.Raw(frame.json) for frame in batch.frames),
+            next=str(batch.cursor),
+            caught_up=batch.at_head,
+        )
+        return respond(call, encoded(msgspec.json.encode(answer)), None, "private, no-store")
+
+    async def _first(self, cursor: Cursor, wanted: Filter) -> Batch:
+        """The next batch with frames, or an empty one at the head."""
+        while True:
+            batch = await self._reader.next_batch(cursor, wanted)
+            if batch.frames or batch.at_head:
+                return batch
+            cursor = batch.cursor
+
+    async def _wait(self, batch: Batch, wanted: Filter, seconds: float) -> Batch:
+        until = asyncio.get_running_loop().time() + seconds
+        with self._tail.subscribed(wanted.event_id) as subscription:
+            while True:
+                batch = await self._first(batch.cursor, wanted)
+                left = until - asyncio.get_running_loop().time()
+                if batch.frames or left <= 0 or self._stopping.is_set():
+                    return batch
+                await subscription.wait(min(left, 1.0))
+
+    def _cursor(self, text: str) -> Cursor:
+        match text:
+            case "head":
+                return self._tail.head
+            case "start":
+                return start_of(self._tail.log_id)
+        cursor = parse_cursor(text)
+        if cursor is None:
+            raise bad_request("after", "after is neither a cursor, nor start, nor head")
+        return cursor
+
+
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    """`ImportEvents` with the events as they are encoded already."""
+
+    log_id: UUID
+    events: tuple[msgspec.Raw, ...]
+    next: str
+    caught_up: bool
+
+
+def _filter(call: Call) -> Filter:
+    return Filter(
+        event_id=call.query_uuid("event_id"),
+        organization_id=call.query_uuid("organization_id"),
+        types=call.query_choices("type", TYPES),
+        allowed=call.access.organizations,
+    )
+
+
+def feed_endpoint(feed: Feed) -> Endpoint:
+    """The endpoint."""
+    return Endpoint(
+        method="GET",
+        path="/v1/import-events",
+        name="listImportEvents",
+        summary="The log as pages, or as a live feed (server-sent events), from one cursor.",
+        scope=Scope.READ,
+        handle=feed.handle,
+        answers={200: ImportEvents},
+        parameters=(
+            Parameter(
+                "after",
+                "query",
+                "A cursor, `start` or `head`. Without it pages begin at the start, streams at the "
+                "head.",
+            ),
+            Parameter("event_id", "query", "Only of this SpreaView event.", UUID_SCHEMA),
+            Parameter("organization_id", "query", "Only of this organization.", UUID_SCHEMA),
+            Parameter(
+                "type",
+                "query",
+                "Only these events, separated by commas.",
+                {"type": "string", "examples": ["session-imported,sync-completed"]},
+            ),
+            Parameter("Prefer", "header", "`wait=N`: a page waits at most N seconds for events."),
+            Parameter("Last-Event-ID", "header", "A stream resumes after this cursor."),
+        ),
+        problems=(ProblemType.RESET,),
+        is_stream=True,
+        tag="import events",
+    )

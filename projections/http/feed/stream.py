@@ -1,0 +1,55 @@
+"""One client of the live feed, as a generator of `text/event-stream`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from projections.http.feed.cursor import Cursor, start_of
+from projections.http.feed.frames import Filter, control, heartbeat
+from projections.http.feed.pages import FeedReader
+from projections.http.feed.tail import LogTail
+
+
+async def stream(
+    tail: LogTail,
+    reader: FeedReader,
+    cursor: Cursor,
+    wanted: Filter,
+    *,
+    is_allowed: Callable[[], bool],
+    heartbeat_seconds: float,
+    reset: bool = False,
+) -> AsyncIterator[bytes]:
+    """Yield the feed from a cursor: `header`, whole outcomes, `caught-up`, and heartbeats.
+
+    `header` names where the feed really begins. `caught-up` follows when everything up to the
+    head was sent, again after each time that the client was behind by more than a page. With
+    `reset`, the cursor is the start of the log: what the client has is not of this log.
+    The feed ends when the token is not valid any more.
+    """
+    epoch = tail.epoch
+    if reset:
+        yield control("reset", cursor, reason="the cursor is not of this log")
+    yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))
+    was_behind = True
+    with tail.subscribed(wanted.event_id) as subscription:
+        while True:
+            if tail.epoch != epoch:
+                epoch, cursor, was_behind = tail.epoch, start_of(tail.log_id), True
+                yield control("reset", cursor, reason="the log was restored or replaced")
+            batch = await reader.next_batch(cursor, wanted)
+            if tail.epoch != epoch:
+                continue
+            cursor = batch.cursor
+            if batch.frames:
+                yield b"".join(frame.sse for frame in batch.frames)
+            if not batch.at_head:
+                was_behind = True
+                await asyncio.sleep(0)  # let the others have their turn
+                continue
+            if was_behind:
+                was_behind = False
+                yield control("caught-up", cursor)
+            if not await subscription.wait(heartbeat_seconds):
+                if not is_allowed():
+                    return
+                yield heartbeat(tail.head if cursor.position >= tail.floor else cursor)

@@ -1,0 +1,221 @@
+"""The tail of the log in memory: the newest frames, shared by all clients of the process."""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.error_text import describe_error
+from contracts.events import SpeakerErased
+from eventstore.errors import is_database_outage
+from eventstore.log import EventLog
+from eventstore.model import Recorded
+from eventstore.read import read_outcomes
+from projections.http.feed.cursor import Cursor, cursor_at, start_of
+from projections.http.feed.frames import Frame, frame_of, size_of
+
+logger = logging.getLogger(__name__)
+
+PAGE = 1000
+_CHECK_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+
+
+class Subscription:
+    """Wakes one client when the tail has grown by something that may concern it."""
+
+    def __init__(self) -> None:
+        self._grown = asyncio.Event()
+
+    def wake(self) -> None:
+        """Wake the client."""
+        self._grown.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True when woken, False after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._grown.wait()
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            self._grown.clear()
+
+
+class LogTail:
+    """Follows the log and keeps its newest frames, bounded in bytes.
+
+    The tail holds every event after `floor` up to `head`. Whoever is before the floor reads the
+    log itself.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        log_id: UUID,
+        wait: Callable[[], Awaitable[None]],
+        *,
+        max_bytes: int,
+    ) -> None:
+        """`wait` returns when the log may have grown, after a second or so at the latest."""
+        self._engine = engine
+        self._log = EventLog(engine)
+        self._wait = wait
+        self._max_bytes = max_bytes
+        self.log_id = log_id
+        self.floor = 0
+        self.head: Cursor = start_of(log_id)
+        self.epoch = 0
+        """Rises when the log turns out to be another than the frames are of."""
+        self._frames: deque[Frame] = deque()
+        self._by_stream: defaultdict[UUID, deque[Frame]] = defaultdict(deque)
+        self._bytes = 0
+        self._all: set[Subscription] = set()
+        self._of_stream: defaultdict[UUID, set[Subscription]] = defaultdict(set)
+        self._next_check = 0.0
+
+    @property
+    def clients(self) -> int:
+        """Number of subscriptions."""
+        return len(self._all) + sum(map(len, self._of_stream.values()))
+
+    @property
+    def size(self) -> int:
+        """Bytes that the frames take, about."""
+        return self._bytes
+
+    @contextmanager
+    def subscribed(self, event_id: UUID | None) -> Iterator[Subscription]:
+        """Be woken by new events of a SpreaView event, or by all of them."""
+        subscription = Subscription()
+        group = self._all if event_id is None else self._of_stream[event_id]
+        group.add(subscription)
+        try:
+            yield subscription
+        finally:
+            group.discard(subscription)
+            if event_id is not None and not group:
+                self._of_stream.pop(event_id, None)
+
+    def after(self, position: int, event_id: UUID | None, most_bytes: int) -> list[Frame]:
+        """The next frames after a position that is not before the floor, as whole outcomes."""
+        frames = self._frames if event_id is None else self._by_stream.get(event_id, ())
+        found: list[Frame] = []
+        for frame in reversed(frames):
+            if frame.position <= position:
+                break
+            found.append(frame)
+        found.reverse()
+        return _whole(found, most_bytes)
+
+    async def start(self) -> None:
+        """Begin at the head of the log: older events are read from the log."""
+        last = await self._log.last_event(_NEWEST)
+        self.head = start_of(self.log_id) if last is None else cursor_at(self.log_id, *last)
+        self.floor = self.head.position
+
+    async def follow(self) -> None:
+        """Follow the log until cancelled; wait for a database that does not answer."""
+        while True:
+            try:
+                await self._check_identity()
+                while rows := await self._read():
+                    self._add(rows)
+                await self._wait()
+            except Exception as error:
+                if not is_database_outage(error):
+                    raise
+                logger.warning("the feed cannot read the log: %s", describe_error(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._next_check = 0.0
+
+    async def _read(self) -> Sequence[Recorded]:
+        async with self._engine.connect() as connection:
+            return await read_outcomes(connection, self.head.position, limit=PAGE)
+
+    def _add(self, rows: Sequence[Recorded]) -> None:
+        if any(row.type == SpeakerErased.__name__ for row in rows):
+            self._drop_frames()  # they may hold the person
+        streams: set[UUID] = set()
+        added = [frame_of(self.log_id, row) for row in rows]
+        for frame in added:
+            self._frames.append(frame)
+            self._by_stream[frame.stream_id].append(frame)
+            streams.add(frame.stream_id)
+        self._bytes += size_of(added)
+        last = rows[-1]
+        self.head = cursor_at(self.log_id, last.position, last.message_id)
+        while self._bytes > self._max_bytes and len(self._frames) > 1:
+            self._drop_oldest()
+        for subscription in tuple(self._all):
+            subscription.wake()
+        for stream in streams:
+            for subscription in tuple(self._of_stream.get(stream, ())):
+                subscription.wake()
+
+    def _drop_oldest(self) -> None:
+        frame = self._frames.popleft()
+        self._bytes -= size_of((frame,))
+        self.floor = frame.position
+        of_stream = self._by_stream[frame.stream_id]
+        of_stream.popleft()
+        if not of_stream:
+            del self._by_stream[frame.stream_id]
+
+    def _drop_frames(self) -> None:
+        self._frames.clear()
+        self._by_stream.clear()
+        self._bytes = 0
+        self.floor = self.head.position
+
+    async def _check_identity(self) -> None:
+        """Notice that the database was restored to an earlier time, or replaced."""
+        now = asyncio.get_running_loop().time()
+        if now < self._next_check:
+            return
+        self._next_check = now + _CHECK_SECONDS
+        log_id = await read_log_id(self._engine)
+        if log_id == self.log_id and await is_of_log(self._log, self.head):
+            return
+        logger.warning("the log is another one than before: subscribers get a reset")
+        self.log_id = log_id
+        self.epoch += 1
+        await self.start()
+        self._drop_frames()
+        for subscription in (*self._all, *(s for group in self._of_stream.values() for s in group)):
+            subscription.wake()
+
+
+_NEWEST = 2**63 - 1
+_LOG_ID = text("SELECT log_id FROM event_store.log")
+
+
+async def read_log_id(engine: AsyncEngine) -> UUID:
+    """Read the id of the log; the right to read its fingerprint key is not needed."""
+    async with engine.connect() as connection:
+        log_id: UUID = (await connection.execute(_LOG_ID)).scalar_one()
+    return log_id
+
+
+async def is_of_log(log: EventLog, cursor: Cursor) -> bool:
+    """Whether the log has the cursor's event at the cursor's position."""
+    if cursor.position == 0:
+        return cursor == start_of(cursor.log_id)
+    message_id = await log.message_id_at(cursor.position)
+    return message_id is not None and message_id.hex[:8] == cursor.mark
+
+
+def _whole(frames: list[Frame], most_bytes: int) -> list[Frame]:
+    """Cut after an outcome once the bytes are reached; always at least one whole outcome."""
+    total = 0
+    for number, frame in enumerate(frames, start=1):
+        total += len(frame.json)
+        if total >= most_bytes and frame.ends:
+            return frames[:number]
+    return frames

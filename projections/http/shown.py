@@ -1,0 +1,88 @@
+"""What an answer shows: the log, the generation and the version, read with one row."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+# The erasures are part of it: an erasure changes rows without moving a version.
+_SHOWN = text("""
+    SELECT (SELECT log_id FROM event_store.log) AS log_id,
+           (SELECT number FROM projections.generations WHERE live) AS generation,
+           (SELECT count(*) || '-' || coalesce(max(extract(epoch FROM erased_at)), 0)::text
+            FROM event_store.erased_subjects) AS erasures,
+           p.version, p.position, r.organization_id
+    FROM (SELECT CAST(:event_id AS uuid) AS id) wanted
+    LEFT JOIN spreaview.stream_progress p ON p.spreaview_event_id = wanted.id
+    LEFT JOIN LATERAL (
+        SELECT organization_id FROM spreaview.sync_runs
+        WHERE spreaview_event_id = wanted.id
+        ORDER BY (status = 'completed') DESC, position
+        LIMIT 1
+    ) r ON true
+""")
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer shows."""
+
+    log_id: UUID
+    """The log. A restored one has another id."""
+    generation: int
+    """The number of the live read models."""
+    version: int
+    """The version of the event's stream up to which its events are shown."""
+    position: int
+    """The position of the last of them in the log."""
+
+
+class ShownEvent(NamedTuple):
+    """What is shown of one SpreaView event, and whose it is."""
+
+    shown: Shown
+    organization_id: UUID | None
+    """The organization that the first completed sync bound the event to; before, that of the first
+    request. None: the event is unknown."""
+    erasures: str
+    """Changes with every erasure and every lifting of one."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of the event."""
+        return self.organization_id is not None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for answers with equal rows."""
+        shown = self.shown
+        return shown.log_id, shown.generation, shown.version, self.erasures
+
+    @property
+    def etag(self) -> str:
+        """The weak entity tag of every answer about the event."""
+        shown = self.shown
+        return f'W/"{str(shown.log_id)[:8]}-{shown.generation}-{shown.version}-{self.erasures}"'
+
+
+async def read_shown(connection: AsyncConnection, event_id: UUID) -> ShownEvent:
+    """Read what the connection shows of an event now.
+
+    Raises:
+        NoReadModelsError: the database has no live read models.
+    """
+    row = (await connection.execute(_SHOWN, {"event_id": event_id})).one()
+    if row.log_id is None or row.generation is None:
+        raise NoReadModelsError
+    shown = Shown(
+        log_id=row.log_id,
+        generation=row.generation,
+        version=row.version or 0,
+        position=row.position or 0,
+    )
+    return ShownEvent(shown, row.organization_id, row.erasures)
+
+
+class NoReadModelsError(Exception):
+    """There are no live read models. Remedy: `spreaview-sync migrate`."""

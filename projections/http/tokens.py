@@ -1,0 +1,207 @@
+"""Bearer tokens: a file of hashes with scopes and organizations, read again when it changes."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+_PREFIX = "svs_"
+_BYTES = 32
+_EXPIRY_DIGITS = 12
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    READ = "read"
+    """Queries of the read models, and the feed."""
+    SYNC = "sync"
+    """Requests of syncs and erasures."""
+    AUDIT = "audit"
+    """Explanations, history, and what a sync changed."""
+
+
+class Access(NamedTuple):
+    """What the caller may do."""
+
+    name: str
+    """The name of the token, for logs; never the token."""
+    scopes: frozenset[Scope]
+    organizations: frozenset[UUID] | None
+    """None: every organization."""
+
+    def includes(self, organization_id: UUID | None) -> bool:
+        """Whether what belongs to the organization may be seen. None belongs to nobody yet."""
+        return self.organizations is None or organization_id in self.organizations
+
+
+EVERYTHING = Access("open", frozenset(Scope), None)
+"""For a server that is open: the sandbox, on loopback only."""
+
+
+class TokenFileError(Exception):
+    """The token file cannot be read or written. The message names the file and the remedy."""
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...]
+    organizations: tuple[UUID, ...] | None = None
+    created_at: datetime | None = None
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tokens: tuple[_Entry, ...] = ()
+
+
+class Tokens:
+    """The tokens of one file. A change of the file is noticed with the next request.
+
+    A file that cannot be read any more keeps the tokens that were read last; `error` names why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises `TokenFileError`."""
+        self._path = path
+        self._stamp: object = None
+        self._entries: tuple[tuple[bytes, Access], ...] = ()
+        self.error: str | None = None
+        self._read()
+
+    def access(self, token: str) -> Access | None:
+        """Return what a token allows, or None for an unknown one.
+
+        Compares with every hash, each in constant time: the time reveals nothing about a token.
+        """
+        self._refresh()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest().encode()
+        found: Access | None = None
+        for known, access in self._entries:
+            if hmac.compare_digest(known, digest):
+                found = access
+        return found
+
+    def cookie(self, access: Access, expires_at: datetime) -> str | None:
+        """Return a cookie that stands for a token until it expires; None if the token is gone.
+
+        It is `<expiry>.<name>.<signature>`. The signature uses the hash of the token, so a token
+        that is removed from the file ends its cookies.
+        """
+        for digest, known in self._entries:
+            if known.name == access.name:
+                return _signed(digest, known.name, int(expires_at.timestamp()))
+        return None
+
+    def access_of_cookie(self, cookie: str, now: datetime) -> Access | None:
+        """Return what a cookie allows; None if it is expired, forged, or its token is gone."""
+        self._refresh()
+        expiry, _, _ = cookie.partition(".")
+        if not expiry.isdecimal() or len(expiry) > _EXPIRY_DIGITS or int(expiry) <= now.timestamp():
+            return None
+        found: Access | None = None
+        for digest, known in self._entries:
+            if hmac.compare_digest(
+                _signed(digest, known.name, int(expiry)).encode(), cookie.encode()
+            ):
+                found = known
+        return found
+
+    def _refresh(self) -> None:
+        try:
+            if self._stat() != self._stamp:
+                self._read()
+            self.error = None
+        except (OSError, TokenFileError) as error:
+            self.error = str(error)
+
+    def _stat(self) -> object:
+        stat = os.stat(self._path)
+        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+    def _read(self) -> None:
+        try:
+            stamp = self._stat()
+            entries = _read_file(self._path).tokens
+        except OSError as error:
+            raise TokenFileError(
+                f"the token file {self._path} cannot be read: {error.strerror}. Remedy: make one "
+                "with spreaview-sync token create"
+            ) from error
+        self._stamp = stamp
+        self._entries = tuple(
+            (
+                entry.sha256.lower().encode(),
+                Access(
+                    entry.name,
+                    frozenset(entry.scopes),
+                    None if entry.organizations is None else frozenset(entry.organizations),
+                ),
+            )
+            for entry in entries
+        )
+
+
+def create_token(
+    path: Path, name: str, scopes: Sequence[Scope], organizations: Sequence[UUID] | None
+) -> str:
+    """Add a new token to a file, which is created if it does not exist, and return the token.
+
+    The file holds its hash only: nobody can show the token again. The file is replaced in one
+    step and stays readable by its owner alone.
+
+    Raises:
+        TokenFileError: the name is taken, or the file cannot be read or written.
+    """
+    try:
+        before = _read_file(path).tokens if path.exists() else ()
+        if any(entry.name == name for entry in before):
+            raise TokenFileError(
+                f"{path} has a token named {name} already. Remedy: choose another name, or remove "
+                "that entry"
+            )
+        token = _PREFIX + secrets.token_urlsafe(_BYTES)
+        entry = _Entry(
+            name=name,
+            sha256=hashlib.sha256(token.encode()).hexdigest(),
+            scopes=tuple(scopes),
+            organizations=None if organizations is None else tuple(organizations),
+            created_at=datetime.now(UTC).replace(microsecond=0),
+        )
+        body = msgspec.json.format(msgspec.json.encode(_File(tokens=(*before, entry))), indent=2)
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise TokenFileError(f"{path} cannot be written: {error.strerror}") from error
+    return token
+
+
+def _signed(key: bytes, name: str, expiry: int) -> str:
+    shown = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+    text = f"{expiry}.{shown}"
+    return f"{text}.{hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
+
+
+def _read_file(path: Path) -> _File:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except msgspec.DecodeError as error:
+        raise TokenFileError(f"the token file {path} cannot be used: {error}") from error
