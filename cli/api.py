@@ -106,6 +106,7 @@ async def http_side(
         Mismatch(log, Checkpoints(engine)).reason,
         partial(_is_allowed, security),
         stopping,
+        heartbeat_seconds=settings.feed_heartbeat_seconds,
     )
     requests = SyncRequests(answers, log, publisher.publish)
     endpoints = (

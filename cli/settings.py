@@ -244,6 +244,9 @@ class Settings(BaseSettings):
         int,
         Field(ge=0, description="memory for the newest events of the feed", examples=["33554432"]),
     ] = 32 * 1024 * 1024
+    feed_heartbeat_seconds: Annotated[
+        float, Field(gt=0, description="time between two signs of a quiet feed", examples=["15"])
+    ] = 15.0
     api_tokens_file: Annotated[
         Path | None,
         Field(

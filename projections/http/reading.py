@@ -110,7 +110,7 @@ SESSIONS_OF_SPEAKER = text("""
     JOIN spreaview.sessions s USING (spreaview_event_id, session_id)
     JOIN spreaview.rooms r USING (spreaview_event_id, room_id)
     WHERE p.organization_id = :organization_id AND p.speaker_id = :speaker_id
-    ORDER BY s.starts_at, s.session_code
+    ORDER BY s.starts_at, s.title, s.session_code
 """)
 
 # The newest run of each event, by a page of runs: an event without a run is not known.

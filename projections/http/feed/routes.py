@@ -23,7 +23,6 @@ from projections.http.problem import ProblemError, ProblemType, bad_request
 from projections.http.tokens import Scope
 
 MAX_WAIT_SECONDS = 60.0
-HEARTBEAT_SECONDS = 15.0
 _SEND_SECONDS = 60.0
 """A client that reads nothing for this long is disconnected; it resumes from its cursor."""
 _MEDIA_TYPE = "text/event-stream"
@@ -54,7 +53,7 @@ class Feed:
         is_allowed: Callable[[Request], bool],
         stopping: anyio.Event,
         *,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        heartbeat_seconds: float,
     ) -> None:
         """Serve the feed from the tail and the log.
 

@@ -1,0 +1,254 @@
+"""The feed: pages, long-poll and streams from one cursor, over real HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from audit.erasure.erase import erase
+from contracts.messages import SyncRequested
+from tests.support.documents import WINDOW
+from tests.support.http_side import HttpSide, the_http_side
+from tests.support.line import PATIENCE, Line, a_request, the_line
+
+pytestmark = pytest.mark.asyncio
+
+API_ID = "demo2026"
+FEED = "/v1/import-events"
+
+
+@pytest_asyncio.fixture
+async def line(module_kafka: str, database_url: str) -> AsyncIterator[Line]:
+    async with the_line(module_kafka, database_url) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def http(line: Line) -> AsyncIterator[HttpSide]:
+    async with the_http_side(line) as side:
+        yield side
+
+
+@dataclass(frozen=True)
+class Received:
+    """One event of a stream."""
+
+    type: str
+    id: str
+    data: dict[str, object]
+
+
+class Stream:
+    """A client of the live feed."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._lines = response.aiter_lines()
+
+    async def next(self) -> Received:
+        """The next event; heartbeats are skipped."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(PATIENCE):
+            async for line in self._lines:
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif "data" in fields:
+                    return Received(fields["event"], fields["id"], json.loads(fields["data"]))
+                else:
+                    fields = {}
+        raise EOFError
+
+    async def until(self, type_: str) -> list[Received]:
+        """The events up to the first one of a type."""
+        received = [await self.next()]
+        while received[-1].type != type_:
+            received.append(await self.next())
+        return received
+
+
+@asynccontextmanager
+async def streaming(
+    http: HttpSide, last_event_id: str = "", **params: str
+) -> AsyncIterator[Stream]:
+    headers = {"Accept": "text/event-stream"}
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    async with http.client.stream("GET", FEED, params=params, headers=headers) as response:
+        assert response.status_code == 200
+        yield Stream(response)
+
+
+async def sync(line: Line, **ids: object) -> SyncRequested:
+    request = a_request(API_ID, WINDOW, **ids)  # type: ignore[arg-type]
+    await line.sync(request)
+    return request
+
+
+async def all_pages(http: HttpSide, **params: str) -> list[dict[str, object]]:
+    events: list[dict[str, object]] = []
+    after = "start"
+    while True:
+        page = (await http.client.get(FEED, params={"after": after, **params})).json()
+        events += page["events"]
+        after = page["next"]
+        if page["caught_up"]:
+            return events
+
+
+async def test_pages_hold_the_whole_log_in_order(line: Line, http: HttpSide) -> None:
+    request = await sync(line)
+    events = await all_pages(http)
+    assert [event["streamversion"] for event in events] == list(range(1, len(events) + 1))
+    assert len(events) == len(await line.types(request.spreaview_event_id))
+    assert events[-1]["type"] == "com.spreaview.import.sync-completed.v1"
+
+
+async def test_a_stream_begins_with_a_header_and_says_when_it_is_caught_up(
+    line: Line, http: HttpSide
+) -> None:
+    await sync(line)
+    async with streaming(http, after="start") as stream:
+        received = await stream.until("caught-up")
+    assert received[0].type == "header"
+    assert received[0].id.endswith(":0:00000000")
+    assert len(received) == len(await all_pages(http)) + 2
+    assert received[-1].id == received[0].data["head"]
+
+
+async def test_a_stream_without_a_cursor_begins_at_the_head(line: Line, http: HttpSide) -> None:
+    await sync(line)
+    async with streaming(http) as stream:
+        assert [each.type for each in await stream.until("caught-up")] == ["header", "caught-up"]
+        await sync(line)
+        received = await stream.until("sync-completed")
+    assert received[0].type == "sync-started"
+
+
+async def test_a_stream_resumes_behind_its_last_event(line: Line, http: HttpSide) -> None:
+    await sync(line)
+    async with streaming(http, after="start") as stream:
+        first = [await stream.next() for _ in range(10)]
+    async with streaming(http, last_event_id=first[-1].id) as stream:
+        rest = await stream.until("caught-up")
+    joined = [each.data["id"] for each in (*first[1:], *rest[1:-1])]
+    assert joined == [event["id"] for event in await all_pages(http)]
+
+
+async def test_a_cursor_of_another_log_gets_a_reset(line: Line, http: HttpSide) -> None:
+    await sync(line)
+    foreign = f"{uuid4()}:1:00000000"
+    async with streaming(http, last_event_id=foreign) as stream:
+        received = await stream.until("caught-up")
+    assert [each.type for each in received[:3]] == ["reset", "header", "sync-started"]
+    page = await http.client.get(FEED, params={"after": foreign})
+    assert (page.status_code, page.json()["type"]) == (410, "urn:spreaview:problem:reset")
+
+
+async def test_a_cursor_of_an_event_that_a_restored_log_lacks_gets_a_reset(
+    line: Line, http: HttpSide
+) -> None:
+    await sync(line)
+    page = (await http.client.get(FEED)).json()
+    log, position, _ = page["next"].split(":")
+    async with streaming(http, last_event_id=f"{log}:{position}:ffffffff") as stream:
+        assert (await stream.next()).type == "reset"
+
+
+async def test_a_filter_by_event_and_type_selects(line: Line, http: HttpSide) -> None:
+    mine, _ = await sync(line), await sync(line)
+    params = {"event_id": str(mine.spreaview_event_id), "type": "sync-completed,sync-started"}
+    events = await all_pages(http, **params)
+    assert [event["type"] for event in events] == [
+        "com.spreaview.import.sync-started.v1",
+        "com.spreaview.import.sync-completed.v1",
+    ]
+    async with streaming(http, after="start", **params) as stream:
+        received = await stream.until("caught-up")
+        assert [each.type for each in received[1:-1]] == ["sync-started", "sync-completed"]
+        await sync(line)  # of another event
+        later = await sync(line, event_id=mine.spreaview_event_id)
+        received = await stream.until("sync-completed")
+    assert {each.data["partitionkey"] for each in received} == {str(later.spreaview_event_id)}
+
+
+async def test_a_quiet_filtered_stream_gets_heartbeats_that_move_its_cursor(
+    line: Line,
+) -> None:
+    async with the_http_side(line, feed_heartbeat_seconds=0.2) as http:
+        params = {"event_id": str(uuid4())}
+        headers = {"Accept": "text/event-stream"}
+        async with http.client.stream("GET", FEED, params=params, headers=headers) as response:
+            lines = response.aiter_lines()
+            await sync(line)
+            head = (await all_pages(http))[-1]
+            async with asyncio.timeout(PATIENCE):
+                async for text_ in lines:
+                    if text_.startswith("id: ") and f":{head['position']}:" in text_:
+                        break
+
+
+async def test_a_long_poll_returns_with_the_next_events(line: Line, http: HttpSide) -> None:
+    await sync(line)
+    head = (await http.client.get(FEED)).json()["next"]
+    polling = asyncio.create_task(
+        http.client.get(FEED, params={"after": head}, headers={"Prefer": "wait=30"})
+    )
+    later = await sync(line)
+    page = (await polling).json()
+    assert page["events"][0]["data"]["sync_id"] == str(later.request_id)
+
+
+async def test_a_long_poll_without_events_returns_an_empty_page(http: HttpSide) -> None:
+    page = await http.client.get(FEED, params={"after": "head"}, headers={"Prefer": "wait=1"})
+    assert page.json()["events"] == []
+    assert page.json()["caught_up"] is True
+
+
+async def test_a_small_tail_reads_the_log_and_loses_nothing(line: Line) -> None:
+    async with the_http_side(line, feed_bytes=1) as http, streaming(http, after="head") as stream:
+        requests = [await sync(line) for _ in range(3)]
+        received = []
+        for _ in requests:
+            received += await stream.until("sync-completed")
+        events = [each for each in received if each.type not in ("header", "caught-up")]
+        assert [each.data["id"] for each in events] == [
+            event["id"] for event in await all_pages(http)
+        ]
+
+
+async def test_an_erased_person_is_in_no_frame_any_more(line: Line, http: HttpSide) -> None:
+    request = await sync(line)
+    async with streaming(http, after="start") as stream:
+        before = await stream.until("caught-up")
+    person = next(each.data["data"] for each in before if each.type == "speaker-imported")
+    assert isinstance(person, dict)
+    await erase(line.engine, request.organization_id, UUID(str(person["speaker_id"])))
+    async with asyncio.timeout(PATIENCE):
+        while not any(e["type"].endswith("speaker-erased.v1") for e in await all_pages(http)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    async with streaming(http, after="start") as stream:
+        after = await stream.until("caught-up")
+    assert str(person["full_name"]) in json.dumps([each.data for each in before])
+    assert str(person["full_name"]) not in json.dumps([each.data for each in after])
+
+
+async def test_a_restored_database_closes_the_feed(line: Line, http: HttpSide) -> None:
+    await sync(line)
+    async with line.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE event_store.checkpoints SET position = position + 1000 WHERE name = 'relay'"
+            )
+        )
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await http.client.get(FEED)).status_code == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    assert answer.status_code == 503
+    assert "relay rewind --restored" in answer.json()["detail"]

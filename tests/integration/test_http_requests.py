@@ -1,0 +1,107 @@
+"""Requesting syncs over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from tests.support.http_side import HttpSide, the_http_side
+from tests.support.line import ORGANIZATION, PATIENCE, Line, the_line
+
+pytestmark = pytest.mark.asyncio
+
+BODY = {
+    "organization_id": str(ORGANIZATION),
+    "sessionize_api_id": "demo2026",
+    "window": {"starts_on": "2026-05-28", "ends_on": "2026-05-29", "time_zone": "Europe/Vienna"},
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Line]:
+    async with the_line(module_kafka, module_database_url) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module")
+async def http(line: Line) -> AsyncIterator[HttpSide]:
+    async with the_http_side(line) as side:
+        yield side
+
+
+async def test_a_request_that_waits_is_answered_with_the_report(http: HttpSide) -> None:
+    event = uuid4()
+    answer = await http.client.post(
+        f"/v1/events/{event}/syncs", json=BODY, headers={"Prefer": "wait=30"}
+    )
+    assert answer.status_code == 200
+    report = answer.json()
+    assert report["sync"]["status"] == "completed"
+    assert report["changes_total"] == len(report["changes"]) > 0
+    assert len(report["skipped"]) == 3
+    schedule = await http.client.get(f"/v1/events/{event}/schedule")
+    assert schedule.json()["shown"] == report["shown"]
+
+
+async def test_a_request_that_does_not_wait_names_where_its_report_will_be(http: HttpSide) -> None:
+    answer = await http.client.post(f"/v1/events/{uuid4()}/syncs", json=BODY)
+    assert answer.status_code == 202
+    assert answer.headers["retry-after"] == "1"
+    place = answer.headers["location"]
+    async with asyncio.timeout(PATIENCE):
+        while (report := await http.client.get(place)).status_code == 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert report.json()["sync"]["sync_id"] == answer.json()["sync_id"]
+
+
+async def test_a_repeated_request_is_the_same_sync(line: Line, http: HttpSide) -> None:
+    event, body = uuid4(), BODY | {"request_id": str(uuid4())}
+    headers = {"Prefer": "wait=30"}
+    first = await http.client.post(f"/v1/events/{event}/syncs", json=body, headers=headers)
+    again = await http.client.post(f"/v1/events/{event}/syncs", json=body, headers=headers)
+    assert again.json() == first.json()
+    assert (await line.types(event)).count("SyncStarted") == 1
+
+
+async def test_a_request_id_with_other_content_is_a_conflict(http: HttpSide) -> None:
+    event, body = uuid4(), BODY | {"request_id": str(uuid4())}
+    headers = {"Prefer": "wait=30"}
+    await http.client.post(f"/v1/events/{event}/syncs", json=body, headers=headers)
+    other = await http.client.post(
+        f"/v1/events/{event}/syncs", json=body | {"force": True}, headers=headers
+    )
+    assert other.status_code == 409
+    assert "force" in other.json()["detail"]
+    assert other.json()["field"] == "request_id"
+
+
+async def test_a_failed_sync_is_reported_with_the_remedy(http: HttpSide) -> None:
+    answer = await http.client.post(
+        f"/v1/events/{uuid4()}/syncs",
+        json=BODY | {"sessionize_api_id": "unannounc"},
+        headers={"Prefer": "wait=30"},
+    )
+    assert answer.status_code == 200
+    sync = answer.json()["sync"]
+    assert (sync["status"], sync["failure_code"]) == ("failed", "schedule_not_announced")
+    assert sync["failure_remedy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sessionize_api_id": "../evil"}, "sessionize_api_id"),
+        ({"organization_id": "x"}, "organization_id"),
+        ({"window": {"starts_on": "2026-05-28"}}, "window"),
+        ({"allow_removals": -1}, "allow_removals"),
+        ({"unknown_field": 1}, "unknown_field"),
+    ],
+)
+async def test_a_wrong_field_is_named(
+    http: HttpSide, change: dict[str, object], field: str
+) -> None:
+    answer = await http.client.post(f"/v1/events/{uuid4()}/syncs", json=BODY | change)
+    assert answer.status_code == 400
+    assert field in answer.json()["detail"]
