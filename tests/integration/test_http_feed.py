@@ -231,7 +231,7 @@ async def test_an_erased_person_is_in_no_frame_any_more(line: Line, http: HttpSi
     assert isinstance(person, dict)
     await erase(line.engine, request.organization_id, UUID(str(person["speaker_id"])))
     async with asyncio.timeout(PATIENCE):
-        while not any(e["type"].endswith("speaker-erased.v1") for e in await all_pages(http)):  # noqa: ASYNC110
+        while not any(str(e["type"]).endswith("speaker-erased.v1") for e in await all_pages(http)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     async with streaming(http, after="start") as stream:
         after = await stream.until("caught-up")

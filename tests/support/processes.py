@@ -27,6 +27,8 @@ class Up(NamedTuple):
     environment: dict[str, str]
     logged: Path
     """The file with its standard error."""
+    http: str = ""
+    """The address of the HTTP side."""
 
     def children(self) -> list[psutil.Process]:
         """Every descendant process of `up`."""
@@ -71,7 +73,14 @@ def up(env: dict[str, str]) -> Iterator[Up]:
         line = process.stdout.readline()
         assert line.startswith("ready "), f"up printed {line!r}; {logged.read_text()}"
         addresses = dict(word.split("=", 1) for word in line.split()[1:])
-        yield Up(process, addresses["database"], addresses["kafka"], env, logged)
+        yield Up(
+            process,
+            addresses["database"],
+            addresses["kafka"],
+            env,
+            logged,
+            addresses.get("http", ""),
+        )
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
