@@ -32,7 +32,7 @@ from messaging.producer import Producer
 from messaging.requests import producing, publish_request
 from projections.http.announcements import Announcements
 from projections.http.answering import Answers
-from projections.http.application import Security, application
+from projections.http.application import LOOPBACK, Security, application
 from projections.http.documents import document_routes
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.routes import Feed, feed_endpoint
@@ -44,7 +44,6 @@ from worker.relay.checkpoint import CHECKPOINT, LogMismatchError, confirms
 
 _PUBLISH_SECONDS = 10.0
 _MISMATCH_SECONDS = 5.0
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class HttpSide(NamedTuple):
@@ -70,7 +69,7 @@ def security_of(settings: Settings, *, open_here: bool) -> Security:
             return Security(Tokens(settings.api_tokens_file), origins)
         except TokenFileError as error:
             raise SettingsError(f"{PREFIX}API_TOKENS_FILE: {error}") from error
-    if open_here and settings.http_host in _LOOPBACK:
+    if open_here and settings.http_host in LOOPBACK:
         return Security(None, origins)
     raise SettingsError(
         f"{PREFIX}API_TOKENS_FILE is not set: the HTTP side is open in the sandbox on 127.0.0.1 "

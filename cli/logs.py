@@ -10,8 +10,8 @@ import structlog
 from cli.tracebacks import short_traceback
 from contracts.error_text import describe_error, without_quoted
 
-_QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "uvicorn")
-"""They log URLs, and those contain API IDs."""
+_QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "sse_starlette", "uvicorn")
+"""They log URLs, which contain API IDs, or the frames of the feed."""
 FIELDS = (
     "component",
     "reason",

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 COOKIE = "spreaview_session"
 _FORBIDDEN_QUERY = frozenset({"token", "access_token", "api_key", "apikey", "authorization"})
 MAX_QUERY_BYTES = 8 * 1024
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -61,6 +62,8 @@ class Security:
                 min(leaked), "A token must not be in a URL. Send it as Authorization: Bearer …"
             )
         if self.tokens is None:
+            if request.url.hostname not in LOOPBACK:  # a name of another site that leads here
+                raise ProblemError(ProblemType.FORBIDDEN, "An open server answers on loopback only")
             return EVERYTHING
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme:

@@ -293,3 +293,8 @@ async def test_a_wrong_parameter_is_named(http: HttpSide, path: str, field: str)
     answer = await http.client.get(path)
     assert answer.status_code == 400
     assert answer.json()["field"] == field
+
+
+async def test_an_open_server_refuses_a_host_name_of_another_site(http: HttpSide) -> None:
+    answer = await http.client.get("/v1/events", headers={"Host": "rebound.example"})
+    assert answer.status_code == 403
