@@ -14,13 +14,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from audit.http.bodies import PublishError
+from audit.http.erasures import Erasures, erasure_endpoints
 from audit.http.page.routes import PageRoutes, page_routes
 from audit.http.page.sandbox import Sandbox
-from audit.http.requests import PublishError, SyncRequests, request_endpoints
+from audit.http.requests import SyncRequests, request_endpoints
 from audit.http.routes import AuditRoutes, audit_endpoints
 from cli.connections import Addresses, plain_connection
 from cli.settings import PREFIX, Settings, SettingsError
-from contracts.messages import SyncRequested
+from contracts.messages import SpeakerErasureRequested, SyncRequested
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.wakeup import CHANNEL as LOG_CHANNEL
@@ -29,7 +31,7 @@ from messaging.backoff import retry_until_success
 from messaging.connection import KafkaConnection
 from messaging.errors import is_kafka_outage
 from messaging.producer import Producer
-from messaging.requests import producing, publish_request
+from messaging.requests import producing, publish_erasure, publish_request
 from projections.http.announcements import Announcements
 from projections.http.answering import Answers
 from projections.http.application import LOOPBACK, Security, application
@@ -112,6 +114,7 @@ async def http_side(
         *query_endpoints(Queries(answers)),
         *audit_endpoints(AuditRoutes(answers, log)),
         *request_endpoints(requests),
+        *erasure_endpoints(Erasures(answers, publisher.publish)),
         feed_endpoint(feed),
     )
     pages = PageRoutes(answers, log, requests, security, sandbox)
@@ -150,14 +153,17 @@ class RequestPublisher:
 
         await retry_until_success("Kafka", work, on=is_kafka_outage)
 
-    async def publish(self, message: SyncRequested) -> None:
+    async def publish(self, message: SyncRequested | SpeakerErasureRequested) -> None:
         """Publish one request. Raises `PublishError` unless Kafka confirms it within 10 seconds."""
         producer = self._producer
         if producer is None:
             raise PublishError("Kafka does not answer: nothing was requested. Try again later")
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
-                await publish_request(producer, message)
+                if isinstance(message, SyncRequested):
+                    await publish_request(producer, message)
+                else:
+                    await publish_erasure(producer, message)
         except (KafkaError, TimeoutError) as error:
             raise PublishError(
                 "Kafka did not confirm the request. Send the same request_id again: it is done once"

@@ -114,8 +114,8 @@ async def running(
         )
         monitor.watch(database_probe(partial(check_version, engine)))
         monitor.watch(kafka_probe(addresses.kafka))
-        start = _Start(monitor, stack)
-        await start.step("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        start = Start(monitor, stack)
+        await start.step("PostgreSQL", partial(check_version, engine), on=may_pass)
         if Role.WORKER in roles:
             sessions = partial(refuse_pooler_at, addresses.for_sessions)
             await start.step("PostgreSQL", sessions, on=is_database_outage)
@@ -152,7 +152,7 @@ async def running(
             await asyncio.gather(background, return_exceptions=True)
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """The start of a process, one step after the other; the monitor reports the current one."""
 
     monitor: Monitor
@@ -182,7 +182,7 @@ class _Start(NamedTuple):
 
 
 async def _start(
-    start: _Start,
+    start: Start,
     service: _Service,
     settings: Settings,
     addresses: Addresses,
@@ -223,7 +223,7 @@ async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Tas
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether the check of the schema version may succeed later: after a migration or a grant."""
     return isinstance(error, DatabaseOlderError) or is_database_outage(error)
 
@@ -248,7 +248,7 @@ async def all_of(background: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 async def _worker(
-    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     log = EventLog(engine)
     identity = await start.step("PostgreSQL", log.identity, on=is_database_outage)
@@ -293,7 +293,7 @@ async def _worker(
 
 
 async def _erasures(
-    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     producer = await start.entered(partial(producing, addresses.kafka, EventLog(engine).clock))
     lag = await start.entered(partial(watching_lag, addresses.kafka, ERASURES))
@@ -303,7 +303,7 @@ async def _erasures(
 
 
 async def _projector(
-    start: _Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
 ) -> _Service:
     lag = await start.entered(partial(watching_lag, addresses.kafka, PROJECTORS))
     projector = Projector(engine, sweep_seconds=settings.sweep_seconds)

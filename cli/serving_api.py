@@ -16,12 +16,10 @@ from cli.health.probes import database_probe, kafka_probe
 from cli.health.server import health_app, serving_health
 from cli.http_server import serving_http
 from cli.runfile import resolve, resolve_replica
-from cli.services import VERSION, all_of, going_on
+from cli.services import VERSION, Start, all_of, going_on, may_pass
 from cli.settings import Settings
-from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
-from eventstore.schema_version import DatabaseOlderError, check_version
-from messaging.backoff import retry_until_success
+from eventstore.schema_version import check_version
 from projections.http.application import Security
 
 
@@ -59,14 +57,15 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
         )
         monitor.watch(database_probe(partial(check_version, engine)))
         monitor.watch(kafka_probe(addresses.kafka))
-        await retry_until_success("PostgreSQL", partial(check_version, engine), on=_may_pass)
+        start = Start(monitor, stack)
+        await start.step("PostgreSQL", partial(check_version, engine), on=may_pass)
         monitor.watch(database_probe(EventLog(engine).head))
         served = await stack.enter_async_context(
             serving_http_side(
                 settings, addresses, security, health=tuple(health_app(monitor).routes)
             )
         )
-        monitor.is_started = True
+        monitor.started()
         background = asyncio.create_task(all_of([_end_of(monitoring), _end_of(served.background)]))
         try:
             yield ServedApi(served.url, background)
@@ -111,10 +110,6 @@ async def serving_http_side(
         )
         await stack.enter_async_context(ending_streams(side))
         yield ServedApi(f"http://{settings.http_host}:{port}", background)
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, DatabaseOlderError) or is_database_outage(error)
 
 
 async def _end_of(task: asyncio.Task[None]) -> None:

@@ -31,7 +31,7 @@ async def changes_of(log: EventLog, event_id: UUID, sync_id: UUID) -> RunChanges
     """
     found: list[EntityChange] = []
     total = 0
-    async for step, names in timeline(log, event_id, EntityQuery()):
+    async for step, names, _ in timeline(log, event_id, EntityQuery()):
         if step.sync_id == sync_id:
             total += 1
             if len(found) < MAX_CHANGES:

@@ -88,6 +88,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     values: Json
     decided_by: Json | None
     notes: list[str]
+    time_zone: str | None
 
 
 class HistoryStep(Struct, frozen=True, kw_only=True):
@@ -113,3 +114,32 @@ class History(Struct, frozen=True, kw_only=True):
     spreaview_event_id: UUID
     steps: tuple[HistoryStep, ...]
     next: str | None
+
+
+class ErasureRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/organizations/{organization_id}/erasures`: exactly one of both ids."""
+
+    speaker_id: UUID | None = None
+    sessionize_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    request_id: UUID | None = None
+    """The same id again is the same request; a new one if it is left out."""
+
+
+class ErasureAccepted(Struct, frozen=True, kw_only=True):
+    """A request that is not answered yet."""
+
+    request_id: UUID
+    status: Annotated[str, Meta(description="accepted")]
+    location: str
+
+
+class ErasureAnswer(Struct, frozen=True, kw_only=True):
+    """What came of a request to forget a speaker."""
+
+    request_id: UUID
+    organization_id: UUID
+    speaker_id: UUID | None
+    status: Annotated[str, Meta(description="done or refused")]
+    streams: int | None
+    erased_at: datetime
+    reason: str | None

@@ -1,15 +1,12 @@
 """Requesting a sync over HTTP: publish a `SyncRequested`, and wait for its outcome if asked to."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
+from audit.http.bodies import JSON, Publish, publish_or_refuse, read_body
 from audit.http.models import SyncAccepted, SyncReport, SyncRequest
 from audit.http.routes import read_report
 from contracts.messages import SyncRequested, parse_api_id
@@ -21,17 +18,6 @@ from projections.http.problem import ProblemError, ProblemType, bad_request, not
 from projections.http.queries import EVENT
 from projections.http.tokens import Scope
 from worker.sync.first_request import find_first_request
-
-MAX_BODY_BYTES = 64 * 1024
-_JSON = "application/json"
-
-T = TypeVar("T")
-Publish = Callable[[SyncRequested], Awaitable[None]]
-"""Publishes a request; returns when the broker has confirmed it."""
-
-
-class PublishError(Exception):
-    """Kafka did not confirm the request. The message is a sentence without secrets."""
 
 
 class SyncRequests:
@@ -62,7 +48,7 @@ class SyncRequests:
         return Response(
             msgspec.json.encode(accepted),
             status_code=202,
-            media_type=_JSON,
+            media_type=JSON,
             headers={"Location": location, "Retry-After": "1", "Cache-Control": "no-store"},
         )
 
@@ -82,12 +68,7 @@ class SyncRequests:
                 field="request_id",
             )
         if first is None or not first.is_over:
-            try:
-                await self._publish(message)
-            except PublishError as error:
-                raise ProblemError(
-                    ProblemType.UNAVAILABLE, str(error), headers={"Retry-After": "5"}
-                ) from error
+            await publish_or_refuse(self._publish, message)
 
     async def _report(self, event_id: UUID, sync_id: UUID, seconds: float) -> SyncReport | None:
         """The report, once the outcome is visible; None if it takes longer."""
@@ -116,33 +97,6 @@ def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:
         force=body.force or None,
         allow_removals=body.allow_removals,
     )
-
-
-async def read_body(request: Request, type_: type[T]) -> T:
-    """Read a JSON body. Raises `ProblemError` if it is too large, no JSON, or not of the type."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _JSON:
-        raise ProblemError(
-            ProblemType.UNSUPPORTED_MEDIA_TYPE, f"Send the body as Content-Type: {_JSON}"
-        )
-    try:
-        return msgspec.json.decode(await limited_body(request), type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request("body", f"The body cannot be read: {error}") from error
-
-
-async def limited_body(request: Request) -> bytes:
-    """The body, up to 64 KiB within 10 seconds. Raises `ProblemError` beyond."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(10):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise ProblemError(ProblemType.TOO_LARGE, "The body is larger than 64 KiB")
-    except TimeoutError:
-        raise bad_request("body", "The body did not arrive within 10 seconds") from None
-    return bytes(body)
 
 
 def request_endpoints(requests: SyncRequests) -> tuple[Endpoint, ...]:

@@ -140,7 +140,7 @@ async def _steps(
 ) -> tuple[list[HistoryStep], bool]:
     """A page of steps; events are never split, so a page may be longer than `limit`."""
     steps: list[HistoryStep] = []
-    async for step, names in timeline(log, event_id, query):
+    async for step, names, _ in timeline(log, event_id, query):
         if step.position <= after:
             continue
         if len(steps) >= limit and step.position != steps[-1].position:

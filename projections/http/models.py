@@ -30,6 +30,13 @@ class RoomRef(Struct, frozen=True, kw_only=True):
     sort: int
 
 
+class TopicRef(Struct, frozen=True, kw_only=True):
+    """A topic of a session, in its category."""
+
+    category: str
+    topic: str
+
+
 class SessionView(Struct, frozen=True, kw_only=True):
     """A session with its room and speakers."""
 
@@ -44,8 +51,12 @@ class SessionView(Struct, frozen=True, kw_only=True):
     ends_at_local: Local
     room: RoomRef
     speakers: tuple[SpeakerRef, ...]
+    topics: Annotated[
+        tuple[TopicRef, ...] | None, Meta(description="Null: imported before topics were known.")
+    ]
     is_service_session: bool
     is_plenum_session: bool
+    is_reviewable: Annotated[bool, Meta(description="Not a service session, and it has a speaker.")]
     live_url: str | None
     recording_url: str | None
     status: Annotated[str, Meta(description="scheduled or withdrawn")]

@@ -13,14 +13,14 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.messages import Window
-from projections.http.models import RoomRef, RoomView, SessionView, SpeakerRef
+from projections.http.models import RoomRef, RoomView, SessionView, SpeakerRef, TopicRef
 
 T = TypeVar("T")
 
 _SESSION = """
     SELECT s.spreaview_event_id, s.session_id, s.session_code, s.sessionize_id, s.title, s.abstract,
            s.starts_at, s.ends_at, s.is_service_session, s.is_plenum_session, s.live_url,
-           s.recording_url, s.status,
+           s.recording_url, s.status, s.topics, s.is_reviewable,
            json_build_object('room_id', r.room_id, 'sessionize_id', r.sessionize_id,
                              'name', r.name, 'sort', r.sort) AS room,
            coalesce((
@@ -165,6 +165,8 @@ class _SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     room: RoomRef
     speakers: tuple[SpeakerRef, ...]
+    topics: tuple[TopicRef, ...] | None
+    is_reviewable: bool
 
 
 class Completed(NamedTuple):

@@ -105,3 +105,34 @@ async def test_a_wrong_field_is_named(
     answer = await http.client.post(f"/v1/events/{uuid4()}/syncs", json=BODY | change)
     assert answer.status_code == 400
     assert field in answer.json()["detail"]
+
+
+async def test_a_speaker_is_forgotten_by_a_request(line: Line, http: HttpSide) -> None:
+    event = uuid4()
+    await http.client.post(f"/v1/events/{event}/syncs", json=BODY, headers={"Prefer": "wait=30"})
+    schedule = (await http.client.get(f"/v1/events/{event}/schedule")).json()
+    sessions = [s for day in schedule["days"] for room in day["rooms"] for s in room["sessions"]]
+    person = next(speaker for session in sessions for speaker in session["speakers"])
+    answer = await http.client.post(
+        f"/v1/organizations/{ORGANIZATION}/erasures", json={"speaker_id": person["speaker_id"]}
+    )
+    assert answer.status_code == 202
+    place = answer.headers["location"]
+    async with asyncio.timeout(PATIENCE):
+        while (found := await http.client.get(place)).status_code == 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert found.json()["status"] == "done"
+    later = await http.client.get(f"/v1/events/{event}/schedule")
+    assert person["full_name"] not in later.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"speaker_id": str(ORGANIZATION), "sessionize_id": "x"}],
+    ids=["none", "both"],
+)
+async def test_an_erasure_names_exactly_one_speaker(
+    http: HttpSide, body: dict[str, object]
+) -> None:
+    answer = await http.client.post(f"/v1/organizations/{ORGANIZATION}/erasures", json=body)
+    assert answer.status_code == 400

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from audit.http.erasures import erasure_endpoints
 from audit.http.requests import request_endpoints
 from audit.http.routes import audit_endpoints
 from projections.http.endpoint import Endpoint
@@ -23,5 +24,6 @@ def all_endpoints() -> tuple[Endpoint, ...]:
         *query_endpoints(handlers),
         *audit_endpoints(handlers),
         *request_endpoints(handlers),
+        *erasure_endpoints(handlers),
         feed_endpoint(handlers),
     )

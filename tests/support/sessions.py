@@ -24,6 +24,8 @@ def a_session(
         ends_at_local=ends_at.isoformat(),
         room=room,
         speakers=(),
+        topics=(),
+        is_reviewable=False,
         is_service_session=False,
         is_plenum_session=False,
         live_url=None,

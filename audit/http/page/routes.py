@@ -12,11 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from audit.explain.explain import explain
+from audit.http.bodies import limited_body
 from audit.http.models import SyncRequest
 from audit.http.page import words
 from audit.http.page.grid import BAR_WIDTH, CHART_HEIGHT, chart_of, grid_of
 from audit.http.page.sandbox import Sandbox
-from audit.http.requests import SyncRequests, limited_body, message_of
+from audit.http.requests import SyncRequests, message_of
 from audit.http.routes import read_report, read_skipped
 from audit.past.moments import NotInThePastError
 from eventstore.log import EventLog
