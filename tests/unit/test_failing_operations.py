@@ -10,7 +10,7 @@ from messaging.backoff import is_failing, log_failing, log_working, retry_until_
 
 pytestmark = pytest.mark.asyncio
 
-FAILING = "the server is failing; retrying until it succeeds: OSError: away"
+FAILING = "the server is failing; retrying until it succeeds: away"
 WORKING = "the server works again"
 
 
