@@ -8,9 +8,10 @@ the end of the topic shows which part.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
+from uuid import UUID
 
 import stamina
 from aiokafka import TopicPartition
@@ -23,7 +24,7 @@ from messaging.clocks import Clock, ClockCheck
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
-from messaging.topic_tail import positions_beyond
+from messaging.topic_tail import events_beyond
 from messaging.topics import MAX_RECORD_BYTES
 
 _BATCH_BYTES = 512 * 1024
@@ -92,10 +93,10 @@ class TransactionalPublisher(NamedTuple):
         finally:
             await producer.close()
 
-    async def published_beyond(self, source: str, position: int) -> frozenset[int]:
-        """Return the positions after `position` that are on the topic already, see `topic_tail`."""
+    async def published_beyond(self, source: str, position: int) -> Mapping[int, UUID]:
+        """Return the events after `position` that are on the topic already, see `topic_tail`."""
         async with asyncio.timeout(_TAIL_SECONDS):
-            return await positions_beyond(self.kafka, self.topic, source, position)
+            return await events_beyond(self.kafka, self.topic, source, position)
 
     async def committed(self) -> CommittedPosition | None:
         """Return the committed position that the broker keeps; None without transactions."""

@@ -4,7 +4,9 @@ A broker without transactions keeps no committed position for the relay. Before 
 it therefore looks up which events of its last, unconfirmed batch have reached the topic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+from uuid import UUID
 
 from aiokafka import TopicPartition
 
@@ -12,14 +14,17 @@ from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
 from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, to_the_end
 
+_Place: TypeAlias = tuple[int, UUID]
+"""Position and message id."""
+
 _FIRST_LOOK, _LAST_LOOK = 1_000, 100_000
 """Records to read back from the end: the first attempt, and the most if no position is found."""
 
 
-async def positions_beyond(
+async def events_beyond(
     kafka: KafkaConnection, topic: str, source: str, position: int
-) -> frozenset[int]:
-    """Return the positions after `position` whose events are on the topic already.
+) -> Mapping[int, UUID]:
+    """Return the events after `position` that are on the topic already: message ids by position.
 
     Each partition is read back to its newest event of this `ce_source` at or before `position`:
     an earlier leader published everything before it, perhaps before a rewind.
@@ -27,7 +32,7 @@ async def positions_beyond(
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    found: set[int] = set()
+    found: dict[int, UUID] = {}
     async with open_topic_reader(kafka) as reader:
         partitions = await partitions_of(reader, topic)
         begins = await reader.consumer.beginning_offsets(partitions)
@@ -37,38 +42,40 @@ async def positions_beyond(
         while partitions:
             starts = {tp: max(begins[tp], ends[tp] - number) for tp in partitions}
             tails = await _tails(reader, starts, source)
-            for positions in tails.values():
-                found.update(_after_the_last_at_or_before(position, positions))
+            for places in tails.values():
+                found.update(_after_the_last_at_or_before(position, places))
             partitions = [
                 tp
                 for tp in partitions
                 if number < _LAST_LOOK
                 and starts[tp] > begins[tp]
-                and all(one > position for one in tails[tp])
+                and all(one > position for one, _ in tails[tp])
             ]
             number *= 10
-    return frozenset(found)
+    return found
 
 
 async def _tails(
     reader: TopicReader, starts: dict[TopicPartition, int], source: str
-) -> dict[TopicPartition, list[int]]:
-    """Return the positions of the source's events from these offsets on, by partition, in order."""
-    found: dict[TopicPartition, list[int]] = {tp: [] for tp in starts}
+) -> dict[TopicPartition, list[_Place]]:
+    """Return the source's events from these offsets on, by partition, in order."""
+    found: dict[TopicPartition, list[_Place]] = {tp: [] for tp in starts}
     async for record in to_the_end(reader, list(starts), starts=starts):
-        if (position := _position_in(source, record)) is not None:
-            found[TopicPartition(record.topic, record.partition)].append(position)
+        if (place := _place_in(source, record)) is not None:
+            found[TopicPartition(record.topic, record.partition)].append(place)
     return found
 
 
-def _after_the_last_at_or_before(position: int, positions: Sequence[int]) -> Sequence[int]:
-    known = [n for n, one in enumerate(positions) if one <= position]
-    return positions[known[-1] + 1 :] if known else positions
+def _after_the_last_at_or_before(position: int, places: Sequence[_Place]) -> Sequence[_Place]:
+    known = [n for n, (one, _) in enumerate(places) if one <= position]
+    return places[known[-1] + 1 :] if known else places
 
 
-def _position_in(source: str, record: RawRecord) -> int | None:
+def _place_in(source: str, record: RawRecord) -> _Place | None:
     headers = dict(record.headers)
     if headers.get("ce_source") != source.encode():
         return None
-    text = headers.get("ce_position", b"")
-    return int(text) if text.isdigit() else None
+    try:
+        return int(headers["ce_position"]), UUID(headers["ce_id"].decode())
+    except (KeyError, ValueError):
+        return None

@@ -1,8 +1,9 @@
 """The broker of `tests/support/relay_world.py`, and the relay's connection to that world."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from uuid import UUID
 
 from aiokafka.errors import InvalidTxnState, KafkaTimeoutError, ProducerFenced
 
@@ -11,7 +12,7 @@ from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.publisher import CommittedPosition, TransactionalPublisher
-from tests.support.relay_world import KEY_OF, World
+from tests.support.relay_world import ID_OF, KEY_OF, World
 from worker.relay.relay import Relay
 from worker.relay.rewind import rewind
 
@@ -130,7 +131,7 @@ class KnownPublisher(TransactionalPublisher):
             return None
         return await self.world.step("committed", lambda: self.world.committed)
 
-    async def published_beyond(self, source: str, position: int) -> frozenset[int]:
+    async def published_beyond(self, source: str, position: int) -> Mapping[int, UUID]:
         def look() -> tuple[int, ...]:
             found: list[int] = []
             for key in set(KEY_OF.values()):
@@ -139,7 +140,7 @@ class KnownPublisher(TransactionalPublisher):
                 found += partition[known[-1] + 1 :] if known else partition
             return tuple(sorted(found))
 
-        return frozenset(await self.world.step("tail", look))
+        return {number: ID_OF[number] for number in await self.world.step("tail", look)}
 
 
 def a_world(

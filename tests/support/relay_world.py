@@ -74,6 +74,7 @@ def _recorded(number: int) -> Recorded:
 
 EVENTS = [_recorded(number) for number in range(1, 6)]
 KEY_OF = {event.position: event.stream_id for event in EVENTS}
+ID_OF = {event.position: event.message_id for event in EVENTS}
 
 
 @dataclass

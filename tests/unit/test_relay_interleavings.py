@@ -10,9 +10,10 @@ again. The expected numbers count states, schedules and ends; they change with t
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -202,8 +203,8 @@ async def test_the_explorer_finds_a_producer_kept_after_an_unanswered_commit() -
 class Blind(KnownPublisher):
     """A publisher that does not read the end of the topic."""
 
-    async def published_beyond(self, source: str, position: int) -> frozenset[int]:
-        return frozenset()
+    async def published_beyond(self, source: str, position: int) -> Mapping[int, UUID]:
+        return {}
 
 
 async def test_the_explorer_finds_a_relay_that_does_not_read_the_end_of_the_topic() -> None:

@@ -1,5 +1,6 @@
 """The relay's checkpoint and its two copies: one in the database, one in Kafka."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from eventstore.checkpoints import Checkpoint
@@ -26,6 +27,19 @@ class LogMismatchError(Exception):
         )
 
 
+class TopicMismatchError(LogMismatchError):
+    """The topic has an event that is not in this log: the database was replaced."""
+
+    def __init__(self, position: int, topic: str) -> None:
+        Exception.__init__(
+            self,
+            f"the event at position {position} on {topic} is not in this log: the database was "
+            "restored to an earlier time, or replaced. Nothing is published until an operator "
+            "decides: see `spreaview-sync relay status`, then run `spreaview-sync relay rewind "
+            "--restored`",
+        )
+
+
 class ForeignPositionError(LogMismatchError):
     """No relay has written the offset that Kafka keeps for the relay: somebody else has set it."""
 
@@ -45,6 +59,16 @@ async def confirms(log: RelayLog, log_id: UUID, checkpoint: Checkpoint) -> bool:
         return True
     there = await log.message_id_at(checkpoint.position)
     return (checkpoint.log_id, checkpoint.message_id) == (log_id, there)
+
+
+async def confirm_published(log: RelayLog, published: Mapping[int, UUID], topic: str) -> None:
+    """Raise `TopicMismatchError` if the newest event on the topic is not in the log.
+
+    The newest suffices: after a restore, events beyond the restored time are on the topic only.
+    """
+    newest = max(published, default=None)
+    if newest is not None and await log.message_id_at(newest) != published[newest]:
+        raise TopicMismatchError(newest, topic)
 
 
 def committed_position_of(checkpoint: Checkpoint) -> CommittedPosition:

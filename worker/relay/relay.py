@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -26,6 +26,7 @@ from worker.relay.checkpoint import (
     LogMismatchError,
     checkpoint_of,
     committed_position_of,
+    confirm_published,
     confirms,
 )
 from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
@@ -124,15 +125,21 @@ class Relay:
         checkpoint = await self._resume(leader, publisher, identity.log_id)
         skipped = {row.position for row in await self._log.unpublished()}
         if not self._publisher.transactions:
-            skipped |= await self._published_beyond(checkpoint)
+            skipped |= (await self._published_beyond(checkpoint)).keys()
         return _Turn(leader, publisher, identity.log_id, checkpoint, skipped)
 
-    async def _published_beyond(self, checkpoint: Checkpoint) -> Set[int]:
-        """Return the positions of an unconfirmed batch that are on the topic already."""
+    async def _published_beyond(self, checkpoint: Checkpoint) -> Mapping[int, UUID]:
+        """Return the events of an unconfirmed batch that are on the topic already.
+
+        Raises:
+            TopicMismatchError: the newest of them is not in this log.
+        """
         if await self._checkpoints.read(REWOUND) == checkpoint:
-            return frozenset()
+            return {}
         source = log_source(checkpoint.log_id)
-        return await self._publisher.published_beyond(source, checkpoint.position)
+        published = await self._publisher.published_beyond(source, checkpoint.position)
+        await confirm_published(self._log, published, self._publisher.topic)
+        return published
 
     async def _publish_next(self, turn: "_Turn") -> bool:
         """Publish the next events and move the checkpoint; return whether there were any."""

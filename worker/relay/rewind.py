@@ -20,6 +20,7 @@ from worker.relay.checkpoint import (
     LogMismatchError,
     checkpoint_of,
     committed_position_of,
+    confirm_published,
     confirms,
 )
 from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
@@ -86,7 +87,7 @@ async def relay_status(
     copies = await read_copies(log, checkpoints, publisher)
     mismatch = copies.mismatch
     if mismatch is None and not publisher.transactions:
-        mismatch = await _topic_is_ahead(log, publisher, copies)
+        mismatch = await _mismatch_on_topic(log, publisher, copies)
     return RelayStatus(
         leader=await who_leads(connect),
         head=await log.head(),
@@ -137,18 +138,17 @@ async def read_copies(
     return Copies(log_id, checkpoint, committed, published, mismatch)
 
 
-async def _topic_is_ahead(
+async def _mismatch_on_topic(
     log: EventLog, publisher: TransactionalPublisher, copies: Copies
 ) -> LogMismatchError | None:
-    """Compare the end of the topic with the log, where no copy of the checkpoint is in Kafka.
-
-    The topic is read first: no event is on it that is not in the log.
-    """
+    """Compare the end of the topic with the log, where no copy of the checkpoint is in Kafka."""
     source = log_source(copies.log_id)
-    beyond = max(await publisher.published_beyond(source, copies.published), default=0)
-    if beyond <= await log.head():
-        return None
-    return LogMismatchError(beyond, f"an event on {publisher.topic}")
+    published = await publisher.published_beyond(source, copies.published)
+    try:
+        await confirm_published(log, published, publisher.topic)
+    except LogMismatchError as mismatch:
+        return mismatch
+    return None
 
 
 async def rewind(
