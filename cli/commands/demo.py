@@ -45,7 +45,7 @@ DEMO_API_ID = "demo2026"
 
 _NEXT_STEPS = """\
   {up}
-      everything, until Ctrl-C; then in another terminal:
+      everything and a page to watch it (http=…), until Ctrl-C; then in another terminal:
   .venv/bin/spreaview-sync request --wait \\
       --organization-id {organization} \\
       --event-id {event} \\
