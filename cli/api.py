@@ -49,7 +49,7 @@ _MISMATCH_SECONDS = 5.0
 
 
 class HttpSide(NamedTuple):
-    """The application, and the work that must run beside it."""
+    """The application, and the work that must run with it."""
 
     app: Starlette
     background: tuple[Coroutine[Any, Any, None], ...]
@@ -133,7 +133,7 @@ async def http_side(
 
 
 class RequestPublisher:
-    """Publishes requests with one producer, which connects as soon as Kafka answers."""
+    """Publishes requests with one producer. It connects as soon as Kafka answers."""
 
     def __init__(self, kafka: KafkaConnection, log: EventLog) -> None:
         self._kafka = kafka
@@ -171,7 +171,7 @@ class RequestPublisher:
 
 
 class Mismatch:
-    """Notices that the relay's checkpoint is not in the log, which is so after a restore."""
+    """Notices a checkpoint of the relay that is not in the log, as after a restore."""
 
     def __init__(self, log: EventLog, checkpoints: Checkpoints) -> None:
         self._log = log
@@ -200,7 +200,7 @@ def _is_allowed(security: Security, request: Request) -> bool:
 
 @asynccontextmanager
 async def ending_streams(side: HttpSide) -> AsyncIterator[None]:
-    """End the open streams when the block ends, so that the server stops at once."""
+    """End the open streams when the block ends, so that the server stops without delay."""
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from cli.tracebacks import short_traceback
 from contracts.error_text import describe_error, without_quoted
 
 _QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "sse_starlette", "uvicorn")
-"""They log URLs, which contain API IDs, or the frames of the feed."""
+"""They log URLs with API IDs, or the frames of the feed."""
 FIELDS = (
     "component",
     "reason",
@@ -28,8 +28,8 @@ FIELDS = (
     "offset",
     "signal",
 )
-"""Fields of JSON lines, beside `timestamp`, `level`, `logger` and `event`; each line has those that
-it is about. Fields that libraries add are left out."""
+"""Fields of JSON lines, in addition to `timestamp`, `level`, `logger` and `event`. A line has some of
+them. Fields that libraries add are left out."""
 _ASYNCIO = "asyncio"
 _SILENT = ("aiokafka",)
 """It logs every attempt while a broker is down; we log its errors once."""

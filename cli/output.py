@@ -41,7 +41,7 @@ class OutputFile:
             self._file.write(content)
 
     def write_text(self, content: str) -> None:
-        """Write a text in UTF-8, visible to readers at once. Raises `CommandError`."""
+        """Write a text in UTF-8, visible to readers immediately. Raises `CommandError`."""
         self.write(content.encode())
         self.finish()
 

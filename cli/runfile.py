@@ -99,7 +99,7 @@ def resolve_kafka(settings: Settings) -> KafkaConnection:
 
 
 def resolve_sessionize(settings: Settings) -> str:
-    """The base URL of Sessionize: the setting, or that of a running `up`, or the real one."""
+    """The base URL of Sessionize: the setting, or the one of a running `up`, or the real one."""
     if settings.sessionize_base_url is not None:
         return settings.sessionize_base_url
     running = _read(settings.data_dir)

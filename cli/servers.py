@@ -137,7 +137,7 @@ def _of_a_socket(error: OSError) -> bool:
 
 
 def database_clock(settings: Settings) -> Clock:
-    """The clock of the database, which is connected to when the clock is read."""
+    """The clock of the database. Each reading connects to it."""
 
     async def now() -> datetime:
         async with open_log(settings) as log:

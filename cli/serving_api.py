@@ -1,4 +1,4 @@
-"""Serving the HTTP side: by itself, or beside worker and projector in `up`."""
+"""Serving the HTTP side: by itself, or together with worker and projector in `up`."""
 
 import asyncio
 from collections.abc import AsyncIterator

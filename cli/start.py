@@ -1,4 +1,4 @@
-"""The start of the program: Ctrl-C ends it at once, also while modules are imported."""
+"""The start of the program: Ctrl-C ends it immediately, also while modules are imported."""
 
 import signal
 

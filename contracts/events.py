@@ -204,8 +204,8 @@ class HeldSession(Struct, frozen=True, kw_only=True):
 class RemovalsWithheld(Fact, frozen=True, kw_only=True):
     """Removals were held back, because this many at the same time look like a mistake.
 
-    A run that holds back very many has several of these events: the held sessions are those of all
-    of them together.
+    A run that holds back very many has several of these events: together they list all
+    held sessions.
     """
 
     guarded: Annotated[int, Meta(description="Imported sessions the guard looked at.")]

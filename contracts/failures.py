@@ -39,11 +39,11 @@ class FailureCode(StrEnum):
 
 
 class FailureText(NamedTuple):
-    """What a code means to an organiser."""
+    """The meaning of a code for an organiser."""
 
     meaning: str
     remedy: str
-    """Of the codes that depend on the document, the general part of the remedy."""
+    """The general part of the remedy, for codes that depend on the document."""
     retryable: bool = False
     """Whether the same request may succeed later."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class WarningText(NamedTuple):
-    """What a warning means to an organiser."""
+    """The meaning of a warning for an organiser."""
 
     meaning: str
     remedy: str

@@ -1,4 +1,4 @@
-"""What one sync changed, read from the log."""
+"""The changes of one sync, read from the log."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

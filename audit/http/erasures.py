@@ -56,7 +56,7 @@ class Erasures:
         )
 
     async def answer(self, call: Call) -> Response:
-        """What came of a request."""
+        """The answer to a request."""
         organization_id = _organization(call)
         request_id = call.path_uuid("request_id")
         async with self._answers.snapshot() as connection:
@@ -100,7 +100,7 @@ def erasure_endpoints(erasures: Erasures) -> tuple[Endpoint, ...]:
             method="GET",
             path="/v1/organizations/{organization_id}/erasures/{request_id}",
             name="getErasure",
-            summary="What came of a request to forget a speaker.",
+            summary="The answer to a request to forget a speaker.",
             scope=Scope.SYNC,
             handle=erasures.answer,
             answers={200: ErasureAnswer},

@@ -46,7 +46,7 @@ class SyncReport(Struct, frozen=True, kw_only=True):
     changes_total: int
     """`changes` holds the first ones, at most 1,000; this is how many there are."""
     skipped: tuple[SkippedSession, ...]
-    """What is skipped now."""
+    """The sessions that are skipped now."""
 
 
 class SyncRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ class ErasureAccepted(Struct, frozen=True, kw_only=True):
 
 
 class ErasureAnswer(Struct, frozen=True, kw_only=True):
-    """What came of a request to forget a speaker."""
+    """The answer to a request to forget a speaker."""
 
     request_id: UUID
     organization_id: UUID

@@ -1,4 +1,4 @@
-"""The audit routes: reports of syncs, what is missing and why, and the history of entities."""
+"""The audit routes: reports of syncs, reasons for missing sessions, and the history of entities."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

@@ -165,7 +165,7 @@ async def _is_done(log: EventLog, message: SyncRequested, consequence: str) -> b
 
 
 def _invisible(message: SyncRequested, waiting: Waiting, settings: Settings) -> str:
-    """Say why the read models do not show an outcome that is in the log."""
+    """Explain why the read models do not show an outcome that is in the log."""
     cause = "is a projector running?"
     if settings.read_database_url is not None:
         cause = f"does the replica that {READ_VARIABLE} names lag, and is a projector running?"

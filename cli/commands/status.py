@@ -1,4 +1,4 @@
-"""`status`: everything at once, and whether somebody has to act."""
+"""`status`: everything in one answer, and whether somebody has to act."""
 
 from functools import partial
 

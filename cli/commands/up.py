@@ -65,7 +65,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
 
 
 def _security(settings: Settings) -> Security | None:
-    """Who may use the HTTP side; None: it is not served, and a sentence gives the reason."""
+    """The access to the HTTP side; None: it is not served, and a sentence gives the reason."""
     try:
         return security_of(settings, open_here=settings.database_url is None)
     except SettingsError as error:

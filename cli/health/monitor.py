@@ -37,7 +37,7 @@ class Monitor:
         self._start = ComponentHealth(False, detail="begins", restart_may_help=False)
 
     def waits_for(self, what: str) -> None:
-        """Report, as the component `start`, what the start of this process waits for."""
+        """Report the reason for a wait during the start, as the component `start`."""
         self._start = self._start._replace(detail=f"waits for {what}")
 
     def started(self) -> None:

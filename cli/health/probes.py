@@ -22,7 +22,7 @@ from worker.relay.relay import Relay
 from worker.relay.rewind import read_copies
 
 CALLER = "health"
-"""Distinguishes the failures that the monitor logs from those of the operations themselves."""
+"""Distinguishes the failures that the monitor logs from failures of the operations themselves."""
 
 _ANSWER_SECONDS = 2.0
 

@@ -13,7 +13,7 @@ _SHOWN = 20
 
 
 def show_verification(console: Console, report: VerificationReport) -> None:
-    """Show what was found, what could not be checked, the verdict, and the next steps."""
+    """Show the findings, the parts that could not be checked, the verdict, and the next steps."""
     write = partial(console.print, soft_wrap=True)
     for kind, findings in report.groups():
         number = report.found[kind]

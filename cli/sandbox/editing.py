@@ -27,7 +27,7 @@ class EditableConference:
         event_id: UUID,
         api_id: str,
     ) -> None:
-        """`answers` are those of the stand-in: an edit replaces the answer of the API ID."""
+        """`answers` belong to the stand-in: an edit replaces the answer of the API ID."""
         self.organization_id = organization_id
         self.event_id = event_id
         self.api_id = api_id

@@ -67,7 +67,7 @@ class Answers:
             yield connection
 
     async def shown(self, call: Call, event_id: UUID) -> ShownEvent:
-        """What is shown of an event now, after waiting for what the caller asked for.
+        """Read the state of an event, after waiting for the version or sync in the query.
 
         Raises:
             ProblemError: not-found if the token may not know of the event, not-yet if the wait

@@ -44,7 +44,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Who may call, and from where."""
+    """The callers that are accepted, and their origins."""
 
     tokens: Tokens | None
     """None: everybody may do everything. Only for the sandbox, on loopback."""
@@ -52,7 +52,7 @@ class Security:
     """Origins of other sites whose scripts may call with a token (CORS)."""
 
     def access(self, request: Request) -> Access | None:
-        """What the caller may do; None without a valid token or cookie.
+        """Return the rights of the caller; None without a valid token or cookie.
 
         Raises:
             ProblemError: a token is in the URL, where logs and histories would keep it.
@@ -73,7 +73,7 @@ class Security:
         return None
 
     def require(self, request: Request, scope: Scope) -> Access:
-        """What the caller may do. Raises `ProblemError` without a token of that scope."""
+        """Return the rights of the caller. Raises `ProblemError` without a token of that scope."""
         access = self.access(request)
         if access is None:
             raise ProblemError(

@@ -121,7 +121,7 @@ class Endpoint:
     parameters: Sequence[Parameter] = ()
     body: Any = None
     problems: Sequence[ProblemType] = ()
-    """Beyond those that every endpoint may answer."""
+    """Further problems, in addition to the common ones."""
     is_stream: bool = False
     """Whether it also answers `text/event-stream`."""
     tag: str = "read models"

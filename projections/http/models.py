@@ -84,7 +84,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     spreaview_event_id: UUID
     organization_id: UUID
     window: Window | None
-    """Of the last completed sync; null before the first."""
+    """The window of the last completed sync; null before the first."""
     last_completed_sync: UUID | None
     days: tuple[Day, ...]
 
@@ -124,7 +124,7 @@ class RoomNow(Struct, frozen=True, kw_only=True):
 
 
 class SessionAnswer(Struct, frozen=True, kw_only=True):
-    """One session, by its code. A withdrawn one keeps its link alive and says so."""
+    """One session, by its code. A withdrawn one keeps its link and is marked."""
 
     shown: Shown
     spreaview_event_id: UUID

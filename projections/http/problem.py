@@ -80,7 +80,7 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """The answer, which no cache may keep."""
+        """The answer; no cache may keep it."""
         return Response(
             msgspec.json.encode(self.problem),
             status_code=self.problem.status,

@@ -213,7 +213,7 @@ async def read_completed(connection: AsyncConnection, event_id: UUID) -> Complet
 
 
 async def read_zone(connection: AsyncConnection, event_id: UUID) -> ZoneInfo:
-    """Read the zone of an event: that of its last completed sync, UTC before the first."""
+    """Read the zone in which the last completed sync placed an event; UTC before the first sync."""
     completed = await read_completed(connection, event_id)
     return completed.zone if completed else ZoneInfo("UTC")
 

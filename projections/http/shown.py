@@ -1,4 +1,4 @@
-"""What an answer shows: the log, the generation and the version, read with one row."""
+"""The state that an answer shows: log, generation and version, read with one row."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -26,7 +26,7 @@ _SHOWN = text("""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer shows."""
+    """The state that an answer shows."""
 
     log_id: UUID
     """The log. A restored one has another id."""
@@ -39,12 +39,12 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownEvent(NamedTuple):
-    """What is shown of one SpreaView event, and whose it is."""
+    """The state of one SpreaView event, and its organization."""
 
     shown: Shown
     organization_id: UUID | None
-    """The organization that the first completed sync bound the event to; before, that of the first
-    request. None: the event is unknown."""
+    """Bound by the first completed sync; before, the organization of the first request. None: the
+    event is unknown."""
     erasures: str
     """Changes with every erasure and every lifting of one."""
 

@@ -20,7 +20,7 @@ _EXPIRY_DIGITS = 12
 
 
 class Scope(StrEnum):
-    """What a token allows."""
+    """A right that a token grants."""
 
     READ = "read"
     """Queries of the read models, and the feed."""
@@ -31,7 +31,7 @@ class Scope(StrEnum):
 
 
 class Access(NamedTuple):
-    """What the caller may do."""
+    """The rights of a caller."""
 
     name: str
     """The name of the token, for logs; never the token."""
@@ -154,7 +154,7 @@ class Tokens:
 def create_token(
     path: Path, name: str, scopes: Sequence[Scope], organizations: Sequence[UUID] | None
 ) -> str:
-    """Add a new token to a file, which is created if it does not exist, and return the token.
+    """Add a new token to a file and return it. The file is created if it is missing.
 
     The file holds its hash only: nobody can show the token again. The file is replaced in one
     step and stays readable by its owner alone.

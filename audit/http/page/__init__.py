@@ -1,1 +1,1 @@
-"""The web page, rendered on the server: what was imported, what changed, and what is missing."""
+"""The web page, rendered on the server: imports, changes, and missing sessions."""

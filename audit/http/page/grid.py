@@ -65,7 +65,7 @@ BAR_WIDTH = 24
 
 
 def chart_of(runs: Sequence[dict[str, dict[str, int]] | None], labels: Sequence[str]) -> list[Bar]:
-    """Bars of what each sync did to sessions, scaled to the largest; None: it has no counts."""
+    """One bar per sync with the changes of its sessions, scaled to the largest; None: no counts."""
     numbers = [
         [sum(run["sessions"].get(name, 0) for name in names) if run else 0 for _, names in _PARTS]
         for run in runs

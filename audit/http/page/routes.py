@@ -79,7 +79,7 @@ class PageRoutes:
         return self._page(call, "home.html", events=events)
 
     async def event(self, call: Call) -> Response:
-        """One event: the schedule to verify, what is missing and why, and the last sync."""
+        """One event: the schedule to verify, the missing sessions, and the last sync."""
         event_id = call.path_uuid("event_id")
         await self._answers.shown(call, event_id)
         async with self._answers.snapshot() as connection:

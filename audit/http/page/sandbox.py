@@ -1,4 +1,4 @@
-"""What the page may do in the sandbox only: request syncs, and edit the stand-in for Sessionize."""
+"""Actions of the page that exist in the sandbox only: syncs, and edits of the stand-in."""
 
 from collections.abc import Mapping
 from typing import Protocol

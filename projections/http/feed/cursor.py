@@ -12,7 +12,7 @@ _BEFORE_ALL = "0" * 8
 
 
 class Cursor(NamedTuple):
-    """The last event that a subscriber has. Also made of `ce_source`, `ce_position` and `ce_id`."""
+    """The last event of a subscriber. `ce_source`, `ce_position` and `ce_id` give the same."""
 
     log_id: UUID
     position: int

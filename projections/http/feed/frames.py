@@ -43,7 +43,7 @@ class Frame(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """What a subscriber wants, and may have. None does not limit."""
+    """The selection of a subscriber, within the limits of its token. None does not limit."""
 
     event_id: UUID | None = None
     organization_id: UUID | None = None
@@ -111,4 +111,4 @@ def size_of(frames: Collection[Frame]) -> int:
 
 
 _FRAME_BYTES = 700
-"""What a frame takes besides its JSON, about: ids, cursor, and its place in two queues."""
+"""Memory of a frame without its JSON, about: ids, cursor, and its place in two queues."""

@@ -15,9 +15,9 @@ from projections.http.feed.tail import LogTail, is_of_log
 
 PAGE = 1000
 PAGE_BYTES = 1024 * 1024
-"""A client gets about this much at once, so that none holds much memory."""
+"""A client gets about this much at once, which bounds its memory."""
 _READERS = 4
-"""Clients that read the log at once: the others wait, so that new events are not delayed."""
+"""Clients that may read the log concurrently. The others wait, which keeps new events quick."""
 
 _VERSION_AT = text("""
     SELECT coalesce(max(version), 0) FROM event_store.events

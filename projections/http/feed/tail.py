@@ -51,8 +51,8 @@ class Subscription:
 class LogTail:
     """Follows the log and keeps its newest frames, bounded in bytes.
 
-    The tail holds every event after `floor` up to `head`. Whoever is before the floor reads the
-    log itself.
+    The tail holds every event after `floor` up to `head`. A client before the floor reads
+    the log itself.
     """
 
     def __init__(
