@@ -15,7 +15,7 @@ app = new_app()
 
 @app.command()
 def api(as_json: Json = False) -> None:
-    """Run the HTTP side: queries, requests of syncs, the live feed, and the page."""
+    """Run the HTTP side: queries, requests, the live feed, the page."""
     serve(partial(_work, as_json=as_json), as_json=as_json)
 
 
