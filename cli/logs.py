@@ -28,7 +28,7 @@ FIELDS = (
     "offset",
     "signal",
 )
-"""Fields of JSON lines, in addition to `timestamp`, `level`, `logger` and `event`. A line has some of
+"""Fields of JSON lines besides `timestamp`, `level`, `logger` and `event`. A line has some of
 them. Fields that libraries add are left out."""
 _ASYNCIO = "asyncio"
 _SILENT = ("aiokafka",)

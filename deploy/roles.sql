@@ -1,4 +1,4 @@
--- The rights of spreaview-sync: four roles that may do their job and nothing else.
+-- The rights of spreaview-sync: five roles that may do their job and nothing else.
 --
 -- The owner is the role that runs `spreaview-sync migrate`; it needs no entry here. Run this file as
 -- the owner after the first migrate and again after every later one:
@@ -10,7 +10,7 @@
 --     CREATE ROLE worker_1 LOGIN PASSWORD '…' IN ROLE spreaview_worker;
 --
 -- Roles belong to the server: creating them needs CREATEROLE. An owner without it asks an
--- administrator to create the four roles below with NOLOGIN; this file then leaves them as they are.
+-- administrator to create the five roles below with NOLOGIN; this file then leaves them as they are.
 
 BEGIN;
 
@@ -19,7 +19,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['spreaview_worker', 'spreaview_projector', 'spreaview_reader',
-                                'spreaview_auditor'] LOOP
+                                'spreaview_auditor', 'spreaview_api'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         END IF;
@@ -77,6 +77,12 @@ GRANT SELECT (log_id, created_at) ON event_store.log TO spreaview_auditor;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA event_store TO spreaview_auditor;
 GRANT USAGE ON SCHEMA projections, spreaview TO spreaview_auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA projections, spreaview TO spreaview_auditor;
+
+-- api: `spreaview-sync api`. It reads everything that an auditor reads, and the key of the
+-- fingerprints, which shows whether a repeated request has the same API ID. It writes nothing.
+REVOKE ALL ON event_store.log FROM spreaview_api;
+GRANT spreaview_auditor TO spreaview_api;
+GRANT SELECT (fingerprint_key) ON event_store.log TO spreaview_api;
 
 -- The generations of the read models. `projections rebuild` gives a new generation the rights that
 -- the live one has at that time.

@@ -86,6 +86,7 @@ RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
         **{f"spreaview_g1.{table}": READ for table in TABLES},
     },
 }
+RIGHTS = {**RIGHTS, "api": RIGHTS["auditor"]}
 COLUMNS = {
     "worker": {
         ("event_store.sources", "kept_at", "UPDATE"),
@@ -101,6 +102,11 @@ COLUMNS = {
     "auditor": {
         ("event_store.log", "log_id", "SELECT"),
         ("event_store.log", "created_at", "SELECT"),
+    },
+    "api": {
+        ("event_store.log", "log_id", "SELECT"),
+        ("event_store.log", "created_at", "SELECT"),
+        ("event_store.log", "fingerprint_key", "SELECT"),
     },
 }
 """Rights on single columns, beyond those on the table."""

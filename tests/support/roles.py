@@ -7,7 +7,7 @@ import asyncpg
 
 from tests.support.processes import ROOT
 
-ROLES = ("worker", "projector", "reader", "auditor")
+ROLES = ("worker", "projector", "reader", "auditor", "api")
 
 
 async def grant_roles(owner_url: str) -> None:
