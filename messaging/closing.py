@@ -34,6 +34,7 @@ async def close_consumer(consumer: AIOKafkaConsumer) -> None:
 
     Without an answer of the broker, the group notices the end of the session.
     """
+    commits = _tracked_commits(consumer)
     stopping = asyncio.ensure_future(consumer.stop())
     try:
         await asyncio.wait({stopping}, timeout=_CLOSE_SECONDS)
@@ -41,7 +42,7 @@ async def close_consumer(consumer: AIOKafkaConsumer) -> None:
         if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
             await abort_consumer(consumer)
     finally:
-        await _end([stopping])
+        await _end([stopping, *commits])
 
 
 async def close_app(app: "FastStream", *, work_seconds: float) -> None:
@@ -71,6 +72,24 @@ async def abort_consumer(consumer: AIOKafkaConsumer) -> None:
 async def close_admin(admin: AIOKafkaAdminClient) -> None:
     """Close an admin client, within a few seconds even without a broker."""
     await close_client(admin._client)  # noqa: SLF001
+
+
+def _tracked_commits(consumer: AIOKafkaConsumer) -> "list[asyncio.Task[Any]]":
+    """Return a list that will hold the consumer's commits from now on.
+
+    The coordinator shields a commit, so it outlives the closing that is cancelled.
+    """
+    commits: list[asyncio.Task[Any]] = []
+    coordinator = consumer._coordinator  # noqa: SLF001
+    commit = getattr(coordinator, "_do_commit_offsets", None)
+    if commit is not None:
+
+        def tracked(*arguments: Any) -> "asyncio.Task[Any]":
+            commits.append(asyncio.ensure_future(commit(*arguments)))
+            return commits[-1]
+
+        coordinator._do_commit_offsets = tracked  # noqa: SLF001
+    return commits
 
 
 def _tasks_of(consumer: AIOKafkaConsumer) -> "Iterator[asyncio.Task[Any]]":
