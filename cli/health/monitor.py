@@ -72,8 +72,10 @@ class Monitor:
                 if probe.is_server and not health.ok:
                     away = probe.component
                     self._clear_component_faults(away)
+            # Not `wait_for`: on Python 3.11 it may swallow a cancellation while the event is set.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_due.wait(), self._period)
+                async with asyncio.timeout(self._period):
+                    await self._is_due.wait()
 
     def readiness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """Whether the process is ready for work, and the health of each component."""
