@@ -199,6 +199,9 @@ async def test_a_server_that_does_not_answer_is_named_and_the_rest_is_shown(
     assert without_kafka["projections"]["head"] == 0
     assert without_kafka["generations"]["live"] == 1
 
+    await declare_topics(
+        KafkaConnection(own_kafka), partitions=1, replication_factor=1, retention_days=1
+    )
     url = f"postgresql://postgres@{nowhere}/x"
     without_database = await Watched(tmp_path, url, own_kafka).status(1)
     reason = (
