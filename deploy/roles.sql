@@ -28,17 +28,17 @@ END $$;
 
 -- What an earlier version of this file granted is taken back first.
 REVOKE ALL ON ALL TABLES IN SCHEMA event_store, projections, spreaview
-    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
+    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA event_store
-    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
+    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 REVOKE ALL ON SCHEMA event_store, projections, spreaview
-    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
+    FROM spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 
 -- Every process compares the schema version before it begins.
 GRANT USAGE ON SCHEMA event_store
-    TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
+    TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 GRANT SELECT ON event_store.schema_version
-    TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor;
+    TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 
 -- worker: `spreaview-sync worker`, which appends to the log and publishes it, and answers erasure
 -- requests; `relay status` and `relay rewind --to`; `plan`. It can neither change nor delete an event.
@@ -72,16 +72,14 @@ GRANT SELECT ON ALL TABLES IN SCHEMA spreaview TO spreaview_reader;
 GRANT SELECT ON event_store.events, event_store.streams, event_store.inbox,
     event_store.personal_data, event_store.sources, event_store.snapshots, event_store.checkpoints,
     event_store.unpublished, event_store.erased_subjects, event_store.erasures
-    TO spreaview_auditor;
-GRANT SELECT (log_id, created_at) ON event_store.log TO spreaview_auditor;
-GRANT SELECT ON ALL SEQUENCES IN SCHEMA event_store TO spreaview_auditor;
-GRANT USAGE ON SCHEMA projections, spreaview TO spreaview_auditor;
-GRANT SELECT ON ALL TABLES IN SCHEMA projections, spreaview TO spreaview_auditor;
+    TO spreaview_auditor, spreaview_api;
+GRANT SELECT (log_id, created_at) ON event_store.log TO spreaview_auditor, spreaview_api;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA event_store TO spreaview_auditor, spreaview_api;
+GRANT USAGE ON SCHEMA projections, spreaview TO spreaview_auditor, spreaview_api;
+GRANT SELECT ON ALL TABLES IN SCHEMA projections, spreaview TO spreaview_auditor, spreaview_api;
 
 -- api: `spreaview-sync api`. It reads everything that an auditor reads, and the key of the
 -- fingerprints, which shows whether a repeated request has the same API ID. It writes nothing.
-REVOKE ALL ON event_store.log FROM spreaview_api;
-GRANT spreaview_auditor TO spreaview_api;
 GRANT SELECT (fingerprint_key) ON event_store.log TO spreaview_api;
 
 -- The generations of the read models. `projections rebuild` gives a new generation the rights that
@@ -92,17 +90,19 @@ DECLARE
 BEGIN
     FOR generation IN SELECT schema FROM projections.generations LOOP
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM spreaview_worker, '
-                       'spreaview_projector, spreaview_reader, spreaview_auditor', generation);
+                       'spreaview_projector, spreaview_reader, spreaview_auditor, '
+                       'spreaview_api', generation);
         EXECUTE format('REVOKE ALL ON SCHEMA %I FROM spreaview_worker, spreaview_projector, '
-                       'spreaview_reader, spreaview_auditor', generation);
+                       'spreaview_reader, spreaview_auditor, spreaview_api', generation);
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO spreaview_worker, spreaview_projector, '
-                       'spreaview_auditor', generation);
+                       'spreaview_auditor, spreaview_api', generation);
         EXECUTE format('GRANT SELECT (organization_id, speaker_id), UPDATE (first_name, last_name, '
                        'full_name, tag_line, bio, profile_picture, links, status) '
                        'ON %I.event_speakers TO spreaview_worker', generation);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I '
                        'TO spreaview_projector', generation);
-        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO spreaview_auditor', generation);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO spreaview_auditor, '
+                       'spreaview_api', generation);
     END LOOP;
 END $$;
 

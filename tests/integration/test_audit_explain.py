@@ -73,9 +73,9 @@ async def test_every_rule_that_one_document_can_show(past: Past) -> None:
     assert (await explained(past, "open")).values["missing"] == ("starts_at", "ends_at", "room")
     nowhere = await explained(past, "nowhere")
     assert nowhere.values["unknown_room"] == "99"
-    assert nowhere.notes[0].startswith("Warning unknown_room")
+    assert nowhere.notes[0].startswith("Warning (unknown_room)")
     bad = (await explained(past, "bad")).notes[0]
-    assert bad.startswith("Warning invalid_session")
+    assert bad.startswith("Warning (invalid_session)")
     assert bad.endswith("If it was imported before, it stays as it was.")
 
 
@@ -115,7 +115,7 @@ async def test_an_unreadable_session_stays_as_it_was_imported(past: Past) -> Non
     assert found.decided_by.sync_id == past.runs[1]
     late = await explained(past, "late")
     assert late.rule == "after_window"
-    assert late.notes[0].startswith("Warning invalid_session")
+    assert late.notes[0].startswith("Warning (invalid_session)")
 
 
 async def test_an_unreadable_field_that_keeps_its_value_is_named(past: Past) -> None:
@@ -229,7 +229,7 @@ async def test_the_command_shows_the_explanation(
         == 0
     )
     printed = capsys.readouterr().out
-    for words in ("is not there", "before 00:00", "2026-05-27 21:59:00Z", str(past.runs[0])):
+    for words in ("is not there", "before 00:00", "2026-05-27 23:59:00+02:00", str(past.runs[0])):
         assert words in printed
     assert (
         await finish(partial(report_explanation, past.event_id, asked), settings, as_json=True) == 0
