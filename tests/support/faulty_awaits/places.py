@@ -21,8 +21,9 @@ SERVED = (
     *(f"projections/{name}.py" for name in _OF_THE_PROJECTOR),
 )
 """The modules that the handler, the relay and the projector consist of."""
-NOT_SERVED = ("Projector.resume", "Projector._stopped")
-"""Functions in these modules that only commands call."""
+NOT_SERVED = ("Projector.resume", "Projector._stopped", "confirm_published")
+"""Functions that only commands call, or that only an end between publishing and the checkpoint
+leads to."""
 
 CHECK = "_check_of_faulty_awaits"
 """The global name of the object whose methods surround what is awaited."""
