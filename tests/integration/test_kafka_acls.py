@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -122,7 +123,13 @@ class AuthorizedListeners(SecuredListeners):
 
 @pytest_asyncio.fixture(scope="module")
 async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[JvmBroker]:
-    folder: Path = tmp_path_factory.mktemp("authorized-kafka")
+    async with authorized_broker(tmp_path_factory.mktemp("authorized-kafka")) as broker:
+        yield broker
+
+
+@asynccontextmanager
+async def authorized_broker(folder: Path) -> AsyncIterator[JvmBroker]:
+    """A broker with the topics, the users and their rights."""
     listeners = AuthorizedListeners(folder, Authority(folder / "ours"), User("admin", PASSWORD))
     async with own_secured_broker(folder, listeners) as broker:
         await declare_topics(
@@ -261,15 +268,17 @@ async def test_the_dead_letter_commands(broker: JvmBroker, database_url: str) ->
     await refused("dlq", "list", env=stranger, resource=DEAD_LETTERS)
 
 
-async def test_the_export_of_seals(broker: JvmBroker, tmp_path: Path) -> None:
-    seal = Seal(uuid4(), uuid4(), 1, "00" * 32, 1, datetime.now(UTC))
-    async with producing(KafkaConnection(broker.address)) as producer:
-        key = str(seal.stream_id).encode()
-        await producer.send_and_wait(LOG_SEALS, encode_seal(seal), key=key)
-    words = ("seals", "export", "--output", str(tmp_path / "seals"))
-    await done(*words, env=as_role(broker, "sealer"))
-    assert str(seal.stream_id) in (tmp_path / "seals").read_text("utf-8")
-    await refused(*words, env=as_role(broker, "requester"), resource=LOG_SEALS)
+async def test_the_export_of_seals(tmp_path: Path) -> None:
+    """On a broker of its own: the workers of other tests seal other logs."""
+    async with authorized_broker(tmp_path / "kafka") as broker:
+        seal = Seal(uuid4(), uuid4(), 1, "00" * 32, 1, datetime.now(UTC))
+        async with producing(KafkaConnection(broker.address)) as producer:
+            key = str(seal.stream_id).encode()
+            await producer.send_and_wait(LOG_SEALS, encode_seal(seal), key=key)
+        words = ("seals", "export", "--output", str(tmp_path / "seals"))
+        await done(*words, env=as_role(broker, "sealer"))
+        assert str(seal.stream_id) in (tmp_path / "seals").read_text("utf-8")
+        await refused(*words, env=as_role(broker, "requester"), resource=LOG_SEALS)
 
 
 async def test_a_replay_to_a_topic(broker: JvmBroker, database_url: str) -> None:
