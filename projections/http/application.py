@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from contracts.error_text import describe_error
+from eventstore.damage import DamagedLogError
 from eventstore.errors import is_database_outage
+from projections.generations import NoGenerationError
 from projections.http.endpoint import Call, Endpoint
 from projections.http.problem import ProblemError, ProblemType, bad_request
-from projections.http.shown import NoReadModelsError
 from projections.http.tokens import EVERYTHING, Access, Scope, Tokens
 
 logger = logging.getLogger(__name__)
@@ -138,8 +139,9 @@ def answering(
             return await handle(request)
         except ProblemError as error:
             return error.response()
-        except NoReadModelsError:
-            return _unavailable("The database has no read models. Run: spreaview-sync migrate")
+        except (NoGenerationError, DamagedLogError) as error:
+            logger.warning("a request was refused: %s", error)
+            return _unavailable(str(error))
         except Exception as error:
             if is_database_outage(error):
                 logger.warning("a query failed: %s", describe_error(error))

@@ -7,6 +7,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.damage import NoLogIdentityError
+from projections.generations import NoGenerationError
+
 # The erasures are part of it: an erasure changes rows without moving a version.
 _SHOWN = text("""
     SELECT (SELECT log_id FROM event_store.log) AS log_id,
@@ -70,11 +73,14 @@ async def read_shown(connection: AsyncConnection, event_id: UUID) -> ShownEvent:
     """Read what the connection shows of an event now.
 
     Raises:
-        NoReadModelsError: the database has no live read models.
+        NoGenerationError: the database has no live read models.
+        NoLogIdentityError: the log has lost its id.
     """
     row = (await connection.execute(_SHOWN, {"event_id": event_id})).one()
-    if row.log_id is None or row.generation is None:
-        raise NoReadModelsError
+    if row.log_id is None:
+        raise NoLogIdentityError
+    if row.generation is None:
+        raise NoGenerationError
     shown = Shown(
         log_id=row.log_id,
         generation=row.generation,
@@ -82,7 +88,3 @@ async def read_shown(connection: AsyncConnection, event_id: UUID) -> ShownEvent:
         position=row.position or 0,
     )
     return ShownEvent(shown, row.organization_id, row.erasures)
-
-
-class NoReadModelsError(Exception):
-    """There are no live read models. Remedy: `spreaview-sync migrate`."""

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from eventstore.damage import DamagedLogError
+from eventstore.errors import is_database_outage
 from projections.http.feed.cursor import Cursor, start_of
 from projections.http.feed.frames import Filter, control, heartbeat
 from projections.http.feed.pages import FeedReader
@@ -24,23 +26,29 @@ async def stream(
     `header` names where the feed really begins. `caught-up` follows when everything up to the
     head was sent, again after each time that the client was behind by more than a page. With
     `reset`, the cursor is the start of the log: what the client has is not of this log.
-    The feed ends when the token is not valid any more.
+    The feed ends when the token is not valid any more, or the log cannot be read.
     """
     epoch = tail.epoch
     if reset:
         yield control("reset", cursor, reason="the cursor is not of this log")
     yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))
-    was_behind = True
+    was_behind, is_quiet = True, False
     with tail.subscribed(wanted.event_id) as subscription:
         while True:
             if tail.epoch != epoch:
                 epoch, cursor, was_behind = tail.epoch, start_of(tail.log_id), True
                 yield control("reset", cursor, reason="the log was restored or replaced")
-            batch = await reader.next_batch(cursor, wanted)
+            try:
+                batch = await reader.next_batch(cursor, wanted)
+            except Exception as error:
+                if is_database_outage(error) or isinstance(error, DamagedLogError):
+                    return  # the client connects again, and gets the reason
+                raise
             if tail.epoch != epoch:
                 continue
             cursor = batch.cursor
             if batch.frames:
+                is_quiet = False
                 yield b"".join(frame.sse for frame in batch.frames)
             if not batch.at_head:
                 was_behind = True
@@ -49,7 +57,8 @@ async def stream(
             if was_behind:
                 was_behind = False
                 yield control("caught-up", cursor)
-            if not await subscription.wait(heartbeat_seconds):
-                if not is_allowed():
-                    return
-                yield heartbeat(tail.head if cursor.position >= tail.floor else cursor)
+            elif is_quiet:  # everything up to the cursor was sent
+                yield heartbeat(cursor)
+            is_quiet = not await subscription.wait(heartbeat_seconds)
+            if is_quiet and not is_allowed():
+                return

@@ -10,12 +10,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.error_text import describe_error
 from contracts.events import SpeakerErased
+from contracts.outage_text import describe_outage
+from eventstore.damage import DamagedLogError
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.read import read_outcomes
+from messaging.backoff import log_failing, log_working
 from projections.http.feed.cursor import Cursor, cursor_at, start_of
 from projections.http.feed.frames import Frame, frame_of, size_of
 
@@ -121,17 +123,22 @@ class LogTail:
         self.floor = self.head.position
 
     async def follow(self) -> None:
-        """Follow the log until cancelled; wait for a database that does not answer."""
+        """Follow the log until cancelled.
+
+        Waits for a database that does not answer. Stops before an event that cannot be read, such
+        as one of a newer program, and tries it again.
+        """
         while True:
             try:
                 await self._check_identity()
                 while rows := await self._read():
                     self._add(rows)
+                log_working("the feed")
                 await self._wait()
             except Exception as error:
-                if not is_database_outage(error):
+                if not (is_database_outage(error) or isinstance(error, DamagedLogError)):
                     raise
-                logger.warning("the feed cannot read the log: %s", describe_error(error))
+                log_failing("the feed", describe_outage(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._next_check = 0.0
 
