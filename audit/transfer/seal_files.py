@@ -42,8 +42,9 @@ def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
 
         missing = missing_seals(path, await published_seals(kafka))
 
-    Older seals stay in the file: the topic keeps only the newest seal of a stream, and after
-    somebody rebuilt a chain that seal would fit the new chain.
+    Seals of a log before the newest one are left out: after a restore the topic has both. Older
+    seals stay in the file: the topic keeps only the newest seal of a stream, and after somebody
+    rebuilt a chain that seal would fit the new chain.
 
     Raises:
         ValueError: the file has other content, or the seals of another log.
@@ -52,10 +53,15 @@ def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
     size = _size_of_whole_lines(path) if path is not None else 0
     kept = read_seals(path, size=size) if path is not None else ()
     newest = {seal.stream_id: seal for seal in kept}
-    new = [s for s in seals if _sealed(newest.get(s.stream_id)) != _sealed(s)]
-    logs = {seal.log_id for seal in (*newest.values(), *new)}
-    if len(logs) > 1:
+    published = list(seals)
+    log_id = max(published, key=lambda seal: seal.sealed_at).log_id if published else None
+    if any(seal.log_id != log_id for seal in newest.values()) and log_id is not None:
         raise ValueError(f"{path} has seals of another log. Remedy: name another file")
+    new = [
+        seal
+        for seal in published
+        if seal.log_id == log_id and _sealed(newest.get(seal.stream_id)) != _sealed(seal)
+    ]
     return MissingSeals([encode_seal(seal) + b"\n" for seal in new], size)
 
 

@@ -108,6 +108,13 @@ async def test_adding_keeps_old_seals_and_appends_only_new_ones(tmp_path: Path) 
     ]
 
 
+async def test_after_a_restore_only_the_seals_of_the_newest_log_are_added(tmp_path: Path) -> None:
+    file, stream = tmp_path / "seals", uuid4()
+    before = a_seal(uuid4(), 4, log_id=uuid4())
+    assert add_seals(file, [before, a_seal(stream, 1)]) == 1
+    assert [seal.stream_id for seal in read_seals(file)] == [stream]
+
+
 async def test_a_cut_off_last_line_is_removed(tmp_path: Path) -> None:
     file, stream = tmp_path / "seals", uuid4()
     add_seals(file, [a_seal(stream, 1), a_seal(uuid4(), 2)])
