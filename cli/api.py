@@ -40,7 +40,8 @@ from projections.http.feed.pages import FeedReader
 from projections.http.feed.routes import Feed, feed_endpoint
 from projections.http.feed.tail import LogTail, read_log_id
 from projections.http.listening import keep_listening
-from projections.http.queries import Queries, query_endpoints
+from projections.http.queries import Queries
+from projections.http.query_endpoints import query_endpoints
 from projections.http.tokens import Scope, TokenFileError, Tokens
 from worker.relay.checkpoint import CHECKPOINT, LogMismatchError, confirms
 
@@ -104,7 +105,7 @@ async def http_side(
     feed = Feed(
         tail,
         FeedReader(engine, tail),
-        Mismatch(log, Checkpoints(engine)).reason,
+        Mismatch(engine).reason,
         partial(_is_allowed, security),
         stopping,
         heartbeat_seconds=settings.feed_heartbeat_seconds,
@@ -173,9 +174,10 @@ class RequestPublisher:
 class Mismatch:
     """Notices a checkpoint of the relay that is not in the log, as after a restore."""
 
-    def __init__(self, log: EventLog, checkpoints: Checkpoints) -> None:
-        self._log = log
-        self._checkpoints = checkpoints
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._log = EventLog(engine)
+        self._checkpoints = Checkpoints(engine)
+        self._log_id = partial(read_log_id, engine)
         self._next_look = 0.0
         self._reason: str | None = None
 
@@ -188,7 +190,7 @@ class Mismatch:
 
     async def _look(self) -> str | None:
         checkpoint = await self._checkpoints.read(CHECKPOINT)
-        if checkpoint is None or await confirms(self._log, checkpoint.log_id, checkpoint):
+        if checkpoint is None or await confirms(self._log, await self._log_id(), checkpoint):
             return None
         return str(LogMismatchError(checkpoint.position, "the database"))
 

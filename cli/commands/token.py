@@ -10,9 +10,10 @@ import typer
 from cli.command import new_app, run
 from cli.errors import CommandError
 from cli.options import Json, uuid_argument
+from cli.output import output_file
 from cli.render.answer import Answer, sentence
 from cli.settings import PREFIX, Settings, SettingsError
-from projections.http.tokens import Scope, TokenFileError, create_token
+from projections.http.tokens import Scope, TokenFileError, new_token
 
 app = new_app("Tokens for the HTTP side.")
 
@@ -52,8 +53,23 @@ async def _create(
     if path is None:
         raise SettingsError(f"give --file, or set {PREFIX}API_TOKENS_FILE")
     try:
-        token = create_token(path, name, list(dict.fromkeys(scopes)), organizations or None)
+        token = write_token(path, name, list(dict.fromkeys(scopes)), organizations or None)
     except TokenFileError as error:
         raise CommandError(str(error)) from error
     value = {"name": name, "token": token, "file": str(path)}
     return sentence(value, f"{token}\nThis is shown once; {path} has only its hash.")
+
+
+def write_token(
+    path: Path, name: str, scopes: list[Scope], organizations: list[UUID] | None
+) -> str:
+    """Add a new token to a file, and return it. The file is replaced in one step.
+
+    Raises:
+        TokenFileError: the name is taken, or the file cannot be read.
+        CommandError: the file cannot be written.
+    """
+    made = new_token(path, name, scopes, organizations)
+    with output_file(path) as file:
+        file.write(made.content)
+    return made.token

@@ -26,7 +26,7 @@ def openapi(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, object]
     schema_of = {repr(type_): schema for type_, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, object]] = {}
     for endpoint in endpoints:
-        path = paths.setdefault(endpoint.path.replace(":path}", "}"), {})
+        path = paths.setdefault(endpoint.path, {})
         path[endpoint.method.lower()] = _operation(endpoint, schema_of)
     return {
         "openapi": "3.1.0",

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from projections.http import reading
-from projections.http.answering import FRESHNESS, Answers, matches, not_modified, respond
+from projections.http.answering import Answers, matches, not_modified, respond
 from projections.http.encoded import encoded
-from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
+from projections.http.endpoint import UUID_SCHEMA, Call, Parameter
 from projections.http.models import (
     Events,
     EventSummary,
@@ -21,15 +21,15 @@ from projections.http.models import (
     RoomView,
     Schedule,
     SessionAnswer,
+    SessionView,
     SpeakerAnswer,
     SpeakerSession,
     SyncRun,
     SyncRuns,
 )
-from projections.http.problem import ProblemType, bad_request, not_found
+from projections.http.problem import bad_request, not_found
 from projections.http.schedule import days_of, room_at
 from projections.http.shown import Shown, ShownEvent, read_shown
-from projections.http.tokens import Scope
 
 EVENT = Parameter("event_id", "path", "The SpreaView event.", UUID_SCHEMA)
 PAGE = 50
@@ -238,7 +238,9 @@ def page_of(call: Call) -> tuple[int, int]:
     after = call.query("after")
     if after is None:
         return _MAX_POSITION, limit
-    if not (after.isascii() and after.isdecimal() and int(after[:20]) <= _MAX_POSITION):
+    if not (
+        after.isascii() and after.isdecimal() and len(after) < 20 and int(after) <= _MAX_POSITION
+    ):
         raise bad_request("after", "after is not the `next` of a page")
     return int(after), limit
 
@@ -247,9 +249,9 @@ def _room_now(
     shown: Shown,
     room: RoomView,
     at: datetime,
-    sessions: Sequence[msgspec.Struct],
+    sessions: Sequence[SessionView],
 ) -> RoomNow:
-    moment = room_at(sessions, at)  # type: ignore[arg-type]
+    moment = room_at(sessions, at)
     return RoomNow(shown=shown, room=room, at=at, **moment._asdict())
 
 
@@ -273,110 +275,3 @@ def _uuid_or_none(value: str) -> UUID | None:
         return UUID(value)
     except ValueError:
         return None
-
-
-def query_endpoints(queries: Queries) -> tuple[Endpoint, ...]:
-    """The endpoints of the query routes."""
-    missing = (ProblemType.NOT_FOUND, ProblemType.NOT_YET)
-    room = Parameter("room_id", "path", "Our id of the room.", UUID_SCHEMA)
-    return (
-        Endpoint(
-            method="GET",
-            path="/v1/events",
-            name="listEvents",
-            summary="List the SpreaView events, the one synced last first.",
-            scope=Scope.READ,
-            handle=queries.events,
-            answers={200: Events},
-            parameters=PAGING,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/events/{event_id}/schedule",
-            name="getSchedule",
-            summary="The schedule: days, rooms, sessions with speakers.",
-            scope=Scope.READ,
-            handle=queries.schedule,
-            answers={200: Schedule, 304: None},
-            parameters=(
-                EVENT,
-                Parameter(
-                    "include",
-                    "query",
-                    "`withdrawn` adds the sessions that left the schedule.",
-                    {"type": "string", "enum": ["withdrawn"]},
-                ),
-                *FRESHNESS,
-            ),
-            problems=missing,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/events/{event_id}/rooms",
-            name="listRooms",
-            summary="The rooms of an event, in their order.",
-            scope=Scope.READ,
-            handle=queries.rooms,
-            answers={200: Rooms, 304: None},
-            parameters=(EVENT, *FRESHNESS),
-            problems=missing,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/events/{event_id}/rooms/{room_id}/now",
-            name="getRoomNow",
-            summary="The previous, current and next session of a room.",
-            scope=Scope.READ,
-            handle=queries.room_now,
-            answers={200: RoomNow, 304: None},
-            parameters=(
-                EVENT,
-                room,
-                Parameter(
-                    "at",
-                    "query",
-                    "The moment; now if not given.",
-                    {"type": "string", "format": "date-time"},
-                ),
-                *FRESHNESS,
-            ),
-            problems=missing,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/sessions/{session_code}",
-            name="getSession",
-            summary="One session, by the code of its review URL.",
-            scope=Scope.READ,
-            handle=queries.session,
-            answers={200: SessionAnswer, 304: None},
-            parameters=(Parameter("session_code", "path", "12 characters."), *FRESHNESS),
-            problems=missing,
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/organizations/{organization_id}/speakers/{speaker_id}",
-            name="getSpeaker",
-            summary="A speaker with all sessions over the organization's events.",
-            scope=Scope.READ,
-            handle=queries.speaker,
-            answers={200: SpeakerAnswer},
-            parameters=(
-                Parameter("organization_id", "path", "The organization.", UUID_SCHEMA),
-                Parameter("speaker_id", "path", "Our id of the speaker, or Sessionize's."),
-            ),
-            problems=(ProblemType.NOT_FOUND,),
-        ),
-        Endpoint(
-            method="GET",
-            path="/v1/events/{event_id}/syncs",
-            name="listSyncs",
-            summary="The runs of an event, the newest first.",
-            scope=Scope.READ,
-            handle=queries.syncs,
-            answers={200: SyncRuns, 304: None},
-            parameters=(EVENT, *PAGING, *FRESHNESS),
-            problems=missing,
-            tag="syncs",
-        ),
-    )

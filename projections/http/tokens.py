@@ -151,47 +151,40 @@ class Tokens:
         )
 
 
-def create_token(
-    path: Path, name: str, scopes: Sequence[Scope], organizations: Sequence[UUID] | None
-) -> str:
-    """Add a new token to a file and return it. The file is created if it is missing.
+class NewToken(NamedTuple):
+    """A token, and the content of the file that knows its hash."""
 
-    The file holds its hash only: nobody can show the token again. The file is replaced in one
-    step and stays readable by its owner alone.
+    token: str
+    content: bytes
+
+
+def new_token(
+    path: Path, name: str, scopes: Sequence[Scope], organizations: Sequence[UUID] | None
+) -> NewToken:
+    """Make a token for a file that may not exist yet. Nobody can show it again.
 
     Raises:
-        TokenFileError: the name is taken, or the file cannot be read or written.
+        TokenFileError: the name is taken, or the file cannot be read.
     """
     try:
         before = _read_file(path).tokens if path.exists() else ()
-        if any(entry.name == name for entry in before):
-            raise TokenFileError(
-                f"{path} has a token named {name} already. Remedy: choose another name, or remove "
-                "that entry"
-            )
-        token = _PREFIX + secrets.token_urlsafe(_BYTES)
-        entry = _Entry(
-            name=name,
-            sha256=hashlib.sha256(token.encode()).hexdigest(),
-            scopes=tuple(scopes),
-            organizations=None if organizations is None else tuple(organizations),
-            created_at=datetime.now(UTC).replace(microsecond=0),
-        )
-        body = msgspec.json.format(msgspec.json.encode(_File(tokens=(*before, entry))), indent=2)
-        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
     except OSError as error:
-        raise TokenFileError(f"{path} cannot be written: {error.strerror}") from error
-    return token
+        raise TokenFileError(f"{path} cannot be read: {error.strerror}") from error
+    if any(entry.name == name for entry in before):
+        raise TokenFileError(
+            f"{path} has a token named {name} already. Remedy: choose another name, or remove "
+            "that entry"
+        )
+    token = _PREFIX + secrets.token_urlsafe(_BYTES)
+    entry = _Entry(
+        name=name,
+        sha256=hashlib.sha256(token.encode()).hexdigest(),
+        scopes=tuple(scopes),
+        organizations=None if organizations is None else tuple(organizations),
+        created_at=datetime.now(UTC).replace(microsecond=0),
+    )
+    content = msgspec.json.format(msgspec.json.encode(_File(tokens=(*before, entry))), indent=2)
+    return NewToken(token, content + b"\n")
 
 
 def _signed(key: bytes, name: str, expiry: int) -> str:

@@ -9,8 +9,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from cli.commands.token import write_token
 from contracts.messages import SyncRequested
-from projections.http.tokens import Scope, Tokens, create_token
+from projections.http.tokens import Scope, Tokens
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
@@ -42,7 +43,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
         "ours": ([Scope.READ, Scope.SYNC, Scope.AUDIT], [ORGANIZATION]),
         "theirs": ([Scope.READ, Scope.SYNC, Scope.AUDIT], [UUID(int=9)]),
     }
-    made = {name: create_token(path, name, scopes, orgs) for name, (scopes, orgs) in kinds.items()}
+    made = {name: write_token(path, name, scopes, orgs) for name, (scopes, orgs) in kinds.items()}
     return path, made
 
 

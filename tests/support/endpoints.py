@@ -7,7 +7,7 @@ from audit.http.requests import request_endpoints
 from audit.http.routes import audit_endpoints
 from projections.http.endpoint import Endpoint
 from projections.http.feed.routes import feed_endpoint
-from projections.http.queries import query_endpoints
+from projections.http.query_endpoints import query_endpoints
 
 
 class _Handlers:

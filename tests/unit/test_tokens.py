@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from projections.http.tokens import Access, Scope, TokenFileError, Tokens, create_token
+from cli.commands.token import write_token
+from projections.http.tokens import Access, Scope, TokenFileError, Tokens
 
 ORGANIZATION = UUID(int=7)
 NOW = datetime(2026, 5, 28, tzinfo=UTC)
@@ -16,7 +17,7 @@ NOW = datetime(2026, 5, 28, tzinfo=UTC)
 
 def test_a_created_token_allows_its_scopes_and_organizations(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    token = create_token(path, "web tier", [Scope.READ, Scope.SYNC], [ORGANIZATION])
+    token = write_token(path, "web tier", [Scope.READ, Scope.SYNC], [ORGANIZATION])
     access = Tokens(path).access(token)
     assert access is not None
     assert access.name == "web tier"
@@ -28,7 +29,7 @@ def test_a_created_token_allows_its_scopes_and_organizations(tmp_path: Path) -> 
 
 def test_the_file_holds_no_token_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    token = create_token(path, "web tier", [Scope.READ], None)
+    token = write_token(path, "web tier", [Scope.READ], None)
     assert token not in path.read_text("utf-8")
     assert path.stat().st_mode & 0o077 == 0
     assert [each.name for each in tmp_path.iterdir()] == ["tokens.json"]
@@ -36,8 +37,8 @@ def test_the_file_holds_no_token_and_only_its_owner_can_read_it(tmp_path: Path) 
 
 def test_a_second_token_keeps_the_first(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    first = create_token(path, "first", [Scope.READ], None)
-    second = create_token(path, "second", [Scope.AUDIT], None)
+    first = write_token(path, "first", [Scope.READ], None)
+    second = write_token(path, "second", [Scope.AUDIT], None)
     tokens = Tokens(path)
     assert tokens.access(first) is not None
     assert tokens.access(second) is not None
@@ -45,23 +46,23 @@ def test_a_second_token_keeps_the_first(tmp_path: Path) -> None:
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    create_token(path, "web tier", [Scope.READ], None)
+    write_token(path, "web tier", [Scope.READ], None)
     with pytest.raises(TokenFileError, match="has a token named web tier already"):
-        create_token(path, "web tier", [Scope.READ], None)
+        write_token(path, "web tier", [Scope.READ], None)
 
 
 @pytest.mark.parametrize("wrong", ["", "svs_", "svs_wrong", "\ud800", "x" * 10_000])
 def test_an_unknown_token_allows_nothing(tmp_path: Path, wrong: str) -> None:
     path = tmp_path / "tokens.json"
-    create_token(path, "web tier", [Scope.READ], None)
+    write_token(path, "web tier", [Scope.READ], None)
     assert Tokens(path).access(wrong) is None
 
 
 def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    token = create_token(path, "web tier", [Scope.READ], None)
+    token = write_token(path, "web tier", [Scope.READ], None)
     tokens = Tokens(path)
-    later = create_token(path, "later", [Scope.READ], None)
+    later = write_token(path, "later", [Scope.READ], None)
     assert tokens.access(later) is not None
     path.write_text('{"tokens": []}', "utf-8")
     assert tokens.access(token) is None
@@ -71,7 +72,7 @@ def test_a_file_that_becomes_unreadable_keeps_the_tokens_and_names_the_cause(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "tokens.json"
-    token = create_token(path, "web tier", [Scope.READ], None)
+    token = write_token(path, "web tier", [Scope.READ], None)
     tokens = Tokens(path)
     path.write_text("{", "utf-8")
     assert tokens.access(token) is not None
@@ -128,7 +129,7 @@ def test_a_changed_cookie_allows_nothing(tmp_path: Path) -> None:
 
 def test_a_hash_in_capitals_is_read(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    token = create_token(path, "web tier", [Scope.READ], None)
+    token = write_token(path, "web tier", [Scope.READ], None)
     content = json.loads(path.read_text("utf-8"))
     content["tokens"][0]["sha256"] = content["tokens"][0]["sha256"].upper()
     path.write_text(json.dumps(content), "utf-8")
@@ -137,7 +138,7 @@ def test_a_hash_in_capitals_is_read(tmp_path: Path) -> None:
 
 
 def _signed_in(path: Path) -> tuple[Tokens, Access]:
-    token = create_token(path, "web tier", [Scope.READ], None)
+    token = write_token(path, "web tier", [Scope.READ], None)
     tokens = Tokens(path)
     access = tokens.access(token)
     assert access is not None
