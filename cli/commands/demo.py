@@ -99,7 +99,7 @@ async def import_once(schedule: Schedule, settings: Settings, *, as_json: bool) 
                 "data_dir": Path(data_dir),
                 "database_url": None,
                 "kafka_bootstrap_servers": None,
-                "postgres_port": None,  # that of an `up`, which may be running
+                "postgres_port": None,  # an `up` may be running on its ports
                 "kafka_port": None,
                 "sessionize_base_url": _source(settings, schedule),
                 "kafka_session_seconds": 1.0,  # the shortest the local broker allows

@@ -16,6 +16,7 @@ from cli.options import Json, OrganizationId, Person, person_argument
 from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
+from contracts.wording import counted
 
 app = new_app()
 
@@ -144,9 +145,11 @@ def _show_report(person: Person, report: ErasureReport) -> None:
     erased = report.erased
     events = [str(stream_id) for stream_id in erased.stream_ids]
     print(f"Erased: {person}, whose id is {report.subject}.")
-    print(f"  {erased.personal_data} events lost their personal fields; they stay verifiable")
-    print(f"  {erased.sources} documents were deleted; their digests stay")
-    print(f"  {report.rows} rows of read models were cleared")
+    print(
+        f"  {counted(erased.personal_data, 'event')} without personal fields now; still verifiable"
+    )
+    print(f"  {counted(erased.sources, 'document')} deleted; the digests stay")
+    print(f"  {counted(report.rows, 'row')} of read models cleared")
     print(
         f"  SpeakerErased was appended to {len(events)} SpreaView events{': ' if events else ''}"
         + ", ".join(events)

@@ -15,6 +15,7 @@ from cli.options import Json
 from cli.render.answer import Answer
 from cli.servers import open_database
 from cli.settings import Settings
+from contracts.wording import counted
 
 app = new_app()
 
@@ -41,7 +42,10 @@ async def load_export(source: Path, settings: Settings) -> Answer:
             raise CommandError(f"{source} was not imported: {error}") from error
 
     def show(_: Console) -> None:
-        print(f"The log is {done.log_id}: {done.events} events, {done.documents} documents.")
+        print(
+            f"The log is {done.log_id}: {counted(done.events, 'event')}, "
+            f"{counted(done.documents, 'document')}."
+        )
         print("A projector builds the read models; a relay publishes all of it to an empty Kafka.")
 
     return Answer(done.to_json(), show)

@@ -13,6 +13,7 @@ from cli.render import past as render
 from cli.render.answer import JsonArray, console
 from cli.servers import open_log
 from cli.settings import Settings
+from contracts.wording import counted
 
 app = new_app()
 
@@ -54,5 +55,5 @@ async def report_deviations(
     if as_json:
         array.end()
     else:
-        output.print(f"{array.length} runs, {deviating} of them would be different today.")
+        output.print(f"{counted(array.length, 'run')}, {deviating} of them different today.")
     return REFUSED if deviating else 0

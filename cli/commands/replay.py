@@ -29,6 +29,7 @@ from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from contracts.topics import TOPICS
+from contracts.wording import counted
 from eventstore.log import EventLog
 from messaging.publisher import TransactionalPublisher
 from messaging.topics import declare_replay
@@ -105,7 +106,7 @@ async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) ->
                 result = await _to_lines(wanted, log)
         except ValueError as error:
             raise CommandError(str(error)) from error
-    text = f"{result.events} events were replayed, up to position {result.position}"
+    text = f"{counted(result.events, 'event')} replayed, up to position {result.position}"
     # The events themselves are on standard output, unless they go elsewhere.
     elsewhere = wanted.topic is not None or not is_standard_output(wanted.output)
     where = sys.stdout if as_json and elsewhere else sys.stderr

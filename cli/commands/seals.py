@@ -14,6 +14,7 @@ from cli.render.answer import Answer, sentence
 from cli.runfile import resolve_kafka
 from cli.servers import kafka_errors
 from cli.settings import Settings
+from contracts.wording import counted
 from eventstore.seals import Seal
 
 app = new_app("Seals of the log, which show what its chains cannot.")
@@ -41,8 +42,7 @@ async def keep_seals(output: Path, settings: Settings) -> Answer | int:
         raise CommandError(f"the seals cannot be kept: {error}") from error
     if is_standard_output(output):
         return 0
-    words = "1 seal was" if number == 1 else f"{number} seals were"
-    return sentence({"added": number}, f"{words} added to {output}")
+    return sentence({"added": number}, f"{counted(number, 'seal')} added to {output}")
 
 
 def add_seals(output: Path, seals: Iterable[Seal]) -> int:

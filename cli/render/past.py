@@ -15,6 +15,7 @@ from audit.past.timeline import TimelineEntry
 from audit.verify.reimport import ReimportedRun
 from cli.render.times import shown_time
 from contracts.events import Topic
+from contracts.wording import counted
 
 _LONGEST = 120
 _CHANGES = {
@@ -137,7 +138,7 @@ def show_differences(console: Console, diff: Diff, words: Words) -> None:
 def show_reimported_run(console: Console, run: ReimportedRun) -> None:
     """One run, decided again."""
     verdict = run.not_decided or (
-        f"{len(run.deviations)} events would be different" if run.deviations else "the same"
+        f"{counted(len(run.deviations), 'event')} different" if run.deviations else "the same"
     )
     console.print(f"{shown_time(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
     for told in run.deviations:

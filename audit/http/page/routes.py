@@ -20,6 +20,7 @@ from audit.http.page.sandbox import Sandbox
 from audit.http.requests import SyncRequests, message_of
 from audit.http.routes import read_report, read_skipped
 from audit.past.moments import NotInThePastError
+from contracts.wording import counted
 from eventstore.log import EventLog
 from projections.http import reading
 from projections.http.answering import Answers
@@ -60,7 +61,7 @@ class PageRoutes:
                 "shown": words.shown,
                 "field_name": words.field_name,
                 "reason": words.reason,
-                "counted": words.counted,
+                "counted": counted,
             },
         )
 

@@ -69,8 +69,3 @@ def _is_instant(text: str) -> bool:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return False
-
-
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """`1 session`, `2 sessions`."""
-    return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
