@@ -1,11 +1,15 @@
-"""The abilities of the broker behind an address, as far as the settings leave them out."""
+"""What depends on the broker behind an address: its abilities, and the publisher of the log."""
 
 import logging
 
 from cli.connections import Addresses
 from cli.sandbox.kafka import SANDBOX_CLUSTER
+from contracts.topics import IMPORT_EVENTS
+from messaging.clocks import Clock
 from messaging.connection import KafkaConnection
 from messaging.features import broker_features, no_transactions
+from messaging.publisher import TransactionalPublisher
+from worker.relay.checkpoint import GROUP as RELAY
 
 logger = logging.getLogger(__name__)
 
@@ -35,3 +39,12 @@ async def with_known_features(addresses: Addresses) -> Addresses:
     if not found.knows_transactions:
         raise no_transactions(addresses.kafka)
     return addresses
+
+
+def relay_publisher(
+    addresses: Addresses, database_clock: Clock | None = None
+) -> TransactionalPublisher:
+    """The publisher of the log to `IMPORT_EVENTS`."""
+    return TransactionalPublisher(
+        addresses.kafka, IMPORT_EVENTS, RELAY, addresses.kafka_transactions, database_clock
+    )

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.consumer import GROUP as ERASURES
 from audit.erasure.consumer import erasure_consumer
-from cli.brokers import with_known_features
+from cli.brokers import relay_publisher, with_known_features
 from cli.connections import Addresses, database, http_client, leader_connection
 from cli.health.monitor import Monitor
 from cli.health.probes import (
@@ -43,16 +43,13 @@ from messaging.access import explaining
 from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import ConsumerLog
-from messaging.clocks import Clock
 from messaging.closing import close_app
 from messaging.errors import is_kafka_outage
 from messaging.lag import watching_lag
-from messaging.publisher import TransactionalPublisher
 from messaging.requests import producing
 from messaging.topics import check_topics, declare_topics
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
-from worker.relay.checkpoint import GROUP as RELAY
 from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
 from worker.relay.open_runs import OpenRuns, end_abandoned_runs
 from worker.relay.relay import Relay
@@ -318,15 +315,6 @@ async def _projector(
         projector_probe(engine),
     )
     return _Service(IMPORT_EVENTS, router, [projector.sweep()], probes)
-
-
-def relay_publisher(
-    addresses: Addresses, database_clock: Clock | None = None
-) -> TransactionalPublisher:
-    """The publisher of the log to `IMPORT_EVENTS`."""
-    return TransactionalPublisher(
-        addresses.kafka, IMPORT_EVENTS, RELAY, addresses.kafka_transactions, database_clock
-    )
 
 
 def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:

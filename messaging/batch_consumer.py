@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaMessage as PlainKafkaMessage
@@ -21,10 +21,10 @@ from faststream.kafka.annotations import KafkaMessage
 from contracts.outage_text import describe_outage
 from messaging import aiokafka_patches as fetching
 from messaging.backoff import log_failing, log_working, retry_until_success
+from messaging.raw_record import RawRecord
 
 logger = logging.getLogger(__name__)
 
-RawRecord: TypeAlias = "ConsumerRecord[bytes, bytes]"
 BatchHandler: TypeAlias = Callable[[Sequence[RawRecord]], Awaitable[None]]
 RawHandler: TypeAlias = Callable[[AIOKafkaConsumer, Sequence[RawRecord]], Awaitable[None]]
 

@@ -7,9 +7,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
 from messaging.access import explaining
-from messaging.batch_consumer import RawRecord
 from messaging.closing import close_consumer
 from messaging.connection import KafkaConnection
+from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, partitions_of, to_the_end
 
 

@@ -1,6 +1,6 @@
 """The limits on what a consumer has in flight: the number of records, and their bytes."""
 
-from messaging.batch_consumer import RawRecord
+from messaging.raw_record import RawRecord
 
 
 class InFlight:

@@ -22,10 +22,11 @@ from faststream.kafka import KafkaRouter
 from contracts.outage_text import describe_outage
 from contracts.wording import counted
 from messaging.backoff import retry_until_success
-from messaging.batch_consumer import Membership, RawRecord, subscribe_raw
+from messaging.batch_consumer import Membership, subscribe_raw
 from messaging.in_flight import InFlight
 from messaging.keyed_queues import KeyedQueues
 from messaging.offsets import OpenOffsets
+from messaging.raw_record import RawRecord
 
 logger = logging.getLogger(__name__)
 

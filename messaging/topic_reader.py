@@ -11,9 +11,9 @@ from aiokafka.errors import KafkaTimeoutError
 
 from messaging import aiokafka_patches as fetching
 from messaging.access import explaining
-from messaging.batch_consumer import RawRecord
 from messaging.closing import close_admin, close_consumer
 from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
+from messaging.raw_record import RawRecord
 
 PATIENCE_SECONDS = 15.0
 """A broker without any progress for this long counts as not answering."""

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from aiokafka import TopicPartition
 
-from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
+from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, to_the_end
 
 _Place: TypeAlias = tuple[int, UUID]

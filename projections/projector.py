@@ -21,7 +21,8 @@ from contracts.wording import counted
 from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_streams
 from messaging.backoff import retry_until_success
-from messaging.batch_consumer import Membership, RawRecord, subscribe
+from messaging.batch_consumer import Membership, subscribe
+from messaging.raw_record import RawRecord
 from projections import statements
 from projections.announce import announce
 from projections.changes import project

@@ -17,10 +17,11 @@ from contracts.messages import (
 from contracts.topics import ERASURE_REQUESTS
 from eventstore.errors import is_database_outage, is_not_migrated_yet
 from messaging.backoff import retry_until_success
-from messaging.batch_consumer import Membership, RawRecord
+from messaging.batch_consumer import Membership
 from messaging.dead_letters.records import dead_letter
 from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
+from messaging.raw_record import RawRecord
 
 logger = logging.getLogger(__name__)
 

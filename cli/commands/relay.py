@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from cli.brokers import with_known_features
+from cli.brokers import relay_publisher, with_known_features
 from cli.command import REFUSED, new_app, run
 from cli.connections import leader_connection
 from cli.errors import CommandError
@@ -15,7 +15,6 @@ from cli.options import LAST_POSITION, Json
 from cli.render.answer import Answer
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
-from cli.services import relay_publisher
 from cli.settings import Settings
 from contracts.wording import counted
 from eventstore.checkpoints import Checkpoints

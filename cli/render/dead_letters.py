@@ -9,9 +9,9 @@ from rich.table import Table
 
 from cli.masking import body_text, masked, masked_bytes
 from contracts.messages import parse_api_id
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetter, Resolution
 from messaging.dead_letters.records import OURS
+from messaging.raw_record import RawRecord
 
 _DUMPED = 256
 """Bytes shown of a body that is no text."""

@@ -9,12 +9,11 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.transfer.seal_files import published_seals
-from cli.brokers import is_sandbox, with_known_features
+from cli.brokers import is_sandbox, relay_publisher, with_known_features
 from cli.connections import Addresses, leader_connection
 from cli.errors import CommandError
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
-from cli.services import relay_publisher
 from cli.settings import Settings
 from cli.status.report import Status
 from cli.status.sections import (
@@ -33,10 +32,10 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.open_runs import OpenRun, started_runs, still_open
 from eventstore.schema_version import SchemaVersionError
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetters
 from messaging.dead_letters.resolution import read_letters
 from messaging.groups import member_count, records_waiting
+from messaging.raw_record import RawRecord
 from messaging.topic_reader import open_topic_reader
 from projections.generations import list_generations
 from projections.projector import GROUP as PROJECTORS

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.records import (
     LETTER,
     OFFSET,
@@ -20,6 +19,7 @@ from messaging.dead_letters.records import (
     TRUNCATED,
     header_number,
 )
+from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from contracts.topics import DEAD_LETTERS
-from messaging.batch_consumer import RawRecord
 from messaging.errors import TOO_LARGE
+from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT
 
 logger = logging.getLogger(__name__)

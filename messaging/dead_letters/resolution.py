@@ -4,10 +4,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from contracts.topics import DEAD_LETTERS, REQUESTS, SYNC_REQUESTS
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetter, DeadLetterName, DeadLetters
 from messaging.dead_letters.records import DISCARDED, RETRIED, original_headers, resolution_headers
 from messaging.errors import TOO_LARGE
+from messaging.raw_record import RawRecord
 from messaging.topic_reader import (
     TopicReader,
     known_partitions_of,

@@ -20,12 +20,12 @@ from cli.sandbox.kafka import kafka
 from cli.settings import Settings
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS, TOPICS
 from messaging.append_time import append_time_command, use_append_time
-from messaging.batch_consumer import RawRecord
 from messaging.clocks import WrongClockError
 from messaging.cloudevents import Record
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import read_letters, retry
 from messaging.publisher import CommittedPosition, TransactionalPublisher
+from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT, producing
 from messaging.topic_reader import open_topic_reader, record_at
 from messaging.topics import declare_replay, declare_topics

@@ -9,11 +9,11 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from messaging.batch_consumer import RawRecord
 from messaging.connection import KafkaConnection
 from messaging.dead_letters.fold import DeadLetter
 from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import read_letters, retry
+from messaging.raw_record import RawRecord
 from messaging.requests import producing
 from messaging.topic_reader import TopicReader, open_topic_reader, partitions_of, record_at
 

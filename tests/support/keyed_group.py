@@ -11,9 +11,10 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
 from contracts.topics import DEFAULT_PARTITIONS
-from messaging.batch_consumer import ConsumerLog, Membership, RawRecord
+from messaging.batch_consumer import ConsumerLog, Membership
 from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
+from messaging.raw_record import RawRecord
 from messaging.requests import producing
 
 PATIENCE = 40.0

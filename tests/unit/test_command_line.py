@@ -12,6 +12,8 @@ from cli.main import SECTIONS, app
 from tests.support.processes import ROOT
 
 HEAVY = ("sqlalchemy", "asyncpg", "aiokafka", "faststream", "httpx", "alembic", "pydantic", "rich")
+READING = ("dlq", "history", "relay", "replay", "request", "seals", "verify")
+"""Commands that read the log or a topic, and consume nothing in a group."""
 COMMANDS = {name: command for part in SECTIONS.values() for name, command in part.items()}
 
 
@@ -31,6 +33,14 @@ def test_the_help_imports_no_heavy_package() -> None:
     )
     assert all(f"  {name} " in ran.stdout for name in COMMANDS)
     assert ran.stdout.splitlines()[-1].strip() == "heavy:"
+
+
+def test_a_command_that_only_reads_imports_no_faststream() -> None:
+    """FastStream doubles the time in which such a command starts."""
+    modules = [f"cli.commands.{COMMANDS[name].module}" for name in READING]
+    code = f"import importlib, sys\nfor name in {modules!r}:\n    importlib.import_module(name)\n"
+    code += "    assert 'faststream' not in sys.modules, name\n"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,7 +8,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.fold import DeadLetterName, DeadLetters, read_letter
 from messaging.dead_letters.records import (
     DISCARDED,
@@ -18,6 +17,7 @@ from messaging.dead_letters.records import (
     original_headers,
     resolution_headers,
 )
+from messaging.raw_record import RawRecord
 from tests.support.dead_letter_topic import a_record
 
 

@@ -10,8 +10,9 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 
-from messaging.batch_consumer import Membership, RawRecord
+from messaging.batch_consumer import Membership
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
+from messaging.raw_record import RawRecord
 
 pytestmark = pytest.mark.asyncio
 

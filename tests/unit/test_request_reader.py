@@ -18,8 +18,8 @@ from contracts.messages import encode_request
 from contracts.topics import DEAD_LETTERS, SYNC_REQUESTS
 from eventstore.log import LogIdentity
 from eventstore.model import Commit, NewEvent
-from messaging.batch_consumer import RawRecord
 from messaging.dead_letters.records import REASON
+from messaging.raw_record import RawRecord
 from tests.support.documents import WINDOW, document, talk
 from tests.support.fake_log import NOW, FakeLog, FakeSessionize
 from worker.sync.consumer import RequestReader

@@ -18,11 +18,12 @@ from contracts.messages import (
 from contracts.topics import SYNC_REQUESTS
 from eventstore.errors import is_database_outage, is_not_migrated_yet
 from messaging.backoff import retry_until_success
-from messaging.batch_consumer import Membership, RawRecord
+from messaging.batch_consumer import Membership
 from messaging.cloudevents import TRACEPARENT
 from messaging.dead_letters.records import dead_letter
 from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
+from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
 from worker.sync.end_run import RequestIdTakenError, fields_of
