@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
 
-.PHONY: help setup demo test check chaos outages format lint types floors contracts catalogue bench requirements clean
+.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ demo: $(STAMP) ## import a synthetic conference on a local sandbox and show what
 
 test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes), JOBS at a time
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
+
+soak: $(STAMP) ## run the long tests, which `make test` leaves out
+	$(BIN)/python -m pytest -m soak
 
 check: lint types floors test ## run everything that CI runs: lint, types, floors, tests
 

@@ -1,4 +1,7 @@
-"""The chaos oracle detects each seeded fault and reports the guarantee that it breaks."""
+"""The chaos oracle detects each seeded fault and reports the guarantee that it breaks.
+
+A lost request and a green health check are tried always, the other faults by `make soak`.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -40,6 +43,7 @@ async def test_chaos_detects_an_offset_committed_before_the_outcome(
     assert report.findings.counts()["lost"]
 
 
+@pytest.mark.soak
 async def test_chaos_detects_positions_taken_without_the_lock(
     under: Servers, tmp_path: Path
 ) -> None:
@@ -47,6 +51,7 @@ async def test_chaos_detects_positions_taken_without_the_lock(
     assert report.findings.counts()["lost"]
 
 
+@pytest.mark.soak
 async def test_chaos_detects_a_checkpoint_moved_before_the_broker_confirms(
     under: Servers, tmp_path: Path
 ) -> None:
@@ -54,6 +59,7 @@ async def test_chaos_detects_a_checkpoint_moved_before_the_broker_confirms(
     assert report.findings.counts()["lost"]
 
 
+@pytest.mark.soak
 async def test_chaos_detects_rows_committed_before_their_versions(
     under: Servers, tmp_path: Path
 ) -> None:
@@ -61,6 +67,7 @@ async def test_chaos_detects_rows_committed_before_their_versions(
     assert report.findings.counts()["half-applied"]
 
 
+@pytest.mark.soak
 async def test_chaos_detects_requests_missing_from_the_inbox(
     under: Servers, tmp_path: Path
 ) -> None:
@@ -68,6 +75,7 @@ async def test_chaos_detects_requests_missing_from_the_inbox(
     assert report.findings.counts()["repeated"]
 
 
+@pytest.mark.soak
 async def test_chaos_detects_lost_signals_without_a_sweep(under: Servers, tmp_path: Path) -> None:
     report = await report_on("no-sweep", under, tmp_path)
     assert report.findings.counts()["differing"]
