@@ -16,6 +16,11 @@ from cli.sandbox.postgres import postgres
 # system survives. `synchronous_commit` must stay on.
 _STATEMENT_MS = 4
 _AGAIN_SECONDS = 0.2
+_LOST_CONNECTION = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was lost between two of its messages
+)
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"}
 
 
@@ -81,7 +86,7 @@ class Database:
 
     async def _limit_statements(self, change: str) -> None:
         while True:  # the server may be down
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(OSError, *_LOST_CONNECTION):
                 connection = await asyncpg.connect(self.url)
                 try:
                     await connection.execute(f"ALTER DATABASE spreaview {change}")
