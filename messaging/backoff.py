@@ -27,6 +27,23 @@ class _Failing:
 
 _failing: dict[str, _Failing] = {}
 
+
+def _unobserved(_: str) -> None:
+    """Ignore a retry."""
+
+
+_on_retry: Callable[[str], None] = _unobserved
+
+
+def observe_retries(observe: Callable[[str], None]) -> None:
+    """Have a function called with the name of every operation that fails and is retried.
+
+    There is one for the process, as for the lines of the log; another call replaces it.
+    """
+    global _on_retry
+    _on_retry = observe
+
+
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -66,6 +83,7 @@ async def retry_until_success(
                     result = await work()
                 except Exception as error:
                     if on(error):
+                        _on_retry(what)
                         log_failing(
                             what,
                             describe_outage(error),

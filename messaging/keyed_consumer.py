@@ -115,6 +115,11 @@ class KeyedConsumer:
         return _Rebalances(self._revoke, self._assign)
 
     @property
+    def in_flight(self) -> InFlight:
+        """The records that were taken and have not ended."""
+        return self._in_flight
+
+    @property
     def partitions(self) -> frozenset[TopicPartition]:
         """The partitions assigned to this member."""
         return frozenset(self._assigned)

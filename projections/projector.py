@@ -7,6 +7,7 @@ or lose records, because the applied versions decide which events are new.
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 from uuid import UUID
@@ -22,6 +23,8 @@ from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_streams
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Membership, subscribe
+from messaging.cloudevents import TRACEPARENT
+from messaging.observer import UNOBSERVED, Observer
 from messaging.raw_record import RawRecord
 from projections import statements
 from projections.announce import announce
@@ -62,9 +65,15 @@ class Projector:
     """Keeps the live generation up to date. Several projectors may run at the same time."""
 
     def __init__(
-        self, engine: AsyncEngine, *, sweep_seconds: float, code_version: str = CODE_VERSION
+        self,
+        engine: AsyncEngine,
+        *,
+        sweep_seconds: float,
+        code_version: str = CODE_VERSION,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._engine = engine
+        self._apply_next = partial(apply_next, code_version=code_version, observer=observer)
         self._sweep_seconds = sweep_seconds
         self._code_version = code_version
         self._tried: set[tuple[UUID, int]] = set()
@@ -122,7 +131,7 @@ class Projector:
     async def _catch_up_together(self, stream_ids: Sequence[UUID]) -> None:
         while True:
             async with self._engine.begin() as connection:
-                if not await apply_next(connection, stream_ids, code_version=self._code_version):
+                if not await self._apply_next(connection, stream_ids):
                     return
 
     async def _lagging(self) -> list[UUID]:
@@ -187,7 +196,7 @@ class Projector:
             async with self._engine.begin() as connection:
                 await select_live_generation(connection)
                 await connection.execute(RESUME_STREAM, {"stream_id": stream_id})
-                await apply_next(connection, [stream_id], code_version=self._code_version)
+                await self._apply_next(connection, [stream_id])
 
         try:
             await retry_until_success("projector", apply_first, on=_is_outage)
@@ -235,6 +244,7 @@ async def apply_next(
     *,
     limit: int = PAGE,
     code_version: str = CODE_VERSION,
+    observer: Observer = UNOBSERVED,
 ) -> bool:
     """Apply the next outcomes of some streams; return False if they have no new events.
 
@@ -258,9 +268,10 @@ async def apply_next(
     events = await read_streams(connection, versions, limit=limit) if versions else []
     if not events:
         return False
-    changes = project(events)
-    await write(connection, changes)
-    await announce(connection, changes.progress.values())
+    with observer.batch("process", (event.metadata.get(TRACEPARENT) for event in events)):
+        changes = project(events)
+        await write(connection, changes)
+        await announce(connection, changes.progress.values())
     return True
 
 

@@ -44,13 +44,17 @@ class OpenRuns:
     Args:
         backlog: reads the backlog of the workers on the topic of requests; a partition that does
             not exist any more is not in it, and counts as committed.
+        log: appends the outcomes; by default the log of `engine`.
     """
 
     def __init__(
-        self, engine: AsyncEngine, backlog: Callable[[], Awaitable[Mapping[int, PartitionBacklog]]]
+        self,
+        engine: AsyncEngine,
+        backlog: Callable[[], Awaitable[Mapping[int, PartitionBacklog]]],
+        log: EventLog | None = None,
     ) -> None:
         self._engine = engine
-        self._log = EventLog(engine)
+        self._log = log or EventLog(engine)
         self._backlog = backlog
         self.forget()
 

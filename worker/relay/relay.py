@@ -16,8 +16,9 @@ from eventstore.leadership import STANDBY_SECONDS, Leader
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 from messaging.backoff import log_working, retry_until_success
-from messaging.cloudevents import Record, encode, log_source
+from messaging.cloudevents import TRACEPARENT, Record, encode, log_source
 from messaging.errors import TOO_LARGE
+from messaging.observer import UNOBSERVED, Observer
 from messaging.publisher import OpenPublisher, TransactionalPublisher
 from worker.relay.checkpoint import (
     BEGINNING,
@@ -59,7 +60,9 @@ class Relay:
         wake_up: WakeUp,
         *,
         batch: int,
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._log = log
         self._checkpoints = checkpoints
         self._publisher = publisher
@@ -157,7 +160,8 @@ class Relay:
         checkpoint = Checkpoint(turn.log_id, last.position, last.message_id)
         records = [record_of(e, turn.log_id) for e in events if e.position not in turn.skipped]
         try:
-            await turn.publisher.send(records, committed_position_of(checkpoint))
+            with self._observer.batch("send", (e.metadata.get(TRACEPARENT) for e in events)):
+                await turn.publisher.send(records, committed_position_of(checkpoint))
         except TOO_LARGE as error:
             if len(events) == 1:
                 await self._pass_over(turn.leader, last, error)

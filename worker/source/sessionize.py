@@ -18,6 +18,7 @@ import stamina
 
 from contracts.events import Source
 from eventstore.model import SourceDocument
+from messaging.observer import UNOBSERVED, Observer
 from worker.rules import sync_failures
 from worker.source.shared_fetch import SharedFetch
 from worker.source.validators import HeldBodies
@@ -61,8 +62,10 @@ class Sessionize:
         base_url: str,
         limits: FetchLimits,
         clock: Callable[[], datetime],
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._client = client
+        self._observer = observer
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._clock = clock
@@ -93,7 +96,7 @@ class Sessionize:
             wait_max=5.0,
             wait_jitter=0.5,
         ):
-            with attempt:
+            with attempt, self._observer.upstream():
                 return await self._attempt(url)
         raise AssertionError("the last attempt raises")
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -23,6 +24,7 @@ from messaging.cloudevents import TRACEPARENT
 from messaging.dead_letters.records import dead_letter
 from messaging.errors import is_kafka_outage
 from messaging.keyed_consumer import KeyedConsumer, KeyedTask
+from messaging.observer import UNOBSERVED, Observer
 from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
@@ -46,13 +48,14 @@ def request_consumer(
     concurrency: int,
     in_flight: int,
     in_flight_bytes: int,
+    observer: Observer = UNOBSERVED,
 ) -> KeyedConsumer:
     """Consume requests: in order within a SpreaView event, concurrently across events.
 
     The offset of a record is committed only after its run has an outcome in the log, or the
     record is in the dead-letter topic.
     """
-    requests = RequestReader(handler, dead_letters)
+    requests = RequestReader(handler, dead_letters, observer)
     return KeyedConsumer(
         SYNC_REQUESTS,
         requests.task_of,
@@ -66,9 +69,15 @@ def request_consumer(
 class RequestReader:
     """Turns a record into the task that ends its run."""
 
-    def __init__(self, handler: Handler, dead_letters: AIOKafkaProducer) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        dead_letters: AIOKafkaProducer,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
         self._handler = handler
         self._dead_letters = dead_letters
+        self._observer = observer
 
     def task_of(self, record: RawRecord) -> KeyedTask:
         """Return the task for a record: end its run, or dead-letter it."""
@@ -76,17 +85,44 @@ class RequestReader:
         try:
             request = decode_request(record.value or b"")
         except InvalidRequestError as invalid:
-            failure = sync_failures.invalid_request(invalid.reason)
-            refuse = partial(self._refuse, invalid.ids, failure, context, record)
-            return KeyedTask(invalid.ids.spreaview_event_id, refuse)
+            ids, failure = invalid.ids, sync_failures.invalid_request(invalid.reason)
+            refuse = partial(self._refuse, ids, failure, record)
+            return KeyedTask(ids.spreaview_event_id, self._observed(refuse, context, record, ids))
         except UnreadableRequestError as unreadable:
             to_dead_letters = partial(self._dead_letter, record, str(unreadable))
             return KeyedTask((record.topic, record.partition), to_dead_letters)
-        carry_out = partial(self._carry_out, request, context, record)
+        carry_out = self._observed(
+            partial(self._carry_out, request, record), context, record, request
+        )
         return KeyedTask(request.spreaview_event_id, carry_out)
 
+    def _observed(
+        self,
+        work: Callable[[RequestContext], Awaitable[None]],
+        context: RequestContext,
+        record: RawRecord,
+        ids: RequestIds,
+    ) -> Callable[[], Awaitable[None]]:
+        """Return the work on a record, observed from its begin to its end."""
+        about = {
+            "spreaview.sync_id": str(ids.request_id),
+            "spreaview.event_id": str(ids.spreaview_event_id),
+        }
+
+        async def run() -> None:
+            with self._observer.processing(
+                record,
+                group=GROUP,
+                received=context.received,
+                traceparent=context.traceparent,
+                about=about,
+            ) as traceparent:
+                await work(context._replace(traceparent=traceparent))
+
+        return run
+
     async def _carry_out(
-        self, request: SyncRequested, context: RequestContext, record: RawRecord
+        self, request: SyncRequested, record: RawRecord, context: RequestContext
     ) -> None:
         """Handle one request, waiting while the database is down."""
         try:
@@ -101,14 +137,14 @@ class RequestReader:
             logger.exception(
                 "sync %s failed unexpectedly", request.request_id, extra=fields_of(request)
             )
-            await self._refuse(request, sync_failures.internal_error(), context, record)
+            await self._refuse(request, sync_failures.internal_error(), record, context)
 
     async def _refuse(
         self,
         ids: RequestIds,
         failure: sync_failures.SyncFailure,
-        context: RequestContext,
         record: RawRecord,
+        context: RequestContext,
     ) -> None:
         try:
             await retry_until_success(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
+from uuid import UUID
 
 from contracts import identity
 from contracts.events import SyncCompleted, SyncFailed, SyncStarted
@@ -21,6 +22,7 @@ from eventstore.model import (
     StreamMovedError,
 )
 from messaging.cloudevents import TRACEPARENT
+from messaging.observer import UNOBSERVED, Observer
 from worker.rules import sync_failures
 from worker.rules.command import CheckedRequest, check_request, check_turn
 from worker.rules.state import State, fold
@@ -71,8 +73,10 @@ class Handler:
         worker_version: str,
         *,
         snapshot_events: int,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._log = log
+        self._observer = observer
         self._source = source
         self._fingerprint_key = log_identity.fingerprint_key
         self._worker_version = worker_version
@@ -94,7 +98,7 @@ class Handler:
             return
         outcome = await self._append_until_ended(
             run,
-            load=lambda: load_state(self._log, request.spreaview_event_id),
+            load=partial(self._load, request.spreaview_event_id),
             decide=partial(self._next_commit, run, checked),
         )
         if outcome is not None and isinstance(outcome.events[-1].event, SyncCompleted):
@@ -116,6 +120,10 @@ class Handler:
         metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
         return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
 
+    async def _load(self, event_id: UUID) -> State:
+        with self._observer.phase("load"):
+            return await load_state(self._log, event_id)
+
     async def _append_until_ended(
         self,
         run: ActiveRun,
@@ -135,7 +143,8 @@ class Handler:
         while True:
             commit = await decide(loaded)
             try:
-                await self._log.append(commit)
+                with self._observer.phase("append"):
+                    await self._log.append(commit)
             except StreamMovedError:
                 loaded = await load()
             except AlreadyRecordedError:
@@ -191,6 +200,7 @@ class Handler:
             received=run.received,
             erased=erased,
             fetched=run.fetched,
+            observer=self._observer,
         )
         run.fetched = outcome.fetched
         version = state.version

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from contracts.events import ImportEvent
+from messaging.observer import UNOBSERVED, Observer
 from worker.rules.command import CheckedRequest, check_turn
 from worker.rules.decide import decide
 from worker.rules.reading import read_document
@@ -39,6 +40,7 @@ async def decide_run(
     received: float,
     erased: Set[UUID] = frozenset(),
     fetched: Fetched | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> RunOutcome:
     """Fetch the schedule, unless it is given as `fetched`, and decide.
 
@@ -51,9 +53,13 @@ async def decide_run(
     try:
         check_turn(state, checked.request, ordered_at)
         if fetched is None:
-            fetched = await source.fetch(checked.api_id, received)
-        # In a thread, so that a long schedule does not delay the heartbeats of this process.
-        return await asyncio.to_thread(_decide, state, checked, ordered_at, began, erased, fetched)
+            with observer.phase("fetch"):
+                fetched = await source.fetch(checked.api_id, received)
+        with observer.phase("decide"):
+            # In a thread, so that a long schedule does not delay the heartbeats of this process.
+            return await asyncio.to_thread(
+                _decide, state, checked, ordered_at, began, erased, fetched
+            )
     except SyncFailure as failure:
         event = sync_failed(checked.request, ordered_at, failure, fetched and fetched.source)
         return RunOutcome([event], fetched, keep_document=not erased)
