@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +22,9 @@ from audit.http.requests import SyncRequests, request_endpoints
 from audit.http.routes import AuditRoutes, audit_endpoints
 from cli.connections import Addresses, plain_connection
 from cli.settings import PREFIX, Settings, SettingsError
+from cli.telemetry.observing import ProcessObserver
 from contracts.messages import SpeakerErasureRequested, SyncRequested
+from contracts.topics import SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.wakeup import CHANNEL as LOG_CHANNEL
@@ -56,6 +58,8 @@ class HttpSide(NamedTuple):
     background: tuple[Coroutine[Any, Any, None], ...]
     stopping: anyio.Event
     """Set it to end the open streams."""
+    feed_clients: Callable[[], int]
+    """Returns the number of open feeds."""
 
 
 def security_of(settings: Settings, *, open_here: bool) -> Security:
@@ -91,6 +95,7 @@ async def http_side(
     version: str,
     health: Iterable[BaseRoute] = (),
     sandbox: Sandbox | None = None,
+    observer: ProcessObserver | None = None,
 ) -> HttpSide:
     """Wire the HTTP side. Queries read from `replica`, the log and the feed from `engine`."""
     log = EventLog(engine)
@@ -101,7 +106,7 @@ async def http_side(
     tail = LogTail(engine, await read_log_id(engine), wake_up.wait, max_bytes=settings.feed_bytes)
     await tail.start()
     stopping = anyio.Event()
-    publisher = RequestPublisher(addresses.kafka, log)
+    publisher = RequestPublisher(addresses.kafka, log, observer)
     feed = Feed(
         tail,
         FeedReader(engine, tail),
@@ -130,15 +135,19 @@ async def http_side(
         keep_listening(connect, LOG_CHANNEL, lambda _: wake_up.hint(), wake_up.hint),
         publisher.run(),
     )
-    return HttpSide(application(endpoints, routes, security), background, stopping)
+    app = application(endpoints, routes, security)
+    return HttpSide(app, background, stopping, lambda: tail.clients)
 
 
 class RequestPublisher:
     """Publishes requests with one producer. It connects as soon as Kafka answers."""
 
-    def __init__(self, kafka: KafkaConnection, log: EventLog) -> None:
+    def __init__(
+        self, kafka: KafkaConnection, log: EventLog, observer: ProcessObserver | None = None
+    ) -> None:
         self._kafka = kafka
         self._log = log
+        self._sending = nullcontext if observer is None else observer.sending
         self._producer: Producer | None = None
 
     async def run(self) -> None:
@@ -162,7 +171,8 @@ class RequestPublisher:
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 if isinstance(message, SyncRequested):
-                    await publish_request(producer, message)
+                    with self._sending(SYNC_REQUESTS) as traceparent:
+                        await publish_request(producer, message, traceparent=traceparent)
                 else:
                     await publish_erasure(producer, message)
         except (KafkaError, TimeoutError) as error:

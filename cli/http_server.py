@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 _END_SECONDS = 2
 """How long the end waits for a client that does not read its response."""
 
 
 @asynccontextmanager
-async def serving_http(app: Starlette, host: str, port: int = 0) -> AsyncIterator[int]:
+async def serving_http(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[int]:
     """Serve the application while the block runs; yields the port, a free one if 0 is given.
 
     Requests are not logged: their paths may hold secrets. At the end, idle connections are closed

@@ -6,6 +6,7 @@ import sys
 
 import stamina.instrumentation
 import structlog
+from opentelemetry import trace
 
 from cli.tracebacks import short_traceback
 from contracts.error_text import describe_error, without_quoted
@@ -16,6 +17,7 @@ FIELDS = (
     "component",
     "reason",
     "variable",
+    "trace_id",
     "sync_id",
     "spreaview_event_id",
     "organization_id",
@@ -44,6 +46,7 @@ def configure_logging(level: str, style: str) -> None:
     ]
     if style == "json":
         shared.append(structlog.stdlib.ExtraAdder(FIELDS))
+        shared.append(_add_trace)
         renderer: structlog.types.Processor = structlog.processors.JSONRenderer(default=str)
     else:
         # Its own formatting of exceptions would print local variables.
@@ -66,6 +69,14 @@ def configure_logging(level: str, style: str) -> None:
     for name in _SILENT:
         _quieten(name, logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([])  # our own code logs each wait once
+
+
+def _add_trace(_: object, __: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Add the trace of the run or the request that the line belongs to, if there is one."""
+    found = trace.get_current_span().get_span_context()
+    if found.is_valid:
+        line["trace_id"] = trace.format_trace_id(found.trace_id)
+    return line
 
 
 def log_fault() -> None:

@@ -31,6 +31,8 @@ from cli.health.probes import (
 from cli.health.server import serving_health
 from cli.servers import refuse_pooler_at
 from cli.settings import Settings
+from cli.telemetry.observing import ObservedLog
+from cli.telemetry.telemetry import Telemetry, telemetry_of
 from contracts.outage_text import describe_outage
 from contracts.topics import ERASURE_REQUESTS, IMPORT_EVENTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
@@ -46,6 +48,7 @@ from messaging.batch_consumer import ConsumerLog
 from messaging.closing import close_app
 from messaging.errors import is_kafka_outage
 from messaging.lag import watching_lag
+from messaging.observer import UNOBSERVED, Observer
 from messaging.requests import producing
 from messaging.topics import check_topics, declare_topics
 from projections.projector import GROUP as PROJECTORS
@@ -74,6 +77,11 @@ class Role(Flag):
     """Builds the read models."""
 
 
+def named(roles: Role) -> str:
+    """Return the roles as one word: `worker`, `projector`, or `worker+projector`."""
+    return "+".join(str(role.name).lower() for role in Role if role in roles)
+
+
 class _Service(NamedTuple):
     """One role, wired but not started."""
 
@@ -89,7 +97,7 @@ class _Service(NamedTuple):
 
 @asynccontextmanager
 async def running(
-    roles: Role, settings: Settings, addresses: Addresses
+    roles: Role, settings: Settings, addresses: Addresses, telemetry: Telemetry | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run services while the block runs; the block starts when they receive messages.
 
@@ -97,13 +105,20 @@ async def running(
     raises `DatabaseNewerError` if a newer program has migrated it. Yields the task of the
     background work. This task ends only by a fault, so wait for it as well as for a signal. At the
     end, requests in flight are finished, or handed back after `graceful_timeout` seconds.
+
+    Without `telemetry`, the services have one of their own.
     """
     monitor = Monitor(
         period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
     )
     async with AsyncExitStack() as stack:
+        if telemetry is None:
+            telemetry = await stack.enter_async_context(
+                telemetry_of(named(roles), VERSION, settings, addresses)
+            )
+        telemetry.metrics.show_components(monitor.components)
         await stack.enter_async_context(
-            serving_health(monitor, settings.http_host, settings.health_port)
+            serving_health(monitor, settings.http_host, settings.health_port, [telemetry.route])
         )
         monitoring = await stack.enter_async_context(going_on(monitor.run()))
         engine = await stack.enter_async_context(
@@ -122,10 +137,10 @@ async def running(
         await start.step("Kafka", topics, on=is_kafka_outage)
         services: list[_Service] = []
         if Role.WORKER in roles:
-            services.append(await _worker(start, settings, addresses, engine))
-            services.append(await _erasures(start, settings, addresses, engine))
+            services.append(await _worker(start, settings, addresses, engine, telemetry))
+            services.append(await _erasures(start, settings, addresses, engine, telemetry))
         if Role.PROJECTOR in roles:
-            services.append(await _projector(start, settings, addresses, engine))
+            services.append(await _projector(start, settings, addresses, engine, telemetry))
         for service in reversed(services):  # the worker's probe of Kafka looks at more topics
             for probe in service.probes:
                 monitor.watch(probe)
@@ -245,24 +260,34 @@ async def all_of(background: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 async def _worker(
-    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start,
+    settings: Settings,
+    addresses: Addresses,
+    engine: AsyncEngine,
+    telemetry: Telemetry,
 ) -> _Service:
-    log = EventLog(engine)
+    observer = telemetry.observer
+    log = ObservedLog(engine, observer)
     identity = await start.step("PostgreSQL", log.identity, on=is_database_outage)
     known = partial(with_known_features, addresses)
     addresses = await start.step("Kafka", known, on=is_kafka_outage)
     client = await start.stack.enter_async_context(http_client(VERSION))
     producer = await start.entered(partial(producing, addresses.kafka, log.clock))
     lag = await start.entered(partial(watching_lag, addresses.kafka, WORKERS))
-    sessionize = sessionize_client(client, addresses.sessionize_base_url, settings)
+    sessionize = sessionize_client(client, addresses.sessionize_base_url, settings, observer)
+    snapshot_events = settings.snapshot_events
     intake = request_consumer(
-        Handler(log, sessionize, identity, VERSION, snapshot_events=settings.snapshot_events),
+        Handler(
+            log, sessionize, identity, VERSION, snapshot_events=snapshot_events, observer=observer
+        ),
         producer,
         session_seconds=settings.kafka_session_seconds,
         concurrency=settings.worker_concurrency,
         in_flight=settings.worker_in_hand,
         in_flight_bytes=settings.worker_in_flight_bytes,
+        observer=observer,
     )
+    telemetry.metrics.show_in_flight(SYNC_REQUESTS, intake.in_flight)
     checkpoints = Checkpoints(engine)
     publisher = relay_publisher(addresses, log.clock)
     relay = Relay(
@@ -272,6 +297,7 @@ async def _worker(
         Leadership(partial(leader_connection, *addresses.for_sessions)),
         WakeUp(settings.relay_poll_seconds),
         batch=settings.relay_batch,
+        observer=observer,
     )
     topics = partial(_check_topics, settings, addresses)
     probes = (
@@ -281,7 +307,7 @@ async def _worker(
     )
     sealing = seal_from_time_to_time(engine, producer, relay, seconds=settings.seal_seconds)
     backlog = partial(read_backlog, addresses.kafka, SYNC_REQUESTS, WORKERS)
-    ending = end_abandoned_runs(OpenRuns(engine, backlog), relay)
+    ending = end_abandoned_runs(OpenRuns(engine, backlog, log), relay)
     background = [intake.commit(), relay.run(), sealing, ending]
     if settings.source_retention_days is not None:
         age = timedelta(days=settings.source_retention_days)
@@ -290,20 +316,29 @@ async def _worker(
 
 
 async def _erasures(
-    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start,
+    settings: Settings,
+    addresses: Addresses,
+    engine: AsyncEngine,
+    telemetry: Telemetry,
 ) -> _Service:
     producer = await start.entered(partial(producing, addresses.kafka, EventLog(engine).clock))
     lag = await start.entered(partial(watching_lag, addresses.kafka, ERASURES))
     consumer = erasure_consumer(engine, producer, session_seconds=settings.kafka_session_seconds)
+    telemetry.metrics.show_in_flight(ERASURE_REQUESTS, consumer.in_flight)
     probes = [intake_probe(consumer, lag, "erasures")]
     return _Service(ERASURE_REQUESTS, consumer.router, [consumer.commit()], probes, consumer.drain)
 
 
 async def _projector(
-    start: Start, settings: Settings, addresses: Addresses, engine: AsyncEngine
+    start: Start,
+    settings: Settings,
+    addresses: Addresses,
+    engine: AsyncEngine,
+    telemetry: Telemetry,
 ) -> _Service:
     lag = await start.entered(partial(watching_lag, addresses.kafka, PROJECTORS))
-    projector = Projector(engine, sweep_seconds=settings.sweep_seconds)
+    projector = Projector(engine, sweep_seconds=settings.sweep_seconds, observer=telemetry.observer)
     router = partial(
         projector.router,
         session_seconds=settings.kafka_session_seconds,
@@ -317,7 +352,12 @@ async def _projector(
     return _Service(IMPORT_EVENTS, router, [projector.sweep()], probes)
 
 
-def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settings) -> Sessionize:
+def sessionize_client(
+    client: httpx.AsyncClient,
+    base_url: str,
+    settings: Settings,
+    observer: Observer = UNOBSERVED,
+) -> Sessionize:
     """A client of Sessionize with the limits of the settings."""
     limits = FetchLimits(
         max_bytes=settings.max_document_bytes,
@@ -325,7 +365,7 @@ def sessionize_client(client: httpx.AsyncClient, base_url: str, settings: Settin
         attempts=settings.fetch_attempts,
         at_once=settings.fetch_concurrency,
     )
-    return Sessionize(client, base_url, limits, _now)
+    return Sessionize(client, base_url, limits, _now, observer)
 
 
 async def _check_topics(settings: Settings, addresses: Addresses) -> None:

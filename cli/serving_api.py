@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NamedTuple
+from uuid import UUID
 
 from starlette.routing import BaseRoute
 
@@ -18,8 +19,12 @@ from cli.http_server import serving_http
 from cli.runfile import resolve, resolve_replica
 from cli.services import VERSION, Start, all_of, going_on, may_pass
 from cli.settings import Settings
+from cli.telemetry.http import ObservedHttp
+from cli.telemetry.telemetry import Telemetry, telemetry_of
+from contracts.identity import OUTCOME, message_id
 from eventstore.log import EventLog
 from eventstore.schema_version import check_version
+from messaging.cloudevents import TRACEPARENT
 from projections.http.application import Security
 
 
@@ -48,8 +53,12 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
         period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
     )
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(
+            telemetry_of("api", VERSION, settings, addresses)
+        )
+        telemetry.metrics.show_components(monitor.components)
         await stack.enter_async_context(
-            serving_health(monitor, settings.http_host, settings.health_port)
+            serving_health(monitor, settings.http_host, settings.health_port, [telemetry.route])
         )
         monitoring = await stack.enter_async_context(going_on(monitor.run()))
         engine = await stack.enter_async_context(
@@ -62,7 +71,11 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
         monitor.watch(database_probe(EventLog(engine).head))
         served = await stack.enter_async_context(
             serving_http_side(
-                settings, addresses, security, health=tuple(health_app(monitor).routes)
+                settings,
+                addresses,
+                security,
+                health=tuple(health_app(monitor).routes),
+                telemetry=telemetry,
             )
         )
         monitor.started()
@@ -82,10 +95,18 @@ async def serving_http_side(
     *,
     health: tuple[BaseRoute, ...] = (),
     sandbox: Sandbox | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[ServedApi]:
-    """Serve the HTTP side on servers that answer and are migrated."""
+    """Serve the HTTP side on servers that answer and are migrated.
+
+    Without `telemetry`, it has one of its own.
+    """
     replica_address = resolve_replica(settings) if settings.read_database_url else None
     async with AsyncExitStack() as stack:
+        if telemetry is None:
+            telemetry = await stack.enter_async_context(
+                telemetry_of("api", VERSION, settings, addresses)
+            )
         engine = await stack.enter_async_context(
             database(addresses.database_url, settings.database_pool)
         )
@@ -101,15 +122,27 @@ async def serving_http_side(
             replica,
             security,
             version=VERSION,
-            health=health,
+            health=(*health, telemetry.route),
             sandbox=sandbox,
+            observer=telemetry.observer,
         )
+        telemetry.metrics.show_feed_clients(side.feed_clients)
         background = await stack.enter_async_context(going_on(all_of(side.background)))
+        observed = ObservedHttp(
+            side.app, telemetry.observer, partial(traceparent_of_sync, EventLog(engine))
+        )
         port = await stack.enter_async_context(
-            serving_http(side.app, settings.http_host, settings.http_port or 0)
+            serving_http(observed, settings.http_host, settings.http_port or 0)
         )
         await stack.enter_async_context(ending_streams(side))
         yield ServedApi(f"http://{settings.http_host}:{port}", background)
+
+
+async def traceparent_of_sync(log: EventLog, sync_id: UUID) -> str | None:
+    """Return the `traceparent` that the outcome of a sync has; None without one."""
+    outcome = await log.event(message_id(sync_id, OUTCOME))
+    found = None if outcome is None else outcome.metadata.get(TRACEPARENT)
+    return found if isinstance(found, str) else None
 
 
 async def _end_of(task: asyncio.Task[None]) -> None:

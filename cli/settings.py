@@ -263,7 +263,12 @@ class Settings(BaseSettings):
     ] = None
     health_port: Annotated[
         int | None,
-        Field(ge=1, lt=65536, description="serves /live and /ready if set", examples=["8081"]),
+        Field(
+            ge=1,
+            lt=65536,
+            description="serves /live, /ready and /metrics if set",
+            examples=["8081"],
+        ),
     ] = None
     health_period_seconds: Annotated[
         float, Field(gt=0, description="time between two looks at all that runs", examples=["5"])
@@ -276,6 +281,12 @@ class Settings(BaseSettings):
             examples=["180"],
         ),
     ] = 180.0
+    metrics_seconds: Annotated[
+        float,
+        Field(
+            gt=0, description="time between two looks for the gauges of /metrics", examples=["30"]
+        ),
+    ] = 30.0
     graceful_timeout: Annotated[
         float, Field(gt=0, description="seconds that a shutdown waits for work", examples=["15"])
     ] = 15.0

@@ -7,6 +7,7 @@ from contracts.messages import SpeakerErasureRequested, SyncRequested, encode_re
 from contracts.topics import ERASURE_REQUESTS, SYNC_REQUESTS
 from messaging.access import explaining
 from messaging.clocks import Clock, ClockCheck
+from messaging.cloudevents import TRACEPARENT
 from messaging.connection import KafkaConnection
 from messaging.producer import Producer
 from messaging.topics import MAX_RECORD_BYTES
@@ -42,10 +43,16 @@ async def producing(
         await producer.close(flush_seconds=_FLUSH_SECONDS)
 
 
-async def publish_request(producer: Producer, request: SyncRequested) -> None:
-    """Publish one request, and return when the broker has confirmed it."""
+async def publish_request(
+    producer: Producer, request: SyncRequested, *, traceparent: str | None = None
+) -> None:
+    """Publish one request, and return when the broker has confirmed it.
+
+    With a `traceparent`, the sync continues that trace.
+    """
     key = str(request.spreaview_event_id).encode()
-    await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key)
+    headers = [] if traceparent is None else [(TRACEPARENT, traceparent.encode())]
+    await producer.send_and_wait(SYNC_REQUESTS, encode_request(request), key=key, headers=headers)
 
 
 async def publish_erasure(producer: Producer, request: SpeakerErasureRequested) -> None:

@@ -73,6 +73,20 @@ UNFILLED_ROWS = text("""
 """)
 
 
+STOPPED = text("SELECT count(*) FROM stream_progress WHERE error IS NOT NULL")
+
+# The newest completed run of each stream, by the index on its runs.
+REMOVALS_HELD = text("""
+    SELECT coalesce(sum(r.held), 0)::bigint AS held
+    FROM stream_progress p
+    CROSS JOIN LATERAL (
+        SELECT CAST(counts->'sessions'->>'withheld' AS bigint) AS held FROM sync_runs
+        WHERE spreaview_event_id = p.spreaview_event_id AND status = 'completed'
+        ORDER BY position DESC LIMIT 1
+    ) r
+""")
+
+
 class Lag(NamedTuple):
     """The streams with events that are not applied yet, without the stopped ones."""
 
@@ -218,6 +232,38 @@ async def projections_status(
             stuck_seconds=stuck_seconds,
             unfilled_rows=unfilled,
         )
+
+
+class ProjectionFigures(NamedTuple):
+    """The state of the read models in numbers, which cost little to read often."""
+
+    lag: Lag
+    events_behind: int
+    """Events that are not applied yet, except in stopped streams."""
+    stopped: int
+    generation: str
+    filled_by: str
+    """Version of the code that filled the generation; empty if unknown."""
+
+
+async def projection_figures(engine: AsyncEngine) -> ProjectionFigures:
+    """Return the state of the read models in numbers. Raises as `select_live_generation`."""
+    lag = await oldest_lag(engine)
+    async with engine.begin() as connection:
+        await select_live_generation(connection)
+        generation = await live_generation(connection)
+        totals = (await connection.execute(TOTALS)).one()
+        stopped = (await connection.execute(STOPPED)).scalar_one()
+    filled_by = generation.code_version or ""
+    return ProjectionFigures(lag, totals.behind, stopped, generation.schema, filled_by)
+
+
+async def removals_held(engine: AsyncEngine) -> int:
+    """Return how many sessions the last runs have held back. Raises as `select_live_generation`."""
+    async with engine.begin() as connection:
+        await select_live_generation(connection)
+        held: int = (await connection.execute(REMOVALS_HELD)).scalar_one()
+    return held
 
 
 async def ahead_streams(engine: AsyncEngine) -> list[AheadStream]:

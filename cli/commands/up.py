@@ -16,9 +16,10 @@ from cli.runfile import announced
 from cli.sandbox.answers import SavedAnswer, synthetic_answers
 from cli.sandbox.editing import EditableConference
 from cli.sandbox.stack import sandbox
-from cli.services import Role, all_of, running
+from cli.services import VERSION, Role, all_of, running
 from cli.serving_api import serving_http_side
 from cli.settings import Settings, SettingsError
+from cli.telemetry.telemetry import telemetry_of
 from cli.waiting import until_stopped
 from eventstore.libpq_url import without_password
 from projections.http.application import Security
@@ -43,8 +44,11 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
     answers = synthetic_answers()
     async with AsyncExitStack() as stack:
         addresses = await stack.enter_async_context(sandbox(settings, answers))
+        telemetry = await stack.enter_async_context(
+            telemetry_of("up", VERSION, settings, addresses)
+        )
         background = await stack.enter_async_context(
-            running(Role.WORKER | Role.PROJECTOR, settings, addresses)
+            running(Role.WORKER | Role.PROJECTOR, settings, addresses, telemetry)
         )
         shown = without_password(addresses.database_url)
         ready = {"database": shown, "kafka": str(addresses.kafka)}
@@ -52,7 +56,11 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
         if (security := _security(settings)) is not None:
             served = await stack.enter_async_context(
                 serving_http_side(
-                    settings, addresses, security, sandbox=_conference(settings, answers)
+                    settings,
+                    addresses,
+                    security,
+                    sandbox=_conference(settings, answers),
+                    telemetry=telemetry,
                 )
             )
             ready["http"] = served.url

@@ -85,6 +85,10 @@ class Monitor:
         """False if a restart of this process may help, and the health of each component."""
         return self._all(lambda f: f.ok or not f.restart_may_help), self._known()
 
+    def components(self) -> Mapping[str, ComponentHealth]:
+        """The health of each component, and of the start as long as it lasts."""
+        return self._known()
+
     def _known(self) -> dict[str, ComponentHealth]:
         """The health of each component, and of the start as long as it lasts."""
         return (

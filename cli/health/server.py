@@ -1,13 +1,16 @@
-"""`GET /live` and `GET /ready`: status 200 or 503, and the health of each component as JSON."""
+"""`GET /live` and `GET /ready`: status 200 or 503, and the health of each component as JSON.
+
+Further routes, such as `/metrics`, may be served with them.
+"""
 
 import errno
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from cli.health.component_health import ComponentHealth
 from cli.health.monitor import Monitor
@@ -15,7 +18,7 @@ from cli.http_server import serving_http
 from cli.settings import SettingsError
 
 
-def health_app(monitor: Monitor) -> Starlette:
+def health_app(monitor: Monitor, more: Iterable[BaseRoute] = ()) -> Starlette:
     """The ASGI application."""
 
     async def live(_: Request) -> JSONResponse:
@@ -24,12 +27,14 @@ def health_app(monitor: Monitor) -> Starlette:
     async def ready(_: Request) -> JSONResponse:
         return _answer(*monitor.readiness())
 
-    return Starlette(routes=[Route("/live", live), Route("/ready", ready)])
+    return Starlette(routes=[Route("/live", live), Route("/ready", ready), *more])
 
 
 @asynccontextmanager
-async def serving_health(monitor: Monitor, host: str, port: int | None) -> AsyncIterator[None]:
-    """Serve both endpoints while the block runs, if a port is given.
+async def serving_health(
+    monitor: Monitor, host: str, port: int | None, more: Iterable[BaseRoute] = ()
+) -> AsyncIterator[None]:
+    """Serve the endpoints while the block runs, if a port is given.
 
     Raises:
         SettingsError: this process cannot listen there, for example because the port is taken.
@@ -39,7 +44,7 @@ async def serving_health(monitor: Monitor, host: str, port: int | None) -> Async
         return
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(serving_http(health_app(monitor), host, port))
+            await stack.enter_async_context(serving_http(health_app(monitor, more), host, port))
         except OSError as error:
             raise SettingsError(_why_not(host, port, error)) from error
         yield

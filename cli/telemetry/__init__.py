@@ -1,0 +1,1 @@
+"""Metrics at `/metrics`, and traces where an OTLP endpoint is set."""

@@ -1,0 +1,184 @@
+"""Gathering the gauges that need queries: from time to time, in the background, bounded in time.
+
+A scrape queries nothing: it shows the last values. A reading that fails shows no values at all, and
+`spreaview_gathering_failed` is 1 until it succeeds. A reading that this role has no right to is
+left out.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
+from prometheus_client import Metric as Family
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cli.telemetry.metrics import BY_NAME
+from contracts.outage_text import describe_outage
+from eventstore.errors import is_database_outage
+from eventstore.rights import NOT_ALLOWED
+from projections.generations import GenerationAccessError, NoGenerationError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_READING_SECONDS = 10.0
+"""Time limit of one reading, and of opening its server."""
+_FIRST_SECONDS = 3.0
+"""How long a scrape waits for the first values."""
+_UNWANTED_SECONDS = 600.0
+"""Without a scrape for this long, gathering pauses."""
+
+
+class Sample(NamedTuple):
+    """A value of a gathered gauge."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Reading(NamedTuple, Generic[T]):
+    """Reads some gauges from an open server."""
+
+    name: str
+    read: Callable[[T], Awaitable[Sequence[Sample]]]
+
+
+class Source(NamedTuple, Generic[T]):
+    """A server, opened once for all of its readings."""
+
+    opened: Callable[[], AbstractAsyncContextManager[T]]
+    readings: Sequence[Reading[T]]
+
+
+@dataclass(slots=True)
+class _State:
+    """The last result of a reading."""
+
+    samples: Sequence[Sample] = ()
+    gathered_at: float | None = None
+    """Unix time of the last success."""
+    succeeded: float = 0.0
+    """The same by the monotonic clock."""
+    failed: bool = False
+    reason: str = ""
+
+
+class Gatherer(Collector):
+    """Gathers the readings of all sources every `period` seconds while somebody scrapes."""
+
+    def __init__(self, sources: Sequence[Source[Any]], *, period: float) -> None:
+        self._sources = sources
+        self._period = period
+        self._states = {reading.name: _State() for source in sources for reading in source.readings}
+        self._scraped = asyncio.Event()
+        self._last_scrape = 0.0
+        self._gathered = asyncio.Event()
+
+    async def scraped(self) -> None:
+        """Begin to gather, or continue; wait for the first values, a few seconds at most."""
+        self._last_scrape = time.monotonic()
+        self._scraped.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SECONDS):
+                await self._gathered.wait()
+
+    async def run(self) -> None:
+        """Gather until cancelled."""
+        while True:
+            await self._scraped.wait()
+            await asyncio.gather(*map(self._gather, self._sources))
+            self._gathered.set()
+            await asyncio.sleep(self._period)
+            if time.monotonic() - self._last_scrape > _UNWANTED_SECONDS:
+                self._scraped.clear()
+                self._gathered.clear()
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the current families; values that are too old count as failed."""
+        families: dict[str, GaugeMetricFamily] = {}
+
+        def add(name: str, value: float, labels: Sequence[str]) -> None:
+            metric = BY_NAME[name]
+            family = families.setdefault(
+                name, GaugeMetricFamily(name, metric.text, labels=metric.labels)
+            )
+            family.add_metric(labels, value)
+
+        oldest = time.monotonic() - 3 * self._period - 2 * _READING_SECONDS
+        for name, state in self._states.items():
+            is_stale = state.gathered_at is not None and state.succeeded < oldest
+            failed = state.failed or is_stale
+            if failed or state.gathered_at is not None:
+                add("spreaview_gathering_failed", failed, (name,))
+            if state.gathered_at is not None:
+                add("spreaview_gathering_timestamp_seconds", state.gathered_at, (name,))
+            for sample in () if failed else state.samples:
+                add(sample.name, sample.value, sample.labels)
+        yield from families.values()
+
+    async def _gather(self, source: Source[T]) -> None:
+        left = list(source.readings)
+        try:
+            async with _bounded(source.opened) as opened:
+                while left:
+                    reading = left.pop(0)
+                    try:
+                        async with asyncio.timeout(_READING_SECONDS):
+                            self._succeeded(reading.name, await reading.read(opened))
+                    except Exception as error:
+                        self._failed(reading.name, error)
+        except Exception as error:
+            for reading in left:
+                self._failed(reading.name, error)
+
+    def _succeeded(self, name: str, samples: Sequence[Sample]) -> None:
+        self._states[name] = _State(samples, time.time(), time.monotonic())
+
+    def _failed(self, name: str, error: Exception) -> None:
+        state = self._states[name]
+        reason = describe_outage(error)
+        if _is_refused(error):
+            if state.reason != reason:
+                logger.info("the metrics of %s are left out: %s", name, reason)
+            self._states[name] = _State(reason=reason)
+            return
+        if not state.failed and not _may_pass(error):
+            logger.error("the metrics of %s cannot be gathered", name, exc_info=error)
+        state.samples, state.failed, state.reason = (), True, reason
+
+
+@asynccontextmanager
+async def _bounded(opened: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncIterator[T]:
+    """Open a server, and give up after a while."""
+    manager = opened()
+    async with asyncio.timeout(_READING_SECONDS):
+        entered = await manager.__aenter__()
+    try:
+        yield entered
+    finally:
+        await manager.__aexit__(None, None, None)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether this role lacks a right, which another process may have."""
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return sqlstate == NOT_ALLOWED or isinstance(
+        error,
+        GenerationAccessError | TopicAuthorizationFailedError | GroupAuthorizationFailedError,
+    )
+
+
+def _may_pass(error: Exception) -> bool:
+    return is_database_outage(error) or isinstance(error, KafkaError | NoGenerationError)
