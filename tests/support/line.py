@@ -107,11 +107,13 @@ async def the_line(
     database_url: str,
     *,
     transactions: bool = False,
+    roles: Role = Role.WORKER | Role.PROJECTOR,
     **settings: object,
 ) -> AsyncIterator[Line]:
     """Worker, relay and projector, running in this process.
 
     Args:
+        roles: the services that run.
         transactions: what the broker can do; Apache Kafka has them, the sandbox's broker has not.
         settings: where they differ from the usual ones.
     """
@@ -124,7 +126,7 @@ async def the_line(
         addresses = Addresses(database_url, connection, double.base_url, transactions)
         usual = Settings(database_pool=8, relay_poll_seconds=0.2, sweep_seconds=0.5)
         chosen = usual.model_copy(update=settings)
-        async with running(Role.WORKER | Role.PROJECTOR, chosen, addresses) as background:
+        async with running(roles, chosen, addresses) as background:
             try:
                 yield Line(addresses, engine, double, producer)
             finally:  # if a service has ended, its error is the reason of the test's failure

@@ -1,0 +1,121 @@
+"""Real faults, scraped over HTTP, fire their alerts; a healthy system fires none.
+
+Two scrapes are continued at the rate between them, and promtool evaluates the rules over the
+result. `tests/acceptance/soak_alerts.py` has the other faults.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.sandbox.ports import free_port
+from cli.services import Role
+from contracts.topics import SYNC_REQUESTS
+from messaging.requests import publish_request
+from tests.support.documents import WINDOW
+from tests.support.http_side import the_http_side
+from tests.support.line import PATIENCE, Line, a_request, the_line
+from tests.support.prometheus import Scrape, assert_firing, continued, needs_promtool, scrape
+from tests.support.sessionize.answers import page
+
+pytestmark = [pytest.mark.asyncio, needs_promtool]
+
+API_ID = "demo2026"
+QUICK: dict[str, Any] = {
+    "metrics_seconds": 0.2,
+    "health_period_seconds": 0.2,
+    "seal_seconds": 0.2,
+}
+PROJECTION_LAG = "spreaview_projection_lag_seconds"
+
+
+async def scraped_until(url: str, is_there: Callable[[Scrape], bool]) -> Scrape:
+    """Scrape a process until it shows something; the last scrape."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = await scrape(url, at=time.monotonic())
+            if is_there(found):
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def test_a_healthy_system_fires_no_alert(
+    own_kafka: str, database_url: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with (
+        the_line(own_kafka, database_url, health_port=port, **QUICK) as line,
+        the_http_side(line, metrics_seconds=0.2) as side,
+    ):
+        row = await line.sync(a_request(API_ID, WINDOW))
+        assert row["status"] == "completed"
+        urls = (f"http://127.0.0.1:{port}/metrics", f"{side.url}/metrics")
+        calm = ("relay_lag_seconds", "unsealed_seconds", "projection_lag_seconds")
+        for url in urls:
+            await scraped_until(
+                url, lambda found: all(found.value(f"spreaview_{name}") == 0 for name in calm)
+            )
+        first = await scrape(*urls, at=0)
+        second = await scrape(*urls, at=60)
+    assert (
+        second.value("spreaview_sync_outcomes_total", code="completed", instance=urls[0][7:-8]) == 1
+    )
+    assert second.value("spreaview_relay_mismatch", instance=urls[0][7:-8]) == 0
+    assert_firing(continued(first, second), (), tmp_path)
+
+
+async def test_faults_fire_their_alerts_and_no_others(
+    own_kafka: str, database_url: str, tmp_path: Path
+) -> None:
+    """No projector runs, a request cannot be read, and Sessionize fails."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    async with the_line(
+        own_kafka, database_url, roles=Role.WORKER, health_port=port, fetch_attempts=1, **QUICK
+    ) as line:
+        line.double.documents.put("failing8", page(503, "Try again later"))
+        await line.producer.send_and_wait(SYNC_REQUESTS, b"no request")
+        await publish_request(line.producer, a_request(API_ID, WINDOW))
+        first = await scraped_until(url, has_faults)
+        await fail(line)
+        second = await scraped_until(
+            url,
+            lambda found: (
+                found.value("spreaview_sync_outcomes_total", code="upstream_unavailable") == 2
+                and found.value("spreaview_unsealed_seconds") == 0
+                and found.value("spreaview_relay_lag_seconds") == 0
+            ),
+        )
+    assert second.value("spreaview_upstream_seconds_count", status="5xx") in (1, 2)  # shared
+    lags = [found.value(PROJECTION_LAG) for found in (first, second)]
+    assert lags[0] is not None
+    assert lags[1] is not None
+    # About a second per second: each value was gathered a moment before its scrape.
+    assert abs((lags[1] - lags[0]) - (second.at - first.at)) < max(1.0, (second.at - first.at) / 2)
+    assert_firing(
+        continued(first, second),
+        {"SpreaviewProjectionLags", "SpreaviewDeadLettersOpen", "SpreaviewUpstreamUnavailable"},
+        tmp_path,
+    )
+
+
+def has_faults(found: Scrape) -> bool:
+    return (
+        (found.value(PROJECTION_LAG) or 0) > 0
+        and found.value("spreaview_dead_letters_open") == 1
+        and found.value("spreaview_sync_outcomes_total", code="completed") == 1
+        and found.value("spreaview_unsealed_seconds") == 0
+        and found.value("spreaview_open_runs_oldest_seconds") == 0
+        and found.value("spreaview_requests_oldest_seconds") == 0
+        and found.value("spreaview_relay_lag_seconds") == 0
+    )
+
+
+async def fail(line: Line) -> None:
+    """Request two syncs that end as `upstream_unavailable`."""
+    for _ in range(2):
+        await publish_request(line.producer, a_request("failing8", WINDOW))
