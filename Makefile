@@ -59,12 +59,13 @@ contracts: $(STAMP) ## generate the JSON Schemas, golden examples, AsyncAPI docu
 catalogue: $(STAMP) ## record the definitions that the migrations make, for verification
 	$(BIN)/python -m tests.support.catalogue
 
-bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, and the cost of a hanging event
+bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, the cost of a hanging event and of traces
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.log
 	$(BIN)/python -m tests.benchmarks.state
 	$(BIN)/python -m tests.benchmarks.hanging
 	$(BIN)/python -m tests.benchmarks.rebuild
+	$(BIN)/python -m tests.benchmarks.tracing
 
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt

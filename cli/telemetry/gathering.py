@@ -7,9 +7,10 @@ left out.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -36,6 +37,8 @@ _READING_SECONDS = 10.0
 """Time limit of one reading, and of opening its server."""
 _FIRST_SECONDS = 3.0
 """How long a scrape waits for the first values."""
+_END_SECONDS = 3.0
+"""Time limit for the readings in progress when the process ends."""
 _UNWANTED_SECONDS = 600.0
 """Without a scrape for this long, gathering pauses."""
 
@@ -60,6 +63,9 @@ class Source(NamedTuple, Generic[T]):
 
     opened: Callable[[], AbstractAsyncContextManager[T]]
     readings: Sequence[Reading[T]]
+    cancels: bool = True
+    """Whether a reading that takes too long is cancelled. A client of Kafka that is cancelled
+    while it connects leaves the connection open: it ends by its own time limits."""
 
 
 @dataclass(slots=True)
@@ -71,8 +77,16 @@ class _State:
     """Unix time of the last success."""
     succeeded: float = 0.0
     """The same by the monotonic clock."""
+    pending: float | None = None
+    """Since when the next result is waited for, by the monotonic clock."""
     failed: bool = False
     reason: str = ""
+
+    def is_failed(self, now: float, oldest: float) -> bool:
+        """Whether there is no current value: it failed, takes too long, or is too old."""
+        is_late = self.pending is not None and now - self.pending > _READING_SECONDS
+        is_old = self.gathered_at is not None and self.succeeded < oldest
+        return self.failed or is_late or is_old
 
 
 class Gatherer(Collector):
@@ -82,28 +96,34 @@ class Gatherer(Collector):
         self._sources = sources
         self._period = period
         self._states = {reading.name: _State() for source in sources for reading in source.readings}
-        self._scraped = asyncio.Event()
-        self._last_scrape = 0.0
-        self._gathered = asyncio.Event()
+        self._last_scrape = -math.inf
+        self._wanted = asyncio.Event()
+        """Set by a scrape, and by the end."""
+        self._ending = asyncio.Event()
+        self._first_rounds = [asyncio.Event() for _ in sources]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Gather while the block runs. At its end, the readings in progress get some seconds."""
+        tasks = [asyncio.create_task(self._run(n)) for n in range(len(self._sources))]
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self._wanted.set()
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def scraped(self) -> None:
         """Begin to gather, or continue; wait for the first values, a few seconds at most."""
         self._last_scrape = time.monotonic()
-        self._scraped.set()
+        self._wanted.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SECONDS):
-                await self._gathered.wait()
-
-    async def run(self) -> None:
-        """Gather until cancelled."""
-        while True:
-            await self._scraped.wait()
-            await asyncio.gather(*map(self._gather, self._sources))
-            self._gathered.set()
-            await asyncio.sleep(self._period)
-            if time.monotonic() - self._last_scrape > _UNWANTED_SECONDS:
-                self._scraped.clear()
-                self._gathered.clear()
+                for first_round in self._first_rounds:
+                    await first_round.wait()
 
     def collect(self) -> Iterator[Family]:
         """Yield the current families; values that are too old count as failed."""
@@ -116,10 +136,10 @@ class Gatherer(Collector):
             )
             family.add_metric(labels, value)
 
-        oldest = time.monotonic() - 3 * self._period - 2 * _READING_SECONDS
+        now = time.monotonic()
+        oldest = now - 3 * self._period - 2 * _READING_SECONDS
         for name, state in self._states.items():
-            is_stale = state.gathered_at is not None and state.succeeded < oldest
-            failed = state.failed or is_stale
+            failed = state.is_failed(now, oldest)
             if failed or state.gathered_at is not None:
                 add("spreaview_gathering_failed", failed, (name,))
             if state.gathered_at is not None:
@@ -128,14 +148,33 @@ class Gatherer(Collector):
                 add(sample.name, sample.value, sample.labels)
         yield from families.values()
 
-    async def _gather(self, source: Source[T]) -> None:
+    async def _run(self, number: int) -> None:
+        """Gather one source, again and again, until the end."""
+        first_round = self._first_rounds[number]
+        while not self._ending.is_set():
+            if time.monotonic() - self._last_scrape > _UNWANTED_SECONDS:
+                first_round.clear()
+                self._wanted.clear()
+            await self._wanted.wait()
+            if self._ending.is_set():
+                return
+            await self._gather(self._sources[number])
+            first_round.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._period):
+                    await self._ending.wait()
+
+    async def _gather(self, source: Source[Any]) -> None:
         left = list(source.readings)
+        for reading in left:
+            self._states[reading.name].pending = time.monotonic()
         try:
-            async with _bounded(source.opened) as opened:
+            async with _opened(source) as opened:
                 while left:
                     reading = left.pop(0)
+                    self._states[reading.name].pending = time.monotonic()
                     try:
-                        async with asyncio.timeout(_READING_SECONDS):
+                        async with _limit(source):
                             self._succeeded(reading.name, await reading.read(opened))
                     except Exception as error:
                         self._failed(reading.name, error)
@@ -159,16 +198,17 @@ class Gatherer(Collector):
         state.samples, state.failed, state.reason = (), True, reason
 
 
+def _limit(source: Source[Any]) -> asyncio.Timeout:
+    return asyncio.timeout(_READING_SECONDS if source.cancels else None)
+
+
 @asynccontextmanager
-async def _bounded(opened: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncIterator[T]:
-    """Open a server, and give up after a while."""
-    manager = opened()
-    async with asyncio.timeout(_READING_SECONDS):
-        entered = await manager.__aenter__()
-    try:
-        yield entered
-    finally:
-        await manager.__aexit__(None, None, None)
+async def _opened(source: Source[T]) -> AsyncIterator[T]:
+    """Open a server; give up after a while, if it can be cancelled."""
+    async with AsyncExitStack() as stack:
+        async with _limit(source):
+            opened = await stack.enter_async_context(source.opened())
+        yield opened
 
 
 def _is_refused(error: Exception) -> bool:

@@ -71,6 +71,7 @@ def sources_of(addresses: Addresses, engine: AsyncEngine) -> Sequence[Source[Any
             Reading("seals", topics.seals),
             Reading("mismatch", topics.mismatch),
         ),
+        cancels=False,
     )
     return (of_the_log, of_the_topics)
 

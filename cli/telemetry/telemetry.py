@@ -1,6 +1,5 @@
 """The telemetry of one process: its metrics, its observer, and `/metrics`."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
@@ -41,16 +40,9 @@ async def telemetry_of(
         gatherer = Gatherer(sources_of(addresses, engine), period=settings.metrics_seconds)
         metrics.registry.register(gatherer)
         observe_retries(metrics.retried)
-        task = asyncio.create_task(gatherer.run())
-        try:
-            yield Telemetry(
-                metrics,
-                ProcessObserver(metrics, tracer, is_tracing=is_on()),
-                _route(metrics, gatherer),
-            )
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await stack.enter_async_context(gatherer.running())
+        observer = ProcessObserver(metrics, tracer, is_tracing=is_on())
+        yield Telemetry(metrics, observer, _route(metrics, gatherer))
 
 
 def _route(metrics: Metrics, gatherer: Gatherer) -> Route:

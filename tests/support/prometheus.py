@@ -71,14 +71,27 @@ class Scrape:
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value of the only series with these labels; None without one."""
+        found = self.values_of(name, **labels)
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def values_of(self, name: str, **labels: str) -> list[float]:
+        """The values of all series with these labels, in the order of the processes."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        found = [
+        return [
             value
             for series, value in self.values.items()
             if series.startswith(f"{name}{{") and all(label in series for label in wanted)
         ]
-        assert len(found) <= 1, found
-        return found[0] if found else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every component is well, and every reading was gathered."""
+        return not any(
+            (name.startswith("spreaview_component_ok{") and value == 0)
+            or (name.startswith("spreaview_gathering_failed{") and value == 1)
+            for name, value in self.values.items()
+        )
 
 
 async def scrape(*urls: str, at: float) -> Scrape:

@@ -50,16 +50,6 @@ def shown(gatherer: Gatherer) -> dict[str, float]:
     return {s.name: s.value for family in gatherer.collect() for s in family.samples}
 
 
-@asynccontextmanager
-async def running(gatherer: Gatherer) -> AsyncIterator[None]:
-    task = asyncio.create_task(gatherer.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while True:
@@ -71,7 +61,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def gathered(server: Server) -> dict[str, float]:
     """What the second scrape shows, after one round."""
     gatherer = gatherer_of(server)
-    async with running(gatherer):
+    async with gatherer.running():
         await gatherer.scraped()
     return shown(gatherer)
 
@@ -79,7 +69,7 @@ async def gathered(server: Server) -> dict[str, float]:
 async def test_nothing_is_read_until_somebody_scrapes() -> None:
     server = Server()
     gatherer = gatherer_of(server, period=0.001)
-    async with running(gatherer):
+    async with gatherer.running():
         for _ in range(20):
             await asyncio.sleep(0)
         assert server.opened == 0
@@ -90,7 +80,7 @@ async def test_nothing_is_read_until_somebody_scrapes() -> None:
 async def test_many_scrapes_read_once_in_a_period() -> None:
     server = Server()
     gatherer = gatherer_of(server)
-    async with running(gatherer):
+    async with gatherer.running():
         for _ in range(50):
             await gatherer.scraped()
     assert server.reads == 1
@@ -101,7 +91,7 @@ async def test_many_scrapes_read_once_in_a_period() -> None:
 async def test_a_reading_that_fails_shows_no_value() -> None:
     server = Server()
     gatherer = gatherer_of(server, period=0.001)
-    async with running(gatherer):
+    async with gatherer.running():
         await gatherer.scraped()
         assert GAUGE in shown(gatherer)
         server.error = KafkaConnectionError("away")
@@ -121,15 +111,48 @@ async def test_a_reading_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_scrape_does_not_wait_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(gathering, "_END_SECONDS", 0.01)
     server = Server()
     server.hangs = True
     async with asyncio.timeout(5):
         assert await gathered(server) == {}
 
 
+async def test_a_reading_that_cannot_be_cancelled_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(gathering, "_END_SECONDS", 0.01)
+    server = Server()
+    server.hangs = True
+    source = Source(server.open, [Reading("open_runs", server.read)], cancels=False)
+    gatherer = Gatherer([source], period=3600)
+    async with gatherer.running():
+        await gatherer.scraped()
+        monkeypatch.setattr(gathering, "_READING_SECONDS", 0.0)
+        assert shown(gatherer) == {FAILED: 1}
+        assert server.reads == 1
+
+
+async def test_the_end_lets_a_reading_finish() -> None:
+    server, may_end, has_ended = Server(), asyncio.Event(), False
+
+    async def read(_: Server) -> Sequence[Sample]:
+        nonlocal has_ended
+        await may_end.wait()
+        has_ended = True
+        return []
+
+    gatherer = Gatherer([Source(server.open, [Reading("open_runs", read)])], period=3600)
+    async with gatherer.running():
+        scraping = asyncio.create_task(gatherer.scraped())
+        await until(lambda: server.opened == 1)
+        asyncio.get_running_loop().call_later(0.01, may_end.set)
+    assert has_ended
+    await scraping
+
+
 async def test_values_that_nobody_renews_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     gatherer = gatherer_of(Server())
-    async with running(gatherer):
+    async with gatherer.running():
         await gatherer.scraped()
     assert GAUGE in shown(gatherer)
     now = time.monotonic()
@@ -148,7 +171,7 @@ async def test_a_missing_right_leaves_the_reading_out(caplog: pytest.LogCaptureF
     ]
     gatherer = Gatherer(sources, period=0.001)
     with caplog.at_level(logging.INFO):
-        async with running(gatherer):
+        async with gatherer.running():
             await gatherer.scraped()
             await until(lambda: server.reads > 2)
     labels = [s.labels for family in gatherer.collect() for s in family.samples if s.name == FAILED]
