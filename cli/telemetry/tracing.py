@@ -6,8 +6,9 @@ others (headers, sampler, service name, resource) apply as its specification has
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -61,8 +62,25 @@ async def tracing(version: str, role: str) -> AsyncIterator[Tracer]:
     try:
         yield provider.get_tracer(_NAME, version)
     finally:
-        ending = asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
-        await asyncio.wait([ending], timeout=_END_SECONDS)
+        await _ended(provider.shutdown)
+
+
+async def _ended(shut_down: Callable[[], None]) -> None:
+    """Export the last spans, within a few seconds even if the collector does not answer.
+
+    In a daemon thread: the end of the process would wait for a thread of the default executor.
+    """
+    loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def work() -> None:
+        shut_down()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(has_ended.set)
+
+    threading.Thread(target=work, name="last traces", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            await has_ended.wait()
 
 
 def _reporting(exporter: "SpanExporter") -> "SpanExporter":

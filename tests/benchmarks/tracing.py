@@ -28,7 +28,7 @@ from eventstore.migrate import migrate
 from messaging.requests import publish_request
 from projections.prepare import prepare
 from tests.support.line import Line, a_request, the_line
-from tests.support.otlp import otlp_collector
+from tests.support.otlp import Collector, otlp_collector
 from tests.support.sessionize.answers import Answer
 
 WINDOW = conference_window()
@@ -61,6 +61,15 @@ async def span_seconds(tracer: Tracer) -> float:
     return (time.process_time() - began) / SPANS
 
 
+async def until_exported(collector: Collector, number: int) -> None:
+    """Wait for the span that ends last in each sync."""
+    name = f"process {SYNC_REQUESTS}"
+    while True:
+        if sum(span.name == name for span in collector.spans) >= number:
+            return
+        await asyncio.sleep(0.1)
+
+
 async def main(number: int) -> None:
     """Measure, and print."""
     configure_logging("ERROR", "console")
@@ -77,6 +86,7 @@ async def main(number: int) -> None:
                 os.environ[ENDPOINTS[0]] = collector.url
                 async with the_line(broker, url, kafka_session_seconds=1.0) as line:
                     await syncs(line, number)
+                    await until_exported(collector, number)
                 spans = len(collector.spans) / number
                 async with tracing("1.0", "worker") as tracer:
                     cost = await span_seconds(tracer)

@@ -178,5 +178,27 @@ async def test_a_collector_that_is_away_delays_nothing(
     assert ours[0].startswith("exporting traces is failing")
 
 
+async def test_a_collector_that_never_answers_does_not_delay_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connected = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
+    monkeypatch.setattr("cli.telemetry.tracing._END_SECONDS", 0.1)
+    async with server, asyncio.timeout(20):
+        async with tracing("1.0", "worker") as tracer:
+            with tracer.start_as_current_span("work"):
+                pass
+        await connected.wait()
+
+
 def named(collector: Collector, name: str) -> list[ReceivedSpan]:
     return [span for span in collector.spans if span.name == name]
