@@ -1,6 +1,7 @@
 """A fault at every await of handler, relay and projector logs no secret and no personal data.
 
-Real processes at the most talkative level, in both formats. `tests/support/faulty_awaits` finds
+Real processes at the most talkative level, in both formats. Their metrics and the spans that they
+export are searched, too. `tests/support/faulty_awaits` finds
 the awaits in the source and raises errors there that quote everything confidential. A place that no
 fault reaches fails the test, so a new await needs a way to it, below in `drive`.
 """
@@ -11,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
@@ -27,6 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
+from cli.sandbox.ports import free_port
+from cli.telemetry.tracing import ENDPOINTS
 from contracts import identity
 from contracts.messages import encode_request
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
@@ -39,7 +43,8 @@ from messaging.topics import declare_topics
 from projections.generations import select_live_generation
 from tests.support.faulty_awaits.places import places
 from tests.support.line import ORGANIZATION, a_request
-from tests.support.processes import ROOT, environment
+from tests.support.otlp import Collector, otlp_collector
+from tests.support.processes import PATIENCE, ROOT, environment
 from tests.support.sessionize.answers import Answer, Documents
 from tests.support.sessionize.double import Double, sessionize_double
 from tests.support.streams import STARTED
@@ -202,21 +207,48 @@ async def meet_faults(
     file.touch()
     missing = set(until)
     loop = asyncio.get_running_loop()
-    with ExitStack() as processes:
-        for name in SERVICES:
-            processes.enter_context(started(name, folder, env))
+    ports = [free_port() for _ in SERVICES]
+    async with AsyncExitStack() as processes:
+        collector = await processes.enter_async_context(otlp_collector())
+        env |= {ENDPOINTS[0]: collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        for name, port in zip(SERVICES, ports, strict=True):
+            own = env | {"SPREAVIEW_HEALTH_PORT": str(port)}
+            processes.enter_context(started(name, folder, own))
         deadline, pause = loop.time() + SECONDS, 0.5
         while missing and loop.time() < deadline:
             await drive(scene)
             await asyncio.sleep(pause)
             pause = min(3.0, pause * 1.05)  # a leader ends abandoned runs when the rest is done
             missing -= {line.partition("\t")[0] for line in file.read_text("utf-8").splitlines()}
+        metrics = [await metrics_at(port) for port in ports]
+        async with asyncio.timeout(PATIENCE):
+            await has_spans(collector, f"process {SYNC_REQUESTS}", "fetch", "append")
+    assert all("spreaview_retries_total" in text for text in metrics)
+    exported = [body.decode("latin-1") for body in collector.bodies]
     output = "".join((folder / f"{name}.log").read_text("utf-8") for name in SERVICES)
     async with scene.engine.begin() as connection:
         await select_live_generation(connection)
         stored = await connection.execute(STORED_ERRORS)
-        output += "\n".join(stored.scalars())
+        output += "\n".join([*stored.scalars(), *metrics, *exported])
     return output, missing
+
+
+async def has_spans(collector: Collector, *names: str) -> None:
+    """Wait until spans of these names are exported."""
+    while True:
+        if set(names) <= {span.name for span in collector.spans}:
+            return
+        await asyncio.sleep(0.1)
+
+
+async def metrics_at(port: int) -> str:
+    """Scrape a service, which may just be starting again after a fault."""
+    async with httpx.AsyncClient(timeout=10) as client, asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
 
 
 def found_in(output: str) -> dict[str, int]:
