@@ -21,12 +21,14 @@ from audit.http.page.sandbox import Sandbox
 from audit.http.requests import SyncRequests, request_endpoints
 from audit.http.routes import AuditRoutes, audit_endpoints
 from cli.connections import Addresses, plain_connection
+from cli.restored_gate import RestoredGate
 from cli.settings import PREFIX, Settings, SettingsError
 from cli.telemetry.observing import ProcessObserver
 from contracts.messages import SpeakerErasureRequested, SyncRequested
 from contracts.topics import SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
+from eventstore.restored import unconfirmed_restore
 from eventstore.wakeup import CHANNEL as LOG_CHANNEL
 from eventstore.wakeup import WakeUp
 from messaging.backoff import retry_until_success
@@ -136,6 +138,7 @@ async def http_side(
         publisher.run(),
     )
     app = application(endpoints, routes, security)
+    app.add_middleware(RestoredGate, reason=partial(unconfirmed_restore, engine))
     return HttpSide(app, background, stopping, lambda: tail.clients)
 
 

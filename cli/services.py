@@ -27,6 +27,7 @@ from cli.health.probes import (
     kafka_probe,
     projector_probe,
     relay_probe,
+    restore_probe,
 )
 from cli.health.server import serving_health
 from cli.servers import refuse_pooler_at
@@ -39,6 +40,7 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.errors import is_database_outage
 from eventstore.leadership import Leadership
 from eventstore.log import EventLog
+from eventstore.restored import UnconfirmedRestoreError, check_confirmed
 from eventstore.schema_version import DatabaseOlderError, check_version
 from eventstore.wakeup import WakeUp
 from messaging.access import explaining
@@ -101,10 +103,11 @@ async def running(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run services while the block runs; the block starts when they receive messages.
 
-    Waits for a database or broker that does not answer yet, and for the database to be migrated;
-    raises `DatabaseNewerError` if a newer program has migrated it. Yields the task of the
-    background work. This task ends only by a fault, so wait for it as well as for a signal. At the
-    end, requests in flight are finished, or handed back after `graceful_timeout` seconds.
+    Waits for a database or broker that does not answer yet, for the database to be migrated, and
+    for the erasures of a restored log to be confirmed. Raises `DatabaseNewerError` if a newer
+    program has migrated it. Yields the task of the background work. This task ends only by a fault,
+    so wait for it as well as for a signal. At the end, requests in flight are finished, or handed
+    back after `graceful_timeout` seconds.
 
     Without `telemetry`, the services have one of their own.
     """
@@ -128,11 +131,13 @@ async def running(
         monitor.watch(kafka_probe(addresses.kafka))
         start = Start(monitor, stack)
         await start.step("PostgreSQL", partial(check_version, engine), on=may_pass)
+        await start.step("the log", partial(check_confirmed, engine), on=may_pass)
         if Role.WORKER in roles:
             sessions = partial(refuse_pooler_at, addresses.for_sessions)
             await start.step("PostgreSQL", sessions, on=is_database_outage)
         # From now on only an answer counts: a newer program may migrate while this one runs.
         monitor.watch(database_probe(EventLog(engine).head))
+        monitor.watch(restore_probe(engine))
         topics = partial(_declare, settings, addresses)
         await start.step("Kafka", topics, on=is_kafka_outage)
         services: list[_Service] = []
@@ -236,8 +241,9 @@ async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Tas
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the check of the schema version may succeed later: after a migration or a grant."""
-    return isinstance(error, DatabaseOlderError) or is_database_outage(error)
+    """Whether a check of the database may succeed later: after a migration, grant or command."""
+    waits = isinstance(error, DatabaseOlderError | UnconfirmedRestoreError)
+    return waits or is_database_outage(error)
 
 
 async def _end_of(task: asyncio.Task[None]) -> None:
@@ -298,6 +304,7 @@ async def _worker(
         WakeUp(settings.relay_poll_seconds),
         batch=settings.relay_batch,
         observer=observer,
+        may_publish=partial(check_confirmed, engine),
     )
     topics = partial(_check_topics, settings, addresses)
     probes = (
@@ -374,6 +381,7 @@ async def _check_topics(settings: Settings, addresses: Addresses) -> None:
         partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
         retention_days=settings.events_retention_days,
+        erasure_days=settings.erasure_retention_days,
         manage=settings.kafka_manage_topics,
     )
 
@@ -384,6 +392,7 @@ async def _declare(settings: Settings, addresses: Addresses) -> None:
         partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
         retention_days=settings.events_retention_days,
+        erasure_days=settings.erasure_retention_days,
         manage=settings.kafka_manage_topics,
     )
 

@@ -13,7 +13,7 @@ from audit.http.page.sandbox import Sandbox
 from cli.api import ending_streams, http_side, security_of
 from cli.connections import Addresses, database
 from cli.health.monitor import Monitor
-from cli.health.probes import database_probe, kafka_probe
+from cli.health.probes import database_probe, kafka_probe, restore_probe
 from cli.health.server import health_app, serving_health
 from cli.http_server import serving_http
 from cli.runfile import resolve, resolve_replica
@@ -23,6 +23,7 @@ from cli.telemetry.http import ObservedHttp
 from cli.telemetry.telemetry import Telemetry, telemetry_of
 from contracts.identity import OUTCOME, message_id
 from eventstore.log import EventLog
+from eventstore.restored import check_confirmed
 from eventstore.schema_version import check_version
 from messaging.cloudevents import TRACEPARENT
 from projections.http.application import Security
@@ -40,7 +41,8 @@ class ServedApi(NamedTuple):
 async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
     """Serve the HTTP side on existing servers while the block runs.
 
-    Waits for a database that does not answer or is not migrated yet. Kafka is needed for requests
+    Waits for a database that does not answer, is not migrated yet, or was restored without its
+    erasures. Kafka is needed for requests
     only: without it they are refused, and everything else works.
 
     Raises:
@@ -68,7 +70,9 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
         monitor.watch(kafka_probe(addresses.kafka))
         start = Start(monitor, stack)
         await start.step("PostgreSQL", partial(check_version, engine), on=may_pass)
+        await start.step("the log", partial(check_confirmed, engine), on=may_pass)
         monitor.watch(database_probe(EventLog(engine).head))
+        monitor.watch(restore_probe(engine))
         served = await stack.enter_async_context(
             serving_http_side(
                 settings,

@@ -163,6 +163,15 @@ class Settings(BaseSettings):
     events_retention_days: Annotated[
         int, Field(ge=1, description="how long Kafka keeps import events", examples=["30"])
     ] = 30
+    erasure_retention_days: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="how long Kafka keeps erasure requests: longer than any backup is kept; "
+            "unset: for ever",
+            examples=["400"],
+        ),
+    ] = None
 
     max_document_bytes: Annotated[
         int, Field(ge=1024, description="largest Sessionize answer", examples=["33554432"])
@@ -216,6 +225,31 @@ class Settings(BaseSettings):
         int | None,
         Field(
             ge=1, description="how long a run's document is kept; unset: for ever", examples=["90"]
+        ),
+    ] = None
+    inbox_retention_days: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="how long `retention` keeps the inbox's entries of ended requests; unset: "
+            "for ever",
+            examples=["90"],
+        ),
+    ] = None
+    dead_letter_retention_days: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="how long `retention` keeps resolved dead letters; unset: for ever",
+            examples=["90"],
+        ),
+    ] = None
+    generations_kept: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="how many old generations of read models `retention` keeps; unset: all",
+            examples=["1"],
         ),
     ] = None
     sweep_seconds: Annotated[

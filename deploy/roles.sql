@@ -39,6 +39,10 @@ GRANT USAGE ON SCHEMA event_store
     TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
 GRANT SELECT ON event_store.schema_version
     TO spreaview_worker, spreaview_projector, spreaview_reader, spreaview_auditor, spreaview_api;
+-- Every service checks that the log is not a restored one that lacks erasures.
+GRANT SELECT ON event_store.confirmed_places
+    TO spreaview_worker, spreaview_projector, spreaview_auditor, spreaview_api;
+GRANT SELECT (log_id) ON event_store.log TO spreaview_projector;
 
 -- worker: `spreaview-sync worker`, which appends to the log and publishes it, and answers erasure
 -- requests; `relay status` and `relay rewind --to`; `plan`. It can neither change nor delete an event.

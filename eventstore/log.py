@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from contracts.identity import OUTCOME, message_id
-from eventstore import append, checkpoints, erasure, snapshots, sources
+from eventstore import append, checkpoints, erasure, restored, snapshots, sources
 from eventstore.checkpoints import Unpublished
 from eventstore.damage import NoLogIdentityError
 from eventstore.model import Appended, Commit, Snapshot
@@ -87,13 +87,22 @@ class EventLog(LogReader):
 
     async def prune_sources(self, age: timedelta) -> int:
         """Delete the documents that no run has used for this long; return their number."""
-        async with self._engine.begin() as connection:
-            return await sources.prune_sources(connection, age)
+        total = 0
+        while True:
+            async with self._engine.begin() as connection:
+                pruned = await sources.prune_sources(connection, age)
+            if pruned == 0:
+                return total
+            total += pruned
 
     async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
         """Return the speakers of an organization who asked to be forgotten."""
         async with self._engine.connect() as connection:
             return await erasure.erased_subjects(connection, organization_id)
+
+    async def unconfirmed_restore(self) -> str | None:
+        """Return why the log must not be served after a restore; None if it may be."""
+        return await restored.unconfirmed_restore(self._engine)
 
     async def unpublished(self) -> list[Unpublished]:
         """Return the events that the broker refused because of their size, by position."""

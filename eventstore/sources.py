@@ -25,7 +25,16 @@ INSERT_SOURCE = text("""
 READ_SOURCE = text("SELECT size_bytes, body FROM event_store.sources WHERE digest = :digest")
 
 PRUNE_SOURCES = text("""
-    DELETE FROM event_store.sources WHERE kept_at < now() - CAST(:age AS interval)
+    DELETE FROM event_store.sources WHERE digest IN (
+        SELECT digest FROM event_store.sources
+        WHERE kept_at < now() - CAST(:age AS interval)
+        ORDER BY digest LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+""")
+
+COUNT_SOURCES = text("""
+    SELECT count(*) FROM event_store.sources
+    WHERE CAST(:age AS interval) IS NULL OR kept_at < now() - CAST(:age AS interval)
 """)
 
 _SOURCES = """
@@ -81,9 +90,18 @@ async def read_source(connection: AsyncConnection, digest: str) -> bytes | None:
     return document
 
 
-async def prune_sources(connection: AsyncConnection, age: timedelta) -> int:
-    """Delete the documents that no run has used for this long; return their number."""
-    return (await connection.execute(PRUNE_SOURCES, {"age": age})).rowcount
+async def count_sources(connection: AsyncConnection, age: timedelta | None = None) -> int:
+    """Return the number of documents, or of those that no run has used for this long."""
+    number: int = (await connection.execute(COUNT_SOURCES, {"age": age})).scalar_one()
+    return number
+
+
+async def prune_sources(connection: AsyncConnection, age: timedelta, limit: int = 1000) -> int:
+    """Delete up to `limit` documents that no run has used for this long; return their number.
+
+    A document that a run or an erasure uses at this moment is left to the next call.
+    """
+    return (await connection.execute(PRUNE_SOURCES, {"age": age, "limit": limit})).rowcount
 
 
 async def find_sources(

@@ -30,7 +30,7 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 Dead letters have the same limit, so that most records fit together with our headers."""
 
 
-def _configs(retention_days: int) -> dict[str, dict[str, str]]:
+def _configs(retention_days: int, erasure_days: int | None) -> dict[str, dict[str, str]]:
     return {
         SYNC_REQUESTS: LOG_APPEND_TIME,
         IMPORT_EVENTS: LOG_APPEND_TIME
@@ -41,7 +41,8 @@ def _configs(retention_days: int) -> dict[str, dict[str, str]]:
         DEAD_LETTERS: LOG_APPEND_TIME
         | {"retention.ms": "-1", "max.message.bytes": str(MAX_RECORD_BYTES)},
         LOG_SEALS: LOG_APPEND_TIME | {"cleanup.policy": "compact"},
-        ERASURE_REQUESTS: LOG_APPEND_TIME,
+        ERASURE_REQUESTS: LOG_APPEND_TIME
+        | {"retention.ms": "-1" if erasure_days is None else str(erasure_days * _DAY_MS)},
     }
 
 
@@ -71,11 +72,15 @@ async def declare_topics(
     partitions: int,
     replication_factor: int,
     retention_days: int,
+    erasure_days: int | None = None,
     manage: bool = True,
 ) -> None:
     """Create the topics that do not exist yet, and have the broker stamp the records of all.
 
     Nothing else is changed about existing topics, see `messaging.append_time.use_append_time`.
+
+    Import events are kept for `retention_days`, erasure requests for `erasure_days` or forever: a
+    restored backup needs the requests since it was made.
 
     Without `manage` nothing is created. A topic with another number of partitions is logged then:
     it works, but somebody has planned otherwise.
@@ -84,7 +89,7 @@ async def declare_topics(
         MissingTopicsError: a topic does not exist, and `manage` is false.
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
-    wanted = _our_topics(partitions, replication_factor, retention_days)
+    wanted = _our_topics(partitions, replication_factor, retention_days, erasure_days)
     await _declare(kafka, wanted, manage=manage)
 
 
@@ -94,6 +99,7 @@ async def check_topics(
     partitions: int,
     replication_factor: int,
     retention_days: int,
+    erasure_days: int | None = None,
     manage: bool,
 ) -> None:
     """Return if all topics exist; nothing is created or changed.
@@ -111,15 +117,17 @@ async def check_topics(
         existing = set(await admin.list_topics())
     finally:
         await admin.close()
-    wanted = _our_topics(partitions, replication_factor, retention_days)
+    wanted = _our_topics(partitions, replication_factor, retention_days, erasure_days)
     if missing := [topic for topic in wanted if topic.name not in existing]:
         raise MissingTopicsError(kafka, missing, manage=manage)
 
 
-def _our_topics(partitions: int, replication_factor: int, retention_days: int) -> list[NewTopic]:
+def _our_topics(
+    partitions: int, replication_factor: int, retention_days: int, erasure_days: int | None
+) -> list[NewTopic]:
     return [
         NewTopic(name, partitions, replication_factor, topic_configs=configs)
-        for name, configs in _configs(retention_days).items()
+        for name, configs in _configs(retention_days, erasure_days).items()
     ]
 
 

@@ -16,6 +16,7 @@ from cli.sandbox.kafka import kafka
 from cli.sandbox.postgres import postgres
 from eventstore.log import EventLog
 from eventstore.migrate import migrate
+from eventstore.restored import confirm_place
 from projections.prepare import prepare
 from tests.support.apache_kafka import apache_kafka as apache_kafka
 
@@ -48,6 +49,7 @@ async def _own_database(postgres_url: str) -> AsyncIterator[str]:
         # A copy is another log.
         async with database(f"{server}/{name}", pool_size=2) as own, own.begin() as connection:
             await connection.execute(text("UPDATE event_store.log SET log_id = gen_random_uuid()"))
+            await confirm_place(connection)
         yield f"{server}/{name}"
         await _administer(engine, f"DROP DATABASE {name} WITH (FORCE)")
 

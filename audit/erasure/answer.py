@@ -39,10 +39,14 @@ class _AnsweredMeanwhileError(Exception):
     """Another process has answered the request since we looked."""
 
 
-async def answer_request(engine: AsyncEngine, request: SpeakerErasureRequested) -> ErasureAnswer:
+async def answer_request(
+    engine: AsyncEngine, request: SpeakerErasureRequested, *, in_advance: bool = False
+) -> ErasureAnswer:
     """Erase the speaker, or refuse. The answer is stored in the same transaction, and returned.
 
     A request that has an answer is not carried out again, even if the erasure was lifted since.
+    `in_advance` also forgets a speaker by an id of ours that nobody knows: a restored log may not
+    know the speaker yet.
 
     Raises:
         ErasureIdTakenError: the request can never be answered.
@@ -54,7 +58,7 @@ async def answer_request(engine: AsyncEngine, request: SpeakerErasureRequested) 
         person = await _find(engine, request)
     except ValueError as error:
         return await refuse_request(engine, request, f"sessionize_id: {error}")
-    if person.is_our_id and not person.is_known:
+    if person.is_our_id and not person.is_known and not in_advance:
         return await refuse_request(engine, request, _UNKNOWN, person.subjects[0])
     return await _erase(engine, request, person)
 

@@ -61,6 +61,13 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
     return await erase_speaker(engine, organization_id, [speaker_id], uuid4(), forget=_forget)
 
 
+async def erase_again(
+    engine: AsyncEngine, organization_id: UUID, subject: UUID, erasure_id: UUID
+) -> ErasureReport:
+    """Repeat an erasure of a speaker or a requester under its id, on a restored log."""
+    return await erase_speaker(engine, organization_id, [subject], erasure_id, forget=_forget)
+
+
 async def erase_speaker(
     engine: AsyncEngine,
     organization_id: UUID,

@@ -37,6 +37,8 @@ class Retention(NamedTuple):
     """Documents that no run has used for this long are deleted; None keeps them forever."""
     max_bytes: int = 1 << 30
     """The largest document that a worker stores."""
+    inbox_age: timedelta | None = None
+    """Entries of the inbox that are older may be gone; None keeps them forever."""
 
 
 NO_RETENTION = Retention()

@@ -117,7 +117,7 @@ class Checks:
     ) -> None:
         connection, report = self._connection, self._report
         await self._try("the order of the log", check_order(connection, report), None)
-        await self._try("the inbox", check_inbox(connection, report), None)
+        await self._try("the inbox", check_inbox(connection, report, retention.inbox_age), None)
         await self._try("the references to events", check_orphans(connection, report), None)
         await self._try("the checkpoint", check_checkpoint(connection, report, log_id), None)
         sound = await self._try(

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -10,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import ErasureReport, erase, erase_requester, lift
 from audit.erasure.find import FoundPerson, find_requester, find_speaker
+from audit.erasure.replay import replay_lines
 from cli.command import REFUSED, new_app, run
 from cli.errors import CommandError
-from cli.options import Json, OrganizationId, Person, person_argument
+from cli.options import Json, Person, person_argument, uuid_argument
 from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
@@ -41,7 +44,10 @@ SpreaView still knows who pressed the button."""
 
 @app.command()
 def erase_speaker(
-    organization_id: OrganizationId,
+    organization_id: Annotated[
+        UUID | None,
+        typer.Option(parser=uuid_argument, metavar="UUID", help="The organization of the person."),
+    ] = None,
     speaker: Annotated[
         str | None,
         typer.Option(metavar="ID", help="The speaker's id in Sessionize, or in SpreaView."),
@@ -57,6 +63,17 @@ def erase_speaker(
         typer.Option("--in-advance", help="Also forget a person whom nobody knows yet."),
     ] = False,
     lift: Annotated[bool, typer.Option("--lift", help="End an erasure.")] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="Instead of one person: everybody in a file that `erasures export` wrote, or in "
+            "one with an erasure request per line.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -65,6 +82,14 @@ def erase_speaker(
     It is deleted from the log, from the documents and from all read models. Exit code 1 if the
     organization does not know the person, unless --in-advance is given.
     """
+    if from_file is not None:
+        if (organization_id, speaker, requested_by) != (None, None, None) or in_advance or lift:
+            raise typer.BadParameter("--from names the persons: it goes with --yes and --json only")
+        if not yes:
+            typer.confirm(f"Erase everybody in {from_file} for good?", abort=True, err=True)
+        run(partial(erase_from_file, from_file), as_json=as_json)
+    if organization_id is None:
+        raise typer.BadParameter("--organization-id is missing")
     person = person_argument(organization_id, speaker, requested_by)
     if lift:
         run(partial(lift_erasure, person), as_json=as_json)
@@ -91,6 +116,20 @@ async def erase_person(person: Person, settings: Settings, *, in_advance: bool) 
     days = settings.events_retention_days
     show = partial(_show, person=person, found=found, reports=reports, days=days)
     return Answer(value, show)
+
+
+async def erase_from_file(path: Path, settings: Settings) -> Answer:
+    """Erase everybody in a file who is not erased yet."""
+    async with open_database(settings, pool_size=2) as engine:
+        try:
+            with path.open("rb") as file:
+                done = await replay_lines(engine, file)
+        except ValueError as error:
+            raise CommandError(f"{path}: {error}; the lines before it are carried out") from error
+    erased = counted(done.erased, "person")
+    return sentence(
+        done.to_json(), f"{erased} of {path} erased now; the others were erased before."
+    )
 
 
 async def lift_erasure(person: Person, settings: Settings) -> Answer:

@@ -75,9 +75,15 @@ async def report_verification(
 
 
 def _retention(settings: Settings) -> Retention:
-    days = settings.source_retention_days
-    age = None if days is None else timedelta(days=days)
-    return Retention(age, settings.max_document_bytes)
+    return Retention(
+        _days(settings.source_retention_days),
+        settings.max_document_bytes,
+        _days(settings.inbox_retention_days),
+    )
+
+
+def _days(days: int | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
 
 
 async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
+from eventstore.restored import check_confirmed
 from messaging.access import check
 from messaging.backoff import is_failing
 from messaging.connection import KafkaConnection
@@ -114,6 +115,16 @@ def database_probe(ask: Callable[[], Awaitable[object]]) -> Probe:
         return []
 
     return Probe("PostgreSQL", look, is_server=True)
+
+
+def restore_probe(engine: AsyncEngine) -> Probe:
+    """Check that the log was not restored without its erasures; the error has the remedy."""
+
+    async def look() -> list[Workload]:
+        await check_confirmed(engine)
+        return []
+
+    return Probe("restore", look)
 
 
 def kafka_probe(

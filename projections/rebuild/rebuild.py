@@ -282,10 +282,31 @@ async def _check_same_tables(
         )
 
 
+async def drop_old_generations(engine: AsyncEngine, keep: int) -> list[int]:
+    """Drop all filled generations that are not live but the `keep` newest; return the numbers.
+
+    Raises:
+        GenerationsError: a rebuild is running.
+    """
+    async with maintenance_lock(engine):
+        return await _drop_old(engine, keep)
+
+
+async def old_generations(connection: AsyncConnection) -> list[int]:
+    """Return the numbers of the filled generations that are not live, the newest first."""
+    return [generation.number for generation in await _old(connection)]
+
+
 async def _drop_old(engine: AsyncEngine, keep: int) -> list[int]:
     async with engine.begin() as connection:
-        old = [g for g in await list_generations(connection) if g.filled_at and not g.live]
-        old.sort(key=lambda g: (g.switched_at is not None, g.switched_at, g.number), reverse=True)
+        old = await _old(connection)
         for generation in old[keep:]:
             await drop(connection, generation)
         return [generation.number for generation in old[keep:]]
+
+
+async def _old(connection: AsyncConnection) -> list[Generation]:
+    old = [g for g in await list_generations(connection) if g.filled_at and not g.live]
+    return sorted(
+        old, key=lambda g: (g.switched_at is not None, g.switched_at, g.number), reverse=True
+    )

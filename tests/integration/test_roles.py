@@ -44,6 +44,7 @@ VIEWS = (*TABLES, "speakers", "erasures")
 RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
     "worker": {
         "event_store.schema_version": READ,
+        "event_store.confirmed_places": READ,
         "event_store.log": READ,
         "event_store.erased_subjects": ADD,
         "event_store.erasures": ADD,
@@ -58,6 +59,7 @@ RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
     },
     "projector": {
         "event_store.schema_version": READ,
+        "event_store.confirmed_places": READ,
         "event_store.events": READ,
         "event_store.streams": READ,
         "event_store.personal_data": READ,
@@ -71,6 +73,7 @@ RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
     },
     "auditor": {
         "event_store.schema_version": READ,
+        "event_store.confirmed_places": READ,
         "event_store.events": READ,
         "event_store.streams": READ,
         "event_store.inbox": READ,
@@ -88,6 +91,7 @@ RIGHTS: Mapping[str, Mapping[str, set[str]]] = {
 }
 RIGHTS = {**RIGHTS, "api": RIGHTS["auditor"]}
 COLUMNS = {
+    "projector": {("event_store.log", "log_id", "SELECT")},
     "worker": {
         ("event_store.sources", "kept_at", "UPDATE"),
         ("projections.generations", "number", "SELECT"),

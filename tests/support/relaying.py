@@ -20,6 +20,7 @@ from eventstore.connection import Connect
 from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.restored import confirm_place
 from eventstore.wakeup import WakeUp
 from messaging.cloudevents import CloudEvent, decode
 from messaging.publisher import TransactionalPublisher
@@ -131,9 +132,14 @@ class Subject:
         return await relay_status(self.log, self.checkpoints, self.publisher, self.connect)
 
     async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
-        return await rewind(
+        """Rewind; a restored log is confirmed as well, as its operator does next."""
+        checkpoint = await rewind(
             self.log, self.checkpoints, self.publisher, self.leadership, to=to, restored=restored
         )
+        if restored:
+            async with self.engine.begin() as connection:
+                await confirm_place(connection)
+        return checkpoint
 
 
 async def _next_events(consumer: AIOKafkaConsumer) -> list[CloudEvent]:

@@ -15,6 +15,10 @@ _WRITES = re.compile(
 _ROWS = {"projections/statements.py", "projections/repair.py"}
 OWNERS: Mapping[str, set[str]] = {
     "event_store.erasures": {"eventstore/erasure_answers.py"},
+    "event_store.confirmed_places": {
+        "eventstore/restored.py",
+        "eventstore/migrations/versions/0007_confirmed_places.py",
+    },
     "projections.generations": {"projections/generations.py"},
     "stream_progress": {*_ROWS, "projections/stopping.py"},
     "sync_runs": _ROWS,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -14,6 +14,7 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.errors import is_database_outage
 from eventstore.leadership import STANDBY_SECONDS, Leader
 from eventstore.model import Recorded
+from eventstore.restored import UnconfirmedRestoreError
 from eventstore.wakeup import WakeUp
 from messaging.backoff import log_working, retry_until_success
 from messaging.cloudevents import TRACEPARENT, Record, encode, log_source
@@ -49,6 +50,7 @@ class Relay:
     Args:
         wake_up: wakes the leader when there may be new events.
         batch: maximum number of events to read and publish together.
+        may_publish: raises while an operator has to act before anything is published.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Relay:
         *,
         batch: int,
         observer: Observer = UNOBSERVED,
+        may_publish: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._observer = observer
+        self._may_publish = may_publish
         self._log = log
         self._checkpoints = checkpoints
         self._publisher = publisher
@@ -124,6 +128,8 @@ class Relay:
             self.is_leading = False
 
     async def _turn(self, leader: Leader, publisher: OpenPublisher) -> "_Turn":
+        if self._may_publish is not None:
+            await self._may_publish()
         identity = await self._log.identity()
         checkpoint = await self._resume(leader, publisher, identity.log_id)
         skipped = {row.position for row in await self._log.unpublished()}
@@ -261,4 +267,5 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 
 def can_pass(error: BaseException) -> bool:
     """Return whether the cause can pass: a server is down, or an operator has to decide."""
-    return is_database_outage(error) or isinstance(error, KafkaError | LogMismatchError)
+    waits = isinstance(error, KafkaError | LogMismatchError | UnconfirmedRestoreError)
+    return waits or is_database_outage(error)

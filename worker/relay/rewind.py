@@ -46,7 +46,7 @@ class RelayStatus:
     """Position up to which events are published, by the copies that the log confirms."""
     behind: Behind
     mismatch: str | None
-    """Why the relay is stuck: a checkpoint is not in the log."""
+    """Why the relay is stuck: a checkpoint is not in the log, or a restore is not confirmed."""
     unpublished: list[Unpublished]
     """Events that were too large for the topic."""
 
@@ -85,9 +85,8 @@ async def relay_status(
 ) -> RelayStatus:
     """Read the status from the database and the broker. Raises their errors if one is down."""
     copies = await read_copies(log, checkpoints, publisher)
-    mismatch = copies.mismatch
-    if mismatch is None and not publisher.transactions:
-        mismatch = await _mismatch_on_topic(log, publisher, copies)
+    mismatch = await _mismatch(log, publisher, copies)
+    stuck = await log.unconfirmed_restore() if mismatch is None else str(mismatch)
     return RelayStatus(
         leader=await who_leads(connect),
         head=await log.head(),
@@ -95,9 +94,16 @@ async def relay_status(
         committed=copies.committed,
         published=copies.published,
         behind=await log.behind(copies.published),
-        mismatch=None if mismatch is None else str(mismatch),
+        mismatch=stuck,
         unpublished=await log.unpublished(),
     )
+
+
+async def log_mismatch(
+    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher
+) -> LogMismatchError | None:
+    """Return why this log is not the one that was relayed; None if it is. Raises as above."""
+    return await _mismatch(log, publisher, await read_copies(log, checkpoints, publisher))
 
 
 class Copies(NamedTuple):
@@ -138,10 +144,12 @@ async def read_copies(
     return Copies(log_id, checkpoint, committed, published, mismatch)
 
 
-async def _mismatch_on_topic(
+async def _mismatch(
     log: EventLog, publisher: TransactionalPublisher, copies: Copies
 ) -> LogMismatchError | None:
-    """Compare the end of the topic with the log, where no copy of the checkpoint is in Kafka."""
+    """Compare the end of the topic with the log, too, where Kafka keeps no copy of a checkpoint."""
+    if copies.mismatch is not None or publisher.transactions:
+        return copies.mismatch
     source = log_source(copies.log_id)
     published = await publisher.published_beyond(source, copies.published)
     try:

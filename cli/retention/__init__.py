@@ -1,0 +1,1 @@
+"""What may be deleted by age, what is deleted, and what is kept."""
