@@ -102,13 +102,13 @@ async def test_a_restored_backup_brings_nobody_back(
 
     async with an_empty_database(database_url) as url:
         restoring = await asyncio.to_thread(restore, dump, url)
-        begun = time.monotonic()
         env = environment(database_url=url, data_dir=str(tmp_path), **settings)
         async with database(url, pool_size=4) as engine:
             assert set(await tables_with(engine, by_request.mark)), "the backup has the person"
             assert "erasures replay" in (await unconfirmed_restore(engine) or "")
             await refused_by_services(tmp_path, url, settings)
 
+            begun = time.monotonic()
             too_early = await asyncio.to_thread(run, "erasures", "replay", env=env)
             assert too_early.returncode == 1
             assert "relay rewind --restored" in too_early.stderr

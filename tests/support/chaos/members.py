@@ -77,6 +77,11 @@ class Member:
             await self.pause(session_seconds + _BEYOND_SESSION_SECONDS)
             await asyncio.sleep(_AWAKE_SECONDS)
 
+    async def update(self, env: Mapping[str, str]) -> None:
+        """Restart the process with these variables from now on, as a program is updated."""
+        self._env |= env
+        await self.restart()
+
     async def run_with(self, env: Mapping[str, str], seconds: float) -> None:
         """Restart the process with other variables, and after some seconds with its own again."""
         self._more_env = dict(env)

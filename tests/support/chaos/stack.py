@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.support.chaos.kafka_proxy import KafkaProxy, kafka_proxy
 from tests.support.chaos.members import Member, members
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.chaos.recorder import Recorder
+from tests.support.frozen import PROGRAM, Frozen
 from tests.support.kafka.broker import free_ports
 from tests.support.kafka.jvm import JvmBroker
 from tests.support.processes import COMMAND, ROOT, environment
@@ -56,6 +57,8 @@ class Servers:
 class Stack(Servers):
     """All running servers and processes."""
 
+    env: dict[str, str]
+    """The settings of every process."""
     recorder: Recorder
     double: Double
     members: dict[str, Member]
@@ -88,7 +91,13 @@ async def servers(folder: Path) -> AsyncIterator[Servers]:
 
 @asynccontextmanager
 async def running(
-    servers: Servers, folder: Path, *, fault: str | None = None, each: int = EACH, **settings: Any
+    servers: Servers,
+    folder: Path,
+    *,
+    fault: str | None = None,
+    each: int = EACH,
+    version: Frozen | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Stack]:
     """Run workers and projectors on a migrated database.
 
@@ -97,6 +106,7 @@ async def running(
         folder: an existing folder for logs.
         fault: one of `tests.support.chaos.faulty`, built into every process.
         each: processes of a role.
+        version: an earlier version, which migrates the database and is run; None: this one.
         settings: beside those that make a run short.
     """
     recorder = Recorder()
@@ -120,15 +130,19 @@ async def running(
             data_dir=str(folder / "data"),
             **{name: str(value) for name, value in (quick | settings).items()},
         )
-        await _migrate(env)
+        program = _program(fault)
+        if version is not None:
+            env, program = env | version.env, PROGRAM
+        await migrate(env, program)
         commands = {
-            f"{role}-{number}": [*_program(fault), role] for role in ROLES for number in range(each)
+            f"{role}-{number}": [*program, role] for role in ROLES for number in range(each)
         }
         with health_ports(list(commands)) as ports:
             own = {name: env | {HEALTH_PORT: str(port)} for name, port in ports.items()}
             async with members(commands, own, folder) as started, watching_health(ports) as health:
                 yield Stack(
                     **vars(servers),
+                    env=env,
                     recorder=recorder,
                     double=double,
                     members=started,
@@ -168,11 +182,12 @@ def _cleaned(address: str) -> bool:
     return not deleted
 
 
-async def _migrate(env: dict[str, str]) -> None:
+async def migrate(env: Mapping[str, str], program: Sequence[str] = COMMAND) -> None:
+    """Run `migrate` with these settings."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND,
+        *program,
         "migrate",
-        env=env,
+        env=dict(env),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
