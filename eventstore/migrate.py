@@ -14,6 +14,10 @@ _MIGRATE_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350
 _HAS_VERSION = text("SELECT to_regclass('event_store.schema_version') IS NOT NULL")
 
 
+# A statement that waits for a lock holds up everybody who comes after it.
+_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '10s'")
+
+
 class Migrated(NamedTuple):
     """The schema versions before and after a migration."""
 
@@ -29,6 +33,8 @@ async def migrate(engine: AsyncEngine) -> Migrated:
 
     Raises:
         DatabaseNewerError: a newer program has migrated the database. Nothing is changed.
+        sqlalchemy.exc.DBAPIError: the database does not answer, or another transaction has held a
+            table for ten seconds. Nothing is changed; repeat it.
     """
     async with engine.begin() as connection:
         await connection.execute(_MIGRATE_LOCK)
@@ -37,6 +43,7 @@ async def migrate(engine: AsyncEngine) -> Migrated:
             before = (await connection.execute(READ_VERSION)).scalar_one_or_none()
         refuse_newer(before)
         if before != NEEDED:
+            await connection.execute(_LOCK_TIMEOUT)
             await connection.run_sync(_upgrade)
     return Migrated(before, NEEDED)
 

@@ -283,6 +283,7 @@ async def test_unknown_things_are_not_found(http: HttpSide, synced: SyncRequeste
         ("/v1/events/nonsense/schedule", "event_id"),
         ("/v1/events?limit=0", "limit"),
         ("/v1/events?limit=many", "limit"),
+        ("/v1/events?limit=501", "limit"),
         ("/v1/events?after=-1", "after"),
         ("/v1/import-events?after=nonsense", "after"),
         ("/v1/import-events?type=nonsense", "type"),
@@ -293,6 +294,11 @@ async def test_a_wrong_parameter_is_named(http: HttpSide, path: str, field: str)
     answer = await http.client.get(path)
     assert answer.status_code == 400
     assert answer.json()["field"] == field
+
+
+async def test_a_query_over_8_kib_is_refused(http: HttpSide) -> None:
+    answer = await http.client.get(f"/v1/events?after={'1' * 8 * 1024}")
+    assert answer.status_code == 413
 
 
 async def test_an_open_server_refuses_a_host_name_of_another_site(http: HttpSide) -> None:
