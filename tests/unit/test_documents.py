@@ -12,7 +12,7 @@ PACKAGES = "audit|cli|contracts|eventstore|messaging|projections|worker|tests|do
 PATH = re.compile(rf"`((?:{PACKAGES})/[\w./-]*)`")
 TEST = re.compile(r"`((?:tests/[\w/]+/)?test_\w+\.py)(?:::(\w+))?`")
 FUNCTION = re.compile(r"`(\w+)\.(\w+)`")
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 each_document = pytest.mark.parametrize(
@@ -28,8 +28,10 @@ def test_the_files_named_in_a_document_exist(document: Path) -> None:
 
 @each_document
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
-    links = LINK.findall(document.read_text("utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    for path, anchor in LINK.findall(document.read_text("utf-8")):
+        target = document.parent / path if path else document
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
 
 
 def test_the_tests_that_hold_the_rules_exist() -> None:
@@ -47,6 +49,13 @@ def test_the_functions_that_implement_the_rules_exist() -> None:
     for module, name in functions:
         source = (ROOT / "worker" / "rules" / f"{module}.py").read_text("utf-8")
         assert f"def {name}(" in source, f"{module}.{name}"
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
 
 
 def exists(path: str) -> bool:
