@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
 
-.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench requirements clean
+.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench requirements audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -71,6 +71,14 @@ bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, the cost of
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group development --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --constraint requirements/runtime.txt --custom-compile-command "make requirements" -o requirements/development.txt
+	$(BIN)/uv pip compile --group audit --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/audit.txt
+
+audit: $(STAMP) ## look for known vulnerabilities in the pinned packages (asks PyPI; not part of CI)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/uv venv --quiet $$folder/venv && \
+	$(BIN)/uv pip install --quiet --python $$folder/venv --require-hashes -r requirements/audit.txt && \
+	$$folder/venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt && \
+	$$folder/venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/development.txt
 
 clean: ## remove .venv, the data of the local sandbox, and caches
 	rm -rf .venv .spreaview .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

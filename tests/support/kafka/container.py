@@ -18,8 +18,9 @@ from tests.support.kafka.broker import (
     new_cluster_id,
     until_it_answers,
 )
+from tests.support.kafka.jars import kafka_version
 
-IMAGE = "apache/kafka:4.3.1"
+IMAGE = f"apache/kafka:{kafka_version()}"
 
 _INSIDE, _CONTROLLER, _OUTSIDE = 19092, 9093, 9092
 
