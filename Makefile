@@ -53,9 +53,10 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-contracts: $(STAMP) ## generate the JSON Schemas, golden examples, AsyncAPI document and docs/contract.md
+contracts: $(STAMP) ## generate schemas, examples, AsyncAPI, and the pages on contract, configuration and commands
 	$(BIN)/python -m contracts.publish
 	$(BIN)/python -m tests.support.contract_page
+	$(BIN)/python -m tests.support.manual_pages
 
 catalogue: $(STAMP) ## record the definitions that the migrations make, for verification
 	$(BIN)/python -m tests.support.catalogue
