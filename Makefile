@@ -29,6 +29,7 @@ test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes)
 
 soak: $(STAMP) ## run the long tests, which `make test` leaves out
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest tests/acceptance/soak_alerts.py
 	$(BIN)/python -m tests.acceptance.soak_upgrade
 
 check: lint types floors test ## run everything that CI runs: lint, types, floors, tests

@@ -4,12 +4,8 @@ Two scrapes are continued at the rate between them, and promtool evaluates the r
 result. `tests/acceptance/soak_alerts.py` has the other faults.
 """
 
-import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,29 +15,21 @@ from contracts.topics import SYNC_REQUESTS
 from messaging.requests import publish_request
 from tests.support.documents import WINDOW
 from tests.support.http_side import the_http_side
-from tests.support.line import PATIENCE, Line, a_request, the_line
-from tests.support.prometheus import Scrape, assert_firing, continued, needs_promtool, scrape
+from tests.support.line import Line, a_request, the_line
+from tests.support.prometheus import (
+    QUICK,
+    Scrape,
+    assert_firing,
+    continued,
+    needs_promtool,
+    scraped_until,
+)
 from tests.support.sessionize.answers import page
 
 pytestmark = [pytest.mark.asyncio, needs_promtool]
 
 API_ID = "demo2026"
-QUICK: dict[str, Any] = {
-    "metrics_seconds": 0.2,
-    "health_period_seconds": 0.2,
-    "seal_seconds": 0.2,
-}
 PROJECTION_LAG = "spreaview_projection_lag_seconds"
-
-
-async def scraped_until(is_there: Callable[[Scrape], bool], *urls: str) -> Scrape:
-    """Scrape processes until they show something and are well; the last scrape."""
-    async with asyncio.timeout(2 * PATIENCE):
-        while True:
-            found = await scrape(*urls, at=time.monotonic())
-            if found.is_whole and is_there(found):
-                return found
-            await asyncio.sleep(0.2)
 
 
 async def test_a_healthy_system_fires_no_alert(

@@ -3,21 +3,23 @@
 `promtool` is in Debian's package prometheus.
 """
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.processes import ROOT
+from tests.support.processes import PATIENCE, ROOT
 
 REQUIRED = "SPREAVIEW_TEST_REQUIRE_PROMETHEUS"
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -28,6 +30,13 @@ needs_promtool = pytest.mark.skipif(
     not os.environ.get(REQUIRED) and not shutil.which("promtool"),
     reason="there is no promtool; on Debian: apt-get install prometheus",
 )
+
+QUICK: Mapping[str, Any] = {
+    "metrics_seconds": 0.2,
+    "health_period_seconds": 0.2,
+    "seal_seconds": 0.2,
+}
+"""Settings of a line whose metrics are scraped."""
 
 _RULE = re.compile(r"^      - alert: ", re.MULTILINE)
 _FIELD = re.compile(r"^ +(\w+): (.+)$", re.MULTILINE)
@@ -110,6 +119,23 @@ async def scrape(*urls: str, at: float) -> Scrape:
                 for sample in family.samples:
                     found.values[_series(sample.name, sample.labels | target)] = sample.value
     return found
+
+
+async def scraped_until(
+    is_there: Callable[[Scrape], bool], *urls: str, well: bool = True
+) -> Scrape:
+    """Scrape processes until they show something, and are well if asked to; the last scrape."""
+    found = Scrape(0)
+    try:
+        async with asyncio.timeout(2 * PATIENCE):
+            while True:
+                found = await scrape(*urls, at=time.monotonic())
+                if (found.is_whole or not well) and is_there(found):
+                    return found
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        shown = {name: value for name, value in found.values.items() if "_bucket" not in name}
+        raise AssertionError(shown) from None
 
 
 def _series(name: str, labels: Mapping[str, str]) -> str:
