@@ -16,7 +16,8 @@ from eventstore.connection import DIRECT_VARIABLE, VARIABLE, connect
 from eventstore.libpq_url import without_password
 from messaging.connection import KafkaConnection
 
-_NAME = "spreaview-sync"
+NAME = "spreaview-sync"
+"""Our name in `pg_stat_activity`, unless the URL has another one."""
 
 _IDLE_IN_TRANSACTION = "30s"
 _LEADER_IDLE = "3s"
@@ -80,7 +81,7 @@ async def database(
         async_creator=partial(
             connect,
             url,
-            application_name=_NAME,
+            application_name=NAME,
             server_settings={"idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION},
             variable=variable,
         ),
@@ -113,7 +114,7 @@ def _keep_alive(connection: Any, _: object) -> None:
 async def plain_connection(address: DatabaseAddress) -> asyncpg.Connection:
     """Open a connection without session parameters: a pooler might refuse them."""
     return await connect(
-        address.url, application_name=_NAME, server_settings={}, variable=address.variable
+        address.url, application_name=NAME, server_settings={}, variable=address.variable
     )
 
 
@@ -124,7 +125,7 @@ async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Conne
     """
     return await connect(
         url,
-        application_name=f"{_NAME} relay {socket.gethostname()}:{os.getpid()}",
+        application_name=f"{NAME} relay {socket.gethostname()}:{os.getpid()}",
         server_settings={
             "idle_session_timeout": _LEADER_IDLE,
             "tcp_keepalives_idle": "2",

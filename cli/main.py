@@ -19,6 +19,7 @@ SECTIONS: Sections = {
     },
     "Operate": {
         "status": Command("status", "Show whether all is well, and what to do if it is not."),
+        "doctor": Command("doctor", "Examine settings, servers, rights, topics, clocks and work."),
         "relay": Command("relay", "The relay, which publishes the log to Kafka."),
         "projections": Command("projections", "The read models: their status and their repair."),
         "dlq": Command("dlq", "Dead letters: requests that could not be read."),

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import DatabaseAddress, database, plain_connection
-from cli.errors import CommandError
+from cli.errors import CommandError, MissingRightError
 from cli.runfile import resolve_database, resolve_direct
 from cli.settings import Settings, SettingsError
 from contracts.outage_text import describe_outage
@@ -72,7 +72,13 @@ def database_errors(
     except Exception as error:
         if (reason := _database_error(url, error, remedy)) is None:
             raise
-        raise CommandError(reason.replace(VARIABLE, variable)) from error
+        kind = MissingRightError if _lacks_a_right(error) else CommandError
+        raise kind(reason.replace(VARIABLE, variable)) from error
+
+
+def _lacks_a_right(error: Exception) -> bool:
+    code = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return isinstance(error, GenerationAccessError) or code == NOT_ALLOWED
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ from eventstore.read import LogReader
 
 CLOCK = text("SELECT clock_timestamp() AS now")
 
+LOG_ID = text("SELECT log_id FROM event_store.log")
+
 IDENTITY = text("SELECT log_id, fingerprint_key FROM event_store.log")
 
 CLOCK_AND_RUN = text("""
@@ -54,6 +56,17 @@ class EventLog(LogReader):
         if row is None:
             raise NoLogIdentityError
         return LogIdentity(row.log_id, row.fingerprint_key)
+
+    async def log_id(self) -> UUID:
+        """Return the id of this log, also to a role that may not read the key beside it.
+
+        Raises `NoLogIdentityError`.
+        """
+        async with self._engine.connect() as connection:
+            log_id: UUID | None = (await connection.execute(LOG_ID)).scalar_one_or_none()
+        if log_id is None:
+            raise NoLogIdentityError
+        return log_id
 
     async def clock(self) -> datetime:
         """Return the time of the database's clock."""

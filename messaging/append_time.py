@@ -50,10 +50,15 @@ async def use_append_time(
 
 def append_time_command(kafka: KafkaConnection, topic: str) -> str:
     """The command that has the broker stamp the records of a topic."""
+    return alter_command(kafka, topic, f"{_NAME}={_VALUE}")
+
+
+def alter_command(kafka: KafkaConnection, topic: str, config: str) -> str:
+    """The command that gives a topic a setting, as `name=value`."""
     secured = "" if kafka.protocol is SecurityProtocol.PLAINTEXT else " --command-config FILE"
     return (
         f"kafka-configs.sh --bootstrap-server {kafka}{secured} --alter --entity-type topics "
-        f"--entity-name {topic} --add-config {_NAME}={_VALUE}"
+        f"--entity-name {topic} --add-config {config}"
     )
 
 

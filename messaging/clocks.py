@@ -18,7 +18,7 @@ from messaging.connection import KafkaConnection
 Clock: TypeAlias = Callable[[], Awaitable[datetime]]
 
 _ANSWER_SECONDS = 3.0
-_AGREEMENT = timedelta(minutes=30)
+AGREEMENT = timedelta(minutes=30)
 """Kafka allows an hour by default. If one clock is wrong by more than that, then of two differences
 at least one exceeds half of it."""
 
@@ -80,20 +80,21 @@ def _describe(
             f"is wrong{end}"
         )
     difference = process - database
-    if abs(difference) < _AGREEMENT:
+    if abs(difference) < AGREEMENT:
         return (
             f"{begin}the clock of this process agrees with the database's (within "
-            f"{_words(abs(difference))}), so the broker's clock differs from both by more than the "
-            f"topic allows (an hour by default). Remedy: set the broker's clock{end}"
+            f"{duration_text(abs(difference))}), so the broker's clock differs from both by more "
+            f"than the topic allows (an hour by default). Remedy: set the broker's clock{end}"
         )
     return (
-        f"{begin}the clock of this process is {_words(abs(difference))} "
+        f"{begin}the clock of this process is {duration_text(abs(difference))} "
         f"{'ahead of' if difference > timedelta(0) else 'behind'} the database's. Remedy: set the "
         f"clock of this machine{end}"
     )
 
 
-def _words(difference: timedelta) -> str:
+def duration_text(difference: timedelta) -> str:
+    """Describe a difference of clocks, such as `2 h 5 s`."""
     minutes, seconds = divmod(round(difference.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     parts = ((hours, "h"), (minutes, "min"), (seconds, "s"))

@@ -1,6 +1,7 @@
 """Consumer groups as an operator sees them: their members, and the records that wait for them."""
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -13,21 +14,34 @@ from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, partitions_of, to_the_end
 
 
-async def member_count(admin: AIOKafkaAdminClient, group_id: str) -> int:
-    """Return the number of members of a group; 0 if there is no such group.
+class GroupState(NamedTuple):
+    """A consumer group."""
+
+    state: str
+    """Kafka's word: `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Empty` or `Dead`."""
+    members: int
+
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether no member receives records until the partitions are distributed."""
+        return self.state.endswith("Rebalance")
+
+
+async def group_state(admin: AIOKafkaAdminClient, group_id: str) -> GroupState:
+    """Return the state of a group; without members if there is no such group.
 
     The sandbox's broker still counts members that have left.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer, or refuses.
     """
-    members = 0
+    found = GroupState("Dead", 0)
     for answer in await admin.describe_consumer_groups([group_id]):
-        for code, _, _, _, _, found, *_ in answer.groups:
+        for code, _, state, _, _, members, *_ in answer.groups:
             if code != 0:
                 raise for_code(code)(group_id)
-            members += len(found)
-    return members
+            found = GroupState(state, len(members))
+    return found
 
 
 async def records_waiting(

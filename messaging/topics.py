@@ -89,7 +89,7 @@ async def declare_topics(
         MissingTopicsError: a topic does not exist, and `manage` is false.
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
-    wanted = _our_topics(partitions, replication_factor, retention_days, erasure_days)
+    wanted = our_topics(partitions, replication_factor, retention_days, erasure_days)
     await _declare(kafka, wanted, manage=manage)
 
 
@@ -117,14 +117,15 @@ async def check_topics(
         existing = set(await admin.list_topics())
     finally:
         await admin.close()
-    wanted = _our_topics(partitions, replication_factor, retention_days, erasure_days)
+    wanted = our_topics(partitions, replication_factor, retention_days, erasure_days)
     if missing := [topic for topic in wanted if topic.name not in existing]:
         raise MissingTopicsError(kafka, missing, manage=manage)
 
 
-def _our_topics(
+def our_topics(
     partitions: int, replication_factor: int, retention_days: int, erasure_days: int | None
 ) -> list[NewTopic]:
+    """Return our topics as they are declared."""
     return [
         NewTopic(name, partitions, replication_factor, topic_configs=configs)
         for name, configs in _configs(retention_days, erasure_days).items()

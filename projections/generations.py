@@ -14,10 +14,10 @@ from projections import statements
 from projections.grants import copy_grants
 from projections.tables import TABLE_SIZES, run_script
 
-# One session holds it during a rebuild, a rollback or a drop.
-TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(
-    key=0x5350_5245_4156_0012
-)
+MAINTENANCE = 0x5350_5245_4156_0012
+"""One session holds it during a rebuild, a rollback or a drop."""
+
+TRY_MAINTENANCE_LOCK = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=MAINTENANCE)
 
 # Conflicts with SHARE_GENERATION: waits until no transaction is writing a generation.
 TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x5350_5245_4156_0010)

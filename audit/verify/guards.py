@@ -50,7 +50,9 @@ def describe_difference(name: str, expected: str | None, found: str | None) -> s
     return f"the {name} {how}. It must be: {' '.join(expected.split())[:_LONGEST]}"
 
 
-class _Sequence(NamedTuple):
+class Sequence(NamedTuple):
+    """The sequence of the positions."""
+
     last_value: int
     is_called: bool
     increment: int
@@ -62,23 +64,38 @@ class _Sequence(NamedTuple):
         """The next position that the sequence gives."""
         return self.last_value + (self.increment if self.is_called else 0)
 
+    @property
+    def fault(self) -> str | None:
+        """Why appending fails now or soon, with the remedy; None if it does not."""
+        if self.newest is not None and self.next <= self.newest:
+            return (
+                f"the sequence of the positions gives {self.next} next, but position "
+                f"{self.newest} is taken: nothing can be appended. {_SET_SEQUENCE}"
+            )
+        if self.most - self.next < _FEW:
+            return f"the sequence of the positions gives {self.next} next, and then it soon ends"
+        return None
+
+
+async def may_read_sequence(connection: AsyncConnection) -> bool | None:
+    """Return whether this role may read the sequence of the positions; None if it is missing."""
+    found: bool | None = (await connection.execute(MAY_READ_SEQUENCE)).scalar_one_or_none()
+    return found
+
+
+async def read_sequence(connection: AsyncConnection) -> Sequence:
+    """Read the sequence of the positions; needs SELECT on it."""
+    return Sequence(*(await connection.execute(SEQUENCE)).one())
+
 
 async def _check_sequence(connection: AsyncConnection, report: VerificationReport) -> None:
-    may_read = (await connection.execute(MAY_READ_SEQUENCE)).scalar_one_or_none()
+    may_read = await may_read_sequence(connection)
     if may_read is None:  # the catalogue shows that it is missing
         return
     if not may_read:
         report.unchecked["the next position: this role has no SELECT on the sequence"] += 1
         return
-    sequence = _Sequence(*(await connection.execute(SEQUENCE)).one())
+    sequence = await read_sequence(connection)
     report.checked["sequences"] += 1
-    what = None
-    if sequence.newest is not None and sequence.next <= sequence.newest:
-        what = (
-            f"the sequence of the positions gives {sequence.next} next, but position "
-            f"{sequence.newest} is taken: nothing can be appended. {_SET_SEQUENCE}"
-        )
-    elif sequence.most - sequence.next < _FEW:
-        what = f"the sequence of the positions gives {sequence.next} next, and then it soon ends"
-    if what is not None:
-        report.add(FindingKind.GUARD, what, Place(position=sequence.newest))
+    if sequence.fault is not None:
+        report.add(FindingKind.GUARD, sequence.fault, Place(position=sequence.newest))

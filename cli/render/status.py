@@ -12,11 +12,11 @@ from cli.status.sections import (
     OpenLetters,
     OpenRuns,
     ReadModels,
+    Relay,
     Seals,
     Unknown,
 )
 from contracts.wording import counted
-from worker.relay.rewind import RelayStatus
 
 _NAME = 14
 """Width of the names of sections."""
@@ -25,9 +25,9 @@ _NAME = 14
 def show_status(console: Console, status: Status) -> None:
     """One line per section, then the problems with the next command, then the verdict."""
     for name, section in status.sections().items():
-        line = f"{name.replace('_', ' '):<{_NAME}}{_line(section)}"
+        line = f"{name.replace('_', ' '):<{_NAME}}{describe_section(section)}"
         console.print(escape(line), soft_wrap=True)
-    for affected, problem, command in status.problems:
+    for affected, problem, command, _ in status.problems:
         console.print()
         about = f"{affected.replace('_', ' ')}: {problem}"
         console.print(f"[red]problem[/]       {escape(about)}", soft_wrap=True)
@@ -39,7 +39,8 @@ def show_status(console: Console, status: Status) -> None:
     console.print(verdict)
 
 
-def _line(section: object) -> str:
+def describe_section(section: object) -> str:
+    """The state of a section in a line."""
     match section:
         case Unknown():
             return "not known"
@@ -47,7 +48,7 @@ def _line(section: object) -> str:
             since = f", the oldest for {_duration(oldest)}" if waiting else ""
             known = "" if workers is None else f"; {counted(workers, 'worker')}"
             return f"{counted(waiting, 'request')} waiting{since}{known}"
-        case RelayStatus():
+        case Relay():
             return _relay(section)
         case ReadModels(models, projectors):
             known = f"; {counted(projectors, 'projector')}" if isinstance(projectors, int) else ""
@@ -72,11 +73,13 @@ def _line(section: object) -> str:
     raise TypeError(type(section).__name__)
 
 
-def _relay(relay: RelayStatus) -> str:
+def _relay(section: Relay) -> str:
+    relay, unread = section
     leader = f"{relay.leader} leads" if relay.leader else "nobody leads"
     behind = f"{counted(relay.behind.events, 'event')} behind"
     since = f" for {_duration(relay.behind.seconds)}" if relay.behind.events else ""
-    return f"{leader}; {behind}{since}, published up to position {relay.published}"
+    known = "" if unread is None else ", by the database; Kafka's copy of the checkpoint not known"
+    return f"{leader}; {behind}{since}, published up to position {relay.published}{known}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """Gathers the status from the parts that know it; each section is read by itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.transfer.seal_files import published_seals
 from cli.brokers import is_sandbox, relay_publisher, with_known_features
 from cli.connections import Addresses, leader_connection
-from cli.errors import CommandError
+from cli.errors import CommandError, MissingRightError
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
@@ -22,6 +23,7 @@ from cli.status.sections import (
     OpenLetters,
     OpenRuns,
     ReadModels,
+    Relay,
     Seals,
     Section,
     Unknown,
@@ -32,9 +34,11 @@ from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.open_runs import OpenRun, started_runs, still_open
 from eventstore.schema_version import SchemaVersionError
+from messaging.connection import KafkaConnection
 from messaging.dead_letters.fold import DeadLetters
 from messaging.dead_letters.resolution import read_letters
-from messaging.groups import member_count, records_waiting
+from messaging.groups import group_state, records_waiting
+from messaging.publisher import TransactionalPublisher
 from messaging.raw_record import RawRecord
 from messaging.topic_reader import open_topic_reader
 from projections.generations import list_generations
@@ -45,6 +49,9 @@ from worker.sync.consumer import GROUP as WORKERS
 
 T = TypeVar("T")
 
+READERS = ("intake", "relay", "read_models", "letters", "open_runs", "generations", "seals")
+"""The methods of `Sections`, in the order of the fields of `Status`."""
+
 
 async def gather_status(settings: Settings) -> Status:
     """Read everything. A section that cannot be read names the reason, and the others are read.
@@ -52,30 +59,44 @@ async def gather_status(settings: Settings) -> Status:
     Raises:
         SettingsError: an address is missing.
     """
-    about = _Sections(settings, resolve(settings))
-    names = ("intake", "relay", "read_models", "letters", "open_runs", "generations", "seals")
-    found = await asyncio.gather(*(_section(getattr(about, name)) for name in names))
+    about = Sections(settings, resolve(settings))
+    found = await asyncio.gather(*(read_section(getattr(about, name)) for name in READERS))
     return Status(*found)
 
 
-async def _section(read: Callable[[], Awaitable[T]]) -> Section[T]:
+async def read_section(read: Callable[[], Awaitable[T]]) -> Section[T]:
+    """Read a section, or name the reason why it could not be read."""
     try:
         return await read()
     except (CommandError, SchemaVersionError) as error:
-        return Unknown(str(error))
+        return Unknown(str(error), isinstance(error, MissingRightError))
 
 
-class _Sections:
-    """Reads the sections; each has connections of its own, so that none depends on another."""
+class Sections:
+    """Reads the sections; each has connections of its own, so that none depends on another.
 
-    def __init__(self, settings: Settings, addresses: Addresses) -> None:
+    `kafka_is_away` is the reason why Kafka does not answer, for a caller that knows it: no section
+    waits for Kafka then.
+    """
+
+    def __init__(
+        self, settings: Settings, addresses: Addresses, *, kafka_is_away: str = ""
+    ) -> None:
         self._settings = settings
         self._addresses = addresses
+        self._kafka_is_away = kafka_is_away
+
+    @contextmanager
+    def _kafka(self) -> Iterator[KafkaConnection]:
+        """The broker; raises `CommandError` if it does not answer, at once if that is known."""
+        if self._kafka_is_away:
+            raise CommandError(self._kafka_is_away)
+        with kafka_errors(self._addresses.kafka):
+            yield self._addresses.kafka
 
     async def intake(self) -> Intake:
         """A request waits while the log has no outcome of it, committed or not."""
-        kafka = self._addresses.kafka
-        with kafka_errors(kafka):
+        with self._kafka() as kafka:
             async with open_topic_reader(kafka) as reader:
                 letters = await read_letters(reader)
                 records = [
@@ -89,29 +110,36 @@ class _Sections:
         oldest = min((record.timestamp / 1000 for record in waiting), default=now)
         return Intake(len(waiting), max(0.0, now - oldest), workers)
 
-    async def relay(self) -> RelayStatus:
-        """The relay, by the copies of the checkpoint that the log confirms."""
+    async def relay(self) -> Relay:
+        """The relay, by the copies of the checkpoint that the log confirms.
+
+        While Kafka does not answer, it is the database's copy.
+        """
         addresses = self._addresses
         async with open_database(self._settings, pool_size=2) as engine:
-            with kafka_errors(addresses.kafka):
-                addresses = await with_known_features(addresses)
-                return await relay_status(
-                    EventLog(engine),
-                    Checkpoints(engine),
-                    relay_publisher(addresses),
-                    partial(leader_connection, *addresses.for_sessions),
-                )
+            try:
+                with self._kafka():
+                    addresses = await with_known_features(addresses)
+                    return Relay(await self._relay_status(engine, relay_publisher(addresses)))
+            except CommandError as error:
+                unread = Unknown(str(error))
+            return Relay(await self._relay_status(engine, None), unread)
+
+    async def _relay_status(
+        self, engine: AsyncEngine, publisher: TransactionalPublisher | None
+    ) -> RelayStatus:
+        connect = partial(leader_connection, *self._addresses.for_sessions)
+        return await relay_status(EventLog(engine), Checkpoints(engine), publisher, connect)
 
     async def read_models(self) -> ReadModels:
         """The read models, also while Kafka does not answer."""
         async with open_database(self._settings, pool_size=2) as engine:
             status = await projections_status(engine, stuck_seconds=self._settings.stuck_seconds)
-        return ReadModels(status, await _section(partial(self._members, PROJECTORS)))
+        return ReadModels(status, await read_section(partial(self._members, PROJECTORS)))
 
     async def letters(self) -> OpenLetters:
         """The open dead letters, each record once."""
-        kafka = self._addresses.kafka
-        with kafka_errors(kafka):
+        with self._kafka() as kafka:
             async with open_topic_reader(kafka) as reader:
                 opened = (await read_letters(reader)).open()
         oldest = min((letter.first_received_ms for letter in opened), default=None)
@@ -132,18 +160,18 @@ class _Sections:
 
     async def seals(self) -> Seals:
         """The newest seal of each stream."""
-        kafka = self._addresses.kafka
-        with kafka_errors(kafka):
+        with self._kafka() as kafka:
             published = await published_seals(kafka)
-        return Seals(len(published), max((seal.sealed_at for seal in published), default=None))
+        newest = max((seal.sealed_at for seal in published), default=None)
+        position = max((seal.position for seal in published), default=0)
+        return Seals(len(published), newest, position)
 
     async def _members(self, group_id: str) -> int | None:
-        kafka = self._addresses.kafka
-        with kafka_errors(kafka):
+        with self._kafka() as kafka:
             if await is_sandbox(kafka):
                 return None  # it still counts members that have left
             async with open_topic_reader(kafka) as reader:
-                return await member_count(reader.admin, group_id)
+                return (await group_state(reader.admin, group_id)).members
 
 
 async def _without_outcome(

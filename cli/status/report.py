@@ -3,19 +3,29 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cli.status.headings import (
+    HEALTH,
+    NO_EVENTS,
+    OPEN_RUN,
+    READ_MODELS,
+    RESTORED,
+    ROLES,
+    SERVERS,
+    UNREADABLE,
+)
 from cli.status.sections import (
     Generations,
     Intake,
     OpenLetters,
     OpenRuns,
     ReadModels,
+    Relay,
     Seals,
     Section,
     Shown,
     Unknown,
 )
 from contracts.wording import counted
-from worker.relay.rewind import RelayStatus
 
 
 class Problem(NamedTuple):
@@ -26,6 +36,8 @@ class Problem(NamedTuple):
     """A sentence."""
     next: str | None
     """The command that mends it or shows more; None if the sentence has the remedy."""
+    see: str
+    """The heading of `docs/operations.md` that explains it."""
 
     def to_json(self) -> dict[str, object]:
         """The fields by name."""
@@ -37,7 +49,7 @@ class Status:
     """The state of the whole system."""
 
     intake: Section[Intake]
-    relay: Section[RelayStatus]
+    relay: Section[Relay]
     projections: Section[ReadModels]
     dead_letters: Section[OpenLetters]
     open_runs: Section[OpenRuns]
@@ -77,8 +89,12 @@ class Status:
         """Whether a worker runs; None if that is not known."""
         if isinstance(self.intake, Intake) and self.intake.workers is not None:
             return self.intake.workers > 0
-        if isinstance(self.relay, RelayStatus):
-            return self.relay.leader is not None or self.relay.mismatch is not None
+        if isinstance(self.relay, Relay):
+            relay, unread = self.relay
+            if relay.leader is not None or relay.mismatch is not None:
+                return True
+            # A worker that cannot reach Kafka gives up the leadership.
+            return None if unread is not None else False
         return None
 
     def to_json(self) -> dict[str, object]:
@@ -93,33 +109,27 @@ class Status:
         """One problem per reason: several sections fail because of one server."""
         reasons: dict[str, list[str]] = {}
         for name, section in self.sections().items():
-            if isinstance(section, Unknown):
-                reasons.setdefault(section.reason, []).append(name)
-        return [Problem(", ".join(names), reason, None) for reason, names in reasons.items()]
+            unread = section.unread if isinstance(section, Relay) else section
+            if isinstance(unread, Unknown):
+                reasons.setdefault(unread.reason, []).append(name)
+        return [
+            Problem(", ".join(names), reason, None, SERVERS) for reason, names in reasons.items()
+        ]
 
     def _of_the_relay(self) -> list[Problem]:
-        relay = self.relay
-        if isinstance(relay, Unknown):
+        if isinstance(self.relay, Unknown):
             return []
+        relay, unread = self.relay
         found = []
         if relay.mismatch is not None:
-            found.append(Problem("relay", relay.mismatch, None))
-        elif relay.leader is None and relay.behind.events:
+            found.append(Problem("relay", relay.mismatch, None, RESTORED))
+        elif relay.leader is None and relay.behind.events and unread is None:
             waiting = counted(relay.behind.events, "event")
-            found.append(
-                Problem(
-                    "relay",
-                    f"nobody publishes: {waiting} not on Kafka yet, and no worker leads",
-                    "spreaview-sync worker",
-                )
-            )
+            problem = f"nobody publishes: {waiting} not on Kafka yet, and no worker leads"
+            found.append(Problem("relay", problem, "spreaview-sync worker", NO_EVENTS))
         if relay.unpublished:
-            too_large = counted(len(relay.unpublished), "event")
-            found.append(
-                Problem(
-                    "relay", f"{too_large} too large for the topic", "spreaview-sync relay status"
-                )
-            )
+            problem = f"{counted(len(relay.unpublished), 'event')} too large for the topic"
+            found.append(Problem("relay", problem, "spreaview-sync relay status", NO_EVENTS))
         return found
 
     def _of_the_read_models(self) -> list[Problem]:
@@ -131,18 +141,18 @@ class Status:
         if status.ahead:
             ahead = counted(len(status.ahead), "stream")
             problem = f"the log was restored or replaced: {ahead} ahead of it"
-            found.append(Problem("projections", problem, f"{repair} --ahead"))
+            found.append(Problem("projections", problem, f"{repair} --ahead", RESTORED))
         if stopped := len(status.stopped):
             problem = f"{counted(stopped, 'stream')} stopped"
-            found.append(Problem("projections", problem, show))
+            found.append(Problem("projections", problem, show, READ_MODELS))
         if status.lag.streams and (projectors == 0 or status.is_stuck):
             lag = f"{counted(status.lag.streams, 'stream')} behind for {status.lag.seconds:.0f} s"
             reason = "no projector runs" if projectors == 0 else "no projector makes progress"
             problem = f"{lag}, and {reason}"
-            found.append(Problem("projections", problem, "spreaview-sync projector"))
+            found.append(Problem("projections", problem, "spreaview-sync projector", READ_MODELS))
         if status.without_rights:
             problem = f"no rights on the live generation: {', '.join(status.without_rights)}"
-            found.append(Problem("projections", problem, show))
+            found.append(Problem("projections", problem, show, ROLES))
         return found
 
     def _of_the_workers(self) -> list[Problem]:
@@ -152,15 +162,15 @@ class Status:
         if isinstance(self.intake, Intake) and self.intake.waiting:
             waiting = counted(self.intake.waiting, "request")
             problem = f"{waiting} waiting, and no worker runs"
-            found.append(Problem("intake", problem, "spreaview-sync worker"))
+            found.append(Problem("intake", problem, "spreaview-sync worker", HEALTH))
         if isinstance(self.open_runs, OpenRuns) and self.open_runs.runs:
             runs = counted(len(self.open_runs.runs), "run")
             problem = f"{runs} open, and no worker runs"
-            found.append(Problem("open_runs", problem, "spreaview-sync worker"))
+            found.append(Problem("open_runs", problem, "spreaview-sync worker", OPEN_RUN))
         return found
 
     def _of_the_letters(self) -> list[Problem]:
         if isinstance(self.dead_letters, Unknown) or not self.dead_letters.open:
             return []
         letters = counted(self.dead_letters.open, "dead letter")
-        return [Problem("dead_letters", f"{letters} open", "spreaview-sync dlq list")]
+        return [Problem("dead_letters", f"{letters} open", "spreaview-sync dlq list", UNREADABLE)]

@@ -19,6 +19,8 @@ class Unknown(NamedTuple):
 
     reason: str
     """A sentence; the remedy, if any, on a line of its own."""
+    is_hidden: bool = False
+    """Whether the role that asks lacks a right."""
 
     def to_json(self) -> dict[str, object]:
         """The reason alone."""
@@ -41,6 +43,19 @@ class Intake(NamedTuple):
     def to_json(self) -> dict[str, object]:
         """The fields by name."""
         return {**self._asdict(), "oldest_seconds": round(self.oldest_seconds, 3)}
+
+
+class Relay(NamedTuple):
+    """The relay, by both copies of its checkpoint, or by the database's alone."""
+
+    status: RelayStatus
+    unread: Unknown | None = None
+    """Why Kafka's copy could not be read; the status is the database's then."""
+
+    def to_json(self) -> dict[str, object]:
+        """The document of `relay status --json`, and the error if a part could not be read."""
+        unread = {} if self.unread is None else self.unread.to_json()
+        return self.status.to_json() | unread
 
 
 class ReadModels(NamedTuple):
@@ -107,6 +122,8 @@ class Seals(NamedTuple):
     streams: int
     """Streams with a seal."""
     newest: datetime | None
+    position: int = 0
+    """Position of the newest event that a seal covers."""
 
     def age_seconds(self, now: datetime) -> float:
         """Seconds since the newest seal; 0 if there is none."""
@@ -119,5 +136,5 @@ class Seals(NamedTuple):
         return {"streams": self.streams, "newest": newest, "age_seconds": age}
 
 
-Shown: TypeAlias = Intake | RelayStatus | ReadModels | OpenLetters | OpenRuns | Generations | Seals
+Shown: TypeAlias = Intake | Relay | ReadModels | OpenLetters | OpenRuns | Generations | Seals
 """A part that could be read."""

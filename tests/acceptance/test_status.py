@@ -186,8 +186,9 @@ async def test_an_open_run_without_a_worker_is_a_problem(
 
 
 async def test_a_server_that_does_not_answer_is_named_and_the_rest_is_shown(
-    database_url: str, own_kafka: str, tmp_path: Path
+    database_url: str, engine: AsyncEngine, own_kafka: str, tmp_path: Path
 ) -> None:
+    await begin_run(engine, a_request("demo2026", WINDOW))
     nowhere = f"127.0.0.1:{free_port()}"
     without_kafka = await Watched(tmp_path, database_url, nowhere).status(1)
     reason = (
@@ -196,7 +197,18 @@ async def test_a_server_that_does_not_answer_is_named_and_the_rest_is_shown(
     )
     assert problems(without_kafka) == {"intake, relay, dead_letters, seals": reason}
     assert without_kafka["seals"] == {"error": reason}
-    assert without_kafka["projections"]["head"] == 0
+    assert without_kafka["projections"]["head"] == 1
+    relay = without_kafka["relay"]
+    assert relay["error"] == reason
+    assert (relay["head"], relay["published"], relay["behind_events"]) == (1, 0, 1)
+    shown = await asyncio.to_thread(
+        run, "status", env=Watched(tmp_path, database_url, nowhere).environment
+    )
+    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("relay ")]
+    assert line.startswith("relay         nobody leads; 1 event behind for ")
+    assert line.endswith(
+        "published up to position 0, by the database; Kafka's copy of the checkpoint not known"
+    )
     assert without_kafka["generations"]["live"] == 1
 
     await declare_topics(

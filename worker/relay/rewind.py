@@ -81,11 +81,20 @@ class RelayStatus:
 
 
 async def relay_status(
-    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher, connect: Connect
+    log: EventLog,
+    checkpoints: Checkpoints,
+    publisher: TransactionalPublisher | None,
+    connect: Connect,
 ) -> RelayStatus:
-    """Read the status from the database and the broker. Raises their errors if one is down."""
+    """Read the status from the database and the broker. Raises their errors if one is down.
+
+    Without a publisher only the database is read, for a broker that does not answer: `committed` is
+    None, and a mismatch with Kafka is not noticed.
+    """
     copies = await read_copies(log, checkpoints, publisher)
-    mismatch = await _mismatch(log, publisher, copies)
+    mismatch = copies.mismatch
+    if publisher is not None:
+        mismatch = await _mismatch(log, publisher, copies)
     stuck = await log.unconfirmed_restore() if mismatch is None else str(mismatch)
     return RelayStatus(
         leader=await who_leads(connect),
@@ -121,12 +130,15 @@ class Copies(NamedTuple):
 
 
 async def read_copies(
-    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher
+    log: EventLog, checkpoints: Checkpoints, publisher: TransactionalPublisher | None
 ) -> Copies:
-    """Read both copies of the checkpoint. Raises the errors of the servers if one is down."""
-    log_id = (await log.identity()).log_id
+    """Read both copies of the checkpoint; without a publisher only the database's.
+
+    Raises the errors of the servers if one is down.
+    """
+    log_id = await log.log_id()
     checkpoint = await checkpoints.read(CHECKPOINT)
-    committed = await publisher.committed()
+    committed = None if publisher is None else await publisher.committed()
     theirs: Checkpoint | None = None
     mismatch: LogMismatchError | None = None
     try:

@@ -1,0 +1,38 @@
+"""`doctor`: examine everything that can be wrong, and name the cause and the remedy."""
+
+from functools import partial
+
+from cli.command import REFUSED, new_app, run
+from cli.connections import database
+from cli.doctor.checks import CHECKS
+from cli.doctor.examine import examine
+from cli.doctor.installation import LIMITS, Installation, Limits
+from cli.options import Json
+from cli.render.answer import Answer
+from cli.render.doctor import show_examination
+from cli.runfile import resolve
+from cli.settings import Settings
+
+_CONNECTIONS = 4
+
+app = new_app()
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Examine settings, servers, rights, topics, clocks and work; change nothing.
+
+    One check for each entry of docs/operations.md, within 10 seconds in all. Exit code 1 if
+    somebody has to act, or if something could not be checked although the role may see it.
+    """
+    run(report_examination, as_json=as_json)
+
+
+async def report_examination(settings: Settings, limits: Limits = LIMITS) -> Answer:
+    """Examine everything; exit code 1 if somebody has to act."""
+    addresses = resolve(settings)
+    async with database(addresses.database_url, _CONNECTIONS) as engine:
+        installation = Installation(settings, addresses, engine, limits)
+        found = await examine(installation, CHECKS)
+    exit_code = 0 if found.is_well else REFUSED
+    return Answer(found.to_json(), partial(show_examination, examination=found), exit_code)

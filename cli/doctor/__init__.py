@@ -1,0 +1,1 @@
+"""`doctor`: one check for each entry of the runbook, `docs/operations.md`."""

@@ -1,0 +1,112 @@
+"""The installation that is examined: its addresses, and the facts that several checks share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka.admin import NewTopic
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.brokers import is_sandbox
+from cli.connections import Addresses
+from cli.settings import Settings
+from cli.status.gather import READERS, Sections, read_section
+from cli.status.report import Status
+from cli.status.sections import Section, Unknown
+from messaging.connection import KafkaConnection
+from messaging.topic_facts import TopicFacts, topic_facts
+from messaging.topics import our_topics
+
+T = TypeVar("T")
+
+
+class Limits(NamedTuple):
+    """The time that may pass."""
+
+    check_seconds: float
+    """In one check."""
+    section_seconds: float
+    """In a section of the status: less than in a check, which waits for it."""
+    all_seconds: float
+    """In all checks."""
+
+
+LIMITS = Limits(3.0, 2.5, 8.0)
+"""The rest of 10 seconds is for the start and the end of the command."""
+
+
+class Installation:
+    """The settings, the addresses, and facts that are read once.
+
+    `engine` is a pool of a few connections, which the checks share.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        addresses: Addresses,
+        engine: AsyncEngine,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.settings = settings
+        self.limits = limits
+        self.addresses = addresses
+        self.engine = engine
+        self.kafka_is_away = ""
+        """Why Kafka does not answer; empty while it is not known to be away."""
+        self._read: dict[str, asyncio.Future[Any]] = {}
+
+    @property
+    def kafka(self) -> KafkaConnection:
+        """The brokers."""
+        return self.addresses.kafka
+
+    async def status(self) -> Status:
+        """The status of the system; a section that is late is not known."""
+        return await self._once("status", self._status)
+
+    async def topics(self) -> list[TopicFacts]:
+        """Our topics as they are, those that exist."""
+        return await self._once("topics", self._topics)
+
+    async def is_sandbox(self) -> bool:
+        """Whether the broker is a sandbox's, which lacks some abilities."""
+        return await self._once("sandbox", self._is_sandbox)
+
+    async def _status(self) -> Status:
+        sections = Sections(self.settings, self.addresses, kafka_is_away=self.kafka_is_away)
+        seconds = self.limits.section_seconds
+        readers = (_in_time(getattr(sections, name), seconds) for name in READERS)
+        return Status(*await asyncio.gather(*readers))
+
+    async def _topics(self) -> list[TopicFacts]:
+        return await topic_facts(self.kafka, wanted_topics(self.settings))
+
+    async def _is_sandbox(self) -> bool:
+        return await is_sandbox(self.kafka)
+
+    async def _once(self, name: str, read: Callable[[], Awaitable[T]]) -> T:
+        """Read a fact at the first call; a check that gives up does not stop it for the others."""
+        if name not in self._read:
+            self._read[name] = asyncio.ensure_future(read())
+        found: T = await asyncio.shield(self._read[name])
+        return found
+
+
+async def _in_time(read: Callable[[], Awaitable[T]], seconds: float) -> Section[T]:
+    reading = asyncio.ensure_future(read_section(read))
+    done, _ = await asyncio.wait({reading}, timeout=seconds)
+    if not done:
+        reading.cancel()  # without waiting for its end: a server may not answer
+        return Unknown(f"no answer within {seconds:.1f} s")
+    return reading.result()
+
+
+def wanted_topics(given: Settings) -> list[NewTopic]:
+    """Return our topics as these settings declare them."""
+    return our_topics(
+        given.kafka_partitions,
+        given.kafka_replication_factor,
+        given.events_retention_days,
+        given.erasure_retention_days,
+    )
