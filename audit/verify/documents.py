@@ -13,6 +13,7 @@ from audit.verify.findings import NOWHERE, FindingKind
 from audit.verify.named_documents import NamedDocument, NamedDocuments
 from audit.verify.report import VerificationReport
 from contracts.unpacking import UnpackingError, unpacked_pieces
+from contracts.wording import counted
 
 DIGESTS = text("""
     SELECT digest, size_bytes, octet_length(body) AS packed_bytes FROM event_store.sources
@@ -65,7 +66,7 @@ async def check_documents(
             report.add(FindingKind.SOURCE, f"document {digest.hex()} {fault}", place)
         report.checked["documents"] += 1
     if nameless := (await connection.execute(UNNAMED_ROWS)).scalar_one():
-        report.add(FindingKind.SOURCE, f"{nameless} documents have no digest")
+        report.add(FindingKind.SOURCE, f"{counted(nameless, 'document')} without a digest")
     await _check_missing(connection, report, named, kept, retention.age)
     return sound
 

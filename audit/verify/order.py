@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.verify.findings import FindingKind, Place
 from audit.verify.report import VerificationReport
+from contracts.wording import counted
 
 FALLING_TIMES = text("""
     SELECT stream_id, version, position, type,
@@ -63,17 +64,18 @@ async def check_order(connection: AsyncConnection, report: VerificationReport) -
 
 
 async def check_reachable(
-    connection: AsyncConnection, report: VerificationReport, counted: int
+    connection: AsyncConnection, report: VerificationReport, in_table: int
 ) -> None:
     """Report events that reading by stream and version does not reach.
 
-    `counted` is the number of events in the table.
+    `in_table` is the number of events in the table.
     """
     found = (await connection.execute(EVENTS_IN_NO_PLACE)).all()
     for row in found:
         what = "it has no stream, no version or no position, so no reader finds it"
         place = Place(row.stream_id, row.version, row.position, row.type)
         report.add(FindingKind.UNREADABLE, what, place)
-    if (lost := counted - len(found) - report.checked["events"]) > 0:
-        what = f"{lost} events have the same stream, version and position as another event"
+    if (lost := in_table - len(found) - report.checked["events"]) > 0:
+        events = counted(lost, "event")
+        what = f"{events} with the same stream, version and position as another event"
         report.add(FindingKind.MISSING, what)

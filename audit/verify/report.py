@@ -7,6 +7,7 @@ from uuid import UUID
 
 from audit.verify.findings import NOWHERE, FindingKind, Place, VerificationFinding
 from audit.verify.words import NEXT_STEPS, WITHOUT_SEALS
+from contracts.wording import counted
 
 MAX_FINDINGS = 200
 """Findings of a kind that a report lists one by one; beyond them it only counts."""
@@ -56,12 +57,8 @@ class VerificationReport:
         """The answer in a sentence."""
         if self.is_clean:
             return "Everything is as it was recorded."
-        number = self.found.total()
-        findings = "1 finding" if number == 1 else f"{number} findings"
-        where = ""
-        if self.streams:
-            events = len(self.streams)
-            where = f" in {'1 SpreaView event' if events == 1 else f'{events} SpreaView events'}"
+        findings = counted(self.found.total(), "finding")
+        where = f" in {counted(len(self.streams), 'SpreaView event')}" if self.streams else ""
         return f"Not everything is as it was recorded: {findings}{where}."
 
     @property

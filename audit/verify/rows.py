@@ -13,6 +13,7 @@ from audit.verify.findings import FindingKind, Place
 from audit.verify.report import VerificationReport
 from contracts.error_text import describe_error
 from contracts.events import CUT_TYPES
+from contracts.wording import counted
 from eventstore.model import Recorded
 from projections.changes import Row, project
 from projections.tables import COLUMNS
@@ -100,9 +101,9 @@ class RowCheck:
         projected = {_key(view, row): row for row in expected}
         stored = {_key(view, row): row for row in found if row is not None}
         if unreadable := found.count(None):
-            self._add(view, (), f"{unreadable} rows cannot be read")
+            self._add(view, (), counted(unreadable, "unreadable row"))
         if (doubles := len(found) - unreadable - len(stored)) > 0:
-            self._add(view, (), f"{doubles} rows exist twice")
+            self._add(view, (), counted(doubles, "double row"))
         for key in sorted(projected.keys() | stored.keys()):
             new, old = projected.get(key), stored.get(key)
             if new is None or old is None:

@@ -76,6 +76,23 @@ NEXT_STEPS: Mapping[FindingKind, str] = {
     FindingKind.READ_SIDE: "Run the command that each finding names.",
 }
 
+SINGULARS: Mapping[str, str] = {
+    "checkpoints": "checkpoint",
+    "definitions in the database": "definition in the database",
+    "documents": "document",
+    "erased persons": "erased person",
+    "events": "event",
+    "public views": "public view",
+    "rows of read models": "row of read models",
+    "runs": "run",
+    "runs without an outcome yet": "run without an outcome yet",
+    "seals": "seal",
+    "sequences": "sequence",
+    "snapshots": "snapshot",
+    "streams": "stream",
+}
+"""What a report counts as checked, and the words for one of it. Uncountable things are not here."""
+
 WITHOUT_SEALS = (
     "Verify with seals that were kept elsewhere (spreaview-sync seals export): without them a "
     "cut tail or a rebuilt chain cannot be noticed."

@@ -1,5 +1,6 @@
 """`doctor`: examine everything that can be wrong, and name the cause and the remedy."""
 
+import logging
 from functools import partial
 
 from cli.command import REFUSED, new_app, run
@@ -31,6 +32,8 @@ def doctor(as_json: Json = False) -> None:
 async def report_examination(settings: Settings, limits: Limits = LIMITS) -> Answer:
     """Examine everything; exit code 1 if somebody has to act."""
     addresses = resolve(settings)
+    # A check that is given up leaves its connections to be closed at the end.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     async with database(addresses.database_url, _CONNECTIONS) as engine:
         installation = Installation(settings, addresses, engine, limits)
         found = await examine(installation, CHECKS)

@@ -163,7 +163,7 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
         ):
             status = response.status_code
     except (httpx.HTTPError, OSError) as error:  # a TimeoutError is an OSError
-        reason = describe_outage(error.__cause__ or error)
+        reason = describe_outage(_first_cause(error))
         return [
             problem(
                 f"Sessionize at {host} does not answer: {reason}",
@@ -173,6 +173,13 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return [warning(f"Sessionize at {host} answers with status {status}", "wait and try again")]
     return [ok(f"Sessionize at {host} answers")]
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The operating system's error, which httpx wraps several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _is_here(host: str) -> bool:

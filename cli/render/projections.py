@@ -21,8 +21,8 @@ def show_status(console: Console, status: ProjectionsStatus) -> None:
         )
     if status.unfilled_rows:
         write(
-            f"unfilled     {status.unfilled_rows} rows lack a column that an earlier version did "
-            "not know\n             next: spreaview-sync projections rebuild"
+            f"unfilled     {counted(status.unfilled_rows, 'row')} without a column that an earlier "
+            "version did not know\n             next: spreaview-sync projections rebuild"
         )
     streams = counted(status.streams, "stream")
     write(f"log          {streams}, up to position {status.head}")

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from audit.verify.report import VerificationReport
-from audit.verify.words import HEADINGS
+from audit.verify.words import HEADINGS, SINGULARS
+from contracts.wording import counted
 
 _SHOWN = 20
 """Findings of a kind that are shown one by one; `--json` has more."""
@@ -25,8 +26,12 @@ def show_verification(console: Console, report: VerificationReport) -> None:
         write()
     for what, number in report.unchecked.items():
         write(f"[yellow]not checked[/] {escape(what)} ({number})")
-    checked = ", ".join(f"{number} {what}" for what, number in report.checked.items() if number)
-    write(f"checked     {checked}")
+    checked = (
+        counted(number, SINGULARS.get(what, what), what)
+        for what, number in report.checked.items()
+        if number
+    )
+    write(f"checked     {', '.join(checked)}")
     write()
     write(f"[{'green' if report.is_clean else 'red'}]{report.verdict}[/]")
     for step in report.next_steps:

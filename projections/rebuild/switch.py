@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.wording import counted
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes
 from projections.generations import (
@@ -75,12 +76,13 @@ class StoppedStreamsError(GenerationsError):
             f"(live: {stream.live_version}): {stream.error}"
             for stream in stopped[:20]
         )
+        streams = counted(len(stopped), "stream")
         super().__init__(
-            f"no switch: {len(stopped)} streams have stopped in the new generation, but the live "
-            f"generation has more of them:\n{named}\n"
+            f"no switch: {streams} stopped in the new generation, and the live generation has "
+            f"more events of each:\n{named}\n"
             f"Remedy: fix the cause, spreaview-sync projections drop {number}, and rebuild again; "
-            "or use --accept-stopped: the streams then stay stopped until spreaview-sync "
-            "projections retry resumes them."
+            "or use --accept-stopped: a stream then stays stopped until spreaview-sync "
+            "projections retry resumes it."
         )
 
 

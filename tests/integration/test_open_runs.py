@@ -17,6 +17,7 @@ from contracts.failures import FailureCode
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from messaging.backlog import PartitionBacklog
+from tests.support.failure_table import documented
 from tests.support.line import ORGANIZATION, a_request, the_line
 from tests.support.streams import COMPLETED, STARTED
 from worker.relay.open_runs import OpenRuns
@@ -91,7 +92,7 @@ async def test_a_run_stays_open_while_its_request_may_still_come(scene: Scene) -
     ids=["all is committed", "only later requests wait", "recreated topic", "missing topic"],
 )
 async def test_a_run_whose_request_is_gone_ends_as_an_internal_error(
-    scene: Scene, later: Mapping[int, PartitionBacklog]
+    scene: Scene, later: Mapping[int, PartitionBacklog], caplog: pytest.LogCaptureFixture
 ) -> None:
     await scene.start()
     assert [await scene.open_runs.look() for _ in range(2)] == [0, 0]
@@ -103,6 +104,7 @@ async def test_a_run_whose_request_is_gone_ends_as_an_internal_error(
     assert failed.retryable
     assert failed.remedy.startswith("Sync again.")
     assert "its request is no longer on Kafka" in failed.message
+    documented("an open run ended as internal_error", caplog.messages[-1])
     assert failed.ordered_at == STARTED.ordered_at
     assert [await scene.open_runs.look() for _ in range(3)] == [0, 0, 0]
 

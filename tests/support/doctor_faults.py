@@ -11,8 +11,6 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from msgspec.structs import replace
 
 from cli.commands.dlq import discard_letters
@@ -28,10 +26,12 @@ from messaging.requests import producing, publish_request
 from messaging.topic_reader import open_topic_reader
 from messaging.topics import declare_topics
 from projections.generations import MAINTENANCE
+from projections.version import CODE_VERSION
 from tests.support.doctoring import WINDOW, Site
 from tests.support.line import a_request
 from tests.support.pgbouncer import pgbouncer
 from tests.support.streams import STARTED
+from tests.support.topic_settings import set_topic
 
 Injection = Callable[[Site], AbstractAsyncContextManager[Mapping[str, str]]]
 """Makes the fault while its block runs; yields the settings that the doctor gets with it."""
@@ -100,11 +100,11 @@ def topic_setting(topic: str, wrong: str, right: str) -> Injection:
 
     @asynccontextmanager
     async def inject(site: Site) -> AsyncIterator[Mapping[str, str]]:
-        await _alter(site, topic, wrong)
+        await set_topic(str(site.kafka), topic, wrong)
         try:
             yield {}
         finally:
-            await _alter(site, topic, right)
+            await set_topic(str(site.kafka), topic, right)
 
     return inject
 
@@ -224,18 +224,9 @@ async def found_and_healed(site: Site, fault: Fault) -> None:
     assert fault.remedy in (found["remedy"] or ""), found
 
 
-async def _alter(site: Site, topic: str, config: str) -> None:
-    name, _, value = config.partition("=")
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": str(site.kafka)})
-    (done,) = admin.incremental_alter_configs([resource]).values()
-    await asyncio.to_thread(done.result)
-
-
 _OLD_ROLE = "without_the_live_one"
 _SEQUENCE = "pg_get_serial_sequence('event_store.events', 'position')"
-_STOPPED = "error = 'refused', stopped_at = now(), code_version = 'x'"
+_STOPPED = f"error = 'refused', stopped_at = now(), code_version = '{CODE_VERSION}'"
 _LIVE = "spreaview_g1.stream_progress"
 _EVENTS = "FROM event_store.events"
 
