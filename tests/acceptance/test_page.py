@@ -57,7 +57,9 @@ async def test_an_organiser_verifies_an_import(running: Up, browser: Browser) ->
         await sync_now(page)
         await expect(page.locator("#outcome")).to_contain_text("completed")
         await expect(page.locator("#changes tbody tr")).to_have_count(54)
-        await expect(page.get_by_text("It starts before the event's first day")).to_be_visible()
+        await expect(page.get_by_label("Missing sessions")).to_contain_text(
+            "It starts before the event's first day"
+        )
         report = page.url
         await page.reload()
         await expect(page.locator("#outcome")).to_contain_text("completed")

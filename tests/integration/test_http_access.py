@@ -184,6 +184,16 @@ async def test_a_browser_exchanges_its_token_for_a_cookie(
         assert (await browser.get("/")).status_code == 303
 
 
+async def test_a_browser_gets_an_error_as_a_page(
+    http: HttpSide, secrets: tuple[Path, dict[str, str]]
+) -> None:
+    headers = {"Authorization": f"Bearer {secrets[1]['read']}", "Accept": "text/html, */*;q=0.8"}
+    answer = await http.client.get(f"/events/{UUID(int=9)}", headers=headers)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "No SpreaView event with this id has been synced." in answer.text
+
+
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}]
 )

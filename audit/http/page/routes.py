@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -27,7 +28,13 @@ from projections.http.answering import Answers
 from projections.http.application import COOKIE, Security, answering
 from projections.http.endpoint import Call
 from projections.http.models import EventSummary, SyncRun
-from projections.http.problem import ProblemError, ProblemType, bad_request
+from projections.http.problem import (
+    MEDIA_TYPE,
+    Problem,
+    ProblemError,
+    ProblemType,
+    bad_request,
+)
 from projections.http.queries import read_schedule
 from projections.http.shown import read_shown
 from projections.http.templating import Renderer, static_route
@@ -61,6 +68,11 @@ class PageRoutes:
                 "shown": words.shown,
                 "field_name": words.field_name,
                 "reason": words.reason,
+                "sentence": words.sentence,
+                "day": words.day,
+                "shown_in": words.shown_in,
+                "counts_to_show": words.counts_to_show,
+                "fields_to_show": words.fields_to_show,
                 "counted": counted,
             },
         )
@@ -241,6 +253,13 @@ class PageRoutes:
         sandbox.edit(name)
         return RedirectResponse(f"/?edited={quote(name)}", status_code=303)
 
+    def problem(self, answer: Response) -> Response:
+        """A problem as a page, with the same status and headers that are not about its body."""
+        problem = msgspec.json.decode(bytes(answer.body), type=Problem)
+        kept = {n: v for n, v in answer.headers.items() if not n.startswith("content-")}
+        values = {"problem": problem, "refresh": None}
+        return self.renderer.page("problem.html", values, status=answer.status_code, headers=kept)
+
     def _require_sandbox(self, request: Request) -> Sandbox:
         self._refuse_other_sites(request)
         if self._sandbox is None:
@@ -294,7 +313,17 @@ def page_routes(pages: PageRoutes) -> tuple[Route, ...]:
                 raise
             return await handle(Call(request, access))
 
-        return answering(guarded)
+        answer = answering(guarded)
+
+        async def shown(request: Request) -> Response:
+            response = await answer(request)
+            if response.media_type == MEDIA_TYPE and "text/html" in request.headers.get(
+                "accept", ""
+            ):
+                return pages.problem(response)
+            return response
+
+        return shown
 
     return (
         Route("/", behind(Scope.READ, pages.home)),

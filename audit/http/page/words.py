@@ -1,23 +1,26 @@
 """Words and forms of values for the page."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-STATUS = {
-    "running": "is running",
-    "completed": "completed",
-    "failed": "failed",
-    "superseded": "was superseded by a later sync",
-}
+from audit.http.models import ChangedField, EntityChange
 
 REASONS = {
-    "before_window": "starts before the event's first day",
-    "after_window": "starts after the event's last day",
-    "unscheduled": "has no time or no room yet",
-    "missing_from_source": "is gone from Sessionize",
+    "before_window": "it starts before the event's first day",
+    "after_window": "it starts after the event's last day",
+    "unscheduled": "it has no time or no room yet",
+    "missing_from_source": "it is gone from Sessionize",
     "unreferenced": "no imported session refers to it any more",
 }
 
+_COUNTS = ("added", "updated", "unchanged", "restored", "skipped", "withdrawn", "withheld")
+_OF_THE_REASON = ("window_starts_at", "window_ends_at", "missing")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _FIELDS = {
     "starts_at": "start",
     "ends_at": "end",
@@ -40,8 +43,45 @@ def field_name(name: str) -> str:
 
 
 def reason(text: str | None) -> str:
-    """A reason in words."""
-    return "" if text is None else REASONS.get(text, text)
+    """A reason as a clause; `unscheduled, missing: …` names the missing fields as people do."""
+    code, _, missing = (text or "").partition(", missing: ")
+    clause = REASONS.get(code, code)
+    if not missing:
+        return clause
+    return f"{clause}: missing {', '.join(field_name(name) for name in missing.split(', '))}"
+
+
+def sentence(text: str) -> str:
+    """A clause as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def day(value: date | str) -> str:
+    """A date for people, such as Thursday 28 May 2026."""
+    value = date.fromisoformat(value) if isinstance(value, str) else value
+    return f"{_WEEKDAYS[value.weekday()]} {value.day} {_MONTHS[value.month - 1]} {value.year}"
+
+
+def shown_in(value: datetime | None, time_zone: str | None) -> str:
+    """A time for people with the zone that it is in; UTC if the zone is not known."""
+    zone = ZoneInfo(time_zone or "UTC")
+    return "–" if value is None else f"{shown(value, zone)} ({zone.key})"
+
+
+def counts_to_show(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The columns of the counts in which anything is not zero."""
+    return [name for name in _COUNTS if any(kind.get(name) for kind in counts.values())]
+
+
+def fields_to_show(change: EntityChange) -> list[tuple[str, ChangedField]]:
+    """The changed fields. The reason of a skipped session has its dates and gaps already."""
+    if change.change != "skipped":
+        return list(change.fields.items())
+    return [
+        (name, field)
+        for name, field in change.fields.items()
+        if name not in _OF_THE_REASON and field.old is not None
+    ]
 
 
 def shown(value: object, zone: ZoneInfo) -> str:
