@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-_END_SECONDS = 2
+_END_SECONDS = 1
 """How long the end waits for a client that does not read its response."""
 
 
@@ -17,7 +17,7 @@ async def serving_http(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[
     """Serve the application while the block runs; yields the port, a free one if 0 is given.
 
     Requests are not logged: their paths may hold secrets. At the end, idle connections are closed
-    at once; a response in flight delays the end by at most two seconds.
+    at once; a response in flight delays the end by at most a second.
 
     Example:
         async with serving_http(app, "127.0.0.1") as port: ...

@@ -28,18 +28,14 @@ class Frame(NamedTuple):
     """Such as `session-imported`."""
     ends: bool
     """Whether a subscriber may stop here: it is the last event of an outcome."""
-    cursor: str
-    json: bytes
-    """The CloudEvent in structured mode."""
+    cursor: Cursor
+    sse: bytes
+    """The event as `text/event-stream`."""
 
     @property
-    def sse(self) -> bytes:
-        """The event as `text/event-stream`."""
-        return b"id: %b\nevent: %b\ndata: %b\n\n" % (
-            self.cursor.encode(),
-            self.type.encode(),
-            self.json,
-        )
+    def json(self) -> bytes:
+        """The CloudEvent in structured mode."""
+        return self.sse[self.sse.index(_DATA) + len(_DATA) : -len(_END)]
 
 
 class Filter(NamedTuple):
@@ -83,21 +79,22 @@ def frame_of(log_id: UUID, recorded: Recorded) -> Frame:
         metadata=recorded.metadata,
         data=data,
     )
+    cursor = cursor_at(log_id, recorded.position, recorded.message_id)
+    type_ = kebab(recorded.type)
     return Frame(
         position=recorded.position,
         stream_id=recorded.stream_id,
         organization_id=str(data["organization_id"]),
-        type=kebab(recorded.type),
+        type=type_,
         ends=recorded.type in CUT_TYPES,
-        cursor=str(cursor_at(log_id, recorded.position, recorded.message_id)),
-        json=_encoder.encode(structured(record)),
+        cursor=cursor,
+        sse=_sse(cursor, type_, _encoder.encode(structured(record))),
     )
 
 
 def control(name: str, cursor: Cursor | str, **data: object) -> bytes:
     """A frame of the feed itself: `header`, `caught-up` or `reset`."""
-    body = _encoder.encode({"cursor": str(cursor), **data})
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(cursor).encode(), name.encode(), body)
+    return _sse(cursor, name, _encoder.encode({"cursor": str(cursor), **data}))
 
 
 def heartbeat(cursor: Cursor | str) -> bytes:
@@ -107,8 +104,14 @@ def heartbeat(cursor: Cursor | str) -> bytes:
 
 def size_of(frames: Collection[Frame]) -> int:
     """Bytes of memory, about."""
-    return sum(len(frame.json) + _FRAME_BYTES for frame in frames)
+    return sum(len(frame.sse) + _FRAME_BYTES for frame in frames)
 
 
+def _sse(cursor: Cursor | str, name: str, body: bytes) -> bytes:
+    return b"id: %b\nevent: %b%b%b%b" % (str(cursor).encode(), name.encode(), _DATA, body, _END)
+
+
+_DATA = b"\ndata: "
+_END = b"\n\n"
 _FRAME_BYTES = 700
-"""Memory of a frame without its JSON, about: ids, cursor, and its place in two queues."""
+"""Memory of a frame without its text, about: ids, cursor, and its place in two queues."""

@@ -1,7 +1,6 @@
 """Reading the feed from a cursor: from the tail in memory, or from the log if it is older."""
 
 import asyncio
-from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -9,13 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes, read_streams
+from projections.http.feed.batch import PAGE_BYTES, Batch
 from projections.http.feed.cursor import Cursor, cursor_at
-from projections.http.feed.frames import Filter, Frame, frame_of
+from projections.http.feed.frames import Filter, frame_of
 from projections.http.feed.tail import LogTail, is_of_log
 
 PAGE = 1000
-PAGE_BYTES = 1024 * 1024
-"""A client gets about this much at once, which bounds its memory."""
 _READERS = 4
 """Clients that may read the log concurrently. The others wait, which keeps new events quick."""
 
@@ -23,16 +21,6 @@ _VERSION_AT = text("""
     SELECT coalesce(max(version), 0) FROM event_store.events
     WHERE stream_id = :stream_id AND position <= :position
 """)
-
-
-class Batch(NamedTuple):
-    """What comes next."""
-
-    frames: list[Frame]
-    cursor: Cursor
-    """Where the client is afterwards; beyond the last frame if later events do not concern it."""
-    at_head: bool
-    """Whether nothing newer was known."""
 
 
 class FeedReader:
@@ -57,13 +45,7 @@ class FeedReader:
         """
         tail = self._tail
         if cursor.position >= tail.floor:
-            head = tail.head
-            frames = tail.after(cursor.position, wanted.event_id, PAGE_BYTES)
-            reached = _cursor_of(frames[-1]) if frames else head
-            newest = tail.after(reached.position, wanted.event_id, 1) if frames else ()
-            if not newest:
-                reached = head
-            return Batch(wanted.select(frames), reached, at_head=not newest)
+            return tail.batch(cursor.position, wanted)
         async with self._reading, self._engine.connect() as connection:
             if wanted.event_id is None:
                 rows = await read_outcomes(
@@ -80,11 +62,6 @@ class FeedReader:
         frames = [frame_of(tail.log_id, row) for row in rows]
         reached = cursor_at(tail.log_id, rows[-1].position, rows[-1].message_id)
         return Batch(wanted.select(frames), reached, at_head=False)
-
-
-def _cursor_of(frame: Frame) -> Cursor:
-    log_id, position, mark = frame.cursor.split(":")
-    return Cursor(UUID(log_id), int(position), mark)
 
 
 async def _version_at(connection: AsyncConnection, stream_id: UUID, position: int) -> int:

@@ -14,9 +14,11 @@ from starlette.responses import Response
 from projections.http.answering import respond
 from projections.http.encoded import encoded
 from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
+from projections.http.feed.batch import Batch
 from projections.http.feed.cursor import Cursor, parse_cursor, start_of
+from projections.http.feed.ending import Ending
 from projections.http.feed.frames import TYPES, Filter
-from projections.http.feed.pages import Batch, FeedReader
+from projections.http.feed.pages import FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail
 from projections.http.problem import ProblemError, ProblemType, bad_request
@@ -94,13 +96,13 @@ class Feed:
             heartbeat_seconds=self._heartbeat_seconds,
             reset=not known,
         )
-        return EventSourceResponse(
+        response = EventSourceResponse(
             content,
             ping=0,
             send_timeout=_SEND_SECONDS,
-            shutdown_event=self._stopping,
             headers={"Cache-Control": "no-store", "Vary": "Accept, Authorization, Cookie"},
         )
+        return Ending(response, self._stopping)
 
     async def _page(self, call: Call, wanted: Filter) -> Response:
         cursor = self._cursor(call.query("after") or "start")

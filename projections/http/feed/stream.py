@@ -46,11 +46,13 @@ async def stream(
                 raise
             if tail.epoch != epoch:
                 continue
-            cursor = batch.cursor
+            cursor, at_head = batch.cursor, batch.at_head
             if batch.frames:
                 is_quiet = False
-                yield b"".join(frame.sse for frame in batch.frames)
-            if not batch.at_head:
+                for piece in batch.pieces():
+                    yield piece
+            del batch  # no client keeps a person that is erased while it waits
+            if not at_head:
                 was_behind = True
                 await asyncio.sleep(0)  # let the others have their turn
                 continue

@@ -18,12 +18,15 @@ from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.read import read_outcomes
 from messaging.backoff import log_failing, log_working
+from projections.http.feed.batch import PAGE_BYTES, Batch
 from projections.http.feed.cursor import Cursor, cursor_at, start_of
-from projections.http.feed.frames import Frame, frame_of, size_of
+from projections.http.feed.frames import Filter, Frame, frame_of, size_of
 
 logger = logging.getLogger(__name__)
 
 PAGE = 1000
+_BATCHES = 32
+"""Batches in memory. Most clients are at the same few places."""
 _CHECK_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 
@@ -77,6 +80,7 @@ class LogTail:
         """Rises when the log turns out to be another than the frames are of."""
         self._frames: deque[Frame] = deque()
         self._by_stream: defaultdict[UUID, deque[Frame]] = defaultdict(deque)
+        self._batches: dict[tuple[int, Filter], Batch] = {}
         self._bytes = 0
         self._all: set[Subscription] = set()
         self._of_stream: defaultdict[UUID, set[Subscription]] = defaultdict(set)
@@ -105,8 +109,24 @@ class LogTail:
             if event_id is not None and not group:
                 self._of_stream.pop(event_id, None)
 
-    def after(self, position: int, event_id: UUID | None, most_bytes: int) -> list[Frame]:
-        """The next frames after a position that is not before the floor, as whole outcomes."""
+    def batch(self, position: int, wanted: Filter) -> Batch:
+        """The next whole outcomes after a position that is not before the floor."""
+        found = self._batches.get((position, wanted))
+        if found is None:
+            found = self._batch(position, wanted)
+            if len(self._batches) >= _BATCHES:
+                self._batches.clear()
+            self._batches[position, wanted] = found
+        return found
+
+    def _batch(self, position: int, wanted: Filter) -> Batch:
+        newer = self._after(position, wanted.event_id)
+        frames = _whole(newer, PAGE_BYTES)
+        at_head = len(frames) == len(newer)
+        reached = self.head if at_head else frames[-1].cursor
+        return Batch(wanted.select(frames), reached, at_head=at_head)
+
+    def _after(self, position: int, event_id: UUID | None) -> list[Frame]:
         frames = self._frames if event_id is None else self._by_stream.get(event_id, ())
         found: list[Frame] = []
         for frame in reversed(frames):
@@ -114,13 +134,28 @@ class LogTail:
                 break
             found.append(frame)
         found.reverse()
-        return _whole(found, most_bytes)
+        return found
 
     async def start(self) -> None:
-        """Begin at the head of the log: older events are read from the log."""
+        """Begin a page before the head of the log: still older events are read from the log.
+
+        Clients that come back after a restart of the server find their place in the page.
+        """
         last = await self._log.last_event(_NEWEST)
-        self.head = start_of(self.log_id) if last is None else cursor_at(self.log_id, *last)
-        self.floor = self.head.position
+        if last is None:
+            self._begin_at(start_of(self.log_id))
+            return
+        before = await self._log.last_event(last[0] - PAGE)
+        self._begin_at(start_of(self.log_id) if before is None else cursor_at(self.log_id, *before))
+        try:
+            while rows := await self._read():
+                self._add(rows)
+        except DamagedLogError:  # clients that need this event get the reason
+            self._begin_at(cursor_at(self.log_id, *last))
+
+    def _begin_at(self, cursor: Cursor) -> None:
+        self.head = cursor
+        self._drop_frames()
 
     async def follow(self) -> None:
         """Follow the log until cancelled.
@@ -147,6 +182,7 @@ class LogTail:
             return await read_outcomes(connection, self.head.position, limit=PAGE)
 
     def _add(self, rows: Sequence[Recorded]) -> None:
+        self._batches.clear()
         if any(row.type == SpeakerErased.__name__ for row in rows):
             self._drop_frames()  # they may hold the person
         streams: set[UUID] = set()
@@ -178,6 +214,7 @@ class LogTail:
     def _drop_frames(self) -> None:
         self._frames.clear()
         self._by_stream.clear()
+        self._batches.clear()
         self._bytes = 0
         self.floor = self.head.position
 
@@ -194,7 +231,6 @@ class LogTail:
         self.log_id = log_id
         self.epoch += 1
         await self.start()
-        self._drop_frames()
         for subscription in (*self._all, *(s for group in self._of_stream.values() for s in group)):
             subscription.wake()
 
@@ -222,7 +258,7 @@ def _whole(frames: list[Frame], most_bytes: int) -> list[Frame]:
     """Cut after an outcome once the bytes are reached; always at least one whole outcome."""
     total = 0
     for number, frame in enumerate(frames, start=1):
-        total += len(frame.json)
+        total += len(frame.sse)
         if total >= most_bytes and frame.ends:
             return frames[:number]
     return frames

@@ -1,0 +1,22 @@
+"""50 clients follow a growing log while the server is killed three times and the log is restored."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.feed_load.run import Size, run
+
+pytestmark = pytest.mark.asyncio
+
+# The last kill is the one in which the log is restored.
+SIZE = Size(clients=50, kills=2, seconds=1.0, sessions=20, per_second=3.0, burst=5)
+
+
+async def test_every_client_has_each_event_once_in_order_or_gets_a_reset(
+    database_url: str, tmp_path: Path
+) -> None:
+    figures = await run(database_url, SIZE, tmp_path)
+    print(figures.table())
+    assert not figures.wrong, figures.table()
+    assert figures.numbers["connections"] >= (SIZE.clients - 1) * (SIZE.kills + 1)
+    assert figures.numbers["deliveries with a known latency"] > 0

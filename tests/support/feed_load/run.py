@@ -1,0 +1,264 @@
+"""One run: clients follow a growing log while the server is killed; then the log is restored."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import msgspec
+import psutil
+from sqlalchemy import text
+
+from cli.commands.token import write_token
+from cli.connections import database
+from projections.http.tokens import Scope
+from tests.support.chaos.members import Member, members
+from tests.support.feed_load.clients import Question, Report
+from tests.support.feed_load.growing import GrowingLog
+from tests.support.kafka.broker import free_ports
+from tests.support.processes import COMMAND, ROOT, environment
+
+_LOOPBACK = "127.0.0.1"
+_READY_SECONDS = 60.0
+_REACH_SECONDS = 120.0
+_MIB = 1024 * 1024
+_SHOWN = 5
+_LIMIT = 64 * 1024 * 1024
+
+
+class Size(NamedTuple):
+    """Size of a run."""
+
+    clients: int
+    """One of them never reads."""
+    kills: int
+    seconds: float
+    """Time from one kill to the next."""
+    sessions: int = 20
+    """Events of an outcome, about."""
+    per_second: float = 2.0
+    """Runs, which have two commits each."""
+    burst: int = 20
+    """Runs that follow one another without pause, to measure the work of the server."""
+
+
+@dataclass
+class Figures:
+    """The result of a run."""
+
+    wrong: list[str] = field(default_factory=list)
+    """A sentence for each broken guarantee."""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """The figures as text."""
+        rows = [f"  {name:<52}{value:>14,.3f}" for name, value in self.numbers.items()]
+        return "\n".join(["the feed under load", *rows, *self.wrong])
+
+
+class _Clients:
+    """The process of the clients."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def ask(self, **question: object) -> Report:
+        """Ask one `Question`. The process does nothing else than to receive."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        asked = msgspec.convert(question, Question)
+        self._process.stdin.write(msgspec.json.encode(asked) + b"\n")
+        line = await self._process.stdout.readline()
+        assert line, "the process of the clients has ended"
+        return msgspec.json.decode(line, type=Report)
+
+
+async def run(database_url: str, size: Size, folder: Path) -> Figures:
+    """Run the whole programme on a migrated database of its own.
+
+    Args:
+        database_url: a database that nobody else uses; it is replaced during the run.
+        size: how much.
+        folder: an existing folder for logs.
+    """
+    figures = Figures()
+    numbers = figures.numbers
+    numbers |= {"clients": size.clients, "kills of the server": size.kills}
+    async with database(database_url, pool_size=4) as engine:
+        log = GrowingLog(engine)
+        await log.run(size.sessions)
+        await engine.dispose()
+        await _copy(database_url)
+        async with (
+            _serving(database_url, folder) as (api, port, token),
+            _connected(port, size.clients, token) as clients,
+        ):
+            await _catch_up(clients, log, figures)
+            numbers["memory after the first connections, MiB"] = _memory(api)
+            await _kills(api, clients, log, size, figures)
+            await _burst(api, clients, log, size, figures)
+            await _burst(api, clients, log, size, figures)
+            numbers["memory at the end, MiB"] = _memory(api)
+            await _restore(api, clients, log, size, database_url, figures)
+            await _stop(api, figures)
+    return figures
+
+
+async def _kills(
+    api: Member, clients: _Clients, log: GrowingLog, size: Size, figures: Figures
+) -> None:
+    for _ in range(size.kills):
+        await log.grow(size.seconds, sessions=size.sessions, per_second=size.per_second)
+        await _killed(api)
+        await log.run(size.sessions)  # while there is no server
+        await clients.ask(reconnect_idle=True)
+        await _catch_up(clients, log, figures)
+    await log.grow(size.seconds, sessions=size.sessions, per_second=size.per_second)
+    report = await _catch_up(clients, log, figures)
+    numbers = figures.numbers
+    numbers["events of the log"] = len((await log.positions())[""])
+    numbers["deliveries"] = report.deliveries
+    numbers["connections"] = report.connections
+    numbers["deliveries with a known latency"] = report.measured
+    for name, mille in (("median", 500), ("p99", 990), ("most", 1000)):
+        numbers[f"commit to delivery, {name}, ms"] = report.latencies[mille] * 1000
+    if report.resets:
+        figures.wrong.append(f"{report.resets} clients got a reset of the same log")
+
+
+async def _burst(
+    api: Member, clients: _Clients, log: GrowingLog, size: Size, figures: Figures
+) -> None:
+    before, began = await clients.ask(), time.monotonic()
+    cpu = _cpu(api)
+    for _ in range(size.burst):
+        await log.run(size.sessions)
+    after = await _catch_up(clients, log, figures)
+    deliveries = after.deliveries - before.deliveries
+    numbers = figures.numbers
+    numbers["burst: deliveries"] = deliveries
+    numbers["burst: seconds"] = time.monotonic() - began
+    numbers["burst: CPU seconds of the server"] = _cpu(api) - cpu
+    numbers["burst: deliveries per CPU second"] = deliveries / (_cpu(api) - cpu)
+    numbers["burst: CPU seconds of the clients"] = after.cpu_seconds - before.cpu_seconds
+
+
+async def _restore(
+    api: Member,
+    clients: _Clients,
+    log: GrowingLog,
+    size: Size,
+    database_url: str,
+    figures: Figures,
+) -> None:
+    """Kill the server, restore the database from its copy, and let the log grow again."""
+    await _killed(api)
+    await _copy(database_url, back=True)
+    await log.restored()
+    await log.run(size.sessions)
+    await clients.ask(reconnect_idle=True)
+    report = await _catch_up(clients, log, figures)
+    figures.numbers["restored log: resets of the client with the fewest"] = report.least_resets
+    if report.least_resets == 0:
+        figures.wrong.append("a client did not get a reset of the restored log")
+
+
+async def _stop(api: Member, figures: Figures) -> None:
+    began = time.monotonic()
+    await api.close()
+    figures.numbers["SIGTERM with open streams, seconds to the end"] = time.monotonic() - began
+    figures.wrong += api.bad_ends
+    figures.wrong += [f"the server ended with {code}" for code in api.ended_by_itself]
+
+
+async def _catch_up(clients: _Clients, log: GrowingLog, figures: Figures) -> Report:
+    """Wait until the clients have every event, and check that they have each once, in order."""
+    expected = await log.positions()
+    report = await clients.ask(
+        reach={query: each[-1] for query, each in expected.items()},
+        within=_REACH_SECONDS,
+        expected=expected,
+        commits=log.commits,
+    )
+    figures.wrong += report.wrong[:_SHOWN]
+    return report
+
+
+async def _killed(api: Member) -> None:
+    """Kill the server; return when another process has started."""
+    pid = api.pid
+    await api.kill()
+    async with asyncio.timeout(_READY_SECONDS):
+        while api.pid in (pid, None):  # noqa: ASYNC110 (the member has no event)
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def _serving(database_url: str, folder: Path) -> AsyncIterator[tuple[Member, int, str]]:
+    """Run `api` without Kafka while the block runs."""
+    tokens = folder / "tokens.json"
+    token = write_token(tokens, "load", [Scope.READ], None)
+    (port,) = await asyncio.to_thread(free_ports, 1)
+    env = environment(
+        database_url=database_url,
+        kafka_bootstrap_servers=f"{_LOOPBACK}:1",
+        http_port=str(port),
+        api_tokens_file=str(tokens),
+        data_dir=str(folder / "data"),
+    )
+    async with members({"api": [*COMMAND, "api"]}, {"api": env}, folder) as started:
+        async with httpx.AsyncClient() as client, asyncio.timeout(_READY_SECONDS):
+            while True:
+                with suppress(httpx.TransportError):
+                    await client.get(f"http://{_LOOPBACK}:{port}/live")
+                    break
+                await asyncio.sleep(0.05)
+        yield started["api"], port, token
+
+
+@asynccontextmanager
+async def _connected(port: int, number: int, token: str) -> AsyncIterator[_Clients]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.feed_load.clients", str(port), str(number)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=dict(os.environ) | {"FEED_TOKEN": token},
+        cwd=ROOT,
+        limit=_LIMIT,
+        start_new_session=True,
+    )
+    try:
+        yield _Clients(process)
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+async def _copy(database_url: str, *, back: bool = False) -> None:
+    """Copy the database, or replace it by its copy, as a restore does."""
+    server, _, name = database_url.rpartition("/")
+    kept = f"{name}_kept"
+    source, target = (kept, name) if back else (name, kept)
+    async with database(f"{server}/postgres", pool_size=1) as engine, engine.connect() as plain:
+        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)"))
+        await connection.execute(text(f"CREATE DATABASE {target} TEMPLATE {source}"))
+
+
+def _memory(api: Member) -> float:
+    assert api.pid is not None
+    return float(psutil.Process(api.pid).memory_info().rss / _MIB)
+
+
+def _cpu(api: Member) -> float:
+    assert api.pid is not None
+    times = psutil.Process(api.pid).cpu_times()
+    return float(times.user + times.system)
