@@ -105,7 +105,13 @@ async def http_side(
     announcements = Announcements(connect)
     answers = Answers(replica, announcements, cache_bytes=settings.http_cache_bytes)
     wake_up = WakeUp(settings.relay_poll_seconds)
-    tail = LogTail(engine, await read_log_id(engine), wake_up.wait, max_bytes=settings.feed_bytes)
+    tail = LogTail(
+        engine,
+        await read_log_id(engine),
+        wake_up.wait,
+        max_bytes=settings.feed_bytes,
+        on_erasure=answers.forget,
+    )
     await tail.start()
     stopping = anyio.Event()
     publisher = RequestPublisher(addresses.kafka, log, observer)

@@ -106,6 +106,10 @@ class Answers:
             self._cache.put((path, variant, event.key), answer)
         return respond(call, answer, event.etag)
 
+    def forget(self) -> None:
+        """Drop every encoded answer, as after an erasure."""
+        self._cache.clear()
+
     async def refuse_foreign(self, call: Call, event_id: UUID) -> None:
         """Raise `ProblemError` if the event belongs to an organization the token may not see."""
         async with self._rows.connect() as connection:

@@ -1,4 +1,4 @@
-"""50 clients follow a growing log while the server is killed three times and the log is restored."""
+"""50 clients follow a growing log while the server is killed, and then the log is restored."""
 
 from pathlib import Path
 

@@ -1,10 +1,12 @@
 """The feed: pages, long-poll and streams from one cursor, over real HTTP."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import AsyncGeneratorType
 from uuid import UUID, uuid4
 
 import httpx
@@ -14,6 +16,9 @@ from sqlalchemy import text
 
 from audit.erasure.erase import erase
 from contracts.messages import SyncRequested
+from projections.http.encoded import EncodedCache
+from projections.http.feed.stream import stream as stream_
+from projections.http.feed.tail import LogTail
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import PATIENCE, Line, a_request, the_line
@@ -24,13 +29,13 @@ API_ID = "demo2026"
 FEED = "/v1/import-events"
 
 
-@pytest_asyncio.fixture
-async def line(module_kafka: str, database_url: str) -> AsyncIterator[Line]:
-    async with the_line(module_kafka, database_url) as running:
+@pytest_asyncio.fixture(scope="module")
+async def line(module_kafka: str, module_database_url: str) -> AsyncIterator[Line]:
+    async with the_line(module_kafka, module_database_url) as running:
         yield running
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module")
 async def http(line: Line) -> AsyncIterator[HttpSide]:
     async with the_http_side(line) as side:
         yield side
@@ -91,6 +96,15 @@ async def sync(line: Line, **ids: object) -> SyncRequested:
     return request
 
 
+async def positions(line: Line) -> list[int]:
+    """The positions of the log."""
+    async with line.engine.connect() as connection:
+        found = await connection.execute(
+            text("SELECT position FROM event_store.events ORDER BY position")
+        )
+        return list(found.scalars())
+
+
 async def all_pages(http: HttpSide, **params: str) -> list[dict[str, object]]:
     events: list[dict[str, object]] = []
     after = "start"
@@ -105,8 +119,10 @@ async def all_pages(http: HttpSide, **params: str) -> list[dict[str, object]]:
 async def test_pages_hold_the_whole_log_in_order(line: Line, http: HttpSide) -> None:
     request = await sync(line)
     events = await all_pages(http)
-    assert [event["streamversion"] for event in events] == list(range(1, len(events) + 1))
-    assert len(events) == len(await line.types(request.spreaview_event_id))
+    assert [event["position"] for event in events] == await positions(line)
+    own = [e for e in events if e["partitionkey"] == str(request.spreaview_event_id)]
+    assert [event["streamversion"] for event in own] == list(range(1, len(own) + 1))
+    assert len(own) == len(await line.types(request.spreaview_event_id))
     assert events[-1]["type"] == "com.spreaview.import.sync-completed.v1"
 
 
@@ -196,7 +212,7 @@ async def test_a_quiet_filtered_stream_gets_heartbeats_that_move_its_cursor(
 
 async def test_a_long_poll_returns_with_the_next_events(line: Line, http: HttpSide) -> None:
     await sync(line)
-    head = (await http.client.get(FEED)).json()["next"]
+    head = (await http.client.get(FEED, params={"after": "head"})).json()["next"]
     polling = asyncio.create_task(
         http.client.get(FEED, params={"after": head}, headers={"Prefer": "wait=30"})
     )
@@ -213,42 +229,87 @@ async def test_a_long_poll_without_events_returns_an_empty_page(http: HttpSide) 
 
 async def test_a_small_tail_reads_the_log_and_loses_nothing(line: Line) -> None:
     async with the_http_side(line, feed_bytes=1) as http, streaming(http, after="head") as stream:
+        before = await positions(line)
         requests = [await sync(line) for _ in range(3)]
         received = []
         for _ in requests:
             received += await stream.until("sync-completed")
         events = [each for each in received if each.type not in ("header", "caught-up")]
         assert [each.data["id"] for each in events] == [
-            event["id"] for event in await all_pages(http)
+            event["id"] for event in (await all_pages(http))[len(before) :]
         ]
 
 
-async def test_an_erased_person_is_in_no_frame_any_more(line: Line, http: HttpSide) -> None:
+async def test_an_unchanged_page_is_answered_with_304(line: Line, http: HttpSide) -> None:
     request = await sync(line)
-    async with streaming(http, after="start") as stream:
-        before = await stream.until("caught-up")
-    person = next(each.data["data"] for each in before if each.type == "speaker-imported")
-    assert isinstance(person, dict)
-    await erase(line.engine, request.organization_id, UUID(str(person["speaker_id"])))
-    async with asyncio.timeout(PATIENCE):
-        while not any(str(e["type"]).endswith("speaker-erased.v1") for e in await all_pages(http)):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    async with streaming(http, after="start") as stream:
+    params = {"event_id": str(request.spreaview_event_id)}
+    page = await http.client.get(FEED, params=params)
+    again = await http.client.get(
+        FEED, params=params, headers={"If-None-Match": page.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_page(
+    line: Line, http: HttpSide
+) -> None:
+    request = await sync(line, organization_id=uuid4())
+    event = {"event_id": str(request.spreaview_event_id)}
+    pages = (FEED, f"/v1/events/{request.spreaview_event_id}/schedule")
+    async with streaming(http, after="start", **event) as quiet:
+        before = await quiet.until("caught-up")
+        tags = [(await http.client.get(path, params=event)).headers["etag"] for path in pages]
+        person = next(each.data["data"] for each in before if each.type == "speaker-imported")
+        assert isinstance(person, dict)
+        name = str(person["full_name"])
+        assert in_memory(name) == {"tail", "answers"}
+        await erase(line.engine, request.organization_id, UUID(str(person["speaker_id"])))
+        await quiet.until("speaker-erased")
+        assert in_memory(name) == set()
+    for path, tag in zip(pages, tags, strict=True):
+        page = await http.client.get(path, params=event, headers={"If-None-Match": tag})
+        assert page.status_code == 200, path
+        assert page.headers["etag"] != tag
+    async with streaming(http, after="start", **event) as stream:
         after = await stream.until("caught-up")
-    assert str(person["full_name"]) in json.dumps([each.data for each in before])
-    assert str(person["full_name"]) not in json.dumps([each.data for each in after])
+    assert name in json.dumps([each.data for each in before])
+    assert name not in json.dumps([each.data for each in after])
 
 
-async def test_a_restored_database_closes_the_feed(line: Line, http: HttpSide) -> None:
-    await sync(line)
-    async with line.engine.begin() as connection:
-        await connection.execute(
-            text(
-                "UPDATE event_store.checkpoints SET position = position + 1000 WHERE name = 'relay'"
+def in_memory(name: str) -> set[str]:
+    """The places that hold a text: `tail`, `answers`, or `a client` of a stream."""
+    gc.collect()  # other sides of this module have ended
+    found = set()
+    for each in gc.get_objects():
+        if isinstance(each, LogTail) and name in repr((each._frames, each._batches)):
+            found.add("tail")
+        elif isinstance(each, EncodedCache) and name in repr(each._entries):
+            found.add("answers")
+        elif isinstance(each, AsyncGeneratorType) and each.ag_code is stream_.__code__:
+            frame = each.ag_frame
+            if frame is not None and name in repr(
+                {
+                    key: value
+                    for key, value in frame.f_locals.items()
+                    if key not in ("tail", "reader")
+                }
+            ):
+                found.add("a client")
+    return found
+
+
+async def test_a_restored_database_closes_the_feed(own_kafka: str, database_url: str) -> None:
+    async with the_line(own_kafka, database_url) as line, the_http_side(line) as http:
+        await sync(line)
+        async with line.engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "UPDATE event_store.checkpoints SET position = position + 1000 "
+                    "WHERE name = 'relay'"
+                )
             )
-        )
-    async with asyncio.timeout(PATIENCE):
-        while (answer := await http.client.get(FEED)).status_code == 200:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+        async with asyncio.timeout(PATIENCE):
+            while (answer := await http.client.get(FEED)).status_code == 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
     assert answer.status_code == 503
     assert "relay rewind --restored" in answer.json()["detail"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
-from projections.http.answering import respond
+from projections.http.answering import matches, not_modified, respond
 from projections.http.encoded import encoded
 from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
 from projections.http.feed.batch import Batch
@@ -117,13 +118,17 @@ class Feed:
         seconds = call.wait_seconds(MAX_WAIT_SECONDS)
         if not batch.frames and batch.at_head and seconds:
             batch = await self._wait(batch, wanted, seconds)
-        answer = _Page(
-            log_id=self._tail.log_id,
-            events=tuple(msgspec.Raw(frame.json) for frame in batch.frames),
-            next=str(batch.cursor),
-            caught_up=batch.at_head,
+        body = msgspec.json.encode(
+            _Page(
+                log_id=self._tail.log_id,
+                events=tuple(msgspec.Raw(frame.json) for frame in batch.frames),
+                next=str(batch.cursor),
+                caught_up=batch.at_head,
+            )
         )
-        return respond(call, encoded(msgspec.json.encode(answer)), None, "private, no-store")
+        # Of the content: an erasure changes the tag of each page that held the person.
+        etag = f'"{sha256(body).hexdigest()[:32]}"'
+        return not_modified(etag) if matches(call, etag) else respond(call, encoded(body), etag)
 
     async def _first(self, cursor: Cursor, wanted: Filter) -> Batch:
         """The next batch with frames, or an empty one at the head."""
@@ -182,7 +187,7 @@ def feed_endpoint(feed: Feed) -> Endpoint:
         summary="The log as pages, or as a live feed (server-sent events), from one cursor.",
         scope=Scope.READ,
         handle=feed.handle,
-        answers={200: ImportEvents},
+        answers={200: ImportEvents, 304: None},
         parameters=(
             Parameter(
                 "after",
@@ -199,6 +204,9 @@ def feed_endpoint(feed: Feed) -> Endpoint:
                 {"type": "string", "examples": ["session-imported,sync-completed"]},
             ),
             Parameter("Prefer", "header", "`wait=N`: a page waits at most N seconds for events."),
+            Parameter(
+                "If-None-Match", "header", "The ETag of a page: 304 if nothing in it changed."
+            ),
             Parameter("Last-Event-ID", "header", "A stream resumes after this cursor."),
         ),
         problems=(ProblemType.RESET,),

@@ -67,12 +67,22 @@ class LogTail:
         wait: Callable[[], Awaitable[None]],
         *,
         max_bytes: int,
+        on_erasure: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wait` returns when the log may have grown, after a second or so at the latest."""
+        """Follow a log.
+
+        Args:
+            engine: where the log is.
+            log_id: its id.
+            wait: returns when the log may have grown, after a second or so at the latest.
+            max_bytes: memory for the frames.
+            on_erasure: drops whatever else of this process may hold the erased person.
+        """
         self._engine = engine
         self._log = EventLog(engine)
         self._wait = wait
         self._max_bytes = max_bytes
+        self._on_erasure = on_erasure
         self.log_id = log_id
         self.floor = 0
         self.head: Cursor = start_of(log_id)
@@ -185,6 +195,7 @@ class LogTail:
         self._batches.clear()
         if any(row.type == SpeakerErased.__name__ for row in rows):
             self._drop_frames()  # they may hold the person
+            self._on_erasure()
         streams: set[UUID] = set()
         added = [frame_of(self.log_id, row) for row in rows]
         for frame in added:

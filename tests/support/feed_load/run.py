@@ -104,7 +104,6 @@ async def run(database_url: str, size: Size, folder: Path) -> Figures:
             numbers["memory after the first connections, MiB"] = _memory(api)
             await _kills(api, clients, log, size, figures)
             await _burst(api, clients, log, size, figures)
-            await _burst(api, clients, log, size, figures)
             numbers["memory at the end, MiB"] = _memory(api)
             await _restore(api, clients, log, size, database_url, figures)
             await _stop(api, figures)
@@ -120,9 +119,13 @@ async def _kills(
         await log.run(size.sessions)  # while there is no server
         await clients.ask(reconnect_idle=True)
         await _catch_up(clients, log, figures)
+    before, cpu = len(log.commits), _cpu(api)
     await log.grow(size.seconds, sessions=size.sessions, per_second=size.per_second)
     report = await _catch_up(clients, log, figures)
     numbers = figures.numbers
+    numbers["CPU of the server per commit and client, µs"] = (
+        1e6 * (_cpu(api) - cpu) / (len(log.commits) - before) / size.clients
+    )
     numbers["events of the log"] = len((await log.positions())[""])
     numbers["deliveries"] = report.deliveries
     numbers["connections"] = report.connections
