@@ -27,10 +27,8 @@ demo: $(STAMP) ## import a synthetic conference on a local sandbox and show what
 test: $(STAMP) ## run every test (real PostgreSQL, real brokers, real processes), JOBS at a time
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal
 
-soak: $(STAMP) ## run the long tests, which `make test` leaves out
-	$(BIN)/python -m pytest -m soak
-	$(BIN)/python -m pytest tests/acceptance/soak_alerts.py
-	$(BIN)/python -m tests.acceptance.soak_upgrade
+soak: $(STAMP) ## run the long tests, which `make test` leaves out (options: SOAK="feed chaos")
+	$(BIN)/python -m tests.acceptance.soak $(SOAK)
 
 check: lint types floors test ## run everything that CI runs: lint, types, floors, tests
 

@@ -41,6 +41,7 @@ def _runs() -> list[tuple[int, Size]]:
         faults=options.faults,
         requests=options.requests or 2 * options.faults,
         events=options.events,
+        feeds=options.feeds,
         settle_seconds=options.settle_seconds,
     )
     return [(seed, size) for seed in seeds]
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=int, default=300)
     parser.add_argument("--requests", type=int, help="default: two for each fault")
     parser.add_argument("--events", type=int, default=12, help="SpreaView events")
+    parser.add_argument("--feeds", type=int, default=50, help="clients of the feed")
     parser.add_argument("--settle-seconds", type=float, default=180.0)
     parser.add_argument("--verbose", action="store_true")
     return parser

@@ -30,7 +30,9 @@ async def under(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
 async def report_on(fault: str, under: Servers, folder: Path, plan: Sequence[Fault] = ()) -> Report:
     """Run chaos on a program with a seeded fault."""
     await made_anew(under)
-    async with running(under, folder, fault=fault, each=1, kafka_session_seconds=1) as stack:
+    async with running(
+        under, folder, fault=fault, each=1, apis=(), kafka_session_seconds=1
+    ) as stack:
         report = await befall(stack, 1, SIZE, plan)
     print(report.table())
     return report
@@ -84,3 +86,19 @@ async def test_chaos_detects_lost_signals_without_a_sweep(under: Servers, tmp_pa
 async def test_a_health_check_that_is_always_green(under: Servers, tmp_path: Path) -> None:
     report = await report_on("always-green", under, tmp_path, AWAY)
     assert report.findings.counts()["misreported"]
+
+
+@pytest.mark.soak
+async def test_chaos_detects_stale_older_and_torn_answers(under: Servers, tmp_path: Path) -> None:
+    """One run with three HTTP sides: each has another fault, and the oracle names it."""
+    await made_anew(under)
+    faults = {
+        "stale-answers": "stale",
+        "older-answers": "backwards",
+        "torn-answers": "half-applied",
+    }
+    async with running(under, tmp_path, each=1, apis=list(faults)) as stack:
+        report = await befall(stack, 1, SIZE._replace(requests=40, settle_seconds=30), ())
+    print(report.table())
+    for number, kind in enumerate(faults.values()):
+        assert any(f"api-{number} " in found for found in report.findings.found[kind]), kind

@@ -126,6 +126,34 @@ async def test_pages_hold_the_whole_log_in_order(line: Line, http: HttpSide) -> 
     assert events[-1]["type"] == "com.spreaview.import.sync-completed.v1"
 
 
+@pytest.mark.parametrize("tail_bytes", [1, 64 * 1024 * 1024], ids=["log", "tail"])
+async def test_a_page_with_a_limit_ends_with_the_outcome_that_reaches_it(
+    line: Line, tail_bytes: int
+) -> None:
+    async with the_http_side(line, feed_bytes=tail_bytes) as http:
+        first = await sync(line)
+        for _ in range(3):
+            await sync(line, event_id=first.spreaview_event_id)
+        own = {"event_id": str(first.spreaview_event_id)}
+        everything = await all_pages(http, **own)
+        after, sizes, paged = "start", [], []
+        while True:
+            page = (await http.client.get(FEED, params={"after": after, "limit": 4, **own})).json()
+            paged += page["events"]
+            sizes.append(len(page["events"]))
+            after = page["next"]
+            if page["caught_up"]:
+                break
+        one = {"type": "sync-completed", "limit": "2"}
+        page = (await http.client.get(FEED, params=one)).json()
+    assert paged == everything
+    # The first sync imports everything; a repeated one starts and completes, which is 2 events.
+    assert [size for size in sizes if size] == [len(everything) - 6, 4, 2]
+    assert [event["type"] for event in page["events"]] == [
+        "com.spreaview.import.sync-completed.v1"
+    ] * 2
+
+
 async def test_a_stream_begins_with_a_header_and_says_when_it_is_caught_up(
     line: Line, http: HttpSide
 ) -> None:

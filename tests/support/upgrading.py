@@ -64,7 +64,7 @@ async def upgrade(seed: int, size: UpgradeSize, folder: Path) -> Upgraded:
     earlier = unpacked(EARLIER, folder)
     async with (
         servers(folder) as under,
-        running(under, folder, version=earlier, each=size.each) as stack,
+        running(under, folder, version=earlier, each=size.each, apis=()) as stack,
     ):
         world = World(seed, size.events)
         watcher = Watcher(stack.database.url, [event.event_id for event in world.events])

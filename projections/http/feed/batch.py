@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from projections.http.feed.cursor import Cursor
-from projections.http.feed.frames import Frame
+from projections.http.feed.frames import Filter, Frame
 
 PAGE_BYTES = 256 * 1024
 """A client gets about this much at once."""
@@ -35,3 +35,20 @@ class Batch:
     @cached_property
     def _text(self) -> bytes:
         return b"".join([frame.sse for frame in self.frames])
+
+
+def whole_page(frames: Sequence[Frame], wanted: Filter, limit: int | None = None) -> int:
+    """Number of frames up to the end of the outcome in which a page is full.
+
+    Args:
+        frames: whole outcomes.
+        wanted: selects the frames that count for the limit.
+        limit: a page is full with this many events; otherwise by its bytes only.
+    """
+    size = selected = 0
+    for number, frame in enumerate(frames, start=1):
+        size += len(frame.sse)
+        selected += len(wanted.select((frame,))) if limit is not None else 0
+        if frame.ends and (size >= PAGE_BYTES or (limit is not None and selected >= limit)):
+            return number
+    return len(frames)

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes, read_streams
-from projections.http.feed.batch import PAGE_BYTES, Batch
-from projections.http.feed.cursor import Cursor, cursor_at
+from projections.http.feed.batch import PAGE_BYTES, Batch, whole_page
+from projections.http.feed.cursor import Cursor
 from projections.http.feed.frames import Filter, frame_of
 from projections.http.feed.tail import LogTail, is_of_log
 
@@ -38,14 +38,17 @@ class FeedReader:
             return False
         return cursor == self._tail.head or await is_of_log(self._log, cursor)
 
-    async def next_batch(self, cursor: Cursor, wanted: Filter) -> Batch:
+    async def next_batch(
+        self, cursor: Cursor, wanted: Filter, *, limit: int | None = None
+    ) -> Batch:
         """The next whole outcomes after a cursor that pass the filter.
 
-        An empty batch that is not at the head only moves the cursor.
+        An empty batch that is not at the head only moves the cursor. The batch ends with the
+        outcome in which `limit` is reached.
         """
         tail = self._tail
         if cursor.position >= tail.floor:
-            return tail.batch(cursor.position, wanted)
+            return tail.batch(cursor.position, wanted, limit)
         async with self._reading, self._engine.connect() as connection:
             if wanted.event_id is None:
                 rows = await read_outcomes(
@@ -60,8 +63,8 @@ class FeedReader:
         if not rows:
             return Batch([], cursor, at_head=True)
         frames = [frame_of(tail.log_id, row) for row in rows]
-        reached = cursor_at(tail.log_id, rows[-1].position, rows[-1].message_id)
-        return Batch(wanted.select(frames), reached, at_head=False)
+        frames = frames[: whole_page(frames, wanted, limit)]
+        return Batch(wanted.select(frames), frames[-1].cursor, at_head=False)
 
 
 async def _version_at(connection: AsyncConnection, stream_id: UUID, position: int) -> int:

@@ -19,7 +19,7 @@ from projections.http.feed.batch import Batch
 from projections.http.feed.cursor import Cursor, parse_cursor, start_of
 from projections.http.feed.ending import Ending
 from projections.http.feed.frames import TYPES, Filter
-from projections.http.feed.pages import FeedReader
+from projections.http.feed.pages import PAGE, FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail
 from projections.http.problem import ProblemError, ProblemType, bad_request
@@ -114,10 +114,11 @@ class Feed:
                 "replaced. Forget what was read, and begin with after=start",
                 field="after",
             )
-        batch = await self._first(cursor, wanted)
+        limit = call.query_number("limit", least=1, most=PAGE)
+        batch = await self._first(cursor, wanted, limit)
         seconds = call.wait_seconds(MAX_WAIT_SECONDS)
         if not batch.frames and batch.at_head and seconds:
-            batch = await self._wait(batch, wanted, seconds)
+            batch = await self._wait(batch, wanted, seconds, limit)
         body = msgspec.json.encode(
             _Page(
                 log_id=self._tail.log_id,
@@ -130,19 +131,19 @@ class Feed:
         etag = f'"{sha256(body).hexdigest()[:32]}"'
         return not_modified(etag) if matches(call, etag) else respond(call, encoded(body), etag)
 
-    async def _first(self, cursor: Cursor, wanted: Filter) -> Batch:
+    async def _first(self, cursor: Cursor, wanted: Filter, limit: int | None) -> Batch:
         """The next batch with frames, or an empty one at the head."""
         while True:
-            batch = await self._reader.next_batch(cursor, wanted)
+            batch = await self._reader.next_batch(cursor, wanted, limit=limit)
             if batch.frames or batch.at_head:
                 return batch
             cursor = batch.cursor
 
-    async def _wait(self, batch: Batch, wanted: Filter, seconds: float) -> Batch:
+    async def _wait(self, batch: Batch, wanted: Filter, seconds: float, limit: int | None) -> Batch:
         until = asyncio.get_running_loop().time() + seconds
         with self._tail.subscribed(wanted.event_id) as subscription:
             while True:
-                batch = await self._first(batch.cursor, wanted)
+                batch = await self._first(batch.cursor, wanted, limit)
                 left = until - asyncio.get_running_loop().time()
                 if batch.frames or left <= 0 or self._stopping.is_set():
                     return batch
@@ -202,6 +203,13 @@ def feed_endpoint(feed: Feed) -> Endpoint:
                 "query",
                 "Only these events, separated by commas.",
                 {"type": "string", "examples": ["session-imported,sync-completed"]},
+            ),
+            Parameter(
+                "limit",
+                "query",
+                "A page ends with the outcome in which it reaches this many events; after about "
+                "256 KiB if not given.",
+                {"type": "integer", "minimum": 1, "maximum": PAGE},
             ),
             Parameter("Prefer", "header", "`wait=N`: a page waits at most N seconds for events."),
             Parameter(

@@ -18,7 +18,7 @@ from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.read import read_outcomes
 from messaging.backoff import log_failing, log_working
-from projections.http.feed.batch import PAGE_BYTES, Batch
+from projections.http.feed.batch import Batch, whole_page
 from projections.http.feed.cursor import Cursor, cursor_at, start_of
 from projections.http.feed.frames import Filter, Frame, frame_of, size_of
 
@@ -90,7 +90,7 @@ class LogTail:
         """Rises when the log turns out to be another than the frames are of."""
         self._frames: deque[Frame] = deque()
         self._by_stream: defaultdict[UUID, deque[Frame]] = defaultdict(deque)
-        self._batches: dict[tuple[int, Filter], Batch] = {}
+        self._batches: dict[tuple[int, Filter, int | None], Batch] = {}
         self._bytes = 0
         self._all: set[Subscription] = set()
         self._of_stream: defaultdict[UUID, set[Subscription]] = defaultdict(set)
@@ -119,19 +119,23 @@ class LogTail:
             if event_id is not None and not group:
                 self._of_stream.pop(event_id, None)
 
-    def batch(self, position: int, wanted: Filter) -> Batch:
-        """The next whole outcomes after a position that is not before the floor."""
-        found = self._batches.get((position, wanted))
+    def batch(self, position: int, wanted: Filter, limit: int | None = None) -> Batch:
+        """The next whole outcomes after a position that is not before the floor.
+
+        It ends with the outcome in which `limit` is reached.
+        """
+        key = position, wanted, limit
+        found = self._batches.get(key)
         if found is None:
-            found = self._batch(position, wanted)
+            found = self._batch(position, wanted, limit)
             if len(self._batches) >= _BATCHES:
                 self._batches.clear()
-            self._batches[position, wanted] = found
+            self._batches[key] = found
         return found
 
-    def _batch(self, position: int, wanted: Filter) -> Batch:
+    def _batch(self, position: int, wanted: Filter, limit: int | None) -> Batch:
         newer = self._after(position, wanted.event_id)
-        frames = _whole(newer, PAGE_BYTES)
+        frames = newer[: whole_page(newer, wanted, limit)]
         at_head = len(frames) == len(newer)
         reached = self.head if at_head else frames[-1].cursor
         return Batch(wanted.select(frames), reached, at_head=at_head)
@@ -263,13 +267,3 @@ async def is_of_log(log: EventLog, cursor: Cursor) -> bool:
         return cursor == start_of(cursor.log_id)
     message_id = await log.message_id_at(cursor.position)
     return message_id is not None and message_id.hex[:8] == cursor.mark
-
-
-def _whole(frames: list[Frame], most_bytes: int) -> list[Frame]:
-    """Cut after an outcome once the bytes are reached; always at least one whole outcome."""
-    total = 0
-    for number, frame in enumerate(frames, start=1):
-        total += len(frame.sse)
-        if total >= most_bytes and frame.ends:
-            return frames[:number]
-    return frames

@@ -20,7 +20,7 @@ from tests.support.chaos.stack import SESSION_SECONDS, Stack
 
 logger = logging.getLogger(__name__)
 
-_PROCESSES = (Target.WORKER, Target.PROJECTOR)
+_PROCESSES = (Target.WORKER, Target.PROJECTOR, Target.API)
 _VISIBLE_SECONDS = 7.0
 """Time in which a process has to notice a server that refuses or resets its connections."""
 _SILENT_SECONDS = 17.0
@@ -99,7 +99,7 @@ class Faults:
     def _act(self, fault: Fault, hit: str) -> Coroutine[Any, Any, None]:
         stack = self._stack
         match fault.target:
-            case Target.WORKER | Target.PROJECTOR:
+            case Target.WORKER | Target.PROJECTOR | Target.API:
                 return _process(fault, stack.members[hit])
             case Target.POSTGRES | Target.KAFKA:
                 return self._server(fault)

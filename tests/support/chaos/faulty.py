@@ -1,11 +1,13 @@
 """The program with a seeded bug, to show that the harness catches it.
 
-Run as `python -m tests.support.chaos.faulty <fault> worker|projector`. Every fault is a guarantee
-taken away, and a pause where that makes the moment wide enough to be hit.
+Run as `python -m tests.support.chaos.faulty <fault> worker|projector|api`. Every fault is a
+guarantee taken away, and a pause where that makes the moment wide enough to be hit.
 """
 
 import asyncio
+import random
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
@@ -14,6 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import projections.http.queries
 import projections.projector
 import projections.write
 from cli.health.monitor import Monitor
@@ -25,11 +28,15 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.log import EventLog
 from projections.changes import Changes
 from projections.generations import select_live_generation
+from projections.http.answering import Answers
+from projections.http.encoded import EncodedCache
+from projections.http.shown import read_shown
 from projections.projector import Projector
 from worker.relay.checkpoint import CHECKPOINT
 from worker.relay.relay import Relay
 
 _PAUSE_SECONDS = 1.0
+_LOOKS = 40
 
 
 def _replace(owner: object, name: str, by: object) -> None:
@@ -134,6 +141,56 @@ def always_green() -> None:
     _replace(Monitor, "readiness", ready)
 
 
+def stale_answers() -> None:
+    """(8) Answer at once, whatever the client waits for."""
+
+    async def at_once(self: Answers, call: Any, event_id: Any, *_: Any) -> Any:
+        async with self.snapshot() as connection:
+            return await read_shown(connection, event_id)
+
+    _replace(Answers, "_wait", at_once)
+
+
+def older_answers() -> None:
+    """(9) Keep encoded answers without the version that they show."""
+    put = EncodedCache.put
+    older: defaultdict[Any, list[Any]] = defaultdict(list)
+
+    def keep(self: EncodedCache, key: Any, answer: Any) -> None:
+        older[key[:2]].append(answer)
+        put(self, key, answer)
+
+    def any_of(self: EncodedCache, key: Any) -> Any:
+        known = older[key[:2]]
+        return random.choice(known) if known and random.random() < 0.5 else None
+
+    _replace(EncodedCache, "put", keep)
+    _replace(EncodedCache, "get", any_of)
+
+
+def torn_answers() -> None:
+    """(10) Read the version and the rows of a schedule at different moments."""
+    read = projections.http.queries.read_schedule
+
+    async def later(
+        connection: AsyncConnection, event_id: Any, event: Any, *, withdrawn: bool
+    ) -> Any:
+        async with connection.engine.execution_options(
+            isolation_level="AUTOCOMMIT"
+        ).connect() as other:
+            for _ in range(_LOOKS):  # until the next outcome
+                if (await read_shown(other, event_id)).shown != event.shown:
+                    break
+                await asyncio.sleep(4 * _PAUSE_SECONDS / _LOOKS)
+            return await read(other, event_id, event, withdrawn=withdrawn)
+
+    def nothing(self: EncodedCache, key: Any) -> None:
+        del self, key
+
+    _replace(projections.http.queries, "read_schedule", later)
+    _replace(EncodedCache, "get", nothing)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "offset-before-outcome": offset_before_outcome,
     "no-lock": no_lock,
@@ -142,6 +199,9 @@ FAULTS: dict[str, Callable[[], None]] = {
     "no-inbox": no_inbox,
     "no-sweep": no_sweep,
     "always-green": always_green,
+    "stale-answers": stale_answers,
+    "older-answers": older_answers,
+    "torn-answers": torn_answers,
 }
 """Seeded bugs by name."""
 

@@ -23,8 +23,8 @@ _ANSWER_SECONDS = 2.0
 
 
 @contextmanager
-def health_ports(names: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Reserve a port for the health of each process while the block runs.
+def held_ports(names: Sequence[str]) -> Iterator[dict[str, int]]:
+    """Reserve a port for each process while the block runs.
 
     A socket that is bound and does not listen keeps a port from others. The process can listen
     there, because it sets SO_REUSEADDR as well.

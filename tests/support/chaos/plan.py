@@ -11,6 +11,7 @@ class Target(StrEnum):
 
     WORKER = "worker"
     PROJECTOR = "projector"
+    API = "api"
     POSTGRES = "PostgreSQL"
     KAFKA = "Kafka"
     TO_POSTGRES = "path to PostgreSQL"
@@ -62,7 +63,7 @@ class Fault(NamedTuple):
     target: Target
     kind: Kind
     which: int
-    """Index of the process, for a role with two processes; otherwise unused."""
+    """Index of the process, for a role with two processes; otherwise 0 or unused."""
     seconds: float
     """Duration in seconds, for faults that have one."""
 
@@ -93,6 +94,7 @@ _SESSIONIZE = {
 KINDS: dict[Target, dict[Kind, int]] = {
     Target.WORKER: _PROCESS,
     Target.PROJECTOR: _PROCESS,
+    Target.API: {Kind.KILL: 12, Kind.PAUSE: 6, Kind.RESTART: 6},
     Target.POSTGRES: _SERVER,
     Target.KAFKA: _SERVER,
     Target.TO_POSTGRES: _PATH,
@@ -107,6 +109,7 @@ KINDS: dict[Target, dict[Kind, int]] = {
 _WEIGHTS = {
     Target.WORKER: 18,
     Target.PROJECTOR: 12,
+    Target.API: 8,
     Target.POSTGRES: 4,
     Target.KAFKA: 2,
     Target.TO_POSTGRES: 8,
@@ -169,6 +172,6 @@ def _fault(dice: random.Random, target: Target) -> Fault:
         in_calm=dice.random() < _CALMS,
         target=target,
         kind=kind,
-        which=dice.randrange(2),
+        which=0 if target is Target.API else dice.randrange(2),
         seconds=dice.uniform(*seconds),
     )

@@ -11,11 +11,13 @@ from typing import NamedTuple
 from tests.support.chaos.faults import Faults
 from tests.support.chaos.judge import judge
 from tests.support.chaos.load import Load, load
+from tests.support.chaos.oracle.judge_clients import judge_answers, judge_order
 from tests.support.chaos.oracle.judge_health import judge_health
-from tests.support.chaos.oracle.report import Report
+from tests.support.chaos.oracle.report import Findings, Report
 from tests.support.chaos.oracle.views import Watcher
 from tests.support.chaos.plan import Fault, Target, duration, plan
-from tests.support.chaos.settled import Evidence, begun, collect, rest, settle
+from tests.support.chaos.readers import reading
+from tests.support.chaos.settled import Evidence, begun, collect, rest, settle, the_log
 from tests.support.chaos.stack import Stack, running, servers
 from tests.support.chaos.world import World
 
@@ -34,7 +36,11 @@ class Size(NamedTuple):
     requests: int
     events: int
     """Number of SpreaView events."""
-    settle_seconds: float
+    feeds: int = 5
+    """Clients of the feed at each HTTP side; one more never reads."""
+    readers: int = 3
+    """Readers of schedules at each HTTP side."""
+    settle_seconds: float = 60.0
     """Work that has not ended this many seconds after the last fault counts as unended."""
 
 
@@ -57,7 +63,10 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
     watcher = Watcher(stack.database.url, [event.event_id for event in world.events])
     watching = asyncio.create_task(watcher.run())
     try:
-        async with load(world, stack, seed) as publishing:
+        async with (
+            load(world, stack, seed) as publishing,
+            reading(stack, publishing, watcher, readers=size.readers, feeds=size.feeds) as readers,
+        ):
             faults = Faults(stack, publishing.publish)
             publishing.publish(_FIRST)
             await begun(stack)
@@ -68,6 +77,9 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
             settled = await settle(stack, publishing, size.settle_seconds)
             settled_after = time.monotonic() - calm
             unready = await stack.health.unready(_READY_SECONDS)
+            clients = Findings()
+            if settled:
+                await readers.received(await the_log(stack), clients)
         evidence = await _in_peace(stack, world)
         assert not watching.done(), watching.result()
     finally:
@@ -75,6 +87,9 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
         await asyncio.gather(watching, return_exceptions=True)
     findings = judge(publishing.published, stack.recorder.served, watcher.seen, evidence)
     findings.take(faults.findings)
+    findings.take(clients)
+    judge_answers(readers.answers, evidence.log, findings)
+    judge_order(watcher.seen, findings)
     findings.add("misreported", *unready)
     judge_health(stack.health.answers, faults.outages, findings)
     for member in stack.members.values():
@@ -87,6 +102,9 @@ async def befall(stack: Stack, seed: int, size: Size, wanted: Sequence[Fault]) -
         findings,
         _numbers(publishing, evidence, stack, watcher)
         | {
+            "schedules read": len(readers.answers),
+            "deliveries of the feed": sum(each.deliveries for each in readers.feed_reports),
+            "connections of the feed": sum(each.connections for each in readers.feed_reports),
             "settled": settled,
             "seconds to settle": round(settled_after, 1),
             "seconds": round(time.monotonic() - began, 1),

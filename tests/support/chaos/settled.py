@@ -23,7 +23,7 @@ from tests.support.chaos.stack import Stack
 from tests.support.chaos.world import Form
 
 _LOOK_SECONDS = 0.5
-_BEGIN_SECONDS = 60.0
+_BEGIN_SECONDS = 120.0
 _REST_SECONDS = 20.0
 
 _UNENDED = """
@@ -111,6 +111,12 @@ async def collect(stack: Stack, event_ids: Sequence[UUID]) -> Evidence:
     )
 
 
+async def the_log(stack: Stack) -> Log:
+    """Read the log as it is now."""
+    async with _connected(stack) as connection:
+        return await read_log(connection)
+
+
 @asynccontextmanager
 async def _connected(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(stack.database.url)
@@ -131,8 +137,7 @@ async def _database_settles(connection: asyncpg.Connection, load: Load) -> None:
 
 async def _topics_settled(stack: Stack) -> bool:
     address = stack.kafka.address
-    async with _connected(stack) as connection:
-        log = await read_log(connection)
+    log = await the_log(stack)
     events = await read_topic(address, IMPORT_EVENTS, "read_committed")
     if {event.message_id for event in log.events} - {record.id for record in events.records}:
         return False

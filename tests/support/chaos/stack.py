@@ -11,6 +11,8 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from cli.commands.token import write_token
+from projections.http.tokens import Scope
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.chaos.database import Database, database_server
 from tests.support.chaos.disk import Disk, small_disk
@@ -18,7 +20,7 @@ from tests.support.chaos.health import (
     PERIOD_SECONDS,
     STUCK_SECONDS,
     Health,
-    health_ports,
+    held_ports,
     watching_health,
 )
 from tests.support.chaos.kafka_proxy import KafkaProxy, kafka_proxy
@@ -33,6 +35,8 @@ from tests.support.sessionize.double import Double, sessionize_double
 
 ROLES = ("worker", "projector")
 HEALTH_PORT = "SPREAVIEW_HEALTH_PORT"
+HTTP_PORT = "SPREAVIEW_HTTP_PORT"
+TOKENS_FILE = "SPREAVIEW_API_TOKENS_FILE"
 EACH = 2
 """Processes of a role."""
 
@@ -62,8 +66,12 @@ class Stack(Servers):
     recorder: Recorder
     double: Double
     members: dict[str, Member]
-    """By name: `worker-0`, `worker-1`, `projector-0`, `projector-1`."""
+    """By name: `worker-0`, `worker-1`, `projector-0`, `projector-1`, `api-0`."""
     health: Health
+    apis: Mapping[str, int]
+    """Port of each member that serves HTTP."""
+    token: str
+    """Opens every route of them."""
 
 
 @asynccontextmanager
@@ -97,16 +105,18 @@ async def running(
     fault: str | None = None,
     each: int = EACH,
     version: Frozen | None = None,
+    apis: Sequence[str | None] = (None,),
     **settings: Any,
 ) -> AsyncIterator[Stack]:
-    """Run workers and projectors on a migrated database.
+    """Run workers, projectors and HTTP sides on a migrated database.
 
     Args:
         servers: where everything is kept.
         folder: an existing folder for logs.
-        fault: one of `tests.support.chaos.faulty`, built into every process.
-        each: processes of a role.
+        fault: one of `tests.support.chaos.faulty`, built into every worker and projector.
+        each: workers, and projectors.
         version: an earlier version, which migrates the database and is run; None: this one.
+        apis: one HTTP side for each, with this fault built in.
         settings: beside those that make a run short.
     """
     recorder = Recorder()
@@ -137,8 +147,14 @@ async def running(
         commands = {
             f"{role}-{number}": [*program, role] for role in ROLES for number in range(each)
         }
-        with health_ports(list(commands)) as ports:
+        commands |= {f"api-{n}": [*_program(fault), "api"] for n, fault in enumerate(apis)}
+        tokens = folder / "tokens.json"
+        token = write_token(tokens, "chaos", list(Scope), None)
+        served = [f"api-{number}" for number in range(len(apis))]
+        with held_ports(list(commands)) as ports, held_ports(served) as http_ports:
             own = {name: env | {HEALTH_PORT: str(port)} for name, port in ports.items()}
+            for name, port in http_ports.items():
+                own[name] |= {HTTP_PORT: str(port), TOKENS_FILE: str(tokens)}
             async with members(commands, own, folder) as started, watching_health(ports) as health:
                 yield Stack(
                     **vars(servers),
@@ -147,6 +163,8 @@ async def running(
                     double=double,
                     members=started,
                     health=health,
+                    apis=http_ports,
+                    token=token,
                 )
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from tests.support.feed_load.subscriber import Server, Subscriber
 
-QUERIES = ("", "", "", "", "", "", "", "&type=session-imported,sync-completed")
+SOME = "&type=session-imported,sync-completed"
+QUERIES = ("", "", "", SOME, "", "", "", "")
 """The clients take these in turn: most read everything."""
 
 
@@ -23,7 +24,8 @@ class Question(msgspec.Struct, kw_only=True):
     """What the process is asked."""
 
     reach: Mapping[str, int] | None = None
-    """Wait until this position is the last that every reading client has, by its query."""
+    """Wait until this position is the last that every reading client has, by its query; 0 if no
+    event passes it."""
     within: float = 60.0
     """Seconds for it."""
     expected: Mapping[str, Sequence[int]] | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from contracts.events import ImportEvent, SessionImported, SyncCompleted, SyncSt
 from contracts.identity import session_code
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from tests.support.feed_load.clients import SOME
 
 _SAMPLES: dict[type, Any] = {type(event): event for event in samples.EVENTS}
 _POSITIONS = text("SELECT position, type FROM event_store.events ORDER BY position")
@@ -49,14 +50,10 @@ class GrowingLog:
             await self.run(sessions)
 
     async def positions(self) -> Mapping[str, list[int]]:
-        """The positions of the log, by the query of `clients.QUERIES`."""
+        """The positions of the log, by query."""
         async with self._engine.connect() as connection:
             rows = (await connection.execute(_POSITIONS)).all()
-        some = [row.position for row in rows if row.type in ("SessionImported", "SyncCompleted")]
-        return {
-            "": [row.position for row in rows],
-            "&type=session-imported,sync-completed": some,
-        }
+        return by_query([(row.position, row.type) for row in rows])
 
     async def restored(self) -> None:
         """Take note that the database is an earlier one now."""
@@ -83,3 +80,13 @@ def _session(facts: Mapping[str, Any], number: int) -> ImportEvent:
         title=f"Session {number}",
     )
     return session
+
+
+def by_query(events: Sequence[tuple[int, str]]) -> dict[str, list[int]]:
+    """The positions that a client receives, by its query of `clients.QUERIES`.
+
+    Args:
+        events: position and type of each event of the log, in order.
+    """
+    some = [position for position, type_ in events if type_ in ("SessionImported", "SyncCompleted")]
+    return {"": [position for position, _ in events], SOME: some}

@@ -1,9 +1,6 @@
 """One run: clients follow a growing log while the server is killed; then the log is restored."""
 
 import asyncio
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-import msgspec
 import psutil
 from sqlalchemy import text
 
@@ -20,17 +16,17 @@ from cli.commands.token import write_token
 from cli.connections import database
 from projections.http.tokens import Scope
 from tests.support.chaos.members import Member, members
-from tests.support.feed_load.clients import Question, Report
+from tests.support.feed_load.clients import Report
 from tests.support.feed_load.growing import GrowingLog
+from tests.support.feed_load.process import ClientsProcess, clients_process
 from tests.support.kafka.broker import free_ports
-from tests.support.processes import COMMAND, ROOT, environment
+from tests.support.processes import COMMAND, environment
 
 _LOOPBACK = "127.0.0.1"
 _READY_SECONDS = 60.0
 _REACH_SECONDS = 120.0
 _MIB = 1024 * 1024
 _SHOWN = 5
-_LIMIT = 64 * 1024 * 1024
 
 
 class Size(NamedTuple):
@@ -63,23 +59,6 @@ class Figures:
         return "\n".join(["the feed under load", *rows, *self.wrong])
 
 
-class _Clients:
-    """The process of the clients."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def ask(self, **question: object) -> Report:
-        """Ask one `Question`. The process does nothing else than to receive."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        asked = msgspec.convert(question, Question)
-        self._process.stdin.write(msgspec.json.encode(asked) + b"\n")
-        line = await self._process.stdout.readline()
-        assert line, "the process of the clients has ended"
-        return msgspec.json.decode(line, type=Report)
-
-
 async def run(database_url: str, size: Size, folder: Path) -> Figures:
     """Run the whole programme on a migrated database of its own.
 
@@ -98,7 +77,7 @@ async def run(database_url: str, size: Size, folder: Path) -> Figures:
         await _copy(database_url)
         async with (
             _serving(database_url, folder) as (api, port, token),
-            _connected(port, size.clients, token) as clients,
+            clients_process(port, size.clients, token) as clients,
         ):
             await _catch_up(clients, log, figures)
             numbers["memory after the first connections, MiB"] = _memory(api)
@@ -111,7 +90,7 @@ async def run(database_url: str, size: Size, folder: Path) -> Figures:
 
 
 async def _kills(
-    api: Member, clients: _Clients, log: GrowingLog, size: Size, figures: Figures
+    api: Member, clients: ClientsProcess, log: GrowingLog, size: Size, figures: Figures
 ) -> None:
     for _ in range(size.kills):
         await log.grow(size.seconds, sessions=size.sessions, per_second=size.per_second)
@@ -137,7 +116,7 @@ async def _kills(
 
 
 async def _burst(
-    api: Member, clients: _Clients, log: GrowingLog, size: Size, figures: Figures
+    api: Member, clients: ClientsProcess, log: GrowingLog, size: Size, figures: Figures
 ) -> None:
     before, began = await clients.ask(), time.monotonic()
     cpu = _cpu(api)
@@ -155,7 +134,7 @@ async def _burst(
 
 async def _restore(
     api: Member,
-    clients: _Clients,
+    clients: ClientsProcess,
     log: GrowingLog,
     size: Size,
     database_url: str,
@@ -181,7 +160,7 @@ async def _stop(api: Member, figures: Figures) -> None:
     figures.wrong += [f"the server ended with {code}" for code in api.ended_by_itself]
 
 
-async def _catch_up(clients: _Clients, log: GrowingLog, figures: Figures) -> Report:
+async def _catch_up(clients: ClientsProcess, log: GrowingLog, figures: Figures) -> Report:
     """Wait until the clients have every event, and check that they have each once, in order."""
     expected = await log.positions()
     report = await clients.ask(
@@ -224,25 +203,6 @@ async def _serving(database_url: str, folder: Path) -> AsyncIterator[tuple[Membe
                     break
                 await asyncio.sleep(0.05)
         yield started["api"], port, token
-
-
-@asynccontextmanager
-async def _connected(port: int, number: int, token: str) -> AsyncIterator[_Clients]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.feed_load.clients", str(port), str(number)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=dict(os.environ) | {"FEED_TOKEN": token},
-        cwd=ROOT,
-        limit=_LIMIT,
-        start_new_session=True,
-    )
-    try:
-        yield _Clients(process)
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
 
 
 async def _copy(database_url: str, *, back: bool = False) -> None:

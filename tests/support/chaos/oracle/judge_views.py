@@ -24,7 +24,7 @@ class Source(NamedTuple):
 
 def judge_seen(seen: Sequence[Snapshot], log: Log, findings: Findings) -> None:
     """Check that every observed state equals the fold of the log up to its version."""
-    expected = _expected(log)
+    expected = states_of(log)
     for snapshot in seen:
         if wrong := _differs(snapshot, expected.get(snapshot.event_id, {})):
             findings.add("half-applied", f"event {snapshot.event_id} was seen {wrong}")
@@ -32,7 +32,7 @@ def judge_seen(seen: Sequence[Snapshot], log: Log, findings: Findings) -> None:
 
 def judge_final(final: Sequence[Snapshot], log: Log, findings: Findings) -> None:
     """Check that at the end the read models equal the fold of the whole log."""
-    expected = _expected(log)
+    expected = states_of(log)
     for snapshot in final:
         known = expected.get(snapshot.event_id, {})
         head = max(known, default=0)
@@ -76,7 +76,7 @@ def _against_document(completed: Event, fold: Fold, source: Source) -> str | Non
     return None
 
 
-def _expected(log: Log) -> dict[UUID, dict[int, Snapshot]]:
+def states_of(log: Log) -> dict[UUID, dict[int, Snapshot]]:
     """Return the allowed states by event and version."""
     return {
         event_id: {snapshot.version: snapshot for snapshot in snapshots(stream)}

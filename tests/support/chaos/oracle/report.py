@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 KINDS = (
     *("lost", "repeated", "inverted", "half-applied", "differing", "unended", "crashed"),
-    *("stuck", "misreported"),
+    *("stuck", "misreported", "stale", "backwards"),
 )
 """Kinds of findings. `crashed`: a process ended without a signal from the harness."""
 

@@ -89,6 +89,11 @@ class Watcher:
         self._event_ids = event_ids
         self._known: dict[UUID, Snapshot] = {}
 
+    def version(self, event_id: UUID) -> int:
+        """The version at which an event was seen last; 0 before."""
+        known = self._known.get(event_id)
+        return 0 if known is None else known.version
+
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
