@@ -1,7 +1,7 @@
 """`make soak`: the long forms of tests, each for a limited time, and a table at the end.
 
 Runs every module `soak_*.py` beside this one, a chaos run with 50 clients of the feed, and the
-tests that are marked `soak`. Run as `python -m tests.acceptance.soak`, or with names to run some of them:
+tests that are marked `soak`. Run as `python -m tests.acceptance.soak`, or with names of parts:
 `python -m tests.acceptance.soak feed chaos`.
 """
 

@@ -13,7 +13,7 @@ from tests.support.chaos.run import Size, run
 pytestmark = pytest.mark.asyncio
 
 SEED = int(os.environ.get("SPREAVIEW_TEST_CHAOS_SEED", "20263271"))
-"""By default the one of 2,000 whose 30 faults need the least time; it has each target."""
+"""By default a seed whose 30 faults hit every target and need little time."""
 SHORT = Size(faults=30, requests=60, events=6, feeds=5, settle_seconds=60)
 
 
