@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
 
-.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench requirements audit clean
+.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench-quick bench bench-long peers requirements audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,17 +60,26 @@ contracts: $(STAMP) ## generate schemas, examples, AsyncAPI, and the pages on co
 catalogue: $(STAMP) ## record the definitions that the migrations make, for verification
 	$(BIN)/python -m tests.support.catalogue
 
-bench: $(STAMP) ## measure the codec, the log, snapshots, a rebuild, the cost of a hanging event and of traces
-	$(BIN)/python -m tests.benchmarks.codec
-	$(BIN)/python -m tests.benchmarks.log
-	$(BIN)/python -m tests.benchmarks.state
-	$(BIN)/python -m tests.benchmarks.hanging
-	$(BIN)/python -m tests.benchmarks.rebuild
-	$(BIN)/python -m tests.benchmarks.tracing
+bench-quick: $(STAMP) ## measure the main parts beside their floors, in a minute
+	$(BIN)/python -m tests.benchmarks quick
+
+bench: $(STAMP) ## measure the whole line beside its floors and peers, in minutes
+	$(BIN)/python -m tests.benchmarks full
+
+bench-long: $(STAMP) ## measure the rebuild, the burst and growth at full size (10 GB of disk)
+	$(BIN)/python -m tests.benchmarks long
+
+peers: .venv-peers/.installed ## create .venv-peers, with programs to compare with in benchmarks
+
+.venv-peers/.installed: requirements/peers.txt
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/peers.txt
+	@touch $@
 
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group development --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --constraint requirements/runtime.txt --custom-compile-command "make requirements" -o requirements/development.txt
+	$(BIN)/uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/peers.txt
 	$(BIN)/uv pip compile --group audit --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/audit.txt
 
 audit: $(STAMP) ## look for known vulnerabilities in the pinned packages (asks PyPI; not part of CI)
@@ -81,4 +90,4 @@ audit: $(STAMP) ## look for known vulnerabilities in the pinned packages (asks P
 	$$folder/venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/development.txt
 
 clean: ## remove .venv, the data of the local sandbox, and caches
-	rm -rf .venv .spreaview .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-peers .spreaview results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

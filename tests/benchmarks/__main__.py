@@ -1,0 +1,50 @@
+"""Measure, print the table, and write `results/latest.json`.
+
+    python -m tests.benchmarks quick|full|long [ROW ...]
+
+A row is a module of `tests/benchmarks/rows`, such as `relay`. Exits with 1 if a target is not met.
+"""
+
+import asyncio
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from cli.logs import configure_logging
+from tests.benchmarks.harness import LATEST, PEER_PYTHON, Result, Size, save, shown
+from tests.benchmarks.servers import servers
+
+_ROWS = {
+    "quick": ("append", "read", "relay", "projector", "start"),
+    "full": ("first_import", "append", "read", "relay", "projector", "rebuild", "start", "burst"),
+    "long": ("rebuild", "burst", "growth"),
+}
+"""By size. A row measures more data and more rounds with a larger size."""
+
+
+async def main(size: Size, rows: list[str]) -> int:
+    """Measure the rows one after the other; return the exit code."""
+    configure_logging("ERROR", "console")
+    if not PEER_PYTHON.exists():
+        print("the peers are not installed, so none is shown: make peers", flush=True)
+    lines: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="spreaview-bench-") as name:
+        async with servers(Path(name)) as running:
+            for row in rows or _ROWS[size]:
+                module = importlib.import_module(f"tests.benchmarks.rows.{row}")
+                async for line in module.measure(running, size):
+                    print(shown(line), flush=True)
+                    lines.append(line)
+                    save(lines, size)
+    missed = sum(not line.met for line in lines)
+    print(f"{len(lines) - missed} of {len(lines)} targets met; {LATEST}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "quick"
+    if chosen not in _ROWS:
+        sys.exit(__doc__)
+    sys.exit(asyncio.run(main(cast("Size", chosen), sys.argv[2:])))

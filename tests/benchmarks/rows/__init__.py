@@ -1,0 +1,1 @@
+"""The rows: each module yields its results from `measure(servers, size)`."""
