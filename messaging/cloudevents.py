@@ -6,7 +6,8 @@ within the key, without holes) and `traceparent`. Subscribers deduplicate by `ce
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,9 @@ from contracts.codec import (
 
 CONTENT_TYPE = "application/json"
 TRACEPARENT = "traceparent"
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
 
 _encoder = msgspec.json.Encoder()
 _SUBJECTS = {
@@ -75,24 +79,39 @@ def encode(
     data: JsonObject,
 ) -> Record:
     """Return the record of one recorded event, whose `data` are joined and upcast."""
-    time = recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": str(message_id),
-        "ce_type": cloudevent_type(event_type),
-        "ce_source": log_source(log_id),
-        "ce_subject": _subject(event_type, data),
-        "ce_time": time,
-        "ce_dataschema": dataschema(event_type),
-        "content-type": CONTENT_TYPE,
-        "ce_position": str(position),
-        "ce_streamversion": str(version),
-    }
+    type_header, schema_header = _headers_of_type(event_type)
+    headers = [
+        _SPEC_VERSION,
+        ("ce_id", str(message_id).encode()),
+        type_header,
+        _source_header(log_id),
+        ("ce_subject", _subject(event_type, data).encode()),
+        ("ce_time", _encoder.encode(recorded_at.astimezone(UTC))[1:-1]),
+        schema_header,
+        _CONTENT_TYPE,
+        ("ce_position", b"%d" % position),
+        ("ce_streamversion", b"%d" % version),
+    ]
     traceparent = metadata.get(TRACEPARENT)
     if isinstance(traceparent, str):
-        attributes[TRACEPARENT] = traceparent
-    headers = [(name, value.encode()) for name, value in attributes.items()]
+        headers.append((TRACEPARENT, traceparent.encode()))
     return Record(str(stream_id).encode(), _encoder.encode(data), headers)
+
+
+_Header: TypeAlias = tuple[str, bytes]
+
+
+@cache
+def _headers_of_type(event_type: str) -> tuple[_Header, _Header]:
+    return (
+        ("ce_type", cloudevent_type(event_type).encode()),
+        ("ce_dataschema", dataschema(event_type).encode()),
+    )
+
+
+@lru_cache(maxsize=8)
+def _source_header(log_id: UUID) -> _Header:
+    return "ce_source", log_source(log_id).encode()
 
 
 def structured(record: Record) -> JsonObject:

@@ -1,13 +1,14 @@
 """A producer that closes within a bounded time, and notes unanswered requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerClosed
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from messaging.clocks import ClockCheck
@@ -56,26 +57,46 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     async def send_all(
         self, topic: str, records: Sequence[Record], progress: Callable[[], None]
     ) -> None:
-        """Send records in order; return when all are confirmed, or raise the first error.
+        """Send records in order per partition; return when all are confirmed.
 
-        Calls `progress` after each confirmation.
+        Calls `progress` after each confirmed batch. An error ends the sending to its partition, and
+        the first one is raised when all partitions have ended. aiokafka's `send` would cost a
+        future and a hash of the key per record (ADR 0028).
         """
-
-        def confirmed(confirmation: asyncio.Future[object]) -> None:
-            if not confirmation.cancelled() and confirmation.exception() is None:
-                progress()
-
-        confirmations = []
+        await self.partitions_for(topic)
+        numbers: dict[bytes, int] = {}
+        parts: dict[int, list[Record]] = {}
         for record in records:
-            confirmation = await self.send(
-                topic, record.value, key=record.key, headers=list(record.headers)
-            )
-            confirmation.add_done_callback(confirmed)
-            confirmations.append(confirmation)
-        # Retrieve every result, also after the first failure.
-        for answer in await asyncio.gather(*confirmations, return_exceptions=True):
+            number = numbers.get(key := record.key)
+            if number is None:
+                number = numbers[key] = self._partition(topic, None, key, None, key, None)
+            parts.setdefault(number, []).append(record)
+        sending = [self._send_part(topic, number, part, progress) for number, part in parts.items()]
+        for answer in await asyncio.gather(*sending, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
+
+    async def _send_part(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        progress: Callable[[], None],
+    ) -> None:
+        for batch in self._batches(records):
+            await (await self.send_batch(batch, topic, partition=partition))
+            progress()
+
+    def _batches(self, records: Sequence[Record]) -> Iterator[BatchBuilder]:
+        """Yield full batches of the records. Raises `MessageSizeTooLargeError`."""
+        batch = self.create_batch()
+        for key, value, headers in records:
+            self._serialize(key, value, headers)  # checks the size
+            while batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                yield batch
+                batch = self.create_batch()
+        batch.close()
+        yield batch
 
     def explaining_clocks(self, topic: str) -> AbstractAsyncContextManager[None]:
         """Raise `WrongClockError` where the block waits for records whose time stamp is refused."""
@@ -97,10 +118,11 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
                 timeout=flush_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+        given_up = set(self._failures())
         accumulator.fail_all(ProducerClosed())
         await _end({*self._requests, self._sender.sender_task} - {None})
         await close_client(self.client)
-        for future in self._failures():
+        for future in given_up.union(self._failures()):
             if future is not None and future.done() and not future.cancelled():
                 future.exception()  # else asyncio logs that it was never retrieved
 
@@ -109,6 +131,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         for batches in (accumulator._pending_batches, *accumulator._batches.values()):  # noqa: SLF001
             for batch in batches:
                 yield batch._drain_waiter  # noqa: SLF001
+                yield batch.future
         if self._txn_manager is not None:
             yield self._txn_manager._transaction_waiter  # noqa: SLF001
 
