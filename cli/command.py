@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 import typer
 
 from audit.past.moments import NotInThePastError
+from cli.collector import collect_rarely
 from cli.errors import CommandError
 from cli.logs import configure_logging
 from cli.render.answer import Answer
@@ -86,6 +87,7 @@ def serve(work: Work, *, as_json: bool) -> NoReturn:
 
 def _run(work: Work, begin: Callable[[], Settings], *, as_json: bool) -> NoReturn:
     _prepare_streams()
+    collect_rarely()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `cli.start`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -9,11 +9,13 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.codec import JsonObject, UnknownEventError, join, to_event
+from contracts.codec import JsonObject, UnknownEventError, join, stored_event
 from contracts.error_text import describe_error
 from contracts.events import ImportEvent
 from eventstore.calendar import require_calendar
 from eventstore.damage import EventPlace, UnreadableEventError
+
+_objects = msgspec.json.Decoder(JsonObject)
 
 
 class NewEvent(NamedTuple):
@@ -117,9 +119,8 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
         Raises:
             UnreadableEventError: the event was changed, or a newer program wrote it.
         """
-        data = self.data
         try:
-            event = to_event(self.type, data)
+            event = stored_event(self.type, self.schema_version, self.stored_data, self.personal)
             require_calendar(event)
         except Exception as error:
             raise self._unreadable(error) from None
@@ -129,7 +130,7 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
     def metadata(self) -> JsonObject:
         """Facts about the append: `traceparent` if the request had one."""
         try:
-            return msgspec.json.decode(self.stored_metadata, type=dict[str, object])
+            return _objects.decode(self.stored_metadata)
         except Exception as error:
             raise self._unreadable(error) from None
 

@@ -1,8 +1,9 @@
 """The version of the projections, recorded with each generation: equal versions write equal rows.
 
 A renamed public name changes the computed version although the projections do the same. In that
-case replace the computed version below, so that generations count as made by this code. Remove the
-entry when the rows that are made of an event do change: a rebuild then fills a new generation.
+case map the computed version to the earlier one with `same_as`, so that generations count as made
+by this code. Remove the entry when the rows that are made of an event do change: a rebuild then
+fills a new generation.
 """
 
 from contracts.code_version import version_of
@@ -10,8 +11,8 @@ from contracts.code_version import version_of
 MODULES = ("projections.changes", "projections.write", "contracts.codec")
 """The modules that decide; what they import is hashed, too."""
 
-CODE_VERSION = version_of(
-    MODULES,
-    scripts=[("projections", "sql/tables.sql")],
-)
+_SAME_AS = {"4b5ac58e334a": "44c510496951"}
+"""The computed version of code that decodes faster and makes the same rows as version 0.1.0."""
+
+CODE_VERSION = version_of(MODULES, scripts=[("projections", "sql/tables.sql")], same_as=_SAME_AS)
 """The version of the code that decodes events, and makes and writes the rows of read models."""

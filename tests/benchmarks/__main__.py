@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
+from cli.collector import collect_rarely
 from cli.logs import configure_logging
 from tests.benchmarks.harness import LATEST, PEER_PYTHON, Result, Size, save, shown
 from tests.benchmarks.servers import servers
@@ -27,6 +28,7 @@ _ROWS = {
 async def main(size: Size, rows: list[str]) -> int:
     """Measure the rows one after the other; return the exit code."""
     configure_logging("ERROR", "console")
+    collect_rarely()  # as every command does
     if not PEER_PYTHON.exists():
         print("the peers are not installed, so none is shown: make peers", flush=True)
     lines: list[Result] = []
