@@ -21,7 +21,8 @@ _RAW = """
 """
 
 
-async def _undecoded(pool: asyncpg.Pool) -> int:
+async def undecoded(pool: asyncpg.Pool) -> int:
+    """Read the whole log, page by page, and decode nothing; return the number of rows."""
     after = number = 0
     async with pool.acquire() as connection:
         while page := await connection.fetch(_RAW, after, _PAGE):
@@ -58,7 +59,7 @@ async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
                 "5",
                 f"read the log, {'typed events' if typed else 'rows'}",
                 ours=partial(rate, partial(_read, log, typed=typed)),
-                floor=partial(rate, partial(_undecoded, pool)),
+                floor=partial(rate, partial(undecoded, pool)),
                 partner="asyncpg undecoded",
                 target=target,
                 rounds=5,

@@ -1,0 +1,81 @@
+"""Row 11: the start of the program, in seconds, beside the start of Python itself."""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import httpx
+
+from tests.benchmarks.harness import Result, Size, Stopwatch, result
+from tests.benchmarks.servers import Servers
+from tests.support.kafka.broker import free_ports
+from tests.support.processes import COMMAND, ROOT, environment
+
+_ROUNDS = {"quick": 3, "full": 7, "long": 7}
+_LOOK_SECONDS = 0.01
+_PATIENCE = 60.0
+
+
+def _seconds(*command: str) -> float:
+    with Stopwatch() as watch:
+        subprocess.run(command, check=True, capture_output=True, env=environment(), cwd=ROOT)
+    return watch.seconds
+
+
+async def _until_ready(role: str, url: str, kafka: str) -> float:
+    """Seconds from the start of a service until it reports that it is ready."""
+    (port,) = free_ports(1)
+    settings = environment(
+        database_url=url,
+        kafka_bootstrap_servers=kafka,
+        sessionize_base_url="http://127.0.0.1:9/api/v2",
+        health_port=str(port),
+        health_period_seconds="0.1",
+        log_level="ERROR",
+    )
+    with Stopwatch() as watch:
+        process = await asyncio.create_subprocess_exec(*COMMAND, role, env=settings, cwd=ROOT)
+        try:
+            async with httpx.AsyncClient() as client, asyncio.timeout(_PATIENCE):
+                while not await _is_ready(client, port):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+    await process.wait()
+    return watch.seconds
+
+
+async def _is_ready(client: httpx.AsyncClient, port: int) -> bool:
+    try:
+        answer = await client.get(f"http://127.0.0.1:{port}/ready")
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 200
+
+
+async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
+    """Yield the seconds of `--help`, and of the start of a worker on existing servers."""
+    pairs = [
+        (_seconds(*COMMAND, "--help"), _seconds(sys.executable, "-c", "pass"))
+        for _ in range(_ROUNDS[size])
+    ]
+    helped = min(ours for ours, _ in pairs)
+    yield _limit("spreaview-sync --help", helped, min(empty for _, empty in pairs), 0.3)
+    kafka = await servers.kafka()
+    async with servers.database() as (url, _):
+        await _until_ready("worker", url, kafka)  # creates the topics
+        for role, limit in (("worker", 2.0), ("projector", 2.0)):
+            taken = [await _until_ready(role, url, kafka) for _ in range(_ROUNDS[size])]
+            empty = min(_seconds(sys.executable, "-c", "pass") for _ in range(3))
+            yield _limit(f"{role} ready", statistics.median(taken), empty, limit)
+
+
+def _limit(work: str, seconds: float, empty: float, limit: float) -> Result:
+    """The target is in seconds; the partner shows how busy the machine is."""
+    line = result("11", work, "s", seconds, "python -c pass", empty, target=limit)
+    line.met = seconds <= limit
+    line.note = "the target is of the seconds, not of the ratio"
+    return line
