@@ -18,7 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.erasure.consumer import GROUP as ERASURES
 from audit.erasure.consumer import erasure_consumer
 from cli.brokers import relay_publisher, with_known_features
-from cli.connections import Addresses, database, http_client, leader_connection
+from cli.connections import (
+    Addresses,
+    database,
+    http_client,
+    leader_connection,
+    plain_connection,
+)
 from cli.health.monitor import Monitor
 from cli.health.probes import (
     Probe,
@@ -53,6 +59,7 @@ from messaging.lag import watching_lag
 from messaging.observer import UNOBSERVED, Observer
 from messaging.requests import producing
 from messaging.topics import check_topics, declare_topics
+from projections.hints import LogHints
 from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
 from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
@@ -356,7 +363,10 @@ async def _projector(
         kafka_probe(addresses.kafka, lag, (IMPORT_EVENTS,), topics),
         projector_probe(engine),
     )
-    return _Service(IMPORT_EVENTS, router, [projector.sweep()], probes)
+    hints = LogHints(engine, projector, partial(plain_connection, addresses.for_sessions))
+    return _Service(
+        IMPORT_EVENTS, router, [projector.sweep(), hints.listen(), hints.follow()], probes
+    )
 
 
 def sessionize_client(

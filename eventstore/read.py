@@ -82,6 +82,12 @@ READ_STREAMS = text(f"""
     LIMIT :limit
 """)  # noqa: S608 (of constants)
 
+CHANGED_STREAMS = text("""
+    SELECT max(position) AS position, array_agg(DISTINCT stream_id ORDER BY stream_id) AS streams
+    FROM (SELECT position, stream_id FROM event_store.events
+          WHERE position > :after ORDER BY position LIMIT :limit) AS beyond
+""")
+
 STREAM_VERSION = text("SELECT version FROM event_store.streams WHERE stream_id = :stream_id")
 
 EVENT_AT = text("SELECT message_id FROM event_store.events WHERE position = :position")
@@ -212,6 +218,14 @@ async def read_streams(
         if whole := _whole_outcomes(rows):
             return whole
         limit *= 4
+
+
+async def changed_streams(
+    connection: AsyncConnection, after: int, *, limit: int = 10 * PAGE
+) -> tuple[int, list[UUID]]:
+    """Return the streams of the next events after a position, and the last of their positions."""
+    row = (await connection.execute(CHANGED_STREAMS, {"after": after, "limit": limit})).one()
+    return (after, []) if row.position is None else (row.position, row.streams)
 
 
 async def read_outcomes(

@@ -9,10 +9,15 @@ that has a header in another encoding than UTF-8 before our code runs.
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import (
+    AIOKafkaConsumer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream.kafka import KafkaMessage as PlainKafkaMessage
 from faststream.kafka import KafkaRouter
@@ -55,12 +60,34 @@ class ConsumerLog:
             log_failing(_FETCHING, describe_outage(exc_info), operation=self._topic)
 
 
+class _HasConsumer(Protocol):
+    consumer: AIOKafkaConsumer | None
+
+
 class Membership(NamedTuple):
     """Membership in a consumer group."""
 
     group_id: str
     session_seconds: float = 10.0
     """A member without a heartbeat for this long loses its partitions to the others."""
+
+
+class Assignment:
+    """The partitions of a topic that a subscriber reads now; none until it has started."""
+
+    def __init__(self, subscriber: _HasConsumer, topic: str) -> None:
+        self._subscriber = subscriber
+        self._topic = topic
+        self._partition_of = DefaultPartitioner()
+
+    def includes(self, key: bytes) -> bool:
+        """Whether records with this key come to the subscriber."""
+        consumer = self._subscriber.consumer
+        partitions = consumer and consumer.partitions_for_topic(self._topic)
+        if consumer is None or not partitions:
+            return False
+        number = self._partition_of(key, sorted(partitions), [])
+        return TopicPartition(self._topic, number) in consumer.assignment()
 
 
 def subscribe(
@@ -70,11 +97,12 @@ def subscribe(
     *,
     membership: Membership,
     max_records: int,
-) -> None:
+) -> "Assignment":
     """Call `handle` with every batch of `topic`, at least once, in order per partition.
 
     The offsets of a batch are committed after `handle` returns. While it raises, it is called with
-    the same batch again, with backoff, and nothing is committed.
+    the same batch again, with backoff, and nothing is committed. Returns the partitions that the
+    subscriber reads.
     """
 
     async def on_batch(consumer: AIOKafkaConsumer, records: Sequence[RawRecord]) -> None:
@@ -89,7 +117,7 @@ def subscribe(
                 describe_outage(error),
             )
 
-    subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
+    return subscribe_raw(router, topic, on_batch, membership=membership, max_records=max_records)
 
 
 def subscribe_raw(
@@ -101,7 +129,7 @@ def subscribe_raw(
     max_records: int,
     listener: ConsumerRebalanceListener | None = None,
     committed: bool = False,
-) -> None:
+) -> "Assignment":
     """Call `handle` with the consumer and every batch of `topic`; `handle` commits the offsets.
 
     With `committed`, records of aborted transactions are left out. The next batch is read after
@@ -130,6 +158,7 @@ def subscribe_raw(
         no_reply=True,
     )
     subscriber(on_batch)
+    return Assignment(subscriber, topic)
 
 
 async def _parse(

@@ -22,7 +22,7 @@ from contracts.wording import counted
 from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_streams
 from messaging.backoff import retry_until_success
-from messaging.batch_consumer import Membership, subscribe
+from messaging.batch_consumer import Assignment, Membership, subscribe
 from messaging.cloudevents import TRACEPARENT
 from messaging.observer import UNOBSERVED, Observer
 from messaging.raw_record import RawRecord
@@ -42,7 +42,12 @@ from projections.write import write
 logger = logging.getLogger(__name__)
 
 GROUP = "spreaview-projector"
-RETRIED = ("projector", "projector: sweep", "projector: recording a stopped stream")
+RETRIED = (
+    "projector",
+    "projector: hints",
+    "projector: sweep",
+    "projector: recording a stopped stream",
+)
 """Operations that are retried only while the database is down or refuses."""
 
 _SWEEP_LIMIT = 1000
@@ -76,6 +81,7 @@ class Projector:
         self._apply_next = partial(apply_next, code_version=code_version, observer=observer)
         self._sweep_seconds = sweep_seconds
         self._code_version = code_version
+        self._assignment: Assignment | None = None
         self._tried: set[tuple[UUID, int]] = set()
         """Stopped streams that this process has tried to resume, with their applied versions."""
 
@@ -83,8 +89,14 @@ class Projector:
         """Return a FastStream router that handles the import events."""
         router = KafkaRouter()
         membership = Membership(GROUP, session_seconds)
-        subscribe(router, IMPORT_EVENTS, self.take, membership=membership, max_records=max_records)
+        self._assignment = subscribe(
+            router, IMPORT_EVENTS, self.take, membership=membership, max_records=max_records
+        )
         return router
+
+    def reads(self, stream_id: UUID) -> bool:
+        """Whether the Kafka records of a stream come to this projector now."""
+        return self._assignment is not None and self._assignment.includes(_key_of(stream_id))
 
     async def take(self, records: Sequence[RawRecord]) -> None:
         """Catch up the streams that the keys of the records name."""
@@ -101,7 +113,7 @@ class Projector:
             if sweep % _SWEEPS_PER_AHEAD_CHECK == 0:
                 await self._stop_ahead_streams(report_known=sweep == 0)
             await self._resume_streams_stopped_by_other_code()
-            lagging = await retry_until_success("projector: sweep", self._lagging, on=_is_outage)
+            lagging = await retry_until_success("projector: sweep", self._lagging, on=is_outage)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
                 await asyncio.sleep(self._sweep_seconds)
@@ -116,7 +128,7 @@ class Projector:
             return
         try:
             await retry_until_success(
-                "projector", lambda: self._catch_up_together(stream_ids), on=_is_outage
+                "projector", lambda: self._catch_up_together(stream_ids), on=is_outage
             )
         except Exception as error:
             if len(stream_ids) == 1:
@@ -166,7 +178,7 @@ class Projector:
         The limit keeps two versions of the program, as in a rolling update, from retrying forever.
         """
         for stream_id, version in await retry_until_success(
-            "projector: sweep", self._untried, on=_is_outage
+            "projector: sweep", self._untried, on=is_outage
         ):
             logger.info(
                 "trying to resume stream %s, which other code has stopped",
@@ -199,7 +211,7 @@ class Projector:
                 await self._apply_next(connection, [stream_id])
 
         try:
-            await retry_until_success("projector", apply_first, on=_is_outage)
+            await retry_until_success("projector", apply_first, on=is_outage)
         except Exception as error:
             await self._stop(stream_id, error)
         else:
@@ -208,7 +220,7 @@ class Projector:
     async def _stop_ahead_streams(self, *, report_known: bool) -> None:
         """Stop the streams that are ahead of the log, and log those already stopped on request."""
         ahead = await retry_until_success(
-            "projector: sweep", lambda: ahead_streams(self._engine), on=_is_outage
+            "projector: sweep", lambda: ahead_streams(self._engine), on=is_outage
         )
         await self.catch_up([stream.stream_id for stream in ahead if not stream.stopped])
         known = sum(stream.stopped for stream in ahead)
@@ -233,7 +245,7 @@ class Projector:
                 return await stop(connection, stream_id, error, self._code_version)
 
         version = await retry_until_success(
-            "projector: recording a stopped stream", record, on=_is_outage
+            "projector: recording a stopped stream", record, on=is_outage
         )
         self._tried.add((stream_id, version))
 
@@ -275,8 +287,13 @@ async def apply_next(
     return True
 
 
-def _is_outage(error: BaseException) -> bool:
+def is_outage(error: BaseException) -> bool:
+    """Return whether the database is down, or has no read models or rights for us yet."""
     return is_database_outage(error) or isinstance(error, NoGenerationError | GenerationAccessError)
+
+
+def _key_of(stream_id: UUID) -> bytes:
+    return str(stream_id).encode()
 
 
 def _stream_of(record: RawRecord) -> UUID | None:

@@ -1,0 +1,68 @@
+"""Hints of the log: they make events visible without the way over Kafka (ADR 0030).
+
+The log notifies its listeners at each commit. A projector then catches up the changed streams that
+are in its own partitions, so that two projectors rarely meet at one stream. A hint that is lost
+costs only time: the Kafka record of the event follows.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.log import EventLog
+from eventstore.read import changed_streams
+from eventstore.wakeup import CHANNEL, WakeUp
+from messaging.backoff import retry_until_success
+from projections.http.listening import keep_listening
+from projections.projector import Projector, is_outage
+
+_QUIET_SECONDS = 60.0
+"""Time between two looks at the log without a notification."""
+
+
+class LogHints:
+    """Has a projector catch up its streams as soon as the log announces events.
+
+    Args:
+        connect: opens a direct connection: a transaction pooler delivers no notifications.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        projector: Projector,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+    ) -> None:
+        self._engine = engine
+        self._projector = projector
+        self._connect = connect
+        self._wake_up = WakeUp(_QUIET_SECONDS)
+
+    async def listen(self) -> None:
+        """Take the notifications of the log, until cancelled."""
+        hint = self._wake_up.hint
+        await keep_listening(self._connect, CHANNEL, lambda _: hint(), hint)
+
+    async def follow(self) -> None:
+        """Follow the log from its head, until cancelled; older events come by Kafka."""
+        position = await retry_until_success(
+            "projector: hints", EventLog(self._engine).head, on=is_outage
+        )
+        while True:
+            position, streams = await self._next(position)
+            if streams:
+                await self._projector.catch_up(streams)
+            else:
+                await self._wake_up.wait()
+
+    async def _next(self, after: int) -> tuple[int, Sequence[UUID]]:
+        """Return the position reached, and the changed streams up to it in our partitions."""
+
+        async def look() -> tuple[int, Sequence[UUID]]:
+            async with self._engine.connect() as connection:
+                return await changed_streams(connection, after)
+
+        position, streams = await retry_until_success("projector: hints", look, on=is_outage)
+        return position, [stream for stream in streams if self._projector.reads(stream)]
