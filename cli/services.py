@@ -106,7 +106,11 @@ class _Service(NamedTuple):
 
 @asynccontextmanager
 async def running(
-    roles: Role, settings: Settings, addresses: Addresses, telemetry: Telemetry | None = None
+    roles: Role,
+    settings: Settings,
+    addresses: Addresses,
+    telemetry: Telemetry | None = None,
+    monitor: Monitor | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run services while the block runs; the block starts when they receive messages.
 
@@ -116,11 +120,10 @@ async def running(
     so wait for it as well as for a signal. At the end, requests in flight are finished, or handed
     back after `graceful_timeout` seconds.
 
-    Without `telemetry`, the services have one of their own.
+    Without `telemetry`, the services have one of their own. A monitor that is given, such as the
+    one of the HTTP side, watches the services, too.
     """
-    monitor = Monitor(
-        period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
-    )
+    monitor = monitor or monitor_of(settings)
     async with AsyncExitStack() as stack:
         if telemetry is None:
             telemetry = await stack.enter_async_context(
@@ -174,6 +177,13 @@ async def running(
             )
             background.cancel()
             await asyncio.gather(background, return_exceptions=True)
+
+
+def monitor_of(settings: Settings) -> Monitor:
+    """A monitor of the health of this process that watches nothing yet."""
+    return Monitor(
+        period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
+    )
 
 
 class Start(NamedTuple):

@@ -12,12 +12,11 @@ from starlette.routing import BaseRoute
 from audit.http.page.sandbox import Sandbox
 from cli.api import ending_streams, http_side, security_of
 from cli.connections import Addresses, database
-from cli.health.monitor import Monitor
 from cli.health.probes import database_probe, kafka_probe, restore_probe
 from cli.health.server import health_app, serving_health
 from cli.http_server import serving_http
 from cli.runfile import resolve, resolve_replica
-from cli.services import VERSION, Start, all_of, going_on, may_pass
+from cli.services import VERSION, Start, all_of, going_on, may_pass, monitor_of
 from cli.settings import Settings
 from cli.telemetry.http import ObservedHttp
 from cli.telemetry.telemetry import Telemetry, telemetry_of
@@ -51,9 +50,7 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
     """
     security = security_of(settings, open_here=False)
     addresses = resolve(settings)
-    monitor = Monitor(
-        period_seconds=settings.health_period_seconds, stuck_seconds=settings.stuck_seconds
-    )
+    monitor = monitor_of(settings)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(
             telemetry_of("api", VERSION, settings, addresses)

@@ -17,6 +17,7 @@ from projections.http.endpoint import Call, Endpoint, Parameter
 from projections.http.problem import ProblemError, ProblemType, bad_request, not_found
 from projections.http.queries import EVENT
 from projections.http.tokens import Scope
+from worker.rules.window import InvalidWindowError, bounds_of
 from worker.sync.first_request import find_first_request
 
 
@@ -86,6 +87,10 @@ def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:
             "sessionize_api_id",
             "sessionize_api_id is neither 8 to 12 letters or digits nor a Sessionize API URL",
         )
+    try:
+        bounds_of(body.window)
+    except InvalidWindowError as error:
+        raise bad_request("window", str(error)) from error
     return SyncRequested(
         request_id=body.request_id or uuid4(),
         organization_id=body.organization_id,

@@ -11,12 +11,13 @@ from cli.api import security_of
 from cli.command import new_app, serve
 from cli.commands.demo import DEMO_API_ID, EVENT, ORGANIZATION
 from cli.data_folder import claimed
+from cli.health.server import health_app
 from cli.options import Json
 from cli.runfile import announced
 from cli.sandbox.answers import SavedAnswer, synthetic_answers
 from cli.sandbox.editing import EditableConference
 from cli.sandbox.stack import sandbox
-from cli.services import VERSION, Role, all_of, running
+from cli.services import VERSION, Role, all_of, monitor_of, running
 from cli.serving_api import serving_http_side
 from cli.settings import Settings, SettingsError
 from cli.telemetry.telemetry import telemetry_of
@@ -47,8 +48,9 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
         telemetry = await stack.enter_async_context(
             telemetry_of("up", VERSION, settings, addresses)
         )
+        monitor = monitor_of(settings)
         background = await stack.enter_async_context(
-            running(Role.WORKER | Role.PROJECTOR, settings, addresses, telemetry)
+            running(Role.WORKER | Role.PROJECTOR, settings, addresses, telemetry, monitor)
         )
         shown = without_password(addresses.database_url)
         ready = {"database": shown, "kafka": str(addresses.kafka)}
@@ -59,6 +61,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
                     settings,
                     addresses,
                     security,
+                    health=tuple(health_app(monitor).routes),
                     sandbox=_conference(settings, answers),
                     telemetry=telemetry,
                 )

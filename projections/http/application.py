@@ -21,6 +21,7 @@ from eventstore.damage import DamagedLogError
 from eventstore.errors import is_database_outage
 from projections.generations import NoGenerationError
 from projections.http.endpoint import Call, Endpoint
+from projections.http.negotiation import accepts, without_body, wrong_method
 from projections.http.problem import ProblemError, ProblemType, bad_request
 from projections.http.tokens import EVERYTHING, Access, Scope, Tokens
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 COOKIE = "spreaview_session"
 _FORBIDDEN_QUERY = frozenset({"token", "access_token", "api_key", "apikey", "authorization"})
 MAX_QUERY_BYTES = 8 * 1024
+_CALLER_HEADERS = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "Prefer")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 HEADERS = {
@@ -63,7 +65,7 @@ class Security:
                 min(leaked), "A token must not be in a URL. Send it as Authorization: Bearer …"
             )
         if self.tokens is None:
-            if request.url.hostname not in LOOPBACK:  # a name of another site that leads here
+            if _host_name(request) not in LOOPBACK:  # a name of another site that leads here
                 raise ProblemError(ProblemType.FORBIDDEN, "An open server answers on loopback only")
             return EVERYTHING
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -91,6 +93,12 @@ class Security:
         return access
 
 
+def _host_name(request: Request) -> str:
+    """The name in the header `Host`, without port and brackets."""
+    host = request.headers.get("host", "").lower()
+    return host.partition("]")[0].removeprefix("[") if host[:1] == "[" else host.partition(":")[0]
+
+
 def application(
     endpoints: Sequence[Endpoint], routes: Sequence[BaseRoute], security: Security
 ) -> Starlette:
@@ -102,8 +110,8 @@ def application(
                 CORSMiddleware,
                 allow_origins=list(security.allowed_origins),
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "Prefer", "If-None-Match"],
-                expose_headers=["ETag", "Location", "Retry-After"],
+                allow_headers=_CALLER_HEADERS,
+                expose_headers=["Content-Location", "ETag", "Location", "Retry-After"],
             )
         )
     made = [
@@ -122,7 +130,15 @@ def application(
 def _endpoint(endpoint: Endpoint, security: Security) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         access = security.require(request, endpoint.scope)
-        return await endpoint.handle(Call(request, access))
+        accept = ",".join(request.headers.getlist("accept"))
+        if not any(accepts(accept, each) for each in endpoint.media_types):
+            raise ProblemError(
+                ProblemType.NOT_ACCEPTABLE,
+                f"This is answered as: {', '.join(endpoint.media_types)}",
+                field="Accept",
+            )
+        response = await endpoint.handle(Call(request, access))
+        return without_body(response) if request.method == "HEAD" else response
 
     return handle
 
@@ -134,7 +150,7 @@ def answering(
 
     async def answer(request: Request) -> Response:
         try:
-            if len(request.url.query) > MAX_QUERY_BYTES:
+            if len(request.scope["query_string"]) > MAX_QUERY_BYTES:
                 raise ProblemError(ProblemType.TOO_LARGE, "The query is longer than 8 KiB")
             return await handle(request)
         except ProblemError as error:
@@ -158,15 +174,13 @@ def _unavailable(detail: str) -> Response:
     return ProblemError(ProblemType.UNAVAILABLE, detail, headers={"Retry-After": "5"}).response()
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     """The answer to a path or a method that does not exist."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 405:
-        type_, detail = ProblemType.METHOD_NOT_ALLOWED, "See /docs for the methods of this path"
-    else:
-        type_, detail = ProblemType.NOT_FOUND, "There is no such path; see /docs"
-    return ProblemError(type_, detail, headers=dict(error.headers or {})).response()
+        return wrong_method(request)
+    return ProblemError(ProblemType.NOT_FOUND, "There is no such path; see /docs").response()
 
 
 class _Headers:

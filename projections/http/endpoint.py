@@ -12,6 +12,8 @@ from starlette.responses import Response
 from projections.http.problem import ProblemType, bad_request
 from projections.http.tokens import Access, Scope
 
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 UUID_SCHEMA: Mapping[str, object] = {"type": "string", "format": "uuid"}
 
 
@@ -125,6 +127,11 @@ class Endpoint:
     is_stream: bool = False
     """Whether it also answers `text/event-stream`."""
     tag: str = "read models"
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """The media types that it answers with, problems apart."""
+        return (JSON, EVENT_STREAM) if self.is_stream else (JSON,)
 
 
 def read_uuid(name: str, value: str) -> UUID:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from projections.http.endpoint import Endpoint, Parameter
+from projections.http.endpoint import EVENT_STREAM, JSON, Endpoint, Parameter
 from projections.http.problem import MEDIA_TYPE, Problem, ProblemType, status_of
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -13,6 +13,7 @@ _ALWAYS = (
     ProblemType.BAD_REQUEST,
     ProblemType.UNAUTHORIZED,
     ProblemType.FORBIDDEN,
+    ProblemType.NOT_ACCEPTABLE,
     ProblemType.TOO_LARGE,
     ProblemType.UNAVAILABLE,
 )
@@ -60,9 +61,9 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, dict[str, Any]]) -> dict
     for status, type_ in endpoint.answers.items():
         response: dict[str, object] = {"description": _DESCRIPTIONS[status]}
         if type_ is not None:
-            content: dict[str, object] = {"application/json": {"schema": schema_of[repr(type_)]}}
+            content: dict[str, object] = {JSON: {"schema": schema_of[repr(type_)]}}
             if endpoint.is_stream and status == 200:
-                content["text/event-stream"] = {"schema": {"type": "string"}}
+                content[EVENT_STREAM] = {"schema": {"type": "string"}}
             response["content"] = content
         responses[str(status)] = response
     for problem in (*_ALWAYS, *endpoint.problems):
@@ -79,7 +80,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, dict[str, Any]]) -> dict
         schema = schema_of[repr(endpoint.body)]
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema}},
+            "content": {JSON: {"schema": schema}},
         }
     return operation
 

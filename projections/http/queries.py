@@ -37,7 +37,12 @@ MAX_PAGE = 500
 _MAX_POSITION = 2**63 - 1
 
 PAGING = (
-    Parameter("after", "query", "`next` of the page before; the first page without it."),
+    Parameter(
+        "after",
+        "query",
+        "`next` of the page before; the first page without it.",
+        {"type": "string", "pattern": "^[0-9]{1,19}$"},
+    ),
     Parameter(
         "limit",
         "query",

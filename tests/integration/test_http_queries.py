@@ -286,6 +286,8 @@ async def test_unknown_things_are_not_found(http: HttpSide, synced: SyncRequeste
         ("/v1/events?limit=501", "limit"),
         ("/v1/events?after=-1", "after"),
         ("/v1/import-events?after=nonsense", "after"),
+        ("/v1/import-events?limit=0", "limit"),
+        ("/v1/import-events?limit=1001", "limit"),
         ("/v1/import-events?type=nonsense", "type"),
         ("/v1/import-events?event_id=1", "event_id"),
     ],

@@ -12,10 +12,11 @@ from tests.support.line import ORGANIZATION, PATIENCE, Line, the_line
 
 pytestmark = pytest.mark.asyncio
 
+DAYS = {"starts_on": "2026-05-28", "ends_on": "2026-05-29", "time_zone": "Europe/Vienna"}
 BODY = {
     "organization_id": str(ORGANIZATION),
     "sessionize_api_id": "demo2026",
-    "window": {"starts_on": "2026-05-28", "ends_on": "2026-05-29", "time_zone": "Europe/Vienna"},
+    "window": DAYS,
 }
 
 
@@ -95,6 +96,9 @@ async def test_a_failed_sync_is_reported_with_the_remedy(http: HttpSide) -> None
         ({"sessionize_api_id": "../evil"}, "sessionize_api_id"),
         ({"organization_id": "x"}, "organization_id"),
         ({"window": {"starts_on": "2026-05-28"}}, "window"),
+        ({"window": DAYS | {"time_zone": "Mars"}}, "window.time_zone"),
+        ({"window": DAYS | {"ends_on": "2026-05-27"}}, "window.ends_on"),
+        ({"window": DAYS | {"starts_on": "0001-01-01"}}, "window.starts_on"),
         ({"allow_removals": -1}, "allow_removals"),
         ({"unknown_field": 1}, "unknown_field"),
     ],

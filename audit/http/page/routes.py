@@ -211,7 +211,7 @@ class PageRoutes:
             max_age=SESSION_HOURS * 3600,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
         )
         return answer
 
@@ -269,7 +269,7 @@ class PageRoutes:
     def _refuse_other_sites(self, request: Request) -> None:
         """Accept a form only from this site: a cookie alone proves nothing."""
         origin = request.headers.get("origin")
-        here = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        here = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site not in ("same-origin", "none") or (origin not in (None, here)):
             raise ProblemError(ProblemType.FORBIDDEN, "The form is from another site")

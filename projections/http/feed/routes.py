@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from projections.http.answering import matches, not_modified, respond
 from projections.http.encoded import encoded
-from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
+from projections.http.endpoint import EVENT_STREAM, UUID_SCHEMA, Call, Endpoint, Parameter
 from projections.http.feed.batch import Batch
 from projections.http.feed.cursor import Cursor, parse_cursor, start_of
 from projections.http.feed.ending import Ending
@@ -28,7 +28,6 @@ from projections.http.tokens import Scope
 MAX_WAIT_SECONDS = 60.0
 _SEND_SECONDS = 60.0
 """A client that reads nothing for this long is disconnected; it resumes from its cursor."""
-_MEDIA_TYPE = "text/event-stream"
 
 Published = Annotated[
     dict[str, Any],
@@ -80,7 +79,7 @@ class Feed:
         wanted = _filter(call)
         if (reason := await self._mismatch()) is not None:
             raise ProblemError(ProblemType.UNAVAILABLE, reason, headers={"Retry-After": "60"})
-        if _MEDIA_TYPE in call.request.headers.get("accept", ""):
+        if EVENT_STREAM in call.request.headers.get("accept", ""):
             return await self._stream(call, wanted)
         return await self._page(call, wanted)
 
