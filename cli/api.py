@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from audit.http.bodies import PublishError
+from audit.http.changes import ChangesOfRuns
 from audit.http.erasures import Erasures, erasure_endpoints
 from audit.http.page.routes import PageRoutes, page_routes
 from audit.http.page.sandbox import Sandbox
@@ -123,15 +124,16 @@ async def http_side(
         stopping,
         heartbeat_seconds=settings.feed_heartbeat_seconds,
     )
-    requests = SyncRequests(answers, log, publisher.publish)
+    changes = ChangesOfRuns(log)
+    requests = SyncRequests(answers, log, changes, publisher.publish)
     endpoints = (
         *query_endpoints(Queries(answers)),
-        *audit_endpoints(AuditRoutes(answers, log)),
+        *audit_endpoints(AuditRoutes(answers, log, changes)),
         *request_endpoints(requests),
         *erasure_endpoints(Erasures(answers, publisher.publish)),
         feed_endpoint(feed),
     )
-    pages = PageRoutes(answers, log, requests, security, sandbox)
+    pages = PageRoutes(answers, log, changes, requests, security, sandbox)
     routes = (
         *health,
         *document_routes(endpoints, pages.renderer, version=version),

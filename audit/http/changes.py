@@ -1,6 +1,7 @@
 """The changes of one sync, read from the log."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -9,9 +10,11 @@ import msgspec
 from audit.http.models import ChangedField, EntityChange, HistoryStep
 from audit.past.entities import EntityQuery
 from audit.past.field_changes import FieldChanges
-from audit.past.timeline import timeline
+from audit.past.timeline_builder import TimelineBuilder
 from audit.past.timeline_step import TimelineStep
+from contracts.identity import OUTCOME, message_id
 from eventstore.log import EventLog
+from eventstore.model import Recorded
 
 MAX_CHANGES = 1000
 
@@ -23,20 +26,79 @@ class RunChanges(NamedTuple):
     total: int
 
 
-async def changes_of(log: EventLog, event_id: UUID, sync_id: UUID) -> RunChanges:
-    """The entities that a sync changed, up to the first 1,000, in the order of the log.
+class _Reached(NamedTuple):
+    """The place up to which a stream was read, and the report of the run that ends there."""
 
-    Raises:
-        NotInThePastError: the log does not know the event.
+    version: int
+    """Of the outcome of `sync_id`."""
+    builder: TimelineBuilder
+    """Holds each entity as it was after that outcome."""
+    sync_id: UUID
+    changes: RunChanges
+
+
+class ChangesOfRuns:
+    """Reads the changes of runs from the log.
+
+    It remembers the entities of the last few SpreaView events, so that the report of a new run
+    costs its own events, not the whole history. An erasure drops this memory: it may hold the
+    person.
     """
-    found: list[EntityChange] = []
-    total = 0
-    async for step, names, _ in timeline(log, event_id, EntityQuery()):
-        if step.sync_id == sync_id:
-            total += 1
-            if len(found) < MAX_CHANGES:
-                found.append(_change(step, names))
-    return RunChanges(tuple(found), total)
+
+    def __init__(self, log: EventLog, *, remembered: int = 16) -> None:
+        self._log = log
+        self._remembered = remembered
+        self._reached: OrderedDict[UUID, _Reached] = OrderedDict()
+        self._state: Hashable = None
+
+    async def of(self, event_id: UUID, sync_id: UUID, state: Hashable) -> RunChanges:
+        """The entities that a run changed, up to the first 1,000, in the order of the log.
+
+        A run without an outcome has changed nothing. `state` changes with every erasure, and with
+        the log.
+        """
+        if state != self._state:
+            self._reached.clear()
+            self._state = state
+        outcome = await self._log.event(message_id(sync_id, OUTCOME))
+        if outcome is None or outcome.stream_id != event_id:
+            return RunChanges((), 0)
+        before = self._reached.pop(event_id, None)  # nobody else may continue it meanwhile
+        if before is not None and before.sync_id == sync_id:
+            after = before
+        elif before is None or before.version > outcome.version:
+            builder = TimelineBuilder(event_id, EntityQuery())
+            after = await self._read(event_id, outcome, builder, 0)
+        else:
+            after = await self._read(event_id, outcome, before.builder, before.version)
+        if state == self._state:
+            self._remember(event_id, max(after, before or after, key=lambda each: each.version))
+        return after.changes
+
+    async def _read(
+        self, event_id: UUID, outcome: Recorded, builder: TimelineBuilder, version: int
+    ) -> _Reached:
+        """Read on from a version up to the end of an outcome."""
+        sync_id = outcome.event.sync_id
+        found: list[EntityChange] = []
+        total = 0
+        async for recorded in self._log.read_stream(event_id, after=version):
+            for step in builder.steps(recorded):
+                if step.sync_id == sync_id:
+                    total += 1
+                    if len(found) < MAX_CHANGES:
+                        found.append(_change(step, builder.names))
+            if recorded.version >= outcome.version:
+                break
+        return _Reached(outcome.version, builder, sync_id, RunChanges(tuple(found), total))
+
+    def _remember(self, event_id: UUID, reached: _Reached) -> None:
+        present = self._reached.get(event_id)
+        if present is None or present.version < reached.version:
+            self._reached[event_id] = reached
+        self._reached.move_to_end(event_id)
+        while len(self._reached) > self._remembered:
+            self._reached.popitem(last=False)
 
 
 def history_step(step: TimelineStep, names: Mapping[str, str]) -> HistoryStep:

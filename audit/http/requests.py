@@ -7,11 +7,12 @@ import msgspec
 from starlette.responses import Response
 
 from audit.http.bodies import JSON, Publish, publish_or_refuse, read_body
+from audit.http.changes import ChangesOfRuns
 from audit.http.models import SyncAccepted, SyncReport, SyncRequest
 from audit.http.routes import read_report
 from contracts.messages import SyncRequested, parse_api_id
 from eventstore.log import EventLog
-from projections.http.answering import MAX_WAIT_SECONDS, Answers, respond
+from projections.http.answering import MAX_WAIT_SECONDS, Answers, respond, wanted_sync
 from projections.http.encoded import encoded
 from projections.http.endpoint import Call, Endpoint, Parameter
 from projections.http.problem import ProblemError, ProblemType, bad_request, not_found
@@ -24,9 +25,12 @@ from worker.sync.first_request import find_first_request
 class SyncRequests:
     """The handler of `POST /v1/events/{event_id}/syncs`."""
 
-    def __init__(self, answers: Answers, log: EventLog, publish: Publish) -> None:
+    def __init__(
+        self, answers: Answers, log: EventLog, changes: ChangesOfRuns, publish: Publish
+    ) -> None:
         self._answers = answers
         self._log = log
+        self._changes = changes
         self._publish = publish
 
     async def handle(self, call: Call) -> Response:
@@ -73,11 +77,14 @@ class SyncRequests:
 
     async def _report(self, event_id: UUID, sync_id: UUID, seconds: float) -> SyncReport | None:
         """The report, once the outcome is visible; None if it takes longer."""
-        event = await self._answers.ended(event_id, sync_id, seconds)
-        if event is None:
-            return None
-        async with self._answers.snapshot() as connection:
-            return await read_report(connection, self._log, event_id, sync_id, event)
+        try:
+            wanted = wanted_sync(sync_id, seconds)
+            async with self._answers.moment(event_id, wanted) as (connection, event):
+                return await read_report(connection, self._changes, event_id, sync_id, event)
+        except ProblemError as error:
+            if error.type_ is ProblemType.NOT_YET:
+                return None
+            raise
 
 
 def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:

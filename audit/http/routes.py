@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from audit.explain.explain import explain
 from audit.explain.rules import SESSION_RULES
-from audit.http.changes import changes_of, history_step
+from audit.http.changes import ChangesOfRuns, history_step
 from audit.http.models import Explained, History, HistoryStep, SyncReport
 from audit.past.entities import EntityQuery
 from audit.past.moments import NotInThePastError
@@ -47,16 +47,17 @@ class _SkippedRow(msgspec.Struct, frozen=True, kw_only=True):
 class AuditRoutes:
     """The handlers."""
 
-    def __init__(self, answers: Answers, log: EventLog) -> None:
+    def __init__(self, answers: Answers, log: EventLog, changes: ChangesOfRuns) -> None:
         self._answers = answers
         self._log = log
+        self._changes = changes
 
     async def report(self, call: Call) -> Response:
         """One sync: its outcome, and what it changed."""
         event_id, sync_id = call.path_uuid("event_id"), call.path_uuid("sync_id")
 
         async def build(connection: AsyncConnection, event: ShownEvent) -> SyncReport:
-            return await read_report(connection, self._log, event_id, sync_id, event)
+            return await read_report(connection, self._changes, event_id, sync_id, event)
 
         return await self._answers.event(call, event_id, build)
 
@@ -105,7 +106,7 @@ class AuditRoutes:
 
 async def read_report(
     connection: AsyncConnection,
-    log: EventLog,
+    changes_of_runs: ChangesOfRuns,
     event_id: UUID,
     sync_id: UUID,
     event: ShownEvent,
@@ -116,7 +117,8 @@ async def read_report(
     )
     if not runs:
         raise not_found("The event has no such sync, or it has not begun yet")
-    changes = await changes_of(log, event_id, sync_id)
+    state = event.shown.log_id, event.erasures
+    changes = await changes_of_runs.of(event_id, sync_id, state)
     return SyncReport(
         shown=event.shown,
         sync=runs[0],

@@ -1,8 +1,10 @@
 """Answering about one SpreaView event: freshness, entity tags, and bytes that are encoded once."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -23,6 +25,8 @@ _LOOK_SECONDS = 1.0
 """Time between two looks without an announcement."""
 _REPLICA_LOOK_SECONDS = 0.05
 """Time between two looks once the wanted version was announced: only a replica still lags."""
+_UNANNOUNCED_LOOK_SECONDS = 0.1
+"""Time between two looks for something whose event is not known yet."""
 
 FRESHNESS = (
     Parameter(
@@ -43,11 +47,37 @@ FRESHNESS = (
     Parameter("If-None-Match", "header", "The ETag of an earlier answer: 304 if nothing changed."),
 )
 
+T = TypeVar("T")
 Build = Callable[[AsyncConnection, ShownEvent], Awaitable[msgspec.Struct]]
 
 
+class Wanted(NamedTuple):
+    """The state that an answer must show at least, and how long to wait for it."""
+
+    version: int
+    sync_id: UUID | None
+    until: float
+    """On the clock of `time.monotonic`."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether any state will do."""
+        return self.version == 0 and self.sync_id is None
+
+
+class Moment(NamedTuple):
+    """A snapshot, and the state of an event in it."""
+
+    connection: AsyncConnection
+    event: ShownEvent
+
+
 class Answers:
-    """Answers queries from the read models, on the primary or on a replica."""
+    """Answers queries from the read models, on the primary or on replicas.
+
+    A wait ends in the snapshot that answers: the next connection may lead to another replica, which
+    shows less.
+    """
 
     def __init__(
         self, engine: AsyncEngine, announcements: Announcements, *, cache_bytes: int
@@ -66,24 +96,38 @@ class Answers:
         async with self._snapshots.connect() as connection, connection.begin():
             yield connection
 
-    async def shown(self, call: Call, event_id: UUID) -> ShownEvent:
-        """Read the state of an event, after waiting for the version or sync in the query.
+    @asynccontextmanager
+    async def moment(self, event_id: UUID, wanted: Wanted) -> AsyncIterator[Moment]:
+        """A snapshot that shows the wanted state of an event, after waiting for it.
+
+        Raises:
+            ProblemError: not-yet if the state is not visible in time.
+        """
+        with self._announcements.waiting(event_id) as waiter:
+            while True:
+                async with self.snapshot() as connection:
+                    event = await read_shown(connection, event_id)
+                    if await _shows(connection, event_id, event, wanted):
+                        yield Moment(connection, event)
+                        return
+                await waiter.wait(_time_left(wanted, _look_after(waiter, event)))
+
+    @asynccontextmanager
+    async def fresh(self, call: Call, event_id: UUID) -> AsyncIterator[Moment]:
+        """A snapshot that shows the version and the sync in the query.
 
         Raises:
             ProblemError: not-found if the token may not know of the event, not-yet if the wait
                 was too short.
         """
-        version = call.query_number("min_version", least=0, most=MAX_VERSION) or 0
-        sync_id = call.query_uuid("wait_for_sync")
-        async with self._rows.connect() as connection:
-            event = await read_shown(connection, event_id)
-            _refuse_foreign(call, event)
-        if sync_id is not None or event.shown.version < version:
-            event = await self._wait(call, event_id, version, sync_id)
-            _refuse_foreign(call, event)
-        if not event.is_known:
-            raise _unknown_event()
-        return event
+        await self.refuse_foreign(call, event_id)
+        async with self.moment(event_id, wanted_of(call)) as moment:
+            _refuse_unknown(call, moment.event)
+            yield moment
+
+    async def shown(self, call: Call, event_id: UUID) -> ShownEvent:
+        """Read the state of an event as in `fresh`, with one statement if it need not wait."""
+        return await self._shown(call, event_id, wanted_of(call))
 
     async def event(
         self, call: Call, event_id: UUID, build: Build, *, variant: Hashable = None
@@ -92,15 +136,16 @@ class Answers:
 
         `variant` distinguishes answers of one route; the path is part of the key already.
         """
-        event = await self.shown(call, event_id)
-        if matches(call, event.etag):
-            return not_modified(event.etag)
+        wanted = wanted_of(call)
+        event = await self._shown(call, event_id, wanted)
+        if matches(call, etag := event.etag):
+            return not_modified(etag)
         self._forget_after_erasure(event)
         path = call.request.scope["path"]
         answer = self._cache.get((path, variant, event.key))
         if answer is None:
-            async with self.snapshot() as connection:
-                event = await read_shown(connection, event_id)  # of this very moment
+            async with self.moment(event_id, wanted) as (connection, event):
+                _refuse_unknown(call, event)
                 body = msgspec.json.encode(await build(connection, event))
             answer = encoded(body)
             self._cache.put((path, variant, event.key), answer)
@@ -110,47 +155,56 @@ class Answers:
         """Drop every encoded answer, as after an erasure."""
         self._cache.clear()
 
+    async def find(self, call: Call, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Read something that names its event, until it is there or the wanted state is visible.
+
+        Raises:
+            ProblemError: not-yet if neither is in time.
+        """
+        wanted = wanted_of(call)
+        while True:
+            async with self.snapshot() as connection:
+                found = await read(connection)
+                if found is not None or wanted.is_nothing:
+                    return found
+                if wanted.sync_id is not None and await _has_ended(connection, wanted.sync_id):
+                    return found
+            await asyncio.sleep(_time_left(wanted, _UNANNOUNCED_LOOK_SECONDS))
+
     async def refuse_foreign(self, call: Call, event_id: UUID) -> None:
         """Raise `ProblemError` if the event belongs to an organization the token may not see."""
         async with self._rows.connect() as connection:
             _refuse_foreign(call, await read_shown(connection, event_id))
 
-    async def ended(self, event_id: UUID, sync_id: UUID, seconds: float) -> ShownEvent | None:
-        """Wait until the outcome of a sync is visible; None if it is not in time."""
-        return await self._look(event_id, 0, sync_id, seconds)
+    async def _shown(self, call: Call, event_id: UUID, wanted: Wanted) -> ShownEvent:
+        async with self._rows.connect() as connection:
+            event = await read_shown(connection, event_id)
+        _refuse_foreign(call, event)
+        if wanted.sync_id is not None or event.shown.version < wanted.version:
+            async with self.moment(event_id, wanted) as (_, event):
+                pass
+        _refuse_unknown(call, event)
+        return event
 
     def _forget_after_erasure(self, event: ShownEvent) -> None:
         if self._erasures != event.erasures:
             self._cache.clear()
             self._erasures = event.erasures
 
-    async def _wait(
-        self, call: Call, event_id: UUID, version: int, sync_id: UUID | None
-    ) -> ShownEvent:
-        seconds = call.wait_seconds(MAX_WAIT_SECONDS)
-        seconds = DEFAULT_WAIT_SECONDS if seconds is None else seconds
-        event = await self._look(event_id, version, sync_id, seconds)
-        if event is None:
-            raise _too_early(version, sync_id)
-        return event
 
-    async def _look(
-        self, event_id: UUID, version: int, sync_id: UUID | None, seconds: float
-    ) -> ShownEvent | None:
-        """Look until a version is visible and a sync has ended; None if it is not in time."""
-        until = time.monotonic() + seconds
-        with self._announcements.waiting(event_id) as waiter:
-            while True:
-                async with self.snapshot() as connection:
-                    event = await read_shown(connection, event_id)
-                    if event.shown.version >= version and (
-                        sync_id is None or await _has_ended(connection, event_id, sync_id)
-                    ):
-                        return event
-                left = until - time.monotonic()
-                if left <= 0:
-                    return None
-                await waiter.wait(min(left, _look_after(waiter, event)))
+def wanted_of(call: Call) -> Wanted:
+    """The state that the query asks for. Raises `ProblemError` for a wrong parameter."""
+    seconds = call.wait_seconds(MAX_WAIT_SECONDS)
+    return Wanted(
+        call.query_number("min_version", least=0, most=MAX_VERSION) or 0,
+        call.query_uuid("wait_for_sync"),
+        time.monotonic() + (DEFAULT_WAIT_SECONDS if seconds is None else seconds),
+    )
+
+
+def wanted_sync(sync_id: UUID, seconds: float) -> Wanted:
+    """The visible outcome of a sync, within this many seconds."""
+    return Wanted(0, sync_id, time.monotonic() + seconds)
 
 
 def _unknown_event() -> ProblemError:
@@ -160,6 +214,12 @@ def _unknown_event() -> ProblemError:
 def _refuse_foreign(call: Call, event: ShownEvent) -> None:
     """An event of another organization looks like an unknown one."""
     if event.is_known and not call.access.includes(event.organization_id):
+        raise _unknown_event()
+
+
+def _refuse_unknown(call: Call, event: ShownEvent) -> None:
+    _refuse_foreign(call, event)
+    if not event.is_known:
         raise _unknown_event()
 
 
@@ -206,7 +266,18 @@ def accepts_gzip(call: Call) -> bool:
     return False
 
 
-async def _has_ended(connection: AsyncConnection, event_id: UUID, sync_id: UUID) -> bool:
+async def _shows(
+    connection: AsyncConnection, event_id: UUID, event: ShownEvent, wanted: Wanted
+) -> bool:
+    if event.shown.version < wanted.version:
+        return False
+    return wanted.sync_id is None or await _has_ended(connection, wanted.sync_id, event_id)
+
+
+async def _has_ended(
+    connection: AsyncConnection, sync_id: UUID, event_id: UUID | None = None
+) -> bool:
+    """Whether the outcome of a sync is visible; of any event without `event_id`."""
     found = await connection.execute(SYNC_STATUS, {"event_id": event_id, "sync_id": sync_id})
     status = found.scalar_one_or_none()
     return status is not None and status != "running"
@@ -216,7 +287,13 @@ def _look_after(waiter: Waiter, event: ShownEvent) -> float:
     return _REPLICA_LOOK_SECONDS if waiter.version > event.shown.version else _LOOK_SECONDS
 
 
-def _too_early(version: int, sync_id: UUID | None) -> ProblemError:
-    if sync_id is not None:
-        return not_yet(f"Sync {sync_id} has not ended yet, or its outcome is not visible yet")
-    return not_yet(f"Version {version} is not visible yet. Ask again, or leave out min_version")
+def _time_left(wanted: Wanted, most: float) -> float:
+    """Seconds until the next look. Raises `ProblemError` if the wait is over."""
+    left = wanted.until - time.monotonic()
+    if left > 0:
+        return min(left, most)
+    if wanted.sync_id is not None:
+        raise not_yet(f"Sync {wanted.sync_id} has not ended yet, or its outcome is not visible yet")
+    raise not_yet(
+        f"Version {wanted.version} is not visible yet. Ask again, or leave out min_version"
+    )

@@ -12,7 +12,7 @@ _QUALITY = "q="
 
 
 def wrong_method(request: Request) -> Response:
-    """The answer to a method that no route of the path has: OPTIONS is told the methods, else 405.
+    """Answer a method that no route of the path has: 204 to OPTIONS, else 405.
 
     `Allow` names the methods of all routes with this path.
     """

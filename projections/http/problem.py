@@ -70,6 +70,7 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         status, title = _TITLES[type_]
+        self.type_ = type_
         self.problem = Problem(
             type=f"urn:spreaview:problem:{type_}",
             title=title,

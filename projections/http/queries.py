@@ -29,7 +29,7 @@ from projections.http.models import (
 )
 from projections.http.problem import bad_request, not_found
 from projections.http.schedule import days_of, room_at
-from projections.http.shown import Shown, ShownEvent, read_shown
+from projections.http.shown import Shown, ShownEvent
 
 EVENT = Parameter("event_id", "path", "The SpreaView event.", UUID_SCHEMA)
 PAGE = 50
@@ -114,9 +114,7 @@ class Queries:
         """A room at one moment: now, or `at`."""
         event_id, room_id = call.path_uuid("event_id"), call.path_uuid("room_id")
         wanted = call.query_instant("at")
-        await self._answers.shown(call, event_id)
-        async with self._answers.snapshot() as connection:
-            event = await read_shown(connection, event_id)
+        async with self._answers.fresh(call, event_id) as (connection, event):
             rooms = await reading.read_rooms(connection, event_id)
             room = next((room for room in rooms if room.room_id == room_id), None)
             if room is None:
@@ -137,9 +135,12 @@ class Queries:
     async def session(self, call: Call) -> Response:
         """One session by its code, withdrawn ones, too."""
         code = call.path("session_code").upper()
-        async with self._answers.snapshot() as connection:
+
+        async def find(connection: AsyncConnection) -> UUID | None:
             found = await connection.execute(reading.EVENT_OF_CODE, {"code": code})
-            event_id: UUID | None = found.scalar_one_or_none()
+            return found.scalar_one_or_none()
+
+        event_id = await self._answers.find(call, find)
         if event_id is None:
             raise not_found("There is no session with this code")
 

@@ -145,7 +145,8 @@ EVENTS = text("""
 
 SYNC_STATUS = text("""
     SELECT status FROM spreaview.sync_runs
-    WHERE sync_id = :sync_id AND spreaview_event_id = :event_id
+    WHERE sync_id = :sync_id
+      AND (CAST(:event_id AS uuid) IS NULL OR spreaview_event_id = CAST(:event_id AS uuid))
 """)
 
 

@@ -10,21 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from eventstore.damage import NoLogIdentityError
 from projections.generations import NoGenerationError
 
-# The erasures are part of it: an erasure changes rows without moving a version.
+# The erasures are part of it: an erasure changes rows without moving a version. The first completed
+# run is found by the index, however many follow it.
 _SHOWN = text("""
     SELECT (SELECT log_id FROM event_store.log) AS log_id,
            (SELECT number FROM projections.generations WHERE live) AS generation,
            (SELECT count(*) || '-' || coalesce(max(extract(epoch FROM erased_at)), 0)::text
             FROM event_store.erased_subjects) AS erasures,
-           p.version, p.position, r.organization_id
+           p.version, p.position, coalesce(
+               (SELECT organization_id FROM spreaview.sync_runs
+                WHERE spreaview_event_id = wanted.id AND status = 'completed'
+                ORDER BY position LIMIT 1),
+               (SELECT organization_id FROM spreaview.sync_runs
+                WHERE spreaview_event_id = wanted.id
+                ORDER BY position LIMIT 1)
+           ) AS organization_id
     FROM (SELECT CAST(:event_id AS uuid) AS id) wanted
     LEFT JOIN spreaview.stream_progress p ON p.spreaview_event_id = wanted.id
-    LEFT JOIN LATERAL (
-        SELECT organization_id FROM spreaview.sync_runs
-        WHERE spreaview_event_id = wanted.id
-        ORDER BY (status = 'completed') DESC, position
-        LIMIT 1
-    ) r ON true
 """)
 
 

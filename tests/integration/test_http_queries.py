@@ -3,14 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from audit.http.changes import ChangesOfRuns
 from contracts.codec import JsonObject
 from contracts.messages import SyncRequested
+from eventstore.log import EventLog
+from eventstore.model import Recorded
 from tests.support.documents import WINDOW, document, room, speaker, talk, unscheduled
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
@@ -198,6 +201,46 @@ async def test_a_report_names_each_change_field_by_field(
     (change,) = answer.json()["changes"]
     assert (change["kind"], change["name"], change["change"]) == ("session", "Talk 1", "updated")
     assert change["fields"] == {"room": {"old": "First", "new": "Second"}}
+
+
+async def test_reports_name_the_same_changes_in_whatever_order_they_are_read(
+    line: Line, synced: SyncRequested
+) -> None:
+    event = synced.spreaview_event_id
+    syncs = [synced.request_id]
+    for title in ("Second title", "Third title", "Third title"):
+        serve(
+            line,
+            schedule(*[each | {"title": title} if each["id"] == "1" else each for each in TALKS]),
+        )
+        later = a_request(API_ID, WINDOW, event_id=event)
+        await line.sync(later)
+        syncs.append(later.request_id)
+    alone = [await ChangesOfRuns(line.log).of(event, sync, "state") for sync in syncs]
+    assert [each.total for each in alone] == [len(alone[0].first), 1, 1, 0]
+    shared = ChangesOfRuns(line.log)
+    for number in (0, 1, 3, 3, 2, 0, 2, 3):
+        assert await shared.of(event, syncs[number], "state") == alone[number]
+
+
+async def test_the_report_of_a_newer_run_reads_the_log_on_from_the_one_before(
+    line: Line, synced: SyncRequested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event, reads = synced.spreaview_event_id, []
+    read_stream = EventLog.read_stream
+
+    def recorded(self: EventLog, stream_id: UUID, *, after: int = 0) -> AsyncIterator[Recorded]:
+        reads.append(after)
+        return read_stream(self, stream_id, after=after)
+
+    later = a_request(API_ID, WINDOW, event_id=event)
+    await line.sync(later)
+    monkeypatch.setattr(EventLog, "read_stream", recorded)
+    changes = ChangesOfRuns(line.log)
+    await changes.of(event, synced.request_id, "before an erasure")
+    await changes.of(event, later.request_id, "before an erasure")
+    await changes.of(event, later.request_id, "after an erasure")
+    assert [after > 0 for after in reads] == [False, True, False]
 
 
 async def test_syncs_are_listed_page_by_page_the_newest_first(

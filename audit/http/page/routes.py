@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from audit.explain.explain import explain
 from audit.http.bodies import limited_body
+from audit.http.changes import ChangesOfRuns
 from audit.http.models import SyncRequest
 from audit.http.page import words
 from audit.http.page.grid import BAR_WIDTH, CHART_HEIGHT, chart_of, grid_of
@@ -53,12 +54,14 @@ class PageRoutes:
         self,
         answers: Answers,
         log: EventLog,
+        changes: ChangesOfRuns,
         requests: SyncRequests,
         security: Security,
         sandbox: Sandbox | None,
     ) -> None:
         self._answers = answers
         self._log = log
+        self._changes = changes
         self._requests = requests
         self._security = security
         self._sandbox = sandbox
@@ -94,9 +97,7 @@ class PageRoutes:
     async def event(self, call: Call) -> Response:
         """One event: the schedule to verify, the missing sessions, and the last sync."""
         event_id = call.path_uuid("event_id")
-        await self._answers.shown(call, event_id)
-        async with self._answers.snapshot() as connection:
-            event = await read_shown(connection, event_id)
+        async with self._answers.fresh(call, event_id) as (connection, event):
             schedule = await read_schedule(connection, event_id, event)
             zone = await reading.read_zone(connection, event_id)
             skipped = await read_skipped(connection, event_id)
@@ -121,7 +122,7 @@ class PageRoutes:
             try:
                 if not is_ours:
                     raise ProblemError(ProblemType.NOT_FOUND, "There is no such sync here")
-                report = await read_report(connection, self._log, event_id, sync_id, event)
+                report = await read_report(connection, self._changes, event_id, sync_id, event)
             except ProblemError:
                 if self._sandbox is not None and event_id == self._sandbox.event_id:
                     return self._page(
@@ -143,8 +144,7 @@ class PageRoutes:
     async def history(self, call: Call) -> Response:
         """The syncs of an event as a chart and a table."""
         event_id = call.path_uuid("event_id")
-        await self._answers.shown(call, event_id)
-        async with self._answers.snapshot() as connection:
+        async with self._answers.fresh(call, event_id) as (connection, _):
             zone = await reading.read_zone(connection, event_id)
             runs = await self._runs(connection, call, event_id, _RUNS)
         oldest_first = runs[::-1]
