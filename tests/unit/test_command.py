@@ -28,7 +28,8 @@ def fingerprint(api_id: str, key: bytes = KEY) -> str:
 
 def test_a_checked_request_gives_the_command_of_the_decision() -> None:
     checked = check_request(
-        msgspec.structs.replace(REQUEST, sessionize_api_id=ADDRESS, allow_removals=3), KEY
+        msgspec.structs.replace(REQUEST, sessionize_api_id=ADDRESS, allow_removals=3, force=True),
+        KEY,
     )
     command = checked.command(REQUEST.requested_at)
 
@@ -40,7 +41,8 @@ def test_a_checked_request_gives_the_command_of_the_decision() -> None:
         "spreaview_event_id": REQUEST.spreaview_event_id,
     }
     assert command.bounds == bounds_of(REQUEST.window)
-    assert (command.force, command.allow_removals) == (False, 3)
+    assert (command.force, command.allow_removals) == (True, 3)
+    assert command.api_id_fingerprint == fingerprint("abcd1234")
     assert command.ordered_at == REQUEST.requested_at
 
 

@@ -90,6 +90,18 @@ def test_visible_differences_are_named(entity: Entity, changes: dict[str, object
     assert changed_fields(other, entity) == tuple(changes)
 
 
+def test_a_line_break_that_an_older_text_rule_kept_is_no_change() -> None:
+    def both(entity: Entity, old: dict[str, object], new: dict[str, object]) -> tuple[str, ...]:
+        replace = msgspec.structs.replace
+        return changed_fields(replace(entity, **old), replace(entity, **new))
+
+    assert both(SESSION, {"title": "My\u2028talk"}, {"title": "My talk"}) == ()
+    assert both(SESSION, {"abstract": "One.\u2028Two."}, {"abstract": "One.\nTwo."}) == ()
+    titles = ("My\u2028blog", "My blog")
+    old, new = ((msgspec.structs.replace(LINK, title=title),) for title in titles)
+    assert both(SPEAKER, {"links": old}, {"links": new}) == ()
+
+
 def test_reordered_links_are_a_change() -> None:
     other = msgspec.structs.replace(LINK, title="Other")
     one = msgspec.structs.replace(SPEAKER, links=(LINK, other))

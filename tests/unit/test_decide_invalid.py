@@ -7,6 +7,7 @@ from contracts.events import (
     RoomImported,
     SessionImported,
     SessionSkippedOutOfWindow,
+    SessionSkippedUnscheduled,
     SpeakerImported,
 )
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
@@ -166,6 +167,22 @@ def test_another_unreadable_field_of_a_session_keeps_its_last_value(
     assert field in outcome.completed.warnings[0].message
 
 
+def test_an_unreadable_field_of_a_restored_element_keeps_its_last_value() -> None:
+    named = BOTH | {"rooms": [room(7), room(8, name="Hall")]}
+    back = document(
+        STAYS,
+        SECOND | {"description": 7},
+        rooms=[room(7), room(8, name=7)],
+        speakers=[speaker("ada"), speaker("eve", tagLine=7)],
+    )
+
+    assert given(named, document(STAYS)).when(back).changes == [
+        "RoomImported 8 restored",
+        "SpeakerImported eve restored",
+        "SessionImported 2 restored",
+    ]
+
+
 def test_another_unreadable_field_of_a_new_session_is_null() -> None:
     outcome = given().when(document(STAYS | {"description": 7, "isPlenumSession": 7}))
 
@@ -179,6 +196,7 @@ def test_a_skip_that_cannot_be_read_is_renewed_with_the_bounds_of_today() -> Non
 
     assert outcome.changes == ["SessionSkippedOutOfWindow 2 after_window"]
     assert outcome.the(SessionSkippedOutOfWindow).window_ends_at.day == 30
+    assert outcome.the(SessionSkippedOutOfWindow).was_imported is False
 
 
 def test_a_skip_that_cannot_be_read_is_restored_if_it_was_imported_with_the_same_start() -> None:
@@ -198,6 +216,7 @@ def test_a_skip_that_cannot_be_read_and_never_had_its_place_is_unscheduled() -> 
     outcome = past.when(document(STAYS, late | BROKEN), days(28, 31))
 
     assert outcome.changes == ["SessionSkippedUnscheduled 2: title"]
+    assert outcome.the(SessionSkippedUnscheduled).was_imported is False
 
 
 def test_an_unknown_room_makes_its_session_unscheduled() -> None:

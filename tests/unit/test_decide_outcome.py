@@ -37,27 +37,32 @@ PRESENT = document(
 
 @pytest.mark.parametrize("past", [[], [document(talk("1"))]], ids=["never synced", "imported"])
 @pytest.mark.parametrize(
-    ("source", "code"),
+    ("source", "code", "reason"),
     [
-        pytest.param(document(), FailureCode.SCHEDULE_EMPTY, id="no session"),
+        pytest.param(
+            document(), FailureCode.SCHEDULE_EMPTY, "contains no sessions.", id="no session"
+        ),
         pytest.param(
             document(unscheduled("1"), unscheduled("2")),
             FailureCode.SCHEDULE_NOT_ANNOUNCED,
+            "lists 2 sessions, but none of them has a time: the schedule is not announced.",
             id="no session has a time",
         ),
         pytest.param(
             document(talk("1") | BROKEN, talk("2") | BROKEN),
             FailureCode.UNEXPECTED_DOCUMENT,
+            ": not one of its sessions can be read.",
             id="no session can be read",
         ),
     ],
 )
 def test_a_document_without_a_schedule_fails_in_every_state(
-    past: list[JsonObject], source: JsonObject, code: FailureCode
+    past: list[JsonObject], source: JsonObject, code: FailureCode, reason: str
 ) -> None:
     with pytest.raises(SyncFailure) as failed:
         given(*past).when(source, options=RequestOptions(force=True))
     assert failed.value.code == code
+    assert failed.value.message.endswith(reason)
 
 
 def test_a_single_session_with_a_time_is_a_schedule() -> None:

@@ -195,7 +195,7 @@ def test_a_skip_stored_by_an_older_text_rule_is_not_emitted_again() -> None:
     def untidy(event: ImportEvent) -> ImportEvent:
         if not isinstance(event, SessionSkippedUnscheduled):
             return event
-        return msgspec.structs.replace(event, title="Talk\u200b 2 ")
+        return msgspec.structs.replace(event, title="Talk\u200b\u20282 ")
 
     source = document(STAYS, unscheduled("2"))
     assert given(source).edited(untidy).when(source).changes == []

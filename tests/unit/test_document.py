@@ -8,6 +8,7 @@ from contracts.codec import JsonObject
 from contracts.failures import FailureCode
 from tests.support.documents import document, speaker, talk
 from worker.rules.document import (
+    MOST_SEPARATORS,
     Broken,
     Document,
     Element,
@@ -73,6 +74,9 @@ def test_an_id_is_a_number_of_any_size_or_a_text(sessionize_id: object) -> None:
         pytest.param(
             b"document.write('...');", FailureCode.ENDPOINT_NOT_JSON, False, id="JavaScript"
         ),
+        pytest.param(
+            b'"' + b"x" * 1023 + b'"', FailureCode.ENDPOINT_NOT_JSON, False, id="1025 bytes of text"
+        ),
         pytest.param(b"not found", FailureCode.ENDPOINT_NOT_JSON, False, id="text"),
         pytest.param(b"\x1f\x8b\x08\x00", FailureCode.ENDPOINT_NOT_JSON, False, id="gzip"),
         pytest.param(
@@ -99,6 +103,20 @@ def test_documents_without_a_schedule_fail_with_distinct_codes(
 
     assert (failed.value.code, failed.value.retryable) == (code, retryable)
     assert failed.value.http_status == 203
+
+
+def test_a_document_has_the_status_200_unless_another_is_given() -> None:
+    with pytest.raises(SyncFailure) as failed:
+        parse_document(b"null")
+    assert failed.value.http_status == 200
+
+
+@pytest.mark.parametrize("found", [None, "none", {"1": []}])
+@pytest.mark.parametrize("title", ["Talk", "cut \ud83d"])
+def test_categories_that_are_no_list_are_unknown(found: object, title: str) -> None:
+    body = json.dumps(document(talk("1", title=title)) | {"categories": found}).encode()
+
+    assert parse_document(body).categories is None
 
 
 @pytest.mark.parametrize("key", ["sessions", "speakers", "rooms"])
@@ -142,21 +160,50 @@ def test_an_unreadable_field_affects_no_other(fields: JsonObject, unreadable: li
     assert not other.unreadable
 
 
-@pytest.mark.parametrize("sessionize_id", [None, 1.5, True, []], ids=str)
-def test_an_element_without_a_readable_id_affects_no_other(sessionize_id: object) -> None:
+@pytest.mark.parametrize(
+    ("sessionize_id", "kind"),
+    [(None, "null"), (1.0, "float"), (1.5, "float"), (True, "bool"), ([], "array")],
+)
+def test_an_element_without_a_readable_id_affects_no_other(
+    sessionize_id: object, kind: str
+) -> None:
     broken, other = parse_document(with_first_session(id=sessionize_id)).sessions
 
-    assert isinstance(broken, Broken)
-    assert broken.reason
+    assert broken == Broken(f"Expected `int | str`, got `{kind}`")
     assert isinstance(other, Element)
 
 
 @pytest.mark.parametrize("element", [None, 1, "x", [], {}], ids=str)
 def test_an_element_may_be_anything(element: object) -> None:
     document_ = read(WHOLE | {"rooms": [element], "speakers": [element, speaker("ada")]})
+    broken = Broken("it has none" if element == {} else "it is not an object")
 
-    assert isinstance(document_.rooms[0], Broken)
-    assert [type(s).__name__ for s in document_.speakers] == ["Broken", "Element"]
+    assert document_.rooms == (broken,)
+    assert document_.speakers[0] == broken
+    assert isinstance(document_.speakers[1], Element)
+
+
+def test_a_list_of_too_many_elements_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.rules.document.MOST_ELEMENTS", 1_000)
+    rows = [{"id": number} for number in range(1_001)]
+    empty: JsonObject = {"sessions": [], "speakers": [], "rooms": []}
+
+    assert len(read(empty | {"rooms": rows[1:]}).rooms) == 1_000
+    with pytest.raises(SyncFailure, match="it lists 1,001 rooms") as failed:
+        parse_document(json.dumps(empty | {"rooms": rows}).encode(), 203)
+    assert (failed.value.code, failed.value.http_status) == ("unexpected_document", 203)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [(0, "it is cut off or damaged"), (1, "it lists far more than a conference has")],
+)
+def test_a_document_of_too_many_commas_is_refused_before_it_is_parsed(
+    more: int, reason: str
+) -> None:
+    with pytest.raises(SyncFailure, match=f"not a schedule: {reason}") as failed:
+        parse_document(b"{" + b"," * (MOST_SEPARATORS + more), 203)
+    assert (failed.value.code, failed.value.http_status) == ("unexpected_document", 203)
 
 
 @pytest.mark.parametrize("also", ["", "cut \ud83d"])

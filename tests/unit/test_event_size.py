@@ -12,6 +12,7 @@ from contracts.codec import JsonObject
 from contracts.events import RemovalsWithheld, SyncCompleted
 from tests.support.documents import document, room, speaker, talk
 from tests.support.given import EVENT, SOURCE, Outcome, given, schedule_of
+from worker.rules.bytes_of_json import cut, in_parts, json_bytes
 from worker.rules.decide import UNREFERENCED_BYTES, decide
 from worker.rules.state import fold
 from worker.rules.warnings import MOST_BYTES as MOST_BYTES_OF_WARNINGS
@@ -77,6 +78,27 @@ def test_lists_for_people_are_cut_and_give_the_number() -> None:
     assert len(msgspec.json.encode(completed.warnings)) < MOST_BYTES_OF_WARNINGS + 10_000
     (rest,) = [w.message for w in completed.warnings if w.message.startswith("… and ")][:1]
     assert "more like this" in rest
+
+
+@pytest.mark.parametrize(
+    ("most", "parts"),
+    [
+        pytest.param(15, [("aa", "bb", "cc")], id="all fit"),
+        pytest.param(14, [("aa", "bb"), ("cc",)], id="one byte too few"),
+        pytest.param(10, [("aa", "bb"), ("cc",)], id="two fit"),
+        pytest.param(9, [("aa",), ("bb",), ("cc",)], id="one fits"),
+        pytest.param(4, [("aa",), ("bb",), ("cc",)], id="none fits"),
+    ],
+)
+def test_a_list_is_split_by_its_size_as_json(most: int, parts: list[tuple[str, ...]]) -> None:
+    assert json_bytes("aa") == len(b'"aa",')
+    assert list(in_parts(["aa", "bb", "cc"], most)) == parts
+    assert cut(["aa", "bb", "cc"], most) == parts[0]
+
+
+def test_an_empty_list_has_no_parts() -> None:
+    assert list(in_parts([], 9)) == []
+    assert cut([], 9) == ()
 
 
 HELD = 50_000

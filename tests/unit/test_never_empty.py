@@ -60,6 +60,15 @@ def test_a_schedule_without_rooms_is_refused_for_that_reason() -> None:
     assert "another event" not in failure.message
 
 
+def test_each_reason_to_leave_is_counted() -> None:
+    roomless = [numbered(n, roomId=None) for n in range(10)]
+    outside = [talk(f"{n:02}", "2026-06-07T09:00:00") for n in range(10, 15)]
+
+    assert (
+        "Missing from the schedule: 25; without a time or a room: 10; outside the dates: 5."
+    ) in refused(given(FORTY), document(*roomless, *outside)).message
+
+
 def test_a_single_imported_session_is_protected_too() -> None:
     history = given(document(talk("1")))
 

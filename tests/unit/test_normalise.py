@@ -19,6 +19,7 @@ SESSION_TEXTS = {
     "description": "abstract",
     "liveUrl": "live_url",
     "recordingUrl": "recording_url",
+    "status": "status",
 }
 SPEAKER_TEXTS = {
     "firstName": "first_name",
@@ -66,6 +67,16 @@ def test_the_texts_of_a_link_follow_the_rule(key: str) -> None:
     assert {link.title, link.url, link.link_type} == {TIDY, ""}
 
 
+def test_a_line_break_is_a_newline_in_long_texts_and_a_space_in_titles_and_names() -> None:
+    broken = "a\u2028b"
+    session = session_of(talk("1", title=broken, description=broken))
+    ada = speaker_of(speaker("ada", firstName=broken, bio=broken, links=[{"title": broken}]))
+
+    assert (session.abstract, ada.bio) == ("a\nb", "a\nb")
+    assert (session.title, ada.first_name, room_of(room(7, name=broken)).name) == ("a b",) * 3
+    assert [link.title for link in ada.links or ()] == ["a b"]
+
+
 def test_the_name_of_a_room_follows_the_rule() -> None:
     assert room_of(room(7, name=UNTIDY)).name == TIDY
 
@@ -81,6 +92,7 @@ def test_null_and_missing_fields_become_empty() -> None:
     assert not session.is_service_session
     assert not session.is_plenum_session
     assert session.abstract is None
+    assert session_of(talk("1", title=" \u200b")).title == ""
 
 
 @pytest.mark.parametrize("key", SESSION_TEXTS)
@@ -88,8 +100,9 @@ def test_a_text_of_a_session_over_64_kib_cannot_be_read(key: str) -> None:
     schedule = schedule_of(document(talk("1") | {key: TOO_LONG}, talk("2")))
 
     assert schedule.invalid_sessions == ({"1"} if key == "title" else frozenset())
-    assert (
-        len(schedule.invalid_fields.get("1", ()) or schedule.unreadable_fields("session", "1")) == 1
+    assert schedule.invalid_fields == ({"1": ("title",)} if key == "title" else {})
+    assert schedule.unreadable_fields("session", "1") == (
+        () if key == "title" else (SESSION_TEXTS[key],)
     )
     assert codes(schedule) == [("invalid_session", ("1",))]
 
@@ -98,7 +111,7 @@ def test_a_text_of_a_session_over_64_kib_cannot_be_read(key: str) -> None:
 def test_a_text_of_a_speaker_over_64_kib_cannot_be_read(key: str) -> None:
     schedule = schedule_of(document(talk("1"), speakers=[speaker("ada") | {key: TOO_LONG}]))
 
-    assert len(schedule.unreadable_fields("speaker", "ada")) == 1
+    assert schedule.unreadable_fields("speaker", "ada") == (SPEAKER_TEXTS[key],)
     assert codes(schedule) == [("invalid_speaker", ("ada",))]
 
 
@@ -177,6 +190,14 @@ def test_the_first_readable_element_of_an_id_counts() -> None:
         ("duplicate_session", ("3",)),
         ("invalid_session", ("3",)),
     ]
+
+
+def test_only_repeated_and_unreadable_elements_have_readings() -> None:
+    source = document(talk("1"), talk("2"), talk("2"), talk("2"), talk("3", description=7))
+    schedule = schedule_of(source)
+
+    assert {key: len(found) for key, found in schedule.session_readings.items()} == {"2": 3, "3": 1}
+    assert codes(schedule) == [("duplicate_session", ("2",)), ("invalid_session", ("3",))]
 
 
 def test_a_broken_duplicate_does_not_invalidate_the_first_element() -> None:

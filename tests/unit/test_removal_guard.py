@@ -11,6 +11,7 @@ from contracts.failures import FailureCode
 from tests.support.documents import document, talk, unscheduled
 from tests.support.given import EVENT, ORGANIZATION, Outcome, RequestOptions, given
 from tests.support.program import FORTY, HELD_21, numbered, program
+from worker.rules.removal_guard import GuardDecision, held_sessions
 from worker.rules.sync_failures import SyncFailure
 
 
@@ -103,6 +104,15 @@ def test_held_sessions_are_reported_with_their_share() -> None:
     assert "21 of 40" in warning.message
 
 
+def test_the_first_100_held_sessions_have_a_title() -> None:
+    state = given(document(*(talk(f"{n:03}", isServiceSession=True) for n in range(102)))).state
+    keys = frozenset(state.sessions)
+    held = held_sessions(state, GuardDecision(keys, keys, keys))
+
+    assert [found.sessionize_id for found in held] == sorted(keys)
+    assert [found.title for found in held] == [*(f"Talk {n:03}" for n in range(100)), "", ""]
+
+
 def test_a_held_session_stays_held_in_every_later_sync() -> None:
     history = given(*HELD_21)
     for _ in range(3):
@@ -184,6 +194,7 @@ def test_a_schedule_that_replaces_everything_is_refused_until_it_is_confirmed(
             history.when(replaced, options=RequestOptions(allow_removals=allowed))
         assert failed.value.code == code
         assert f"{number} imported sessions" in failed.value.message
+        assert "API ID" not in failed.value.message
     outcome = history.when(replaced, options=RequestOptions(allow_removals=number))
     assert outcome.completed.counts.sessions.withdrawn == number
 

@@ -1,18 +1,26 @@
 """A GUID is one id in any case; what a stream knows keeps its spelling."""
 
+import json
+from typing import Any
+
 import msgspec
+import pytest
 
 from contracts import identity
 from contracts.codec import JsonObject
 from contracts.events import ImportEvent, SessionImported, SpeakerImported
-from tests.support.documents import document, room, speaker, talk
+from tests.support.documents import WINDOW, document, room, speaker, talk
 from tests.support.given import EVENT, ORGANIZATION, given, schedule_of
+from worker.rules.reading import read_document
+from worker.rules.settle import respelled
 from worker.rules.spelling import (
     canonical_id,
     erased_in_any_spelling,
     known_spellings,
     spellings_of,
 )
+from worker.rules.state import State
+from worker.rules.window import zone_of
 
 GUID = "abcdef00-0000-4000-8000-00000000abcd"
 UPPER = GUID.upper()
@@ -99,6 +107,75 @@ def test_a_warning_of_the_document_names_the_id_in_the_spelling_of_the_stream() 
     twice = document(talk(GUID, speakers=[GUID], room=GUID), talk(MIXED, speakers=[], room=GUID))
 
     assert stored.when(twice).warnings == [f"duplicate_session {UPPER}"]
+
+
+@pytest.mark.parametrize("spelled", [GUID, UPPER, MIXED])
+def test_an_earlier_spelling_keeps_the_last_value_of_an_unreadable_field(spelled: str) -> None:
+    stored = given(source(GUID)).edited(in_upper_case)
+    damaged = {
+        "rooms": [room(spelled, name=f"Room {GUID}", sort="1")],
+        "speakers": [speaker(spelled, bio=7)],
+    }
+    rows = source(spelled, title=f"Talk {GUID}", description=7)
+
+    assert stored.when(rows | damaged).changes == []
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        *(("sessions", "sessions"), ("skipped", "sessions"), ("past_sessions", "sessions")),
+        *(("rooms", "rooms"), ("past_rooms", "rooms")),
+        *(("speakers", "speakers"), ("past_speakers", "speakers")),
+    ],
+)
+def test_each_part_of_the_state_knows_the_spellings_of_its_kind(part: str, kind: str) -> None:
+    schedule = schedule_of(source(GUID))
+    known: dict[str, Any] = {part: {UPPER: getattr(schedule, kind)[GUID]}}
+    found = respelled(State(**known), schedule, given().command())
+
+    assert {name: list(getattr(found, name)) for name in ("sessions", "rooms", "speakers")} == (
+        {"sessions": [GUID], "rooms": [GUID], "speakers": [GUID], kind: [UPPER]}
+    )
+
+
+def test_an_unreadable_session_has_the_spelling_of_the_stream() -> None:
+    schedule = schedule_of(source(GUID, title=None))
+    found = respelled(given(source(GUID)).edited(in_upper_case).state, schedule, given().command())
+
+    assert found.invalid_sessions == {UPPER}
+    assert found.invalid_fields == {UPPER: ("title",)}
+
+
+def test_the_spelling_of_a_speaker_is_remembered_where_it_is_not_ours() -> None:
+    rows = [speaker("ada"), speaker(MIXED)]
+
+    assert schedule_of(document(talk("1"), speakers=rows)).speaker_spellings == {MIXED}
+
+
+def test_an_erased_speaker_has_no_readings() -> None:
+    rows = [speaker("ada"), speaker("ada", bio="Bio"), speaker("eve", bio=7)]
+    ids = frozenset({identity.speaker_id(ORGANIZATION, "ada")})
+    schedule = schedule_of(document(talk("1"), speakers=rows), erased=ids)
+
+    assert list(schedule.speaker_readings) == ["eve"]
+    assert (schedule.speakers["ada"].bio, schedule.speakers["eve"].full_name) == (
+        None,
+        "Eve Example",
+    )
+
+
+@pytest.mark.parametrize(("erased", "named"), [("ada", True), ("eve", False)])
+def test_a_reading_reports_whether_it_names_an_erased_speaker(erased: str, *, named: bool) -> None:
+    reading = read_document(
+        json.dumps(document(talk("1"))).encode(),
+        organization_id=ORGANIZATION,
+        spreaview_event_id=EVENT,
+        zone=zone_of(WINDOW),
+        erased=frozenset({identity.speaker_id(ORGANIZATION, erased)}),
+    )
+
+    assert reading.names_erased is named
 
 
 def test_a_speaker_is_erased_if_any_spelling_is() -> None:

@@ -2,9 +2,12 @@
 
 import pytest
 
+from contracts import samples
+from contracts.events import Source, SyncFailed
 from contracts.failures import FailureCode
+from tests.support.given import SOURCE
 from worker.rules import sync_failures
-from worker.rules.sync_failures import Removals, SyncFailure
+from worker.rules.sync_failures import Removals, SyncFailure, sync_failed
 
 REMOVALS = Removals(missing=21, unscheduled=3, outside=16, source_changed=True)
 
@@ -65,6 +68,7 @@ def test_temporary_failures_are_retryable() -> None:
     ("failure", "status"),
     [
         (sync_failures.api_id_not_found(410), 410),
+        (sync_failures.unknown_to_the_stand_in(404), 404),
         (sync_failures.endpoint_not_json(200), 200),
         (sync_failures.endpoint_rejected(302), 302),
         (sync_failures.unexpected_document("?", 201), 201),
@@ -78,27 +82,136 @@ def test_the_http_status_is_kept_if_there_was_one(failure: SyncFailure, status: 
     assert failure.http_status == status
 
 
+def test_a_failure_may_have_its_own_remedy_and_be_worth_a_retry() -> None:
+    failure = SyncFailure(FailureCode.SUPERSEDED, "Later.", "Wait.", retryable=True)
+
+    assert (failure.remedy, failure.retryable) == ("Wait.", True)
+
+
+@pytest.mark.parametrize("source", [None, SOURCE], ids=["no document", "a document"])
+def test_the_event_of_a_failure_has_all_its_facts(source: Source | None) -> None:
+    failure = sync_failures.unexpected_document("`rooms` is missing", 203)
+    request = samples.REQUEST
+
+    assert sync_failed(request, request.requested_at, failure, source) == SyncFailed(
+        sync_id=request.request_id,
+        organization_id=request.organization_id,
+        spreaview_event_id=request.spreaview_event_id,
+        ordered_at=request.requested_at,
+        code="unexpected_document",
+        message=failure.message,
+        remedy=failure.remedy,
+        retryable=True,
+        http_status=203,
+        source=source,
+    )
+
+
 @pytest.mark.parametrize(
-    ("failure", "detail"),
+    ("failure", "message"),
     [
-        (sync_failures.invalid_request("window is missing"), "window is missing"),
-        (sync_failures.wrong_organization(), "organization_id"),
-        (sync_failures.endpoint_rejected(403), "HTTP 403"),
-        (sync_failures.unexpected_document("`rooms` is missing"), "`rooms` is missing"),
-        (sync_failures.schedule_not_announced(23), "23 sessions"),
-        (sync_failures.nothing_in_window(REMOVALS), "none of the 40 imported sessions"),
-        (sync_failures.nothing_in_window(REMOVALS), "outside the dates: 16"),
-        (sync_failures.schedule_replaced(REMOVALS), "None of the 40 imported sessions"),
-        (sync_failures.schedule_replaced(REMOVALS), "Missing from the schedule: 21"),
-        (sync_failures.schedule_replaced(REMOVALS), "without a time or a room: 3"),
-        (sync_failures.schedule_replaced(REMOVALS), "The API ID is not that of the last sync"),
-        (sync_failures.response_too_large(64 * 1024 * 1024), "64 MiB"),
-        (sync_failures.upstream_unavailable("it took too long"), "it took too long"),
+        (
+            sync_failures.invalid_request("window is missing"),
+            "The sync request is not valid: window is missing.",
+        ),
+        (
+            sync_failures.wrong_organization(),
+            "The sync request is not valid: organization_id is not the organization that this "
+            "event belongs to.",
+        ),
+        (sync_failures.invalid_api_id(), "The API ID is not a valid Sessionize API ID."),
+        (sync_failures.api_id_not_found(404), "Sessionize does not know this API ID."),
+        (
+            sync_failures.unknown_to_the_stand_in(404),
+            "The sandbox's stand-in for Sessionize does not know this API ID. Sessionize itself "
+            "was not asked.",
+        ),
+        (
+            sync_failures.endpoint_not_json(200),
+            "The Sessionize endpoint does not answer with JSON.",
+        ),
+        (
+            sync_failures.endpoint_rejected(403),
+            "Sessionize refused to give the schedule (HTTP 403).",
+        ),
+        (
+            sync_failures.unexpected_document("`rooms` is missing"),
+            "Sessionize's answer is not a schedule: `rooms` is missing.",
+        ),
+        (sync_failures.schedule_empty(), "The Sessionize schedule contains no sessions."),
+        (
+            sync_failures.schedule_not_announced(23),
+            "Sessionize lists 23 sessions, but none of them has a time: the schedule is not "
+            "announced.",
+        ),
+        (
+            sync_failures.nothing_in_window(Removals(0, 0, 40, source_changed=False)),
+            "No session in Sessionize starts within the event's dates, so none of the 40 imported "
+            "sessions would stay. Outside the dates: 40.",
+        ),
+        (
+            sync_failures.schedule_replaced(REMOVALS),
+            "None of the 40 imported sessions would stay in the schedule. Missing from the "
+            "schedule: 21; without a time or a room: 3; outside the dates: 16. The API ID is not "
+            "that of the last sync. It looks like the schedule of another event.",
+        ),
+        (
+            sync_failures.response_too_large(64 * 1024 * 1024),
+            "Sessionize's answer is larger than 64 MiB.",
+        ),
+        (
+            sync_failures.upstream_unavailable("it took too long"),
+            "Sessionize could not be reached: it took too long.",
+        ),
+        (sync_failures.superseded(), "A later sync of this event has completed already."),
+        (
+            sync_failures.internal_error(),
+            "The import failed because of an internal error.",
+        ),
+        (
+            sync_failures.internal_error("the stream has no end"),
+            "The import failed because of an internal error: the stream has no end.",
+        ),
     ],
     ids=lambda value: value.code.value if isinstance(value, SyncFailure) else "",
 )
-def test_the_message_names_the_exact_problem(failure: SyncFailure, detail: str) -> None:
-    assert detail in failure.message
+def test_the_message_names_the_exact_problem(failure: SyncFailure, message: str) -> None:
+    assert failure.message == message
+
+
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [
+        (
+            sync_failures.unknown_to_the_stand_in(404),
+            "Use the API ID demo2026. To import from Sessionize itself, stop spreaview-sync up "
+            "and start it again with "
+            "SPREAVIEW_SESSIONIZE_BASE_URL=https://sessionize.com/api/v2",
+        ),
+        (
+            sync_failures.nothing_in_window(REMOVALS._replace(source_changed=False)),
+            "Compare the dates of the event in SpreaView, above all the year, with the schedule "
+            "in Sessionize. If the schedule should really be empty, sync again and confirm 40 "
+            "removals (allow_removals: 40). What was imported before is kept.",
+        ),
+        (
+            sync_failures.nothing_in_window(REMOVALS),
+            "Compare the dates of the event in SpreaView, above all the year, with the schedule "
+            "in Sessionize, and check the API ID. If the schedule should really be empty, sync "
+            "again and confirm 40 removals (allow_removals: 40). What was imported before is "
+            "kept.",
+        ),
+        (
+            sync_failures.schedule_replaced(REMOVALS),
+            "Check the API ID, the dates, and the times and rooms in Sessionize. If all of them "
+            "should really be removed, sync again and confirm 40 removals (allow_removals: 40). "
+            "What was imported before is kept.",
+        ),
+    ],
+    ids=["stand-in", "dates", "dates and API ID", "replaced"],
+)
+def test_the_remedy_follows_from_the_cause(failure: SyncFailure, remedy: str) -> None:
+    assert failure.remedy == remedy
 
 
 @pytest.mark.parametrize(

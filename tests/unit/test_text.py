@@ -114,7 +114,7 @@ def test_a_field_of_64_kib_is_kept_and_one_byte_more_is_not(character: str) -> N
     full = character * (MAX_FIELD_BYTES // size) + "x" * (MAX_FIELD_BYTES % size)
 
     assert clean(full) == full
-    with pytest.raises(FieldTooLongError):
+    with pytest.raises(FieldTooLongError, match=r"^a text of 65537 bytes exceeds 64 KiB$"):
         clean(full + "x")
 
 

@@ -111,12 +111,32 @@ def test_an_unparsable_time_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2026-05-26", "'2026-05-26' is not a date and a time"),
+        ("x" * 41, f"'{'x' * 40}' is not a date and a time"),
+        ("0001-01-01T00:00:00", "'0001-01-01T00:00:00' is outside the calendar"),
+        (
+            "9999-12-31T23:59:59.00000000000000000000-14:00",
+            "'9999-12-31T23:59:59.00000000000000000000' is outside the calendar",
+        ),
+    ],
+)
+def test_a_refused_time_is_quoted_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"\S") as refused:
+        parse_instant(text, ZoneInfo(VIENNA))
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(
     ("start", "end", "instant"),
     [
         pytest.param("2026-10-25T02:45:00", "2026-10-25T02:15:00", "01:15", id="second pass"),
         pytest.param("2026-10-25T02:15:00", "2026-10-25T02:45:00", "00:45", id="first pass"),
         pytest.param("2026-10-25T01:30:00Z", "2026-10-25T02:15:00", "00:15", id="both before"),
         pytest.param("2026-10-25T03:15:00", "2026-10-25T01:15:00", "23:15", id="no fold"),
+        pytest.param("2026-10-25T02:15:00", "2026-10-25T02:15:00", "00:15", id="no length"),
+        pytest.param("2026-10-25T01:15:00Z", "2026-10-25T02:15:00", "00:15", id="not after it"),
     ],
 )
 def test_an_end_in_a_fold_is_the_second_if_the_first_lies_before_the_start(

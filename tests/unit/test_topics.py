@@ -41,7 +41,8 @@ def test_a_session_without_items_has_no_topics(fields: JsonObject) -> None:
 
 
 def test_the_categories_of_speakers_are_not_topics() -> None:
-    outcome = given().when(with_items("11", "21", categories=[TRACK, LEVEL | {"type": "speaker"}]))
+    of_speakers = LEVEL | {"type": " Speaker ", "title": None}
+    outcome = given().when(with_items("11", "21", categories=[TRACK, of_speakers]))
 
     assert topics_of(outcome) == [("Track", "Data")]
     assert outcome.warnings == []
@@ -54,9 +55,10 @@ def test_a_category_without_a_type_is_one_of_sessions() -> None:
 
 
 def test_texts_are_cleaned_and_equal_topics_are_one() -> None:
-    untidy = category("1", " Tra\u200bck\r", items=[item(1, "Da\x00ta"), item(2, "Data ")])
+    items = [item(1, "Big\u2028Da\x00ta"), item(2, "Big Data ")]
+    untidy = category("1", " My\u2028Tra\u200bck\r", items=items)
 
-    assert imported(1, 2, 1, categories=[untidy]) == [("Track", "Data")]
+    assert imported(1, 2, 1, categories=[untidy]) == [("My Track", "Big Data")]
 
 
 def test_an_item_that_no_category_lists_is_left_out_with_a_warning() -> None:
@@ -121,6 +123,9 @@ BAD_ITEM = {"items": [item("11", "Data"), {"name": "Web"}]}
         pytest.param([TRACK | {"items": [item("11", 5)]}], ["11"], id="a name that is no text"),
         pytest.param([TRACK | {"items": [item("11", "x" * 1025)]}], ["11"], id="a long name"),
         pytest.param([TRACK | BAD_ITEM], ["12"], id="an item without an id"),
+        pytest.param(
+            [TRACK | {"type": "speaker", "items": "Data"}], ["12"], id="no list, of speakers"
+        ),
     ],
 )
 def test_topics_stay_as_they_were_while_their_category_cannot_be_read(
@@ -136,7 +141,8 @@ def test_topics_stay_as_they_were_while_their_category_cannot_be_read(
 
 
 def test_topics_that_can_be_read_count_although_another_category_cannot() -> None:
-    outcome = given(with_items("12")).when(with_items("11", categories=[LEVEL | BROKEN, TRACK]))
+    data = category("1", items=[item("11", "Data")])
+    outcome = given(with_items("12")).when(with_items("11", categories=[LEVEL | BROKEN, data]))
 
     assert outcome.the(SessionImported).topics == (DATA,)
     assert outcome.warnings == ["invalid_category"]

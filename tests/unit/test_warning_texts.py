@@ -4,7 +4,16 @@ import pytest
 
 from contracts.codec import JsonObject
 from contracts.events import SyncWarning
-from tests.support.documents import BROKEN, days, document, room, speaker, talk
+from tests.support.documents import (
+    BROKEN,
+    category,
+    days,
+    document,
+    item,
+    room,
+    speaker,
+    talk,
+)
 from tests.support.given import History, RequestOptions, given
 
 LATE = "2026-05-28T11:00:00"
@@ -24,45 +33,71 @@ def warning(history: History, source: JsonObject, api_id: str = "abcd1234") -> S
 
 
 @pytest.mark.parametrize(
-    ("code", "source", "text"),
+    ("warns", "source", "text"),
     [
         (
-            "duplicate_session",
+            "duplicate_session 1",
             document(talk("1"), talk("1", LATE)),
             "Sessionize lists the session 1 more than once. The one that is imported already "
             "counts, else the first.",
         ),
         (
-            "invalid_session",
+            "invalid_session 1",
             document(talk("1") | BROKEN, talk("2")),
             "The session 1 cannot be read completely: title (it has none). If it was imported "
             "before, it stays as it was.",
         ),
         (
-            "invalid_speaker",
+            "invalid_session",
+            document(talk(""), talk("2")),
+            "A session without a readable id is ignored: it is empty or too long.",
+        ),
+        (
+            "invalid_room",
+            document(talk("1"), rooms=[room(7), {}]),
+            "A room without a readable id is ignored: it has none.",
+        ),
+        (
+            "invalid_room 7",
+            document(talk("1"), rooms=[room(7, name=None)]),
+            "The room 7 cannot be read completely: name (it has none). What cannot be read keeps "
+            "its last value.",
+        ),
+        (
+            "invalid_speaker ada",
             document(talk("1"), speakers=[speaker("ada", bio=7, tagLine=[])]),
             "The speaker ada cannot be read completely: bio (Expected `str | null`, got `int`), "
             "tag_line (Expected `str | null`, got `array`). What cannot be read keeps its last "
             "value.",
         ),
         (
-            "unknown_room",
+            "unknown_room 1",
             document(talk("1", room=8), talk("2"), rooms=[room(7)]),
             "“Talk 1” refers to a room that the schedule does not contain: 8.",
         ),
         (
-            "unknown_speaker",
+            "unknown_speaker 1",
             document(talk("1", speakers=["bob", "cleo"]), speakers=[]),
             "“Talk 1” refers to a speaker that the schedule does not contain: bob, cleo.",
         ),
         (
-            "session_not_accepted",
+            "unknown_topic 1",
+            document(talk("1", categoryItems=["98", "99"]), categories=[category("1")]),
+            "“Talk 1” refers to a topic that the schedule does not contain: 98, 99.",
+        ),
+        (
+            "room_double_booked 1 2",
+            document(talk("1"), talk("2"), rooms=[room(7, name="Aula")]),
+            "“Talk 1” and “Talk 2” overlap in the room Aula.",
+        ),
+        (
+            "session_not_accepted 1",
             document(talk("1", status="Waitlisted")),
             "“Talk 1” is imported, although its status in Sessionize is Waitlisted. If it should "
             "not be, exclude it by the filter of the endpoint.",
         ),
         (
-            "session_ends_before_it_starts",
+            "session_ends_before_it_starts 1",
             document(talk("1", LATE, "2026-05-28T10:00:00")),
             "“Talk 1” ends before it starts. Correct its time in Sessionize.",
         ),
@@ -74,10 +109,47 @@ def warning(history: History, source: JsonObject, api_id: str = "abcd1234") -> S
         ),
     ],
 )
-def test_a_defect_of_the_document_is_explained(code: str, source: JsonObject, text: str) -> None:
+def test_a_defect_of_the_document_is_explained(warns: str, source: JsonObject, text: str) -> None:
     found = warning(given(), source)
 
-    assert (found.code, found.message) == (code, text)
+    assert " ".join((found.code, *found.sessionize_ids)) == warns
+    assert found.message == text
+
+
+NAMELESS = [item("11", None), item("12", "x" * 1025), item("13", 7), item("", "Web"), {}]
+OF_ITEMS = (
+    "the name of the item 11 (it has none); the name of the item 12 (it is longer than 1024 "
+    "bytes); the name of the item 13 (Expected `str | null`, got `int`)",
+    "the id of an item (it is empty or too long); the id of an item (it has none)",
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "what", "reasons"),
+    [
+        (None, "A category", "it is not an object"),
+        (category("1", None), "The category 1", "title (it has none)"),
+        (category("1", 7), "The category 1", "title (Expected `str | null`, got `int`)"),
+        (category("", None), "The category with an unusable id", "title (it has none)"),
+        (category("1", items=NAMELESS[:3]), "The category 1", OF_ITEMS[0]),
+        (category("1", items=NAMELESS[3:]), "The category 1", OF_ITEMS[1]),
+    ],
+)
+def test_a_damaged_category_is_explained(found: object, what: str, reasons: str) -> None:
+    text = warning(given(), document(talk("1"), categories=[found])).message
+
+    assert text == (
+        f"{what} cannot be read completely: {reasons}. Sessions whose topics depend on it keep "
+        "their last topics."
+    )
+
+
+def test_missing_categories_are_explained() -> None:
+    source = document(talk("1", categoryItems=["11"])) | {"categories": None}
+
+    assert warning(given(), source).message == (
+        "The categories cannot be read, or are missing: all topics stay as they were."
+    )
 
 
 def test_another_api_id_is_explained() -> None:

@@ -5,7 +5,8 @@ import pytest
 from contracts.events import SyncWarning
 from tests.support.documents import document, room, talk
 from tests.support.given import given
-from worker.rules.warnings import MOST_OF_A_CODE, capped, double_bookings
+from worker.rules.bytes_of_json import json_bytes
+from worker.rules.warnings import MOST_OF_A_CODE, capped, double_bookings, short
 
 
 def warning(code: str, number: int) -> SyncWarning:
@@ -25,7 +26,40 @@ def test_of_many_warnings_the_first_are_reported_and_the_others_counted() -> Non
 
     assert reported[:-1] == tuple(many[:MOST_OF_A_CODE])
     assert reported[-1].code == "a"
-    assert "7 more" in reported[-1].message
+    assert reported[-1].message == "… and 7 more like this."
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [("Talk", "Talk"), ("t" * 120, "t" * 120), ("t" * 121, "t" * 120 + "…")],
+    ids=len,
+)
+def test_a_title_of_more_than_120_characters_is_shortened(title: str, shown: str) -> None:
+    assert short(title) == shown
+
+
+@pytest.mark.parametrize(("less", "kept"), [(0, 3), (1, 2)])
+def test_warnings_are_reported_one_by_one_as_far_as_they_fit(
+    monkeypatch: pytest.MonkeyPatch, less: int, kept: int
+) -> None:
+    few = [warning("a", n) for n in range(3)]
+    monkeypatch.setattr("worker.rules.warnings.MOST_BYTES", sum(map(json_bytes, few)) - less)
+
+    rest = [SyncWarning(code="a", message="… and 1 more like this.")]
+    assert list(capped(few)) == [*few[:kept], *rest[:less]]
+
+
+def test_a_message_of_more_than_1000_characters_is_cut() -> None:
+    (reported,) = capped([SyncWarning(code="a", message="x" * 1001)])
+
+    assert reported.message == "x" * 1000
+
+
+def test_the_search_for_overlaps_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.rules.warnings.MOST_OVERLAPS", 3)
+    sessions = given(document(*(talk(str(number)) for number in range(5)))).state.sessions
+
+    assert len(double_bookings(sessions.values(), {})) == 3
 
 
 def test_each_code_has_its_own_limit() -> None:

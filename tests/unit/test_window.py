@@ -142,18 +142,36 @@ def test_the_start_is_inclusive_and_the_end_exclusive(start: str, place: str) ->
 
 
 @pytest.mark.parametrize(
-    ("days", "name"),
+    ("days", "reason"),
     [
-        (window("2026-05-29", "2026-05-28"), "ends_on"),
-        (window("1989-12-31", "2026-05-28"), "starts_on"),
-        (window("2026-05-28", "2200-01-01"), "ends_on"),
-        (window("0001-01-01", "0001-01-01"), "starts_on"),
-        (window("9999-12-31", "9999-12-31"), "starts_on"),
+        (
+            window("2026-05-29", "2026-05-28"),
+            "ends_on 2026-05-28 is before window.starts_on 2026-05-29; both days are inclusive, "
+            "so a one-day event has the same date twice",
+        ),
+        (
+            window("1989-12-31", "2026-05-28"),
+            "starts_on 1989-12-31 is not between 1990-01-01 and 2199-12-31",
+        ),
+        (
+            window("2026-05-28", "2200-01-01"),
+            "ends_on 2200-01-01 is not between 1990-01-01 and 2199-12-31",
+        ),
+        (
+            window("0001-01-01", "0001-01-01"),
+            "starts_on 0001-01-01 is not between 1990-01-01 and 2199-12-31",
+        ),
+        (
+            window("9999-12-31", "9999-12-31"),
+            "starts_on 9999-12-31 is not between 1990-01-01 and 2199-12-31",
+        ),
     ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
-def test_an_invalid_window_is_refused_naming_the_field(days: Window, name: str) -> None:
-    with pytest.raises(InvalidWindowError, match=f"window.{name}"):
+def test_an_invalid_window_is_refused_naming_the_field(days: Window, reason: str) -> None:
+    with pytest.raises(InvalidWindowError) as invalid:
         bounds_of(days)
+    assert str(invalid.value) == f"window.{reason}"
 
 
 @pytest.mark.parametrize("day", [EARLIEST_DAY, LATEST_DAY])
@@ -183,9 +201,11 @@ def test_the_earliest_and_the_latest_day_are_valid(day: date, zone: str) -> None
     ids=lambda zone: zone[:16] or "empty",
 )
 def test_an_unknown_zone_is_refused_with_an_example(zone: str) -> None:
-    with pytest.raises(InvalidWindowError, match=r"window\.time_zone.*Europe/Vienna") as invalid:
+    with pytest.raises(InvalidWindowError) as invalid:
         zone_of(window("2026-05-28", "2026-05-29", zone))
-    assert len(str(invalid.value)) < 300
+    assert str(invalid.value) == (
+        f"window.time_zone {zone[:80]!r} is not an IANA time zone; use a name such as Europe/Vienna"
+    )
 
 
 @pytest.fixture
