@@ -11,7 +11,10 @@ from opentelemetry import trace
 from cli.tracebacks import short_traceback
 from contracts.error_text import describe_error, without_quoted
 
-_QUIET = ("httpx", "httpcore", "alembic", "asyncio", "faststream", "sse_starlette", "uvicorn")
+_QUIET = (
+    *("httpx", "httpcore", "urllib3"),
+    *("alembic", "asyncio", "faststream", "sse_starlette", "uvicorn"),
+)
 """They log URLs with API IDs, or the frames of the feed."""
 FIELDS = (
     "component",
@@ -33,8 +36,8 @@ FIELDS = (
 """Fields of JSON lines besides `timestamp`, `level`, `logger` and `event`. A line has some of
 them. Fields that libraries add are left out."""
 _ASYNCIO = "asyncio"
-_SILENT = ("aiokafka",)
-"""It logs every attempt while a broker is down; we log its errors once."""
+_SILENT = ("aiokafka", "opentelemetry.exporter")
+"""They log every attempt while a server is down; we log their errors once."""
 
 
 def configure_logging(level: str, style: str) -> None:

@@ -4,7 +4,6 @@ A request for a sync is linked to the trace of that sync, which began with its p
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,8 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cli.telemetry.observing import ProcessObserver, ended, status_class
 from cli.telemetry.tracing import context_of, remote, unrecorded
 from messaging.cloudevents import TRACEPARENT
-
-logger = logging.getLogger(__name__)
 
 _UNOBSERVED = frozenset({"/live", "/ready", "/metrics"})
 _LINK_SECONDS = 1.0
@@ -77,7 +74,7 @@ class ObservedHttp:
         parent = context_of(headers.get(TRACEPARENT.encode(), b"").decode("latin-1"))
         if not self._observer.is_tracing:
             return unrecorded(parent)
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        method = _method(scope)
         attributes = {"http.request.method": method, "url.scheme": scope["scheme"]}
         return self._observer.tracer.start_span(
             method, context=parent, kind=SpanKind.SERVER, attributes=attributes
@@ -87,7 +84,7 @@ class ObservedHttp:
         if not span.is_recording():
             return
         route = _route(scope)
-        span.update_name(f"{scope['method']} {route}")
+        span.update_name(f"{_method(scope)} {route}")
         span.set_attribute("http.route", route)
         span.set_attribute("http.response.status_code", status)
         if status >= 500:
@@ -99,6 +96,11 @@ class ObservedHttp:
                 if context is not None:
                     span.add_link(remote(context), {"spreaview.sync_id": str(sync_id)})
         span.end()
+
+
+def _method(scope: Scope) -> str:
+    """Return a known method, or `_OTHER` as the HTTP conventions have it."""
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"
 
 
 def _route(scope: Scope) -> str:

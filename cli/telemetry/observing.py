@@ -178,8 +178,9 @@ def ended(span: Span, *, end: bool = True) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            span.set_attribute("error.type", type(error).__qualname__)
-            span.set_status(Status(StatusCode.ERROR))
+            if span.is_recording():  # not a live feed, whose span has ended
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR))
             raise
 
 
