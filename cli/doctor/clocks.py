@@ -54,6 +54,12 @@ def assess(off: timedelta, whose: str, other: str) -> Result:
 
 
 CHECKS = (
-    Check("clock of the database", CLOCKS, database_clock, (Server.DATABASE,)),
+    Check(
+        "clock of the database",
+        CLOCKS,
+        database_clock,
+        (Server.DATABASE,),
+        failures=("the clock of a process is wrong",),
+    ),
     Check("clock of the broker", CLOCKS, broker_clock, (Server.KAFKA,)),
 )

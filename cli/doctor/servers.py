@@ -210,7 +210,7 @@ CHECKS = (
         SERVERS,
         kafka,
         reaches=Server.KAFKA,
-        failures=("Kafka is down",),
+        failures=("Kafka is down", "Kafka refuses the user"),
     ),
     Check("Sessionize", SERVERS, sessionize),
 )
