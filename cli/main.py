@@ -24,7 +24,9 @@ SECTIONS: Sections = {
         "projections": Command("projections", "The read models: their status and their repair."),
         "dlq": Command("dlq", "Dead letters: requests that could not be read."),
         "token": Command("token", "Tokens for the HTTP side."),
-        "retention": Command("retention", "Delete what the retention settings no longer keep."),
+        "retention": Command(
+            "retention", "Delete old data by the settings, and show what is kept."
+        ),
         "erasures": Command("erasures", "Erasures as a whole: export them, replay them."),
         "erase-speaker": Command("erase_speaker", "Erase the personal data of a person."),
         "version": Command("version", "Print the version."),

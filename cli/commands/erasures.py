@@ -1,4 +1,4 @@
-"""`erasures`: all erasures together, for backups and for what follows a restore."""
+"""`erasures`: all erasures together, for backups and restores."""
 
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta

@@ -16,6 +16,7 @@ from cli.render.answer import Answer
 from cli.servers import open_database
 from cli.settings import Settings
 from contracts.wording import counted
+from eventstore.restored import CONFIRM_COMMAND
 
 app = new_app()
 
@@ -46,6 +47,7 @@ async def load_export(source: Path, settings: Settings) -> Answer:
             f"The log is {done.log_id}: {counted(done.events, 'event')}, "
             f"{counted(done.documents, 'document')}."
         )
+        print(f"Persons may have been erased since the export. First run: {CONFIRM_COMMAND}")
         print("A projector builds the read models; a relay publishes all of it to an empty Kafka.")
 
     return Answer(done.to_json(), show)

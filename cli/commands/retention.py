@@ -1,4 +1,4 @@
-"""`retention`: delete what the settings no longer keep."""
+"""`retention`: delete old data by the settings."""
 
 from functools import partial
 from typing import Annotated
@@ -25,9 +25,10 @@ def retention(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete old data by the settings, and show what is kept and why.
+    """Delete old data by the settings, and show what is kept.
 
-    The log is never deleted. Safe to repeat, and to run while services work. Exit code 1 if a
+    Each kind names the reason. The log is never deleted. Safe to repeat, and to run while services
+    work. Exit code 1 if a
     kind could not be done.
     """
     run(partial(delete_old, dry_run=dry_run), as_json=as_json)

@@ -1,1 +1,1 @@
-"""What may be deleted by age, what is deleted, and what is kept."""
+"""Retention: delete old data, and report the rest."""

@@ -1,4 +1,4 @@
-"""Delete what the retention settings no longer keep, kind by kind.
+"""Delete old data by the retention settings, kind by kind.
 
 The log itself is never deleted. Each kind works in small transactions and may be repeated at any
 time, also by two processes at once.
@@ -34,7 +34,7 @@ COUNTS = text("""
 
 
 class Retained(NamedTuple):
-    """One kind of data: what goes or would go, what stays, and the reason."""
+    """One kind of data: the number that goes or would go, the number that stays, and the reason."""
 
     kind: str
     setting: str | None
