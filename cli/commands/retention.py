@@ -28,8 +28,7 @@ def retention(
     """Delete old data by the settings, and show what is kept.
 
     Each kind names the reason. The log is never deleted. Safe to repeat, and to run while services
-    work. Exit code 1 if a
-    kind could not be done.
+    work. Exit code 1 if a kind could not be done.
     """
     run(partial(delete_old, dry_run=dry_run), as_json=as_json)
 
