@@ -4,13 +4,13 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from types import SimpleNamespace
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 from uuid import uuid4
 
 import pytest
 
 from audit.http import changes
-from audit.http.changes import MAX_CHANGES
+from audit.http.changes import MAX_CHANGES, ChangesOfRuns
 from audit.verify.findings import FindingKind
 from audit.verify.report import MAX_FINDINGS, VerificationReport
 from cli.settings import PREFIX, Settings
@@ -78,16 +78,30 @@ def test_each_limit_names_a_test_that_exists() -> None:
 async def test_a_report_lists_the_first_changes_and_counts_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = uuid4()
+    event_id, run = uuid4(), uuid4()
+    outcome = SimpleNamespace(stream_id=event_id, version=1, event=SimpleNamespace(sync_id=run))
 
-    async def many(*_: object) -> AsyncIterator[tuple[SimpleNamespace, dict[str, str], None]]:
-        for _number in range(MAX_CHANGES + 7):
-            yield SimpleNamespace(sync_id=run), {}, None
+    class Log:
+        async def event(self, _: object) -> SimpleNamespace:
+            return outcome
 
-    monkeypatch.setattr(changes, "timeline", many)
+        async def read_stream(self, _: object, *, after: int) -> AsyncIterator[SimpleNamespace]:
+            assert after == 0
+            yield outcome
+
+    class Builder:
+        names: ClassVar[dict[str, str]] = {}
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def steps(self, _: object) -> list[SimpleNamespace]:
+            return [SimpleNamespace(sync_id=run)] * (MAX_CHANGES + 7)
+
+    monkeypatch.setattr(changes, "TimelineBuilder", Builder)
     monkeypatch.setattr(changes, "_change", lambda step, _: step)
 
-    found = await changes.changes_of(cast("EventLog", None), uuid4(), run)
+    found = await ChangesOfRuns(cast("EventLog", Log())).of(event_id, run, "state")
 
     assert (len(found.first), found.total) == (MAX_CHANGES, MAX_CHANGES + 7)
 
