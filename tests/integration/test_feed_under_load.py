@@ -1,5 +1,6 @@
 """50 clients follow a growing log while the server is killed, and then the log is restored."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,21 @@ async def test_every_client_has_each_event_once_in_order_or_gets_a_reset(
     assert not figures.wrong, figures.table()
     assert figures.numbers["connections"] >= (SIZE.clients - 1) * (SIZE.kills + 1)
     assert figures.numbers["deliveries with a known latency"] > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("lose", "a client received"),
+        ("repeat", "a client received"),
+        ("be-silent", "did not get a reset"),
+    ],
+)
+async def test_the_clients_notice_a_faulty_feed(
+    database_url: str, tmp_path: Path, fault: str, found: str
+) -> None:
+    program = (sys.executable, "-m", "tests.support.feed_load.faulty", fault)
+    size = SIZE._replace(clients=9, kills=1, patience=10.0)
+    figures = await run(database_url, size, tmp_path, program=program)
+    assert any(found in wrong for wrong in figures.wrong), figures.table()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ from tests.support.processes import COMMAND, environment
 
 _LOOPBACK = "127.0.0.1"
 _READY_SECONDS = 60.0
-_REACH_SECONDS = 120.0
 _MIB = 1024 * 1024
 _SHOWN = 5
 
@@ -43,6 +42,8 @@ class Size(NamedTuple):
     """Runs, which have two commits each."""
     burst: int = 20
     """Runs that follow one another without pause, to measure the work of the server."""
+    patience: float = 120.0
+    """Seconds in which every client has to catch up."""
 
 
 @dataclass
@@ -59,13 +60,16 @@ class Figures:
         return "\n".join(["the feed under load", *rows, *self.wrong])
 
 
-async def run(database_url: str, size: Size, folder: Path) -> Figures:
+async def run(
+    database_url: str, size: Size, folder: Path, *, program: Sequence[str] = COMMAND
+) -> Figures:
     """Run the whole programme on a migrated database of its own.
 
     Args:
         database_url: a database that nobody else uses; it is replaced during the run.
         size: how much.
         folder: an existing folder for logs.
+        program: the command, without `api`.
     """
     figures = Figures()
     numbers = figures.numbers
@@ -76,10 +80,10 @@ async def run(database_url: str, size: Size, folder: Path) -> Figures:
         await engine.dispose()
         await _copy(database_url)
         async with (
-            _serving(database_url, folder) as (api, port, token),
+            _serving(database_url, folder, program) as (api, port, token),
             clients_process(port, size.clients, token) as clients,
         ):
-            await _catch_up(clients, log, figures)
+            await _catch_up(clients, log, size, figures)
             numbers["memory after the first connections, MiB"] = _memory(api)
             await _kills(api, clients, log, size, figures)
             await _burst(api, clients, log, size, figures)
@@ -97,10 +101,10 @@ async def _kills(
         await _killed(api)
         await log.run(size.sessions)  # while there is no server
         await clients.ask(reconnect_idle=True)
-        await _catch_up(clients, log, figures)
+        await _catch_up(clients, log, size, figures)
     before, cpu = len(log.commits), _cpu(api)
     await log.grow(size.seconds, sessions=size.sessions, per_second=size.per_second)
-    report = await _catch_up(clients, log, figures)
+    report = await _catch_up(clients, log, size, figures)
     numbers = figures.numbers
     numbers["CPU of the server per commit and client, µs"] = (
         1e6 * (_cpu(api) - cpu) / (len(log.commits) - before) / size.clients
@@ -122,7 +126,7 @@ async def _burst(
     cpu = _cpu(api)
     for _ in range(size.burst):
         await log.run(size.sessions)
-    after = await _catch_up(clients, log, figures)
+    after = await _catch_up(clients, log, size, figures)
     deliveries = after.deliveries - before.deliveries
     numbers = figures.numbers
     numbers["burst: deliveries"] = deliveries
@@ -146,7 +150,7 @@ async def _restore(
     await log.restored()
     await log.run(size.sessions)
     await clients.ask(reconnect_idle=True)
-    report = await _catch_up(clients, log, figures)
+    report = await _catch_up(clients, log, size, figures)
     figures.numbers["restored log: resets of the client with the fewest"] = report.least_resets
     if report.least_resets == 0:
         figures.wrong.append("a client did not get a reset of the restored log")
@@ -160,12 +164,14 @@ async def _stop(api: Member, figures: Figures) -> None:
     figures.wrong += [f"the server ended with {code}" for code in api.ended_by_itself]
 
 
-async def _catch_up(clients: ClientsProcess, log: GrowingLog, figures: Figures) -> Report:
+async def _catch_up(
+    clients: ClientsProcess, log: GrowingLog, size: Size, figures: Figures
+) -> Report:
     """Wait until the clients have every event, and check that they have each once, in order."""
     expected = await log.positions()
     report = await clients.ask(
         reach={query: each[-1] for query, each in expected.items()},
-        within=_REACH_SECONDS,
+        within=size.patience,
         expected=expected,
         commits=log.commits,
     )
@@ -183,7 +189,9 @@ async def _killed(api: Member) -> None:
 
 
 @asynccontextmanager
-async def _serving(database_url: str, folder: Path) -> AsyncIterator[tuple[Member, int, str]]:
+async def _serving(
+    database_url: str, folder: Path, program: Sequence[str]
+) -> AsyncIterator[tuple[Member, int, str]]:
     """Run `api` without Kafka while the block runs."""
     tokens = folder / "tokens.json"
     token = write_token(tokens, "load", [Scope.READ], None)
@@ -195,7 +203,7 @@ async def _serving(database_url: str, folder: Path) -> AsyncIterator[tuple[Membe
         api_tokens_file=str(tokens),
         data_dir=str(folder / "data"),
     )
-    async with members({"api": [*COMMAND, "api"]}, {"api": env}, folder) as started:
+    async with members({"api": [*program, "api"]}, {"api": env}, folder) as started:
         async with httpx.AsyncClient() as client, asyncio.timeout(_READY_SECONDS):
             while True:
                 with suppress(httpx.TransportError):
