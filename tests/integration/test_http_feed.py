@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import AsyncGeneratorType
 from uuid import UUID, uuid4
@@ -324,6 +324,18 @@ def in_memory(name: str) -> set[str]:
             ):
                 found.add("a client")
     return found
+
+
+async def test_a_stop_of_the_server_completes_the_response_of_an_open_stream(line: Line) -> None:
+    async with AsyncExitStack() as own:
+        side = await own.enter_async_context(the_http_side(line))
+        async with httpx.AsyncClient(base_url=side.url, timeout=PATIENCE) as client:
+            other = HttpSide(client, side.url)
+            async with streaming(other, after="start") as stream:
+                await stream.until("caught-up")
+                await own.aclose()
+                with pytest.raises(EOFError):  # and not a broken connection
+                    await stream.next()
 
 
 async def test_a_restored_database_closes_the_feed(own_kafka: str, database_url: str) -> None:

@@ -1,5 +1,6 @@
-"""One client of the feed: nothing is lost in the moment in which a heartbeat is due."""
+"""Clients of the feed: heartbeats lose nothing, and batches are shared and bounded."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -92,3 +93,24 @@ async def test_a_heartbeat_never_passes_an_event_that_was_not_sent() -> None:
     assert "event: caught-up" in caught_up
     assert "event: sync-started" in event
     assert heartbeat == f"id: {cursor_at(LOG, 1, UUID(int=1))}\n\n"
+
+
+async def test_clients_at_the_same_place_share_one_batch_until_the_log_grows() -> None:
+    tail = LateTail()
+    tail._add([recorded(position) for position in (2, 3)])
+    first = tail.batch(0, Filter())
+    assert tail.batch(0, Filter()) is first
+    assert tail.batch(0, Filter(event_id=uuid4())) is not first
+    tail._add([recorded(4)])
+    assert [frame.position for frame in tail.batch(0, Filter()).frames] == [2, 3, 4]
+
+
+async def test_a_large_batch_is_written_in_pieces() -> None:
+    tail = LateTail()
+    tail._add([recorded(position) for position in range(1, 301)])
+    batch = tail.batch(0, Filter())
+    pieces = list(batch.pieces())
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) <= 64 * 1024
+    assert b"".join(pieces) == b"".join(frame.sse for frame in batch.frames)
+    assert all(json.loads(frame.json)["position"] == frame.position for frame in batch.frames)

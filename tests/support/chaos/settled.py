@@ -23,7 +23,7 @@ from tests.support.chaos.stack import Stack
 from tests.support.chaos.world import Form
 
 _LOOK_SECONDS = 0.5
-_BEGIN_SECONDS = 120.0
+_BEGIN_SECONDS = 240.0
 _REST_SECONDS = 20.0
 
 _UNENDED = """
