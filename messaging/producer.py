@@ -118,6 +118,9 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
                 timeout=flush_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+        # A batch that waits for its second attempt is not pending, and its callback requires that.
+        for batches in accumulator._batches.values():  # noqa: SLF001
+            accumulator._pending_batches.update(batches)  # noqa: SLF001
         given_up = set(self._failures())
         accumulator.fail_all(ProducerClosed())
         await _end({*self._requests, self._sender.sender_task} - {None})
