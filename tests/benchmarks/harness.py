@@ -4,6 +4,7 @@ A row compares ours with its floor: plain, hand-written code that does the same 
 data with the same durability. Both run in turn, so a busy moment of the machine meets both.
 """
 
+import asyncio
 import json
 import os
 import platform
@@ -90,7 +91,9 @@ async def compare(
         (mine, cost), (theirs, floor_cost) = measured if number % 2 else reversed(measured)
         pairs.append((mine, theirs))
         costs.append(cost / floor_cost)
-    others = {name: value for name, of in (peers or {}).items() if (value := of()) is not None}
+    # In a thread, because a peer may fetch from a server of this event loop.
+    found = {name: await asyncio.to_thread(of) for name, of in (peers or {}).items()}
+    others = {name: value for name, value in found.items() if value is not None}
     value = statistics.median(mine for mine, _ in pairs)
     return result(
         row, work, unit, value, partner, statistics.median(theirs for _, theirs in pairs),

@@ -1,7 +1,7 @@
 """Projecting by hand: read rows, COPY them into temporary tables, and upsert each table once.
 
-It knows no stopped streams, erasures, withdrawals or generations, announces nothing, and decodes
-each event to the fields that the rows need.
+It knows no stopped streams, skips, erasures, withdrawals or generations, announces nothing, and
+decodes each event to the fields that the rows need.
 """
 
 from datetime import datetime
@@ -103,8 +103,10 @@ def _rows(rows: list[asyncpg.Record]) -> dict[str, list[tuple[Any, ...]]]:
     found: dict[str, dict[object, tuple[Any, ...]]] = {table: {} for table in _TABLES}
     links: dict[UUID, list[tuple[Any, ...]]] = {}
     for stream, version, position, kind, data, personal, at in rows:
-        event = _decoders[kind].decode(data if personal is None else f"{data[:-1]},{personal[1:]}")
         found["stream_progress"][stream] = (stream, version, position)
+        if kind not in _decoders:
+            continue
+        event = _decoders[kind].decode(data if personal is None else f"{data[:-1]},{personal[1:]}")
         match event:
             case SyncStarted() | SyncCompleted():
                 found["sync_runs"][event.sync_id] = _run(event, position, at)
