@@ -137,15 +137,19 @@ async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Conne
 
 
 @asynccontextmanager
-async def http_client(version: str) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for Sessionize with limits and our user agent; it follows no redirects."""
+async def http_client(version: str, *, connections: int = 32) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client for Sessionize with limits and our user agent; it follows no redirects.
+
+    `connections` is the number of concurrent requests; further ones would wait for a connection,
+    and that wait counts as a part of their time limit.
+    """
     async with httpx.AsyncClient(
         headers={
             "User-Agent": f"spreaview-sync/{version} (conference schedule import)",
             "Accept": "application/json",
         },
         timeout=httpx.Timeout(10.0),
-        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
+        limits=httpx.Limits(max_connections=connections),
         follow_redirects=False,
     ) as client:
         yield client

@@ -294,7 +294,9 @@ async def _worker(
     identity = await start.step("PostgreSQL", log.identity, on=is_database_outage)
     known = partial(with_known_features, addresses)
     addresses = await start.step("Kafka", known, on=is_kafka_outage)
-    client = await start.stack.enter_async_context(http_client(VERSION))
+    client = await start.stack.enter_async_context(
+        http_client(VERSION, connections=settings.fetch_concurrency)
+    )
     producer = await start.entered(partial(producing, addresses.kafka, log.clock))
     lag = await start.entered(partial(watching_lag, addresses.kafka, WORKERS))
     sessionize = sessionize_client(client, addresses.sessionize_base_url, settings, observer)

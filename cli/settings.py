@@ -183,8 +183,8 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
     ] = 3
     fetch_concurrency: Annotated[
-        int, Field(ge=1, description="fetches from Sessionize at once", examples=["16"])
-    ] = 16
+        int, Field(ge=1, description="fetches from Sessionize at once", examples=["32"])
+    ] = 32
 
     worker_concurrency: Annotated[
         int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])

@@ -49,7 +49,7 @@ class FetchLimits(NamedTuple):
     attempts: int = 3
     longest_wait_seconds: float = 30.0
     """A longer Retry-After ends the run, so that the organiser does not wait."""
-    at_once: int = 16
+    at_once: int = 32
     """Concurrent fetches."""
 
 
