@@ -10,7 +10,9 @@ def collect_rarely() -> None:
 
     Pages of a thousand events consist of many small objects without cycles, which are freed without
     the collector. By default it would look at them after every 700 new ones, and often at
-    everything that was imported. Call this once, after the imports.
+    everything that was imported. Call this once, after the imports. It also starts a collector that
+    `cli.start` has stopped for them.
     """
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)
+    gc.enable()
