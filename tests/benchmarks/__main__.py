@@ -19,8 +19,11 @@ from tests.benchmarks.servers import servers
 
 _ROWS = {
     "quick": ("append", "read", "relay", "projector", "start"),
-    "full": ("first_import", "append", "read", "relay", "projector", "rebuild", "start", "burst"),
-    "long": ("rebuild", "burst", "growth"),
+    "full": (
+        *("first_import", "append", "read", "relay", "projector", "rebuild", "start", "burst"),
+        *("codec", "hanging"),
+    ),
+    "long": ("first_import", "rebuild", "burst", "growth"),
 }
 """By size. A row measures more data and more rounds with a larger size."""
 
