@@ -13,7 +13,9 @@ from uuid import UUID, uuid5
 import httpx
 import pytest
 
+from cli.telemetry.metrics import METRICS
 from tests.support.processes import PATIENCE, ROOT, Up, environment, up
+from tests.support.prometheus import Scrape, scraped_until
 
 EXAMPLES = ROOT / "examples"
 NAMES = UUID(int=5)
@@ -121,3 +123,20 @@ def test_history_first_then_live(running: Up) -> None:
     sync(running, "live")
     rest = finish(process).split()
     assert sorted([*first, *rest]) == sorted(log_ids(running))
+
+
+@pytest.mark.asyncio
+async def test_up_serves_the_metrics_of_all_its_parts(running: Up) -> None:
+    sync(running, "metrics")
+    expected = {metric.name for metric in METRICS} - {"spreaview_seal_age_seconds"}
+    found = await scraped_until(
+        lambda scrape: expected <= {series.partition("{")[0] for series in names_of(scrape)},
+        f"{running.http}/metrics",
+    )
+    assert found.value("spreaview_build_info", role="up") == 1
+    assert (found.value("spreaview_sync_outcomes_total", code="completed") or 0) >= 1
+
+
+def names_of(scrape: Scrape) -> set[str]:
+    """The series by the names of their metrics: those of histograms have a suffix."""
+    return {*scrape.values, *(name.replace("_count{", "{") for name in scrape.values)}
