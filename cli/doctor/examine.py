@@ -18,7 +18,8 @@ from eventstore.schema_version import SchemaVersionError
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 12
+_AT_ONCE = 6
+"""More would share the processor, and each would take longer than it has time for."""
 _REMEDIES = {
     Server.DATABASE: "check SPREAVIEW_DATABASE_URL and the server",
     Server.LOG: "look at the sessions of PostgreSQL: one may hold the lock of a table",
