@@ -48,6 +48,11 @@ class ErasureRepeatError(Exception):
     """A run stored new data of the person meanwhile. Nothing was erased: roll back and repeat."""
 
 
+def erased_message_id(erasure_id: UUID, stream_id: UUID, subject: UUID) -> UUID:
+    """Return the message id of the `SpeakerErased` of an erasure on a stream."""
+    return uuid5(erasure_id, f"{stream_id}:{subject}")
+
+
 async def silence_relay(connection: AsyncConnection) -> None:
     """Wait until the relay has published what it has read, and keep it waiting until the commit.
 
@@ -113,7 +118,7 @@ async def erase_subjects(
                 spreaview_event_id=stream_id,
                 speaker_id=subject,
             )
-            new = NewEvent(uuid5(erasure_id, f"{stream_id}:{subject}"), event)
+            new = NewEvent(erased_message_id(erasure_id, stream_id, subject), event)
             await append_to_head(connection, stream_id, new, recorded_at)
     return Erased(stream_ids, personal_data, len(digests))
 

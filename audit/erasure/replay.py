@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from aiokafka import TopicPartition
@@ -21,8 +21,9 @@ from contracts.codec import cloudevent_type
 from contracts.messages import InvalidErasureError, UnreadableRequestError, decode_erasure
 from contracts.topics import ERASURE_REQUESTS, IMPORT_EVENTS
 from contracts.wording import counted
-from eventstore.erasure import erased_subjects
+from eventstore.erasure import erased_message_id, erased_subjects
 from eventstore.erasure_answers import DONE, read_answer
+from eventstore.personal_data import streams_of
 from messaging.cloudevents import decode
 from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, known_partitions_of, to_the_end
@@ -199,10 +200,16 @@ async def _replay_published(
 
 
 async def _erase(engine: AsyncEngine, person: ErasedPerson, replay: ErasureReplay) -> None:
+    organization_id, subject, erasure_id, _ = msgspec.structs.astuple(person)
     async with engine.connect() as connection:
-        if person.subject in await erased_subjects(connection, person.organization_id):
+        if subject in await erased_subjects(connection, organization_id):
             return
-    await erase_again(engine, person.organization_id, person.subject, person.erasure_id)
+        streams = await streams_of(connection, organization_id, [subject])
+        events = [erased_message_id(erasure_id, stream_id, subject) for stream_id in streams]
+        found = await connection.execute(KNOWN_IDS, {"message_ids": events})
+        if found.first() is not None:  # it was lifted since, and the log has both
+            erasure_id = uuid4()
+    await erase_again(engine, organization_id, subject, erasure_id)
     replay.erased += 1
 
 

@@ -423,6 +423,12 @@ async def test_kafka_has_what_the_log_lacks(served: Served, log_engine: AsyncEng
         row = documented("the log was restored, Kafka has more", await served.problem("relay"))
         assert row.command == ["relay", "rewind", "--restored"]
         await served.mended(*row.command, "--to", "0")
+        row = documented(
+            "the log was restored, the erasures since are not confirmed",
+            await served.problem("relay"),
+        )
+        assert row.command == ["erasures", "replay"]
+        await served.mended(*row.command)
         await served.mended("relay", "status")
 
 
