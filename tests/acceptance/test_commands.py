@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import psutil
 import pytest
 from sqlalchemy import text
@@ -22,6 +23,15 @@ ZONE = "Europe/Vienna"
 def running_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with up(environment(data_dir=str(tmp_path_factory.mktemp("up")))) as running:
         yield running
+
+
+def test_up_answers_health_on_its_http_port(running_up: Up) -> None:
+    for path in ("/live", "/ready"):
+        answer = httpx.get(f"{running_up.http}{path}", timeout=PATIENCE)
+        assert answer.status_code == 200
+        assert {"PostgreSQL", "Kafka", "relay", "projector", "intake"} <= set(
+            answer.json()["components"]
+        )
 
 
 def test_the_demo_shows_the_request_its_events_and_its_rows(tmp_path: Path) -> None:

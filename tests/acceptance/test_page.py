@@ -136,10 +136,19 @@ async def test_the_live_feed_shows_a_sync_as_it_happens(running: Up, browser: Br
         await expect(feed.locator("#feed li").first).to_contain_text("sync completed")
 
 
+@pytest_asyncio.fixture(scope="module")
+async def report(running: Up, browser: Browser) -> str:
+    """The address of the report of a sync."""
+    async with page_of(browser, running.http) as page:
+        await page.goto("/")
+        await sync_now(page)
+        return page.url
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 async def test_no_page_is_wider_than_the_screen_and_none_is_hard_to_access(
-    running: Up, browser: Browser, pictures: Path, width: int, scheme: str
+    running: Up, browser: Browser, pictures: Path, report: str, width: int, scheme: str
 ) -> None:
     async with page_of(
         browser,
@@ -147,9 +156,6 @@ async def test_no_page_is_wider_than_the_screen_and_none_is_hard_to_access(
         width=width,
         scheme="dark" if scheme == "dark" else "light",
     ) as page:
-        await page.goto("/")
-        await sync_now(page)
-        report = page.url
         event = report.partition("/syncs/")[0]
         for path in ("/", event, report, f"{event}/history", f"{event}/why", "/feed", "/docs"):
             await page.goto(path)

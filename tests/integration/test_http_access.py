@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -10,11 +11,13 @@ import pytest
 import pytest_asyncio
 
 from cli.commands.token import write_token
+from cli.connections import database
 from contracts.messages import SyncRequested
 from projections.http.tokens import Scope, Tokens
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
+from tests.support.roles import logins
 
 pytestmark = pytest.mark.asyncio
 
@@ -213,6 +216,26 @@ async def test_every_answer_has_the_security_headers(
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+
+
+async def test_the_role_of_the_http_side_suffices_for_every_route_and_writes_nothing(
+    line: Line, places: dict[str, str]
+) -> None:
+    urls = await logins(line.addresses.database_url)
+    limited = replace(line, addresses=line.addresses._replace(database_url=urls["api"]))
+    async with the_http_side(limited) as http:
+        for route in ROUTES:
+            answer = await http.client.get(route.format_map(places))
+            assert answer.status_code == 200, route
+        again = await http.client.post(
+            f"/v1/events/{places['event']}/syncs",
+            json=SYNC_BODY | {"request_id": places["sync"]},
+            headers={"Prefer": "wait=30"},
+        )
+        assert again.status_code == 200
+    async with database(urls["api"], pool_size=1) as own, own.connect() as connection:
+        with pytest.raises(Exception, match="permission denied"):
+            await connection.exec_driver_sql("DELETE FROM event_store.inbox")
 
 
 @pytest.mark.parametrize(

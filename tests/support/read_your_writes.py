@@ -83,7 +83,7 @@ class Scene:
             starts = _starts(projector)
             await projector.kill()
             self.disturbances["projectors killed"] += 1
-            while _starts(projector) == starts:  # one of them works at any time
+            while _starts(projector) == starts:  # noqa: ASYNC110 (one works at any time)
                 await asyncio.sleep(0.2)
 
     async def _lag(self, random_: random.Random) -> None:
