@@ -1,6 +1,5 @@
 """No read is older than asked for: projectors are killed, and the replica lags."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID

@@ -3,23 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit.erasure import answer as answering
 from audit.erasure.answer import ErasureIdTakenError, answer_request
 from audit.erasure.erase import lift
 from cli.connections import database
-from contracts import identity
 from contracts.codec import JsonObject
 from contracts.events import SpeakerErased
-from contracts.messages import SpeakerErasureRequested
 from contracts.topics import ERASURE_REQUESTS
 from eventstore.erasure_answers import ErasureAnswer, write_answer
 from eventstore.log import EventLog
@@ -30,6 +26,7 @@ from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.database import tables_with
 from tests.support.documents import WINDOW, document, speaker, talk
+from tests.support.erasures import Person, a_call, answer_to
 from tests.support.line import ORGANIZATION, PATIENCE, Line, a_request, the_line
 from tests.support.past import Past
 from tests.support.rebuilds import rebuild_quietly
@@ -47,42 +44,6 @@ async def line(broker: KnownBroker, module_database_url: str) -> AsyncIterator[L
         broker.address, module_database_url, transactions=transactions, snapshot_events=1
     ) as line:
         yield line
-
-
-class Person:
-    """A speaker with a text of their own in every personal field."""
-
-    def __init__(self) -> None:
-        self.guid = str(uuid4())
-        self.mark = f"q{uuid4().hex[:12]}"
-
-    def serve(self, line: Line, api_id: str) -> None:
-        names = dict.fromkeys(("firstName", "lastName", "fullName", "bio", "tagLine"), self.mark)
-        people = [speaker(self.guid) | names, speaker("ada")]
-        talks = [talk("1", speakers=[self.guid]), talk("2", "2026-05-28T11:00:00")]
-        line.double.serve(api_id, json.dumps(document(*talks, speakers=people)).encode())
-
-    def id_in(self, organization: UUID) -> UUID:
-        return identity.speaker_id(organization, self.guid)
-
-
-def a_call(organization: UUID = ORGANIZATION, **fields: Any) -> SpeakerErasureRequested:
-    ids: dict[str, Any] = {"request_id": uuid4(), "organization_id": organization}
-    return SpeakerErasureRequested(**(ids | fields), requested_at=datetime.now(UTC))
-
-
-async def answer_to(line: Line, request_id: UUID) -> dict[str, object]:
-    """Wait for the row of the public view."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            async with line.engine.connect() as connection:
-                found = await connection.execute(
-                    text("SELECT * FROM spreaview.erasures WHERE request_id = :id"),
-                    {"id": request_id},
-                )
-                if row := found.one_or_none():
-                    return dict(row._mapping)
-            await asyncio.sleep(0.05)
 
 
 async def erased_events(line: Line, event_id: UUID) -> list[SpeakerErased]:

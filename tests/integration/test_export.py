@@ -20,8 +20,7 @@ from cli.connections import database
 from eventstore.log import EventLog
 from projections.projector import Projector
 from tests.conftest import _own_database
-from tests.integration.test_verify import FIRST, SECOND
-from tests.support.documents import document, talk
+from tests.support.documents import FIRST, SECOND, document, talk
 from tests.support.line import ORGANIZATION, VIEWS, rows
 from tests.support.past import Past
 from tests.support.processes import environment, run

@@ -25,10 +25,10 @@ from eventstore.restored import check_confirmed, unconfirmed_restore
 from messaging.cloudevents import decode, log_source
 from messaging.requests import publish_erasure
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
-from tests.integration.test_erasure_requests import Person, a_call, answer_to
 from tests.support.backups import back_up, restore
 from tests.support.database import tables_with
 from tests.support.documents import WINDOW, document, speaker, talk
+from tests.support.erasures import Person, a_call, answer_to
 from tests.support.http_side import the_http_side
 from tests.support.line import ORGANIZATION, PATIENCE, Line, a_request, the_line
 from tests.support.processes import environment, run

@@ -30,7 +30,7 @@ from eventstore.snapshots import PUT_SNAPSHOT
 from projections.generations import create
 from projections.projector import Projector
 from projections.version import CODE_VERSION
-from tests.support.documents import document, talk
+from tests.support.documents import FIRST, SECOND
 from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 from tests.support.processes import environment, run
@@ -38,15 +38,6 @@ from worker.rules.state import State
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 pytestmark = pytest.mark.asyncio
-
-FIRST = document(
-    talk("1", "2026-05-28T09:00:00", room=1, speakers=["ada"]),
-    talk("2", "2026-05-28T10:00:00", room=2, speakers=["bob"]),
-)
-SECOND = document(
-    talk("1", "2026-05-28T09:30:00", room=1, speakers=["ada"]),
-    talk("3", "2026-05-29T10:00:00", room=2, speakers=["bob"]),
-)
 
 
 @dataclass

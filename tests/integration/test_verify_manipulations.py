@@ -34,21 +34,13 @@ from eventstore.model import Commit, NewEvent
 from eventstore.seals import Seal, heads
 from projections.generations import create
 from projections.version import CODE_VERSION
-from tests.support.documents import document, talk
+from tests.support.documents import FIRST, SECOND, document, talk
 from tests.support.manipulations import MANIPULATIONS, Manipulation
 from tests.support.past import Past
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.asyncio
 
-FIRST = document(
-    talk("1", "2026-05-28T09:00:00", room=1, speakers=["ada"]),
-    talk("2", "2026-05-28T10:00:00", room=2, speakers=["bob"]),
-)
-SECOND = document(
-    talk("1", "2026-05-28T09:30:00", room=1, speakers=["ada"]),
-    talk("3", "2026-05-29T10:00:00", room=2, speakers=["bob"]),
-)
 ERASED = document(talk("9", "2026-05-28T09:00:00", room=1, speakers=["cid"]))
 WHO = "Cora Example"
 

@@ -113,3 +113,14 @@ def _speakers(session: JsonObject) -> list[object]:
 
 def _ids(values: Iterable[object]) -> Iterable[object]:
     return dict.fromkeys(value for value in values if isinstance(value, (str, int)))
+
+
+FIRST = document(
+    talk("1", "2026-05-28T09:00:00", room=1, speakers=["ada"]),
+    talk("2", "2026-05-28T10:00:00", room=2, speakers=["bob"]),
+)
+SECOND = document(
+    talk("1", "2026-05-28T09:30:00", room=1, speakers=["ada"]),
+    talk("3", "2026-05-29T10:00:00", room=2, speakers=["bob"]),
+)
+"""Two states of one schedule: a session has moved, one has gone, and one has come."""

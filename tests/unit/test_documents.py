@@ -1,19 +1,16 @@
 """The files, commands and settings that the documents name exist."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.pages import DOCUMENTS, LINK, named_tests
 from tests.support.processes import ROOT
 
 PACKAGES = "audit|cli|contracts|eventstore|messaging|projections|worker|tests|docs|requirements"
 PATH = re.compile(rf"`((?:{PACKAGES})/[\w./-]*)`")
-TEST = re.compile(r"`((?:tests/[\w/]+/)?test_\w+\.py)(?:::(\w+))?`")
 FUNCTION = re.compile(r"`(\w+)\.(\w+)`")
-LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
@@ -61,9 +58,3 @@ def anchors(document: Path) -> set[str]:
 def exists(path: str) -> bool:
     """Whether a file, a folder, or a module without its suffix is in the repository."""
     return (ROOT / path).exists() or (ROOT / f"{path}.py").exists()
-
-
-def named_tests(document: Path) -> Iterator[tuple[Path, str | None]]:
-    """The test modules, or single tests, that a document names."""
-    for file, name in TEST.findall(document.read_text("utf-8")):
-        yield ROOT / file if "/" in file else ROOT / "tests" / "unit" / file, name or None

@@ -1,7 +1,7 @@
 """`docs/guarantees.md` names places and tests that exist."""
 
+from tests.support.pages import LINK, TEST
 from tests.support.processes import ROOT
-from tests.unit.test_documents import LINK, TEST
 
 PAGE = ROOT / "docs" / "guarantees.md"
 ROWS = [

@@ -15,8 +15,8 @@ from audit.verify.findings import FindingKind
 from audit.verify.report import MAX_FINDINGS, VerificationReport
 from cli.settings import PREFIX, Settings
 from eventstore.log import EventLog
+from tests.support.pages import named_tests
 from tests.support.processes import ROOT
-from tests.unit.test_documents import named_tests
 
 PAGE = ROOT / "docs" / "limits.md"
 _UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024 * 1024}

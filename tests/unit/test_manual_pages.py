@@ -14,8 +14,8 @@ from tests.support.manual_pages import (
     configuration,
     leaves,
 )
+from tests.support.pages import DOCUMENTS
 from tests.support.processes import ROOT
-from tests.unit.test_documents import DOCUMENTS
 
 _CALL = re.compile(r"(?<![\w/-])(?:\.venv/bin/)?spreaview-sync +([a-z][^`\n#|)]*)")
 _MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
