@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
+MUTATION := $(or $(TMPDIR),/tmp)/spreaview-sync-mutation
 
-.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench-quick bench bench-long peers requirements audit clean
+.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench-quick bench bench-long peers mutation requirements audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -76,11 +77,19 @@ peers: .venv-peers/.installed ## create .venv-peers, with programs to compare wi
 	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/peers.txt
 	@touch $@
 
+mutation: ## count the small changes to the rules that the unit tests notice, in a copy of the git index
+	rm -rf $(MUTATION) && git checkout-index --all --prefix=$(MUTATION)/
+	cp tests/mutation.cfg $(MUTATION)/setup.cfg
+	$(PYTHON) -m venv $(MUTATION)/.venv
+	$(MUTATION)/.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/development.txt -r requirements/mutation.txt
+	cd $(MUTATION) && { nice -n 19 .venv/bin/mutmut run --max-children 1; .venv/bin/mutmut results; }
+
 requirements: $(STAMP) ## refresh the hashed requirements from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group development --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --constraint requirements/runtime.txt --custom-compile-command "make requirements" -o requirements/development.txt
 	$(BIN)/uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/peers.txt
 	$(BIN)/uv pip compile --group audit --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --custom-compile-command "make requirements" -o requirements/audit.txt
+	$(BIN)/uv pip compile pyproject.toml --group mutation --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade --constraint requirements/development.txt --custom-compile-command "make requirements" -o requirements/mutation.txt
 
 audit: $(STAMP) ## look for known vulnerabilities in the pinned packages (asks PyPI; not part of CI)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
