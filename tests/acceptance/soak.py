@@ -1,6 +1,6 @@
 """`make soak`: the long forms of tests, each for a limited time, and a table at the end.
 
-Runs every module `soak_*.py` beside this one, a chaos run with 50 clients of the feed, and the
+Runs every module `soak_*.py` of this folder, a chaos run with 50 clients of the feed, and the
 tests that are marked `soak`. Run as `python -m tests.acceptance.soak`, or with names of parts:
 `python -m tests.acceptance.soak feed chaos`.
 """

@@ -98,7 +98,8 @@ async def test_chaos_detects_stale_older_and_torn_answers(under: Servers, tmp_pa
         "torn-answers": "half-applied",
     }
     async with running(under, tmp_path, each=1, apis=list(faults)) as stack:
-        report = await befall(stack, 1, SIZE._replace(requests=40, settle_seconds=30), ())
+        size = Size(faults=0, requests=40, events=2, readers=4, settle_seconds=180)
+        report = await befall(stack, 1, size, ())
     print(report.table())
     for number, kind in enumerate(faults.values()):
         assert any(f"api-{number} " in found for found in report.findings.found[kind]), kind

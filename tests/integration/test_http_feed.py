@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from types import AsyncGeneratorType
+from types import AsyncGeneratorType, CoroutineType
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from sse_starlette import EventSourceResponse
 
 from audit.erasure.erase import erase
 from contracts.messages import SyncRequested
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.asyncio
 
 API_ID = "demo2026"
 FEED = "/v1/import-events"
+_SENDING = EventSourceResponse._stream_response
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -279,27 +281,35 @@ async def test_an_unchanged_page_is_answered_with_304(line: Line, http: HttpSide
 
 
 async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_page(
-    line: Line, http: HttpSide
+    line: Line,
 ) -> None:
-    request = await sync(line, organization_id=uuid4())
-    event = {"event_id": str(request.spreaview_event_id)}
-    pages = (FEED, f"/v1/events/{request.spreaview_event_id}/schedule")
-    async with streaming(http, after="start", **event) as quiet:
-        before = await quiet.until("caught-up")
+    organization, event_id = uuid4(), uuid4()
+    event = {"event_id": str(event_id)}
+    pages = (FEED, f"/v1/events/{event_id}/schedule")
+    async with (
+        the_http_side(line, feed_heartbeat_seconds=3600) as http,
+        streaming(http, **event) as everything,
+        streaming(http, type="speaker-imported", **event) as speakers,
+    ):
+        await sync(line, organization_id=organization, event_id=event_id)
+        before = await everything.until("sync-completed")
+        await speakers.until("speaker-imported")
         tags = [(await http.client.get(path, params=event)).headers["etag"] for path in pages]
         person = next(each.data["data"] for each in before if each.type == "speaker-imported")
         assert isinstance(person, dict)
         name = str(person["full_name"])
-        assert in_memory(name) == {"tail", "answers"}
-        await erase(line.engine, request.organization_id, UUID(str(person["speaker_id"])))
-        await quiet.until("speaker-erased")
-        assert in_memory(name) == set()
-    for path, tag in zip(pages, tags, strict=True):
-        page = await http.client.get(path, params=event, headers={"If-None-Match": tag})
-        assert page.status_code == 200, path
-        assert page.headers["etag"] != tag
-    async with streaming(http, after="start", **event) as stream:
-        after = await stream.until("caught-up")
+        assert in_memory(name) == {"tail", "answers", "a client"}
+        await erase(line.engine, organization, UUID(str(person["speaker_id"])))
+        await everything.until("speaker-erased")
+        async with asyncio.timeout(PATIENCE):
+            while in_memory(name):  # noqa: ASYNC110 (the other client gets no event)
+                await asyncio.sleep(0.05)
+        for path, tag in zip(pages, tags, strict=True):
+            page = await http.client.get(path, params=event, headers={"If-None-Match": tag})
+            assert page.status_code == 200, path
+            assert page.headers["etag"] != tag
+        async with streaming(http, after="start", **event) as stream:
+            after = await stream.until("caught-up")
     assert name in json.dumps([each.data for each in before])
     assert name not in json.dumps([each.data for each in after])
 
@@ -311,18 +321,17 @@ def in_memory(name: str) -> set[str]:
     for each in gc.get_objects():
         if isinstance(each, LogTail) and name in repr((each._frames, each._batches)):
             found.add("tail")
-        elif isinstance(each, EncodedCache) and name in repr(each._entries):
+        if isinstance(each, EncodedCache) and name in repr(each._entries):
             found.add("answers")
-        elif isinstance(each, AsyncGeneratorType) and each.ag_code is stream_.__code__:
-            frame = each.ag_frame
-            if frame is not None and name in repr(
-                {
-                    key: value
-                    for key, value in frame.f_locals.items()
-                    if key not in ("tail", "reader")
-                }
-            ):
-                found.add("a client")
+        if isinstance(each, AsyncGeneratorType) and each.ag_code is stream_.__code__:
+            frame, others = each.ag_frame, {"tail", "reader", "subscription"}
+        elif isinstance(each, CoroutineType) and each.cr_code is _SENDING.__code__:
+            frame, others = each.cr_frame, {"self", "send"}
+        else:
+            continue
+        values = {} if frame is None else dict(frame.f_locals)
+        if name in repr([value for key, value in values.items() if key not in others]):
+            found.add("a client")
     return found
 
 

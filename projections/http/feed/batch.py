@@ -8,7 +8,7 @@ from projections.http.feed.cursor import Cursor
 from projections.http.feed.frames import Filter, Frame
 
 PAGE_BYTES = 256 * 1024
-"""A client gets about this much at once."""
+"""The size of a page, about."""
 _PIECE_BYTES = 64 * 1024
 """The server keeps about this much for a client that does not read, besides its own buffer."""
 

@@ -13,9 +13,9 @@ _LAST_SECONDS = 0.1
 
 
 class Ending(Response):
-    """A stream that ends, whatever the client does, as soon as the server stops.
+    """A stream that ends as soon as the server stops, even if the client does not read.
 
-    The response is complete for a client that reads: it connects again at once.
+    The response is complete for a client that reads: the client connects again immediately.
     """
 
     def __init__(self, response: EventSourceResponse, stopping: anyio.Event) -> None:

@@ -28,7 +28,7 @@ async def stream(
     `reset`, the cursor is the start of the log: what the client has is not of this log.
     The feed ends when the token is not valid any more, or the log cannot be read.
     """
-    epoch = tail.epoch
+    epoch, erasures = tail.epoch, tail.erasures
     if reset:
         yield control("reset", cursor, reason="the cursor is not of this log")
     yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))
@@ -51,6 +51,7 @@ async def stream(
                 is_quiet = False
                 for piece in batch.pieces():
                     yield piece
+                del piece
             del batch  # no client keeps a person that is erased while it waits
             if not at_head:
                 was_behind = True
@@ -59,8 +60,9 @@ async def stream(
             if was_behind:
                 was_behind = False
                 yield control("caught-up", cursor)
-            elif is_quiet:  # everything up to the cursor was sent
-                yield heartbeat(cursor)
+            elif is_quiet or tail.erasures != erasures:  # everything up to the cursor was sent
+                erasures = tail.erasures
+                yield heartbeat(cursor)  # in memory it replaces the bytes that were sent last
             is_quiet = not await subscription.wait(heartbeat_seconds)
             if is_quiet and not is_allowed():
                 return

@@ -88,6 +88,8 @@ class LogTail:
         self.head: Cursor = start_of(log_id)
         self.epoch = 0
         """Rises when the log turns out to be another than the frames are of."""
+        self.erasures = 0
+        """Number of reads of the log that had an erasure."""
         self._frames: deque[Frame] = deque()
         self._by_stream: defaultdict[UUID, deque[Frame]] = defaultdict(deque)
         self._batches: dict[tuple[int, Filter, int | None], Batch] = {}
@@ -200,6 +202,8 @@ class LogTail:
         if any(row.type == SpeakerErased.__name__ for row in rows):
             self._drop_frames()  # they may hold the person
             self._on_erasure()
+            self.erasures += 1
+            self._wake_everybody()
         streams: set[UUID] = set()
         added = [frame_of(self.log_id, row) for row in rows]
         for frame in added:
@@ -246,6 +250,9 @@ class LogTail:
         self.log_id = log_id
         self.epoch += 1
         await self.start()
+        self._wake_everybody()
+
+    def _wake_everybody(self) -> None:
         for subscription in (*self._all, *(s for group in self._of_stream.values() for s in group)):
             subscription.wake()
 

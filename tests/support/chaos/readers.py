@@ -28,7 +28,7 @@ _WAIT_SECONDS = 5
 _AGAIN_SECONDS = 0.3
 _BREATH_SECONDS = (0.02, 0.2)
 _NEWEST = 8
-"""A reader waits for one of so many requests."""
+"""A reader waits for one of this many newest requests."""
 _FEED_SECONDS = 60.0
 _REFUSALS = (404, 409, 503)
 """The event is not known yet; not visible in time; PostgreSQL does not answer."""

@@ -21,7 +21,7 @@ QUERIES = ("", "", "", SOME, "", "", "", "")
 
 
 class Question(msgspec.Struct, kw_only=True):
-    """What the process is asked."""
+    """A question to the process."""
 
     reach: Mapping[str, int] | None = None
     """Wait until this position is the last that every reading client has, by its query; 0 if no
@@ -37,7 +37,7 @@ class Question(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """Its answer."""
+    """An answer of the process."""
 
     wrong: list[str] = []
     """A sentence for each client that is not where it should be, or has received other events."""

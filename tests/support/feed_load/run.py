@@ -39,7 +39,7 @@ class Size(NamedTuple):
     sessions: int = 20
     """Events of an outcome, about."""
     per_second: float = 2.0
-    """Runs, which have two commits each."""
+    """Imports per second; each has two commits."""
     burst: int = 20
     """Runs that follow one another without pause, to measure the work of the server."""
     patience: float = 120.0

@@ -21,7 +21,7 @@ class Server(NamedTuple):
 
 
 class Subscriber:
-    """What one client has received, over all of its connections."""
+    """The events that one client has received, over all of its connections."""
 
     def __init__(self, server: Server, query: str, *, reads: bool = True) -> None:
         self.query = query
@@ -65,7 +65,7 @@ class Subscriber:
             await asyncio.sleep(random.uniform(*_AGAIN_SECONDS))
 
     def request(self) -> bytes:
-        """The request, which resumes after the last event."""
+        """The request; it resumes after the last event."""
         lines = [
             f"GET /v1/import-events?after=start{self.query} HTTP/1.1",
             f"Host: {self._server.host}:{self._server.port}",
