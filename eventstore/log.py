@@ -51,7 +51,7 @@ class EventLog(LogReader):
 
     async def identity(self) -> LogIdentity:
         """Return the identity of this log. Raises `NoLogIdentityError`."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             row = (await connection.execute(IDENTITY)).one_or_none()
         if row is None:
             raise NoLogIdentityError
@@ -70,14 +70,14 @@ class EventLog(LogReader):
 
     async def clock(self) -> datetime:
         """Return the time of the database's clock."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             now: datetime = (await connection.execute(CLOCK)).scalar_one()
         return now
 
     async def clock_and_run(self, sync_id: UUID) -> "RunRecord":
         """Return the database's clock, and the streams that hold events of a run."""
         ids = {"started_id": message_id(sync_id, 0), "outcome_id": message_id(sync_id, OUTCOME)}
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             row = (await connection.execute(CLOCK_AND_RUN, ids)).one()
         return RunRecord(row.now, row.begun_in, row.ended_in)
 
@@ -90,12 +90,12 @@ class EventLog(LogReader):
 
     async def snapshot(self, stream_id: UUID, fold_version: str) -> Snapshot | None:
         """Return the snapshot of a stream, if this version of the fold made it."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             return await snapshots.read_snapshot(connection, stream_id, fold_version)
 
     async def source(self, digest: str) -> bytes | None:
         """Return the document with this SHA-256 (in hex), or None if it is not stored any more."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             return await sources.read_source(connection, digest)
 
     async def prune_sources(self, age: timedelta) -> int:
@@ -110,7 +110,7 @@ class EventLog(LogReader):
 
     async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
         """Return the speakers of an organization who asked to be forgotten."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             return await erasure.erased_subjects(connection, organization_id)
 
     async def unconfirmed_restore(self) -> str | None:
@@ -119,5 +119,5 @@ class EventLog(LogReader):
 
     async def unpublished(self) -> list[Unpublished]:
         """Return the events that the broker refused because of their size, by position."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             return await checkpoints.read_unpublished(connection)

@@ -121,6 +121,8 @@ class LogReader:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # One statement needs no transaction: BEGIN and ROLLBACK would be two more round trips.
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read_all(self, after: int, *, limit: int = PAGE) -> list[Recorded]:
         """Return the next events after a position, in order, up to `limit` and up to a page.
@@ -130,7 +132,7 @@ class LogReader:
         Raises:
             UnreadableEventError: as every method that returns events, for an impossible time.
         """
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(
                 READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
             )
@@ -141,7 +143,7 @@ class LogReader:
     ) -> AsyncIterator[Recorded]:
         """Yield the events of a stream after a version, in order, read page by page."""
         while True:
-            async with self._engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 found = await connection.execute(
                     READ_STREAM,
                     {"stream_id": stream_id, "after": after, "limit": page},
@@ -155,40 +157,40 @@ class LogReader:
 
     async def event(self, message_id: UUID) -> Recorded | None:
         """Return the event with a message id, if it is in the log."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(READ_EVENT, {"message_id": message_id})
             row = found.one_or_none()
         return None if row is None else recorded_of(row)
 
     async def stream_version(self, stream_id: UUID) -> int:
         """Return the version of a stream's newest event; 0 if the stream does not exist."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(STREAM_VERSION, {"stream_id": stream_id})
             return int(found.scalar_one_or_none() or 0)
 
     async def head(self) -> int:
         """Return the position of the newest event; 0 if the log is empty."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             position: int = (await connection.execute(HEAD)).scalar_one()
         return position
 
     async def message_id_at(self, position: int) -> UUID | None:
         """Return the message id of the event at a position, if there is one."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(EVENT_AT, {"position": position})
             message_id_found: UUID | None = found.scalar_one_or_none()
         return message_id_found
 
     async def last_event(self, position: int) -> tuple[int, UUID] | None:
         """Return position and message id of the newest event at or before a position."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(LAST_EVENT, {"position": position})
             row = found.one_or_none()
         return None if row is None else (row.position, row.message_id)
 
     async def behind(self, after: int, most: int = 100_000) -> Behind:
         """Count the events after a position, up to `most`."""
-        async with self._engine.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await connection.execute(BEHIND, {"after": after, "most": most})
             row = found.one()
         return Behind(row.events, row.age.total_seconds() if row.age else 0.0)
@@ -203,6 +205,21 @@ async def read_streams(
     a single outcome is larger. Later calls return the others; an empty list means all are read.
     Runs in the caller's transaction.
     """
+    return (await read_page_of_streams(connection, versions, limit=limit)).events
+
+
+class StreamsPage(NamedTuple):
+    """Events of many streams, as whole outcomes."""
+
+    events: list[Recorded]
+    is_last: bool
+    """Whether the streams had no other events when they were read."""
+
+
+async def read_page_of_streams(
+    connection: AsyncConnection, versions: Mapping[UUID, int], *, limit: int = PAGE
+) -> StreamsPage:
+    """As `read_streams`, with the answer whether this was all."""
     while True:
         found = await connection.execute(
             READ_STREAMS,
@@ -214,9 +231,9 @@ async def read_streams(
         )
         rows = [recorded_of(row) for row in found]
         if len(rows) < limit:
-            return rows
+            return StreamsPage(rows, is_last=True)
         if whole := _whole_outcomes(rows):
-            return whole
+            return StreamsPage(whole, is_last=False)
         limit *= 4
 
 

@@ -24,6 +24,13 @@ TAKE_GENERATION = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=0x53
 
 MAY_USE = text("SELECT has_schema_privilege(:schema, 'USAGE')")
 
+# As MAY_USE and SET_SEARCH_PATH, for the live generation in one round trip.
+SELECT_LIVE = text("""
+    SELECT schema, has_schema_privilege(schema, 'USAGE') AS may_use,
+           set_config('search_path', schema, true)
+    FROM projections.generations WHERE live
+""")
+
 NEXT_NUMBER = text("SELECT coalesce(max(number), 0) + 1 FROM projections.generations")
 
 # Beyond the schemas that exist, too: the table of generations may have lost its rows.
@@ -234,11 +241,11 @@ async def select_live_generation(connection: AsyncConnection) -> None:
         GenerationAccessError: this role may not use the live generation.
     """
     await connection.execute(statements.SHARE_GENERATION)
-    schema = (await connection.execute(statements.LIVE_SCHEMA)).scalar_one_or_none()
-    if schema is None:
+    live = (await connection.execute(SELECT_LIVE)).one_or_none()
+    if live is None:
         raise NoGenerationError
-    await _require_use(connection, schema)
-    await select_generation(connection, schema)
+    if not live.may_use:
+        raise GenerationAccessError(live.schema)
 
 
 async def _require_use(connection: AsyncConnection, schema: str) -> None:

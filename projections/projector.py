@@ -7,6 +7,7 @@ or lose records, because the applied versions decide which events are new.
 import asyncio
 import logging
 from collections.abc import Sequence
+from enum import IntEnum
 from functools import partial
 from itertools import count
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from contracts.outage_text import describe_outage
 from contracts.topics import IMPORT_EVENTS
 from contracts.wording import counted
 from eventstore.errors import is_database_outage
-from eventstore.read import PAGE, read_streams
+from eventstore.read import PAGE, read_page_of_streams
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Assignment, Membership, subscribe
 from messaging.cloudevents import TRACEPARENT
@@ -143,8 +144,9 @@ class Projector:
     async def _catch_up_together(self, stream_ids: Sequence[UUID]) -> None:
         while True:
             async with self._engine.begin() as connection:
-                if not await self._apply_next(connection, stream_ids):
-                    return
+                applied = await self._apply_next(connection, stream_ids)
+            if applied is not Applied.SOME:
+                return  # events that came meanwhile have their own signals
 
     async def _lagging(self) -> list[UUID]:
         async with self._engine.begin() as connection:
@@ -250,6 +252,17 @@ class Projector:
         self._tried.add((stream_id, version))
 
 
+class Applied(IntEnum):
+    """The part of the new events of some streams that was applied; NOTHING is false."""
+
+    NOTHING = 0
+    """They had no new events."""
+    SOME = 1
+    """There may be more."""
+    ALL = 2
+    """They had no more when they were read."""
+
+
 async def apply_next(
     connection: AsyncConnection,
     stream_ids: Sequence[UUID],
@@ -257,8 +270,8 @@ async def apply_next(
     limit: int = PAGE,
     code_version: str = CODE_VERSION,
     observer: Observer = UNOBSERVED,
-) -> bool:
-    """Apply the next outcomes of some streams; return False if they have no new events.
+) -> "Applied":
+    """Apply the next outcomes of some streams.
 
     The progress rows are created and locked before a separate statement reads the log, so a second
     projector sees the versions that the first has applied. A stream that is ahead of the log is
@@ -277,14 +290,14 @@ async def apply_next(
             extra={"spreaview_event_id": stream_id},
         )
         del versions[stream_id]
-    events = await read_streams(connection, versions, limit=limit) if versions else []
-    if not events:
-        return False
-    with observer.batch("process", (event.metadata.get(TRACEPARENT) for event in events)):
-        changes = project(events)
+    page = await read_page_of_streams(connection, versions, limit=limit) if versions else None
+    if page is None or not page.events:
+        return Applied.NOTHING
+    with observer.batch("process", (event.metadata.get(TRACEPARENT) for event in page.events)):
+        changes = project(page.events)
         await write(connection, changes)
         await announce(connection, changes.progress.values())
-    return True
+    return Applied.ALL if page.is_last else Applied.SOME
 
 
 def is_outage(error: BaseException) -> bool:
