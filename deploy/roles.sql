@@ -71,8 +71,8 @@ GRANT SELECT ON projections.generations TO spreaview_projector;
 GRANT USAGE ON SCHEMA spreaview TO spreaview_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA spreaview TO spreaview_reader;
 
--- auditor: `history`, `explain`, `diff`, `as-of`, `source`, `verify`, `export`, `reimport` and
--- `projections status`. It reads everything except the key of the fingerprints of API IDs.
+-- auditor: `history`, `explain`, `diff`, `as-of`, `source`, `verify`, `export`, `reimport`, `status`,
+-- `relay status` and `projections status`. It reads everything except the key of the fingerprints of API IDs.
 GRANT SELECT ON event_store.events, event_store.streams, event_store.inbox,
     event_store.personal_data, event_store.sources, event_store.snapshots, event_store.checkpoints,
     event_store.unpublished, event_store.erased_subjects, event_store.erasures

@@ -59,10 +59,13 @@ class ReimportedRun(NamedTuple):
     not_decided: str | None
     """Why the run could not be decided again; None: it was."""
     deviations: tuple[Deviation, ...]
+    time_zone: str | None = None
+    """The zone of the event at that run."""
 
     def to_json(self) -> dict[str, object]:
         """The run as JSON values."""
         run: dict[str, object] = msgspec.to_builtins(self._asdict() | {"deviations": ()})
+        del run["time_zone"]
         return run | {"deviations": [deviation.to_json() for deviation in self.deviations]}
 
 
@@ -87,7 +90,10 @@ async def reimport(
         if isinstance(terminal, SyncCompleted | SyncFailed) and sync_id in (None, terminal.sync_id):
             matched = True
             reason, deviations = await _decide_again(log, state, events, terminal)
-            yield ReimportedRun(terminal.sync_id, outcome[-1].recorded_at, reason, deviations)
+            started = state.open_runs.get(terminal.sync_id)
+            zone = started.window.time_zone if started is not None else None
+            at = outcome[-1].recorded_at
+            yield ReimportedRun(terminal.sync_id, at, reason, deviations, zone)
         fold(events, state)
     if sync_id is not None and not matched:
         raise NotInThePastError(

@@ -66,7 +66,7 @@ def show_table(console: Console, letters: Sequence[DeadLetter], *, everything: b
     for letter in letters:
         row = [
             str(letter.name),
-            _time(letter.first_received_ms),
+            _time(letter.first_received_ms).replace("T", " "),
             _printable(masked(letter.reason, words=True)),
             _printable(_where(letter)),
             f"{letter.size:,}",

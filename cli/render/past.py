@@ -140,7 +140,10 @@ def show_reimported_run(console: Console, run: ReimportedRun) -> None:
     verdict = run.not_decided or (
         f"{counted(len(run.deviations), 'event')} different" if run.deviations else "the same"
     )
-    console.print(f"{shown_time(run.recorded_at)}  sync {run.sync_id}  {verdict}", soft_wrap=True)
+    console.print(
+        f"{shown_time(run.recorded_at, run.time_zone)}  sync {run.sync_id}  {verdict}",
+        soft_wrap=True,
+    )
     for told in run.deviations:
         what = told.what.replace("_", " ")
         console.print(f"    {what}: {told.type} {escape(told.entity)}", soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cli.render.runs import warning_line
 from cli.render.times import shown_day, shown_hour, shown_time
-from contracts.events import SyncCompleted, SyncFailed, Topic
+from contracts.events import AllCounts, Counts, SyncCompleted, SyncFailed, Topic
 from projections.queries import JsonRow
 from worker.sync.plan import Plan, PlannedChange, planned_changes
 
@@ -83,7 +83,9 @@ def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
     if not changes:
         console.print("[bold]Nothing would change.[/]")
     else:
-        table = Table("", "", "name", "what", title="A sync would now", title_justify="left")
+        table = Table(
+            "change", "kind", "name", "what", title="A sync would now", title_justify="left"
+        )
         for change in changes:
             details = [
                 f"{field}: {_short(old, time_zone)} → {_short(new, time_zone)}"
@@ -123,12 +125,12 @@ def _counts(console: Console, run: JsonRow) -> None:
     counts = run["counts"]
     if not isinstance(counts, dict):
         return
-    columns = [c for c in next(iter(counts.values())) if any(k[c] for k in counts.values())]
+    columns = [c for c in Counts.__struct_fields__ if any(k[c] for k in counts.values())]
     if not columns:
         columns = ["unchanged"]
     table = Table("", *columns, box=None)
-    for kind, by_change in counts.items():
-        table.add_row(kind, *(str(by_change[column]) for column in columns))
+    for kind in AllCounts.__struct_fields__:
+        table.add_row(kind, *(str(counts[kind][column]) for column in columns))
     console.print(table)
 
 

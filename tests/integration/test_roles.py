@@ -236,6 +236,11 @@ async def test_worker_projector_and_reader_import_a_conference(
             async with asyncio.timeout(PATIENCE):
                 while (await run_in_thread("relay", "status", env=env)).returncode:  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
+            for role in ("auditor", "api"):
+                report = await run_in_thread(
+                    "status", env={**env, "SPREAVIEW_DATABASE_URL": urls[role]}
+                )
+                assert "refuses" not in report.stdout, role
             rewound = await run_in_thread("relay", "rewind", "--to", "0", env=env)
             assert rewound.returncode == 0, rewound.stderr
             assert await EventLog(worker).prune_sources(timedelta(0)) == 1

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from audit.past.moments import parse_time
-from cli.render.sync import show_timetable
+from cli.render.sync import show_outcome, show_timetable
 from cli.render.times import shown_time
+from contracts.events import Counts
 from projections.queries import JsonRow
 
 TIME = datetime(2026, 5, 28, 7, 30, 5, 999_999, tzinfo=UTC)
@@ -69,3 +70,21 @@ def test_a_grid_is_a_list_where_a_room_has_less_than_12_characters() -> None:
         "       Ada Example".ljust(len(shown[3])),
     ]
     assert sum("Observability" in line for line in shown) == 3 * len(ROOMS)
+
+
+def test_counts_have_one_order_however_they_are_stored() -> None:
+    stored = {"withheld": 0, "skipped": 2, "unchanged": 112, "added": 1}
+    zeros = dict.fromkeys(stored, 0)
+    run: JsonRow = {
+        "status": "completed",
+        "counts": {
+            kind: dict.fromkeys(Counts.__struct_fields__, 0) | counts
+            for kind, counts in (("rooms", zeros), ("sessions", stored), ("speakers", zeros))
+        },
+    }
+    output = StringIO()
+    show_outcome(Console(file=output, width=80), run, [])
+    heading, *rows = [line.split() for line in output.getvalue().splitlines()[1:]]
+    assert heading == ["added", "unchanged", "skipped"]
+    assert [row[0] for row in rows] == ["sessions", "speakers", "rooms"]
+    assert rows[0] == ["sessions", "1", "112", "2"]
