@@ -117,7 +117,7 @@ class _Running:
             return [not_checked(f"the check failed: {describe_error(error)}")], "it is not known"
 
     async def _within_errors(self, check: Check) -> Sequence[Result]:
-        """Run a check; errors of its server become those of commands, also a time-out."""
+        """Run a check; errors of its server, also a time-out, become errors of commands."""
         addresses = self._installation.addresses
         servers = {*check.needs, check.reaches}
         with ExitStack() as errors:

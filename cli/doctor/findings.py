@@ -1,4 +1,4 @@
-"""What a check finds, and what a check is."""
+"""Checks, and their findings."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
@@ -76,11 +76,11 @@ class Check(NamedTuple):
     see: str
     """The heading of `docs/operations.md` that the check stands for."""
     look: Callable[["Installation"], Awaitable[Sequence[Result]]]
-    """Raises the errors of commands, which become findings."""
+    """Raises the errors of commands; they become findings."""
     needs: tuple[Server, ...] = ()
     """Without one of these, nothing is checked."""
     reaches: Server | None = None
-    """What other checks may rely on if this one raises nothing."""
+    """The precondition of other checks that is fulfilled if this one raises nothing."""
     failures: tuple[str, ...] = ()
     """The rows of the runbook's table of failures that the check finds."""
 

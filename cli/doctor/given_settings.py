@@ -11,7 +11,7 @@ from contracts.wording import counted
 
 
 async def given(installation: Installation) -> Sequence[Result]:
-    """No variable looks like a setting and is none. Wrong values end the command before."""
+    """No variable with our prefix is unknown. A wrong value ends the command at its start."""
     unknown = [
         warning(sentence, "correct the name, or unset it") for sentence in unknown_settings()
     ]

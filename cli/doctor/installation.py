@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     check_seconds: float
     """In one check."""
     section_seconds: float
-    """In a section of the status: less than in a check, which waits for it."""
+    """In a section of the status: less than in a check, because checks wait for sections."""
     all_seconds: float
     """In all checks."""
 
@@ -38,7 +38,7 @@ LIMITS = Limits(3.0, 2.5, 8.0)
 class Installation:
     """The settings, the addresses, and facts that are read once.
 
-    `engine` is a pool of a few connections, which the checks share.
+    The checks share the few connections of `engine`.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Installation:
         return await self._once("status", self._status)
 
     async def topics(self) -> list[TopicFacts]:
-        """Our topics as they are, those that exist."""
+        """The topics of ours that exist, as they are."""
         return await self._once("topics", self._topics)
 
     async def is_sandbox(self) -> bool:
-        """Whether the broker is a sandbox's, which lacks some abilities."""
+        """Whether the broker is a sandbox's: that one lacks some abilities."""
         return await self._once("sandbox", self._is_sandbox)
 
     async def _status(self) -> Status:

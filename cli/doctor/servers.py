@@ -152,7 +152,7 @@ async def kafka(installation: Installation) -> Sequence[Result]:
 
 
 async def sessionize(installation: Installation) -> Sequence[Result]:
-    """Sessionize answers, with whatever status: no schedule is asked for."""
+    """Sessionize answers, with any status: no schedule is requested."""
     url = installation.addresses.sessionize_base_url
     host = httpx.URL(url).netloc.decode()
     try:
@@ -176,7 +176,7 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """The operating system's error, which httpx wraps several times."""
+    """The operating system's error: httpx wraps it several times."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
