@@ -14,6 +14,7 @@ from cli.errors import CommandError, MissingRightError
 from cli.servers import database_errors, kafka_errors
 from cli.settings import SettingsError
 from contracts.error_text import describe_error
+from eventstore.damage import DamagedLogError
 from eventstore.schema_version import SchemaVersionError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class _Running:
             return [problem(silence, remedy)], f"{check.reaches} does not answer"
         try:
             return looking.result(), ""
-        except (CommandError, SettingsError, SchemaVersionError) as error:
+        except (CommandError, SettingsError, SchemaVersionError, DamagedLogError) as error:
             return self._failed(check, error)
         except Exception as error:  # a fault of the check must not hide the other findings
             logger.debug("check %s: %s", check.name, describe_error(error))

@@ -177,8 +177,8 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
 
 def _first_cause(error: BaseException) -> BaseException:
     """The operating system's error: httpx wraps it several times."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
     return error
 
 

@@ -31,6 +31,7 @@ from cli.status.sections import (
 from contracts.messages import InvalidRequestError, UnreadableRequestError, decode_request
 from contracts.topics import SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
+from eventstore.damage import DamagedLogError
 from eventstore.log import EventLog
 from eventstore.open_runs import OpenRun, started_runs, still_open
 from eventstore.schema_version import SchemaVersionError
@@ -68,7 +69,7 @@ async def read_section(read: Callable[[], Awaitable[T]]) -> Section[T]:
     """Read a section, or name the reason why it could not be read."""
     try:
         return await read()
-    except (CommandError, SchemaVersionError) as error:
+    except (CommandError, SchemaVersionError, DamagedLogError) as error:
         return Unknown(str(error), isinstance(error, MissingRightError))
 
 

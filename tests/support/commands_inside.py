@@ -5,16 +5,15 @@ as it is written.
 """
 
 import asyncio
-import io
 import logging
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import typer
+from typer.testing import CliRunner
 
 from cli import command as command_module
 from cli.main import app
@@ -38,28 +37,12 @@ async def run_inside(*arguments: str, env: Mapping[str, str]) -> subprocess.Comp
 
 
 def _run(arguments: tuple[str, ...], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    output, errors = io.StringIO(), io.StringIO()
-    group: Any = typer.main.get_command(app)
-    with _environment(env), redirect_stdout(output), redirect_stderr(errors):
-        try:
-            code = group.main(list(arguments), prog_name="spreaview-sync", standalone_mode=False)
-        except SystemExit as ended:
-            code = ended.code
-    return subprocess.CompletedProcess(
-        list(arguments), int(code or 0), output.getvalue(), errors.getvalue()
-    )
-
-
-@contextmanager
-def _environment(env: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    unset = dict.fromkeys(name for name in os.environ if name.startswith("SPREAVIEW_"))
+    given = {**unset, **env}
+    done = CliRunner().invoke(app, arguments, env=given)
+    if not isinstance(done.exception, SystemExit | None):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 class Lines(logging.Handler):
