@@ -65,6 +65,9 @@ class Wanted(NamedTuple):
         return self.version == 0 and self.sync_id is None
 
 
+_NOTHING = Wanted(0, None, 0.0)
+
+
 class Moment(NamedTuple):
     """A snapshot, and the state of an event in it."""
 
@@ -194,12 +197,13 @@ class Answers:
 
 def wanted_of(call: Call) -> Wanted:
     """The state that the query asks for. Raises `ProblemError` for a wrong parameter."""
+    version = call.query_number("min_version", least=0, most=MAX_VERSION) or 0
+    sync_id = call.query_uuid("wait_for_sync")
+    if not version and sync_id is None:
+        return _NOTHING
     seconds = call.wait_seconds(MAX_WAIT_SECONDS)
-    return Wanted(
-        call.query_number("min_version", least=0, most=MAX_VERSION) or 0,
-        call.query_uuid("wait_for_sync"),
-        time.monotonic() + (DEFAULT_WAIT_SECONDS if seconds is None else seconds),
-    )
+    seconds = DEFAULT_WAIT_SECONDS if seconds is None else seconds
+    return Wanted(version, sync_id, time.monotonic() + seconds)
 
 
 def wanted_sync(sync_id: UUID, seconds: float) -> Wanted:

@@ -60,10 +60,8 @@ class Security:
         Raises:
             ProblemError: a token is in the URL, where logs and histories would keep it.
         """
-        if leaked := _FORBIDDEN_QUERY.intersection(name.lower() for name in request.query_params):
-            raise bad_request(
-                min(leaked), "A token must not be in a URL. Send it as Authorization: Bearer …"
-            )
+        if request.scope["query_string"]:
+            _refuse_tokens(request)
         if self.tokens is None:
             if _host_name(request) not in LOOPBACK:  # a name of another site that leads here
                 raise ProblemError(ProblemType.FORBIDDEN, "An open server answers on loopback only")
@@ -91,6 +89,14 @@ class Security:
                 headers={"WWW-Authenticate": f'Bearer error="insufficient_scope" scope="{scope}"'},
             )
         return access
+
+
+def _refuse_tokens(request: Request) -> None:
+    """Refuse a token in the query."""
+    if leaked := _FORBIDDEN_QUERY.intersection(name.lower() for name in request.query_params):
+        raise bad_request(
+            min(leaked), "A token must not be in a URL. Send it as Authorization: Bearer …"
+        )
 
 
 def _host_name(request: Request) -> str:

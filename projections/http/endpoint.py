@@ -44,8 +44,14 @@ class Call:
 
     def query(self, name: str) -> str | None:
         """A parameter of the query; the last one counts if it is repeated."""
-        values = self.request.query_params.getlist(name)
+        values = self._values(name)
         return values[-1] if values else None
+
+    def _values(self, name: str) -> Sequence[str]:
+        """All values of a parameter of the query; most requests have no query to parse."""
+        if not self.request.scope["query_string"]:
+            return ()
+        return self.request.query_params.getlist(name)
 
     def query_number(self, name: str, *, least: int, most: int) -> int | None:
         """A whole number of the query. Raises `ProblemError` outside of the bounds."""
@@ -79,12 +85,7 @@ class Call:
 
     def query_choices(self, name: str, choices: Sequence[str]) -> frozenset[str]:
         """Values of the query, repeated or separated by commas. Raises `ProblemError`."""
-        values = [
-            part
-            for value in self.request.query_params.getlist(name)
-            for part in value.split(",")
-            if part
-        ]
+        values = [part for value in self._values(name) for part in value.split(",") if part]
         for value in values:
             if value not in choices:
                 raise bad_request(name, f"{name} must be of: {', '.join(choices)}")

@@ -146,18 +146,30 @@ async def load(url: str, target: str, headers: dict[str, str], seconds: float) -
     return sum(await asyncio.gather(*(one_connection() for _ in range(CONNECTIONS))))
 
 
-async def loaded(
-    url: str, pid: int, target: str, headers: dict[str, str], seconds: float
-) -> Measured:
-    """One round of load from a process of its own."""
-    words = json.dumps([url, target, headers, seconds])
-    server = psutil.Process(pid)
-    before = sum(server.cpu_times()[:2])
-    async with child("load", words) as process:
-        assert process.stdout is not None
-        answered = int(await process.stdout.readline())
-    cpu = sum(server.cpu_times()[:2]) - before
-    return Measured(answered / seconds, cpu / answered)
+def load_as_asked() -> None:
+    """Do a round of load for each line of standard input, and print its number of answers."""
+    for line in sys.stdin:
+        print(asyncio.run(load(*json.loads(line))), flush=True)
+
+
+class Load(NamedTuple):
+    """The process that sends requests, and the server that it sends them to."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    server: psutil.Process
+    seconds: float
+
+    async def round(self, target: str, headers: dict[str, str]) -> Measured:
+        """One round of load."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        before = sum(self.server.cpu_times()[:2])
+        words = json.dumps([self.url, target, headers, self.seconds])
+        self.process.stdin.write(words.encode() + b"\n")
+        answered = int(await self.process.stdout.readline())
+        cpu = sum(self.server.cpu_times()[:2]) - before
+        return Measured(answered / self.seconds, cpu / answered)
 
 
 async def ratio(
@@ -262,7 +274,7 @@ async def _compare(
 ) -> None:
     path = f"/v1/events/{event_id}/schedule"
     plain = {"Accept-Encoding": "identity"}
-    async with child("serve", url, broker, str(event_id)) as server:
+    async with child("serve", url, broker, str(event_id)) as server, child("load") as loading:
         assert server.stdout is not None
         address = (await server.stdout.readline()).decode().strip()
         async with httpx.AsyncClient(base_url=address) as client:
@@ -271,13 +283,13 @@ async def _compare(
         known = {"If-None-Match": answer.headers["etag"]}
         print(f"the schedule of 500 sessions has {size} bytes", flush=True)
 
+        load = Load(loading, address, psutil.Process(server.pid), seconds)
+
         async def schedule(ours: bool) -> Measured:
-            target = path if ours else f"{_CONSTANT}/{size}"
-            return await loaded(address, server.pid, target, plain, seconds)
+            return await load.round(path if ours else f"{_CONSTANT}/{size}", plain)
 
         async def unchanged(ours: bool) -> Measured:
-            target = path if ours else _NOTHING
-            return await loaded(address, server.pid, target, known, seconds)
+            return await load.round(path if ours else _NOTHING, known)
 
         await ratio("schedule against a constant", 0.9, schedule, rounds)
         await ratio("304 against nothing", 0.8, unchanged, rounds)
@@ -288,8 +300,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["serve", *given]:
             asyncio.run(serve(given[0], given[1], UUID(given[2])))
-        case ["load", given]:
-            print(asyncio.run(load(*json.loads(given))), flush=True)
+        case ["load"]:
+            load_as_asked()
         case _:
             parser = argparse.ArgumentParser(description=__doc__)
             parser.add_argument("--rounds", type=int, default=6)
