@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the minute of usual load balancers: if the server is first to close an idle
+connection, a request that is on its way is lost."""
 _END_SECONDS = 1
 """How long the end waits for a client that does not read its response."""
 
@@ -32,6 +35,7 @@ async def serving_http(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_END_SECONDS,
         )
     )
