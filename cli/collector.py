@@ -8,7 +8,7 @@ _NEW_OBJECTS = 10_000
 def collect_rarely() -> None:
     """Leave the imported modules out of collections, and collect after 10,000 new objects.
 
-    Pages of a thousand events consist of many small objects without cycles, which are freed without
+    A page of a thousand events consists of many small objects without cycles. They are freed without
     the collector. By default it would look at them after every 700 new ones, and often at
     everything that was imported. Call this once, after the imports. It also starts a collector that
     `cli.start` has stopped for them.

@@ -1,4 +1,4 @@
-"""What every row of the benchmark shares: ratios of alternating runs, the table, and the file.
+"""The harness of the benchmarks: ratios of alternating runs, the table, and the file.
 
 A row compares ours with its floor: plain, hand-written code that does the same work on the same
 data with the same durability. Both run in turn, so a busy moment of the machine meets both.
@@ -40,7 +40,7 @@ class Result:
     """Number of the row in the table of targets."""
     work: str
     unit: str
-    """`/s` for rates, of which more is better; `ms` or `s` for times, of which less is better."""
+    """`/s` for rates, where more is better; `ms` or `s` for times, where less is better."""
     value: float
     """Median of ours."""
     partner_name: str
@@ -130,7 +130,7 @@ def result(
     ahead: float | None = None,
     note: str = "",
 ) -> Result:
-    """Return the line of a row from its figures; `ratios` are those of single rounds."""
+    """Return the line of a row from its figures; `ratios` has one ratio per round."""
     ratios = ratios or [value / partner]
     ratio, rates = statistics.median(ratios), unit == "/s"
     met = ratio >= target if rates else ratio <= target

@@ -75,7 +75,7 @@ async def prepare(connection: asyncpg.Connection, schema: str) -> None:
         await connection.execute(
             f"CREATE TEMP TABLE new_{table} (LIKE {schema}.{table}) ON COMMIT DELETE ROWS"
         )
-        # The constraints are those of the real table.
+        # The real table has the constraints.
         columns = await connection.fetch(
             "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 "
             "AND attnotnull",

@@ -1,7 +1,7 @@
 """A sync by hand, in one process: fetch, decode, encode, hash, one append, one upsert per table.
 
-It knows no requests, windows, guards or failures, and decides nothing: it writes the events that a
-sync of ours has written before, as those of another SpreaView event.
+It knows no requests, windows, guards or failures, and decides nothing: it writes the events of an
+earlier sync of ours again, for another SpreaView event.
 """
 
 import hashlib

@@ -49,7 +49,7 @@ class Servers:
             await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     async def kafka(self) -> str:
-        """Return the address of the run's broker, which starts at the first call."""
+        """Return the address of the run's broker. The first call starts it."""
         if self._kafka is None:
             folder = self.folder / "kafka"
             folder.mkdir()

@@ -1,7 +1,7 @@
-"""Row 4: appends per second, beside the plain inserts of the same rows under the same lock.
+"""Row 4: appends per second, compared with plain inserts of the same rows under the same lock.
 
 Plain is what an event store cannot do without: the same rows by one `unnest`, in order, durably,
-without versions, inbox, chain or erasures. COPY inserts the same rows, and is shown beside it.
+without versions, inbox, chain or erasures. COPY of the same rows is shown in a note.
 """
 
 import asyncio

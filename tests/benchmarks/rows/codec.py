@@ -1,4 +1,4 @@
-"""The codec: events of the log per second by msgspec, beside the same model in pydantic."""
+"""The codec: events of the log per second by msgspec, compared with the same model in pydantic."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, get_type_hints

@@ -22,7 +22,7 @@ from tests.benchmarks.servers import Servers
 _API_ID = "bench184"
 _SESSIONS, _SPEAKERS = 97, 70
 _EACH = {"quick": 5, "full": 20, "long": 100}
-"""Syncs per round, of which the median counts."""
+"""Syncs per round; their median counts."""
 _ROUNDS = 5
 
 

@@ -1,4 +1,4 @@
-"""Row 9: the same work on a long log and on a short one, and a late sync beside an early one.
+"""Row 9: a long log compared with a short one, and a late sync of a stream with an early one.
 
 The long log of `long` needs 8 GB of disk.
 """

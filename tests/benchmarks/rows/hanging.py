@@ -1,4 +1,4 @@
-"""What one SpreaView event whose Sessionize hangs costs the others of a burst."""
+"""A burst of syncs while the Sessionize of one SpreaView event hangs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def _burst(running: Line, number: int, *, hangs: bool) -> float:
 
 
 async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
-    """Yield the result of a burst with a hanging event, beside one without."""
+    """Yield the result of a burst with a hanging event, compared with one without."""
     number = _EVENTS[size]
     settings = {"fetch_attempts": "1", "fetch_seconds": "60"}
     async with servers.database() as database, line(servers, database, **settings) as running:

@@ -1,4 +1,4 @@
-"""Row 5: events read from the log per second, typed, beside rows that nobody decodes."""
+"""Row 5: events read from the log per second, typed, compared with undecoded rows."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Row 11: the start of the program, in seconds, beside the start of Python itself."""
+"""Row 11: the start of the program, in seconds, compared with the start of Python itself."""
 
 import asyncio
 import statistics
