@@ -8,10 +8,10 @@ _NEW_OBJECTS = 10_000
 def collect_rarely() -> None:
     """Leave the imported modules out of collections, and collect after 10,000 new objects.
 
-    A page of a thousand events consists of many small objects without cycles. They are freed without
-    the collector. By default it would look at them after every 700 new ones, and often at
-    everything that was imported. Call this once, after the imports. It also starts a collector that
-    `cli.start` has stopped for them.
+    A page of a thousand events consists of many small objects without cycles. They are freed
+    without the collector. By default it would look at them after every 700 new ones, and often at
+    everything that was imported. Call this once, after the imports. It also starts a collector
+    that `cli.start` has stopped for them.
     """
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)
