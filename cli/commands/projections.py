@@ -22,9 +22,9 @@ from cli.servers import open_database, open_for_sessions
 from cli.settings import Settings
 from projections.generations import GenerationsError
 from projections.projector import Projector, ResumedStream
+from projections.rebuild.dropping import drop_generations
 from projections.rebuild.rebuild import (
     RebuildResult,
-    drop_generations,
     generation_summaries,
 )
 from projections.rebuild.rebuild import (

@@ -23,7 +23,7 @@ from eventstore.sources import count_sources, prune_sources
 from messaging.dead_letters.retention import plan_pruning, prune_letters
 from messaging.topic_reader import open_topic_reader
 from projections.generations import GenerationsError
-from projections.rebuild.rebuild import drop_old_generations, old_generations
+from projections.rebuild.dropping import drop_old_generations, old_generations
 
 _BATCH = 1000
 

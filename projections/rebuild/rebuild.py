@@ -23,6 +23,7 @@ from projections.generations import (
     maintenance_lock,
     select_generation,
 )
+from projections.rebuild.dropping import drop_old
 from projections.rebuild.fill import FillProgress, ReportProgress, fill
 from projections.rebuild.parity import Parity, compare
 from projections.rebuild.switch import StoppedInNew, switch
@@ -129,7 +130,7 @@ async def rebuild(
         stopped = await switch(
             engine, target.number, accept_stopped=accept_stopped, report_progress=counter
         )
-        dropped = [] if keep is None else await _drop_old(engine, keep)
+        dropped = [] if keep is None else await drop_old(engine, keep)
         async with engine.connect() as connection:
             live = await live_generation(connection)
     seconds = time.monotonic() - began
@@ -175,25 +176,6 @@ async def rollback(
         async with engine.connect() as connection:
             now = await live_generation(connection)
     return RebuildResult(now, live, counter.events, time.monotonic() - began, None, stopped, [])
-
-
-async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]:
-    """Drop one generation, or all filled ones that are not live; return the dropped numbers.
-
-    Raises:
-        GenerationsError: the generation does not exist or is live, or a rebuild is running.
-    """
-    async with maintenance_lock(engine):
-        if number is None:
-            return await _drop_old(engine, 0)
-        async with engine.begin() as connection:
-            for generation in await list_generations(connection):
-                if generation.number == number:
-                    await drop(connection, generation)
-                    return [number]
-    raise GenerationsError(
-        f"there is no generation {number}; spreaview-sync projections generations lists them"
-    )
 
 
 async def generation_summaries(engine: AsyncEngine) -> list[GenerationSummary]:
@@ -280,33 +262,3 @@ async def _check_same_tables(
             f"{live.number}: this program cannot write them. Remedy: run projections rebuild with "
             f"the program whose projections are {target.code_version}."
         )
-
-
-async def drop_old_generations(engine: AsyncEngine, keep: int) -> list[int]:
-    """Drop all filled generations that are not live but the `keep` newest; return the numbers.
-
-    Raises:
-        GenerationsError: a rebuild is running.
-    """
-    async with maintenance_lock(engine):
-        return await _drop_old(engine, keep)
-
-
-async def old_generations(connection: AsyncConnection) -> list[int]:
-    """Return the numbers of the filled generations that are not live, the newest first."""
-    return [generation.number for generation in await _old(connection)]
-
-
-async def _drop_old(engine: AsyncEngine, keep: int) -> list[int]:
-    async with engine.begin() as connection:
-        old = await _old(connection)
-        for generation in old[keep:]:
-            await drop(connection, generation)
-        return [generation.number for generation in old[keep:]]
-
-
-async def _old(connection: AsyncConnection) -> list[Generation]:
-    old = [g for g in await list_generations(connection) if g.filled_at and not g.live]
-    return sorted(
-        old, key=lambda g: (g.switched_at is not None, g.switched_at, g.number), reverse=True
-    )

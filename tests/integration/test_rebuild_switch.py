@@ -14,8 +14,8 @@ from eventstore.log import EventLog
 from projections import generations
 from projections.generations import GenerationsError
 from projections.projector import Projector
+from projections.rebuild.dropping import drop_generations
 from projections.rebuild.rebuild import (
-    drop_generations,
     generation_summaries,
 )
 from tests.support.processes import PATIENCE

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,9 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.erasure.erase import erase
 from audit.erasure.replay import replay_topics
 from audit.verify.verify import verify
-from cli.connections import database
+from cli.connections import database, leader_connection
+from cli.services import relay_publisher
 from contracts.topics import IMPORT_EVENTS
-from eventstore.restored import check_confirmed, unconfirmed_restore
+from eventstore.checkpoints import Checkpoints
+from eventstore.leadership import Leadership
+from eventstore.restored import check_confirmed, confirm_place, unconfirmed_restore
 from messaging.cloudevents import decode, log_source
 from messaging.requests import publish_erasure
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
@@ -33,6 +37,7 @@ from tests.support.http_side import the_http_side
 from tests.support.line import ORGANIZATION, PATIENCE, Line, a_request, the_line
 from tests.support.processes import environment, run
 from tests.support.services import service
+from worker.relay.rewind import rewind
 
 pytestmark = pytest.mark.asyncio
 
@@ -172,6 +177,40 @@ async def test_a_running_http_side_refuses_a_log_that_is_not_confirmed(
 
     assert refused.status_code == 503
     assert "spreaview-sync erasures replay" in refused.json()["detail"]
+
+
+async def test_a_running_relay_publishes_nothing_before_the_log_is_confirmed(
+    own_kafka: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with the_line(own_kafka, database_url) as line:
+        serve(line, "drill123", Person())
+        request = a_request("drill123", WINDOW)
+        await line.sync(request)
+        await caught_up(line, request.spreaview_event_id)
+        await rewind(
+            line.log,
+            Checkpoints(line.engine),
+            relay_publisher(line.addresses),
+            Leadership(partial(leader_connection, database_url)),
+            to=None,
+            restored=True,
+        )
+        person = Person()
+        serve(line, "drill123", person)
+        again = a_request("drill123", WINDOW, event_id=request.spreaview_event_id)
+        await line.sync(again)
+        async with asyncio.timeout(PATIENCE):
+            while "erasures replay" not in caplog.text:  # noqa: ASYNC110 (the relay logs it)
+                await asyncio.sleep(0.05)
+        async with open_topic_reader(line.addresses.kafka) as reader:
+            partitions = await partitions_of(reader, IMPORT_EVENTS)
+            bodies = [record.value or b"" async for record in to_the_end(reader, partitions)]
+        assert person.mark.encode() not in b"".join(bodies)
+
+        async with line.engine.begin() as connection:
+            await confirm_place(connection)
+
+        assert person.mark.encode() in await caught_up(line, request.spreaview_event_id)
 
 
 async def rename(engine: AsyncEngine) -> None:
