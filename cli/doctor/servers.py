@@ -25,7 +25,7 @@ from eventstore.schema_version import check_version
 from eventstore.server_facts import server_facts
 from messaging.access import bootstrap_servers
 from messaging.access import check as check_access
-from messaging.connection import PREFIX
+from messaging.connection import PREFIX, KafkaConnection
 from messaging.features import broker_features
 
 _OLDEST_MAJOR = 15
@@ -128,7 +128,7 @@ async def kafka(installation: Installation) -> Sequence[Result]:
     """Kafka accepts the connection, has transactions, and the connection is encrypted."""
     connection = installation.kafka
     await check_access(connection)
-    addresses = await with_known_features(installation.addresses)
+    await with_known_features(installation.addresses)  # refuses a broker that lacks transactions
     results = []
     elsewhere = [host for host, _ in bootstrap_servers(connection) if not _is_here(host)]
     if elsewhere and not connection.protocol.has_tls:
@@ -139,8 +139,8 @@ async def kafka(installation: Installation) -> Sequence[Result]:
                 see=MANAGED,
             )
         )
-    has_transactions = (await broker_features(connection)).knows_transactions
-    if has_transactions and not addresses.kafka_transactions:
+    are_off = not installation.addresses.kafka_transactions
+    if are_off and not await installation.is_sandbox() and await _has_transactions(connection):
         results.append(
             warning(
                 "the broker has transactions, and the settings turn them off",
@@ -149,6 +149,10 @@ async def kafka(installation: Installation) -> Sequence[Result]:
         )
     how = "encrypted" if connection.protocol.has_tls else str(connection.protocol)
     return results or [ok(f"Kafka answers; the connection is {how}")]
+
+
+async def _has_transactions(connection: KafkaConnection) -> bool:
+    return (await broker_features(connection)).knows_transactions
 
 
 async def sessionize(installation: Installation) -> Sequence[Result]:

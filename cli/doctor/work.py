@@ -26,9 +26,12 @@ _SEALS_LATE = 3
 
 
 def of_sections(
-    *names: str, see: Sequence[str]
+    *names: str, see: Sequence[str], well: str | None = None
 ) -> Callable[[Installation], Awaitable[Sequence[Result]]]:
-    """A check that shows the problems of sections of the status under some headings."""
+    """A check that shows the problems of sections of the status under some headings.
+
+    `well` is shown if there are none; without it, the sections are shown.
+    """
 
     async def look(installation: Installation) -> Sequence[Result]:
         status = await installation.status()
@@ -40,7 +43,7 @@ def of_sections(
             if one.section in names and one.see in see
         ]
         results = [*filter(None, unread), *found]
-        return results or [ok("; ".join(map(describe_section, sections.values())))]
+        return results or [ok(well or "; ".join(map(describe_section, sections.values())))]
 
     return look
 
@@ -107,14 +110,22 @@ CHECKS = (
     Check(
         "rights on the read models",
         ROLES,
-        of_sections("projections", see=(ROLES,)),
+        of_sections(
+            "projections",
+            see=(ROLES,),
+            well="no role may use an older generation only",
+        ),
         _DATABASE,
         failures=("roles lack rights on the live generation",),
     ),
     Check(
         "restored log",
         RESTORED,
-        of_sections("relay", "projections", see=(RESTORED,)),
+        of_sections(
+            *("relay", "projections"),
+            see=(RESTORED,),
+            well="the log has the events of the checkpoints and of the read models",
+        ),
         _DATABASE,
         failures=(
             "the log was restored, the read models were not",
