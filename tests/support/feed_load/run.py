@@ -146,7 +146,7 @@ async def _restore(
 ) -> None:
     """Kill the server, restore the database from its copy, and let the log grow again."""
     await _killed(api)
-    await _copy(database_url, back=True)
+    await _put_back(database_url)
     await log.restored()
     await log.run(size.sessions)
     await clients.ask(reconnect_idle=True)
@@ -213,15 +213,28 @@ async def _serving(
         yield started["api"], port, token
 
 
-async def _copy(database_url: str, *, back: bool = False) -> None:
-    """Copy the database, or replace it by its copy, as a restore does."""
-    server, _, name = database_url.rpartition("/")
-    kept = f"{name}_kept"
-    source, target = (kept, name) if back else (name, kept)
+async def _copy(database_url: str) -> None:
+    """Copy the database."""
+    name = database_url.rpartition("/")[2]
+    await _administer(database_url, f"CREATE DATABASE {name}_kept TEMPLATE {name}")
+
+
+async def _put_back(database_url: str) -> None:
+    """Replace the database by its copy, as a restore does."""
+    name = database_url.rpartition("/")[2]
+    await _administer(
+        database_url,
+        f"DROP DATABASE {name} WITH (FORCE)",
+        f"ALTER DATABASE {name}_kept RENAME TO {name}",
+    )
+
+
+async def _administer(database_url: str, *statements: str) -> None:
+    server = database_url.rpartition("/")[0]
     async with database(f"{server}/postgres", pool_size=1) as engine, engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(text(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)"))
-        await connection.execute(text(f"CREATE DATABASE {target} TEMPLATE {source}"))
+        for statement in statements:
+            await connection.execute(text(statement))
 
 
 def _memory(api: Member) -> float:
