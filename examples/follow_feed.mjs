@@ -31,6 +31,10 @@ for (;;) {
         Authorization: `Bearer ${process.env.SPREAVIEW_TOKEN ?? "none"}`,
       },
     });
+    if (answer.status >= 400 && answer.status < 500) { // a wrong token, for example
+      console.error(`${answer.status}: ${(await answer.json()).detail}`);
+      process.exit(1);
+    }
     let rest = "";
     for await (const chunk of answer.body.pipeThrough(new TextDecoderStream())) {
       const blocks = (rest + chunk).split("\n\n");

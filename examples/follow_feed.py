@@ -59,7 +59,11 @@ def main(path: Path) -> None:
                     line = json.dumps({"cursor": cursor, "event": json.loads(data)})
                     with path.open("a") as file:
                         file.write(line + "\n")
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                sys.exit(
+                    f"{error.response.status_code} for {error.request.url}"
+                )  # a wrong token, for example
             time.sleep(1)
 
 

@@ -189,7 +189,6 @@ def _show_report(person: Person, report: ErasureReport) -> None:
     )
     print(f"  {counted(erased.sources, 'document')} deleted; the digests stay")
     print(f"  {counted(report.rows, 'row')} of read models cleared")
-    print(
-        f"  SpeakerErased was appended to {len(events)} SpreaView events{': ' if events else ''}"
-        + ", ".join(events)
-    )
+    streams = counted(len(events), "SpreaView event")
+    named = f": {', '.join(events)}" if events else ""
+    print(f"  SpeakerErased was appended to {streams}{named}")

@@ -54,8 +54,7 @@ events within a SpreaView event. An incompatible change is a new version beside 
 (`….v2`), on a new topic or in a new schema.
 
 **At any time**: new optional fields, new columns at the end of a view, new event types, new codes
-of
-failures and warnings, new values of a status, new headers, new topics, other words in a message.
+of failures and warnings, new values of a status, new headers, new topics, other words in a message.
 So readers ignore unknown fields, columns, headers and event types, and treat an unknown code as a
 plain failure or warning.
 
