@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts import samples
 from contracts.canonical import canonical
@@ -22,6 +23,8 @@ from projections.http.feed.tail import LogTail, Subscription
 pytestmark = pytest.mark.asyncio
 
 LOG = uuid4()
+NO_DATABASE = create_async_engine("postgresql+asyncpg://127.0.0.1:1/none")
+"""Nothing connects to it."""
 
 
 def recorded(position: int) -> Recorded:
@@ -59,7 +62,7 @@ class LateTail(LogTail):
     """A tail that needs no database; one event arrives, late."""
 
     def __init__(self) -> None:
-        super().__init__(cast("Any", None), LOG, cast("Any", None), max_bytes=1_000_000)
+        super().__init__(NO_DATABASE, LOG, cast("Any", None), max_bytes=1_000_000)
         self._late = [recorded(1)]
 
     def grow(self) -> None:
@@ -78,7 +81,7 @@ async def test_a_heartbeat_never_passes_an_event_that_was_not_sent() -> None:
     received = []
     client = stream(
         tail,
-        FeedReader(cast("Any", None), tail),
+        FeedReader(NO_DATABASE, tail),
         tail.head,
         Filter(),
         is_allowed=lambda: True,

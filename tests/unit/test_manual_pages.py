@@ -52,7 +52,7 @@ def mistakes(call: str) -> list[str]:
         is_group = any(name.startswith(f"{words[0]} ") for name in KNOWN)
         return [] if is_group and len(words) == 1 else [f"unknown command: {call}"]
     options = [
-        word.partition("=")[0].strip("[]'\"") for word in words if word.startswith(("-", "[-"))
+        word.partition("=")[0].strip("[]'\":;") for word in words if word.startswith(("-", "[-"))
     ]
     return [
         f"{known} has no {option}"

@@ -51,6 +51,8 @@ def free_ports(number: int) -> list[int]:
     a stopped broker again and again could be given the broker's own port, and keep it.
     """
     found: list[int] = []
+    if number == 0:
+        return found
     for port in random.sample(_BELOW_CLIENT_PORTS, k=len(_BELOW_CLIENT_PORTS)):
         with socket.socket() as probe:
             try:
