@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= auto
+EXAMPLES ?= 3
 MUTATION := $(or $(TMPDIR),/tmp)/spreaview-sync-mutation
 
-.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench-quick bench bench-long peers mutation requirements audit clean
+.PHONY: help setup demo test soak check chaos outages format lint types floors contracts catalogue bench-quick bench bench-long peers properties mutation requirements audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -76,6 +77,9 @@ peers: .venv-peers/.installed ## create .venv-peers, with programs to compare wi
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/peers.txt
 	@touch $@
+
+properties: $(STAMP) ## run the property tests with three times the examples (more: EXAMPLES=30)
+	SPREAVIEW_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal tests/unit/test_decide_properties.py tests/unit/test_import_properties.py tests/unit/test_mutated_documents.py
 
 mutation: ## count the small changes to the rules that the unit tests notice, in a copy of the git index
 	rm -rf $(MUTATION) && git checkout-index --all --prefix=$(MUTATION)/

@@ -8,10 +8,10 @@ from contracts.events import SessionImported
 from contracts.messages import Window
 from tests.support.documents import days, document, room, speaker, talk, unscheduled
 from tests.support.given import History, RequestOptions
-from tests.support.properties import for_all
+from tests.support.properties import examples, for_all
 from worker.rules.state import State
 
-moderately = settings(max_examples=60)
+moderately = settings(max_examples=examples(20))
 
 WINDOWS = st.sampled_from([days(28, 29), days(28, 28), days(29, 30)])
 

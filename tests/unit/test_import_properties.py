@@ -32,7 +32,7 @@ from tests.support.documents import document
 from tests.support.given import EVENT, ORGANIZATION, SOURCE, History, RequestOptions, schedule_of
 from tests.support.mutate import EDITS, Edit, Rows, break_one, new_talk
 from tests.support.projected import AT, Recorded, sample
-from tests.support.properties import for_all
+from tests.support.properties import examples, for_all
 from worker.rules.decide import decide
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
@@ -337,7 +337,7 @@ class Conference(RuleBasedStateMachine):
 
 def test_the_read_models_follow_the_rules_through_any_history() -> None:
     run_state_machine_as_test(
-        Conference, settings=settings(max_examples=200, stateful_step_count=30)
+        Conference, settings=settings(max_examples=examples(70), stateful_step_count=30)
     )
 
 
@@ -347,7 +347,7 @@ GONE = st.tuples(st.integers(0, 23), st.integers(0, 24), FATES, ALLOWED)
 
 
 @for_all(st.lists(GONE, min_size=1, max_size=6))
-@settings(max_examples=150)
+@settings(max_examples=examples(50))
 def test_the_guard_decides_what_stays_when_many_sessions_go_and_return(
     answers: list[tuple[int, int, JsonObject | None, int | None]],
 ) -> None:

@@ -1,11 +1,10 @@
 """Thousands of broken answers: each is refused or imported by the rules, without an exception.
 
-`SPREAVIEW_TEST_MUTATIONS` raises the number of documents; a failure names its document.
+`SPREAVIEW_TEST_EXAMPLES` multiplies the number of documents; a failure names its document.
 """
 
 import copy
 import json
-import os
 import random
 import time
 from collections import Counter
@@ -21,12 +20,13 @@ from contracts.events import ImportEvent, SessionWithdrawn, SyncCompleted
 from tests.support import oracle
 from tests.support.given import EVENT, ORGANIZATION, SOURCE, History, schedule_of
 from tests.support.mutate import mutated_bytes, mutated_structure
+from tests.support.properties import examples
 from worker.rules.decide import decide
 from worker.rules.removal_guard import FEW
 from worker.rules.state import Skip
 from worker.rules.sync_failures import SyncFailure
 
-MUTATIONS = int(os.environ.get("SPREAVIEW_TEST_MUTATIONS", "20000"))
+MUTATIONS = examples(8_000)
 """Number of documents; half have damaged bytes, half a damaged structure."""
 
 SHARES = 4
