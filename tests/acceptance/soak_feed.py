@@ -22,7 +22,7 @@ from tests.support.feed_load.run import Figures, Size, run
 _MOST_MS = 250.0
 _LEAST_PER_CPU_SECOND = 100_000
 _END_SECONDS = 2.0
-_GROWTH = 1.5
+_GROWTH = 2.0
 """The memory of the server at the end, with the frames of a longer log, by that at the start."""
 
 

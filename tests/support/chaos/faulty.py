@@ -7,6 +7,7 @@ guarantee taken away, and a pause where that makes the moment wide enough to be 
 import asyncio
 import random
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,7 +37,6 @@ from worker.relay.checkpoint import CHECKPOINT
 from worker.relay.relay import Relay
 
 _PAUSE_SECONDS = 1.0
-_LOOKS = 40
 
 
 def _replace(owner: object, name: str, by: object) -> None:
@@ -175,14 +175,15 @@ def torn_answers() -> None:
     async def later(
         connection: AsyncConnection, event_id: Any, event: Any, *, withdrawn: bool
     ) -> Any:
-        async with connection.engine.execution_options(
-            isolation_level="AUTOCOMMIT"
-        ).connect() as other:
-            for _ in range(_LOOKS):  # until the next outcome
-                if (await read_shown(other, event_id)).shown != event.shown:
-                    break
-                await asyncio.sleep(4 * _PAUSE_SECONDS / _LOOKS)
-            return await read(other, event_id, event, withdrawn=withdrawn)
+        first = await read(connection, event_id, event, withdrawn=withdrawn)
+        until = time.monotonic() + 6 * _PAUSE_SECONDS
+        while time.monotonic() < until:
+            await asyncio.sleep(_PAUSE_SECONDS / 5)
+            async with connection.engine.connect() as other:
+                now = await read(other, event_id, event, withdrawn=withdrawn)
+            if now.days != first.days:
+                return now
+        return first
 
     def nothing(self: EncodedCache, key: Any) -> None:
         del self, key
