@@ -12,11 +12,12 @@ from contracts.events import (
 )
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.given import RequestOptions, given
+from worker.rules.text import MAX_FIELD_BYTES
 
 STAYS = talk("1")
 SECOND = talk("2", "2026-05-29T10:00:00", room=8, speakers=["eve"])
 BOTH = document(STAYS, SECOND)
-TOO_LONG = "x" * (64 * 1024 + 1)
+TOO_LONG = "x" * (MAX_FIELD_BYTES + 1)
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,14 @@ _TITLE_FIELDS = frozenset(
 
 
 class FieldTooLongError(ValueError):
-    """A text of more than 64 KiB."""
+    """A text of more than `MAX_FIELD_BYTES`."""
 
 
 def clean(text: str) -> str:
     """Return an id, a link or another text of one word, as SpreaView shows it. Idempotent.
 
     Raises:
-        FieldTooLongError: the cleaned text exceeds 64 KiB in UTF-8.
+        FieldTooLongError: the cleaned text exceeds `MAX_FIELD_BYTES`.
     """
     return _clean(text, _CONTROLS, "")
 
@@ -56,7 +56,8 @@ def _clean(text: str, breaks: re.Pattern[str], instead: str) -> str:
     text = breaks.sub(instead, _DROPPED.sub("", text).replace("\r\n", "\n"))
     text = unicodedata.normalize("NFC", text).strip()
     if len(text) * 4 > MAX_FIELD_BYTES and len(text.encode()) > MAX_FIELD_BYTES:
-        raise FieldTooLongError(f"a text of {len(text.encode())} bytes exceeds 64 KiB")
+        most = f"{MAX_FIELD_BYTES // 1024} KiB"
+        raise FieldTooLongError(f"a text of {len(text.encode())} bytes exceeds {most}")
     return text
 
 
