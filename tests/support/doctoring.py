@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -79,15 +78,6 @@ class Site:
                     pass
         except TimeoutError:
             raise AssertionError(unwell(findings)) from None
-
-    async def until_process_is_green(self) -> subprocess.CompletedProcess[str]:
-        """Run the command, with its own limits of time, until it reports that all is well."""
-        variables = environment(**self.settings)
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                done = await asyncio.to_thread(run, "doctor", env=variables)
-                if done.stdout.endswith("\nAll is well.\n"):
-                    return done
 
     async def finding(self, check: str, verdict: str, words: str, **settings: str) -> Findings:
         """Examine until a check has this finding; all findings of that examination."""
