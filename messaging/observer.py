@@ -13,7 +13,7 @@ from messaging.raw_record import RawRecord
 Phase: TypeAlias = Literal["load", "fetch", "decide", "append"]
 """A part of a sync that takes time."""
 Batch: TypeAlias = Literal["send", "process"]
-"""What happens to events that are handled together: published, or applied to the read models."""
+"""The work on events that are handled together: publishing, or applying to the read models."""
 
 
 class Observer(Protocol):
@@ -28,7 +28,7 @@ class Observer(Protocol):
         traceparent: str | None,
         about: Mapping[str, str],
     ) -> AbstractContextManager[str | None]:
-        """Observe the processing of one record, from its begin to its outcome.
+        """Observe the processing of one record, from its start to its outcome.
 
         Yields the `traceparent` to store with the outcome, or None. `received` is a time of the
         monotonic clock, and `about` has the ids of the run.
@@ -43,7 +43,7 @@ class Observer(Protocol):
     def batch(
         self, operation: Batch, traceparents: Iterable[object]
     ) -> AbstractContextManager[None]:
-        """Observe work on a batch of events, given what each has as `traceparent`, if anything."""
+        """Observe work on a batch of events, given the `traceparent` of each, or None."""
 
 
 class Unobserved:

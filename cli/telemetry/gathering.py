@@ -212,7 +212,7 @@ async def _opened(source: Source[T]) -> AsyncIterator[T]:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether this role lacks a right, which another process may have."""
+    """Whether this role lacks a right. Another process may have it."""
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
     return sqlstate == NOT_ALLOWED or isinstance(
         error,

@@ -41,7 +41,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 
 class Kind(StrEnum):
-    """The kind of a metric, and how its value comes about."""
+    """The kind of a metric, and the origin of its value."""
 
     COUNTER = "counter"
     HISTOGRAM = "histogram"
@@ -184,7 +184,7 @@ class Metrics:
             self.upstream_seconds.labels(status)
 
     def show_in_flight(self, topic: str, in_flight: InFlight) -> None:
-        """Show what a consumer has in flight, as it is at each scrape."""
+        """Show the records that a consumer has in flight, as they are at each scrape."""
         self._in_flight_records.labels(topic).set_function(lambda: in_flight.records)
         self._in_flight_bytes.labels(topic).set_function(lambda: in_flight.bytes)
 

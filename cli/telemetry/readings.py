@@ -1,4 +1,4 @@
-"""What the gathered gauges are read from: the log, the read models, and the topics.
+"""The readings of the gathered gauges: from the log, the read models, and the topics.
 
 A reader that would read more with every year keeps its place from one time to the next.
 """
@@ -108,13 +108,13 @@ class _LogReadings:
         )
 
     async def held_removals(self, engine: AsyncEngine) -> Sequence[Sample]:
-        """Sum what the last completed run of each stream has held back."""
+        """Sum the removals that the last completed run of each stream has held back."""
         return (Sample("spreaview_held_removals", await removals_held(engine)),)
 
     async def open_runs(self, engine: AsyncEngine) -> Sequence[Sample]:
-        """Look at the runs that were open before, and at those that have begun since.
+        """Look at the runs that were open before, and at the runs that have begun since.
 
-        The first time, this reads the begin of every run of the log. If time runs out, the next
+        The first time, this reads the start of every run of the log. If time runs out, the next
         call continues.
         """
         head = await self._log.head()

@@ -20,7 +20,7 @@ from messaging.backoff import observe_retries
 
 
 class Telemetry(NamedTuple):
-    """What a process measures, and how it shows it."""
+    """The metrics of a process, its observer, and the route that shows them."""
 
     metrics: Metrics
     observer: ProcessObserver

@@ -1,4 +1,4 @@
-"""Requests are measured by their route, and a live feed only by its begin."""
+"""Requests are measured by their route, and a live feed only by its start."""
 
 import asyncio
 import logging

@@ -103,7 +103,7 @@ class RequestReader:
         record: RawRecord,
         ids: RequestIds,
     ) -> Callable[[], Awaitable[None]]:
-        """Return the work on a record, observed from its begin to its end."""
+        """Return the work on a record, observed from start to end."""
         about = {
             "spreaview.sync_id": str(ids.request_id),
             "spreaview.event_id": str(ids.spreaview_event_id),
