@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.erasure.erase import erase
 from audit.erasure.replay import replay_topics
 from audit.verify.verify import verify
+from cli.brokers import relay_publisher
 from cli.connections import database, leader_connection
-from cli.services import relay_publisher
 from contracts.topics import IMPORT_EVENTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Leadership
