@@ -18,6 +18,7 @@ _READ, _ADD = ("SELECT",), ("SELECT", "INSERT")
 _CHANGE, _ALL = (*_ADD, "UPDATE"), (*_ADD, "UPDATE", "DELETE")
 _REPLACE = (*_ADD, "DELETE")
 _FOR_ALL = {"event_store.schema_version": _READ}
+_PLACES = {"event_store.confirmed_places": _READ}
 _LOG = (
     *("events", "streams", "inbox", "personal_data", "sources", "snapshots", "checkpoints"),
     *("unpublished", "erased_subjects", "erasures"),
@@ -25,10 +26,13 @@ _LOG = (
 _READ_LOG = {f"event_store.{table}": _READ for table in _LOG}
 _READ_VIEWS = {f"spreaview.{view}": _READ for view in VIEWS}
 _READ_ROWS = {f"{GENERATION}.{table}": _READ for table in COLUMNS}
-_AUDIT = _FOR_ALL | _READ_LOG | _READ_VIEWS | _READ_ROWS | {"projections.generations": _READ}
+_AUDIT = (
+    _FOR_ALL | _PLACES | _READ_LOG | _READ_VIEWS | _READ_ROWS | {"projections.generations": _READ}
+)
 
 TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "worker": _FOR_ALL
+    | _PLACES
     | {
         "event_store.log": _READ,
         "event_store.events": _ADD,
@@ -43,6 +47,7 @@ TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "event_store.unpublished": _ALL,
     },
     "projector": _FOR_ALL
+    | _PLACES
     | {
         "event_store.events": _READ,
         "event_store.streams": _READ,
@@ -69,6 +74,7 @@ TABLE_COLUMNS: Mapping[str, Mapping[tuple[str, str], str]] = {
         (_SPEAKERS, "speaker_id"): "SELECT",
         **{(_SPEAKERS, c): "UPDATE" for c in (*PERSONAL_FIELDS["SpeakerImported"], "status")},
     },
+    "projector": {("event_store.log", "log_id"): "SELECT"},
     "auditor": _LOG_ID,
     "api": _LOG_ID | {("event_store.log", "fingerprint_key"): "SELECT"},
 }

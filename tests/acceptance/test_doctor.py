@@ -32,6 +32,18 @@ WITHOUT_A_CHECK = {
     "Secrets in files": "a wrong file ends every command at the start with 2",
     "Stopping a process": "describes what a process does by itself",
     "Replaying the log": "describes a command that an operator runs",
+    "Back up and restore": "describes a drill; a restore is found by the check of a restored log",
+    "Deleting old data": "describes a command that an operator runs",
+    "Metrics and alerts": "describes what Prometheus reads",
+    "Metrics are missing": "an alert about what Prometheus reads",
+    "A process does not answer": "an alert; the check of groups finds what is missing",
+    "HTTP requests fail": "an alert about the HTTP side, which an examination does not call",
+    "Removals are held back": "an alert about a decision of the organiser",
+    "Requests wait": "an alert; the check of requests finds the same",
+    "Sessionize does not answer": "an alert; the check of Sessionize finds the same",
+    "Syncs end as internal_error": "an alert about runs that have ended",
+    "The log is not sealed": "an alert; the check of seals finds the same",
+    "Traces": "describes a setting",
 }
 """Headings of the runbook without a check, each with the reason."""
 FAILURES_WITHOUT_A_CHECK = {

@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidTimestampError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from cli.commands.migrate import migrate_database
 from cli.sandbox.kafka import kafka
@@ -237,11 +238,18 @@ async def test_a_refused_time_stamp_of_the_relay_names_the_clock(
         broker.connection, topic, f"test-{uuid4()}", True, database_clock
     )
     async with publisher.opened() as opened:
-        send = opened._producer.send
+        create = opened._producer.create_batch
 
-        async def ahead(*arguments: Any, **given: Any) -> Any:
-            return await send(*arguments, **given, timestamp_ms=two_hours_ahead())
+        def ahead() -> BatchBuilder:
+            batch = create()
+            append = batch.append
 
-        monkeypatch.setattr(opened._producer, "send", ahead)
+            def append_ahead(*, timestamp: None, **record: Any) -> Any:
+                return append(timestamp=two_hours_ahead(), **record)
+
+            monkeypatch.setattr(batch, "append", append_ahead)
+            return batch
+
+        monkeypatch.setattr(opened._producer, "create_batch", ahead)
         with pytest.raises(WrongClockError, match="the clock of this process agrees"):
             await opened.send([Record(b"key", b"x", [])], CommittedPosition(1, "note"))

@@ -46,7 +46,7 @@ def calls(document: Path) -> Iterator[str]:
 
 def mistakes(call: str) -> list[str]:
     """Return what is wrong with a call: an unknown command, or an option that it lacks."""
-    words = call.replace(",", " ").rstrip(".;:").split()
+    words = call.partition(";")[0].replace(",", " ").rstrip(".:").split()
     known = next((k for k in (" ".join(words[:2]), words[0]) if k in KNOWN), None)
     if known is None:
         is_group = any(name.startswith(f"{words[0]} ") for name in KNOWN)

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from cli.commands.token import write_token
 from cli.connections import database
+from eventstore.restored import confirm_place
 from projections.http.tokens import Scope
 from tests.support.chaos.members import Member, members
 from tests.support.feed_load.clients import Report
@@ -148,6 +149,8 @@ async def _restore(
     await _killed(api)
     await _put_back(database_url)
     await log.restored()
+    async with database(database_url, pool_size=1) as engine, engine.begin() as connection:
+        await confirm_place(connection)  # nobody was erased since
     await log.run(size.sessions)
     await clients.ask(reconnect_idle=True)
     report = await _catch_up(clients, log, size, figures)
