@@ -185,7 +185,7 @@ async def _without_outcome(
     for record in records:
         if (record.topic, record.partition, record.offset) in lettered:
             continue
-        if (run := _run_of(record)) is None:
+        if (run := run_of(record)) is None:
             unreadable.append(record)
         else:
             runs.setdefault(run, []).append(record)
@@ -193,8 +193,8 @@ async def _without_outcome(
     return [*unreadable, *(record for run in waiting for record in runs[run])]
 
 
-def _run_of(record: RawRecord) -> OpenRun | None:
-    """The run of a request; None for a record that will become a dead letter."""
+def run_of(record: RawRecord) -> OpenRun | None:
+    """Return the run of a request; None without readable ids: it will become a dead letter."""
     try:
         ids = decode_request(record.value or b"")
     except InvalidRequestError as invalid:

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.brokers import with_known_features
 from cli.connections import Addresses
+from cli.status.gather import run_of
 from cli.telemetry.gathering import Reading, Sample, Source
 from contracts.identity import message_id
-from contracts.messages import InvalidRequestError, UnreadableRequestError, decode_request
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
@@ -159,7 +159,7 @@ class _TopicReadings:
         now = datetime.now(UTC).timestamp()
         number = 0
         async for record in records_waiting(kafka, reader, SYNC_REQUESTS, WORKERS):
-            if (run := _run_of(record)) is not None:
+            if (run := run_of(record)) is not None:
                 waiting[run] = min(record.timestamp / 1000, waiting.get(run, now))
             if (number := number + 1) >= _MOST_REQUESTS:
                 break
@@ -212,14 +212,3 @@ class _TopicReadings:
 
 def _order(seal: Seal) -> tuple[datetime, int]:
     return seal.sealed_at, seal.position
-
-
-def _run_of(record: RawRecord) -> OpenRun | None:
-    """The run of a request; None without readable ids."""
-    try:
-        ids = decode_request(record.value or b"")
-    except InvalidRequestError as invalid:
-        return OpenRun(invalid.ids.spreaview_event_id, invalid.ids.request_id)
-    except UnreadableRequestError:
-        return None
-    return OpenRun(ids.spreaview_event_id, ids.request_id)
