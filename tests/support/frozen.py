@@ -30,7 +30,9 @@ class Frozen(NamedTuple):
 def unpacked(version: str, folder: Path) -> Frozen:
     """Unpack the source of a frozen version into a folder."""
     with tarfile.open(FIXTURES / version / "source.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)
     source = folder / f"spreaview-sync-{version}"
     # The program reads its version from the metadata of the installed package.
     metadata = source / f"spreaview_sync-{version}.dist-info" / "METADATA"
