@@ -9,17 +9,17 @@ the end of the topic shows which part.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
 import stamina
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from messaging.access import explaining
+from messaging.admin import open_admin
 from messaging.clocks import Clock, ClockCheck
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
@@ -35,7 +35,6 @@ _STALLED_SECONDS = 4.0
 _ELECTION_SECONDS = 20.0
 """Time limit for a consumer group to get a coordinator."""
 _TAIL_SECONDS = 20.0
-_CLOSE_SECONDS = 2.0
 
 
 class CommittedPosition(NamedTuple):
@@ -102,10 +101,7 @@ class TransactionalPublisher(NamedTuple):
         """Return the committed position that the broker keeps; None without transactions."""
         if not self.transactions:
             return None
-        admin = AIOKafkaAdminClient(**self.kafka.arguments())
-        try:
-            async with explaining(self.kafka):
-                await admin.start()
+        async with open_admin(self.kafka) as admin:
             async for attempt in stamina.retry_context(
                 on=_is_electing,
                 attempts=None,
@@ -115,10 +111,6 @@ class TransactionalPublisher(NamedTuple):
             ):
                 with attempt:
                     offsets = await admin.list_consumer_group_offsets(self.group_id)
-        finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await admin.close()
         found = offsets.get(TopicPartition(self.topic, 0))
         return None if found is None else CommittedPosition(found.offset, found.metadata)
 

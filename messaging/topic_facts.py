@@ -8,8 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from messaging.access import explaining
-from messaging.closing import close_admin
+from messaging.admin import open_admin
 from messaging.connection import KafkaConnection
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
 
@@ -49,16 +48,11 @@ async def topic_facts(kafka: KafkaConnection, wanted: Sequence[NewTopic]) -> lis
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    admin = AIOKafkaAdminClient(**kafka.arguments())
-    try:
-        async with explaining(kafka):
-            await admin.start()
+    async with open_admin(kafka) as admin:
         existing = set(await admin.list_topics())
         names = [topic.name for topic in wanted if topic.name in existing]
         described = await admin.describe_topics(names) if names else []
         return [_facts(topic, await _configs(admin, topic["topic"])) for topic in described]
-    finally:
-        await close_admin(admin)
 
 
 async def newest_stamps(kafka: KafkaConnection, topic: str) -> list[Stamp]:

@@ -14,9 +14,8 @@ from contracts.topics import (
     SYNC_REQUESTS,
     TOPICS,
 )
-from messaging.access import explaining
+from messaging.admin import open_admin
 from messaging.append_time import LOG_APPEND_TIME, use_append_time
-from messaging.closing import close_admin
 from messaging.connection import PREFIX, KafkaAccessError, KafkaConnection
 
 logger = logging.getLogger(__name__)
@@ -110,13 +109,8 @@ async def check_topics(
         MissingTopicsError: a topic does not exist.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    admin = AIOKafkaAdminClient(**kafka.arguments())
-    try:
-        async with explaining(kafka):
-            await admin.start()
+    async with open_admin(kafka) as admin:
         existing = set(await admin.list_topics())
-    finally:
-        await admin.close()
     wanted = our_topics(partitions, replication_factor, retention_days, erasure_days)
     if missing := [topic for topic in wanted if topic.name not in existing]:
         raise MissingTopicsError(kafka, missing, manage=manage)
@@ -138,14 +132,9 @@ async def alter_topics(kafka: KafkaConnection) -> None:
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    admin = AIOKafkaAdminClient(**kafka.arguments())
-    try:
-        async with explaining(kafka):
-            await admin.start()
+    async with open_admin(kafka) as admin:
         existing = TOPICS.intersection(await admin.list_topics())
         await use_append_time(kafka, admin, sorted(existing))
-    finally:
-        await close_admin(admin)
 
 
 async def declare_replay(
@@ -163,10 +152,7 @@ async def declare_replay(
 
 
 async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic], *, manage: bool) -> None:
-    admin = AIOKafkaAdminClient(**kafka.arguments())
-    try:
-        async with explaining(kafka):
-            await admin.start()
+    async with open_admin(kafka) as admin:
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         before = [topic for topic in topics if topic.name in existing]
@@ -184,8 +170,6 @@ async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic], *, manage
             if code != 0 and error is not TopicAlreadyExistsError:
                 raise error(f"topic {name} could not be created")
             logger.info("topic %s is declared", name)
-    finally:
-        await close_admin(admin)
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
