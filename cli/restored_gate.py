@@ -31,9 +31,9 @@ class RestoredGate:
             await self._app(scope, receive, send)
             return
         if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS  # one request looks for all
             with suppress(Exception):  # the application meets the same fault, and names it
                 self._reason = await self._read()
-                self._next_look = time.monotonic() + _LOOK_SECONDS
         if self._reason is None:
             await self._app(scope, receive, send)
             return
