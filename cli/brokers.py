@@ -1,4 +1,4 @@
-"""What depends on the broker behind an address: its abilities, and the publisher of the log."""
+"""The abilities of the broker behind an address, and the publisher of the log to it."""
 
 import logging
 

@@ -19,8 +19,8 @@ _END_SECONDS = 1
 async def serving_http(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[int]:
     """Serve the application while the block runs; yields the port, a free one if 0 is given.
 
-    Requests are not logged: their paths may hold secrets. At the end, idle connections are closed
-    at once; a response in flight delays the end by at most a second.
+    Requests are not logged: their paths may hold secrets. The end closes idle connections
+    at once, and waits at most a second for a response in flight.
 
     Example:
         async with serving_http(app, "127.0.0.1") as port: ...

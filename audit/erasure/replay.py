@@ -219,7 +219,7 @@ async def _read(
     wanted: Callable[[RawRecord], bool],
     kept: timedelta | None,
 ) -> Retained:
-    """Read a topic; `kept` is how long the settings say that it keeps its records."""
+    """Read a topic, which keeps its records for the time `kept` by the settings."""
     partitions = await known_partitions_of(reader, topic)
     begins = await reader.consumer.beginning_offsets(partitions)
     firsts: dict[TopicPartition, int] = {}

@@ -30,7 +30,7 @@ class _Reached(NamedTuple):
     """The place up to which a stream was read, and the report of the run that ends there."""
 
     version: int
-    """Of the outcome of `sync_id`."""
+    """The version of the stream at the outcome of `sync_id`."""
     builder: TimelineBuilder
     """Holds each entity as it was after that outcome."""
     sync_id: UUID

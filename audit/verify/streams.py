@@ -86,6 +86,7 @@ class _StreamChecks(NamedTuple):
         )
 
     def take(self, raw: RawEvent) -> None:
+        """Check the next event of the stream."""
         content = content_of(raw)
         place = place_of(raw, content)
         self.report.checked["events"] += 1
@@ -110,6 +111,7 @@ class _StreamChecks(NamedTuple):
             self.snapshot.take(recorded)
 
     async def end(self, connection: AsyncConnection) -> None:
+        """Check what can be known only after the last event."""
         self.runs.end()
         self.persons.end()
         for subject, is_speaker in self.persons.erased.items():

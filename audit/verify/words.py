@@ -91,7 +91,7 @@ SINGULARS: Mapping[str, str] = {
     "snapshots": "snapshot",
     "streams": "stream",
 }
-"""What a report counts as checked, and the words for one of it. Uncountable things are not here."""
+"""Singulars of the things that a report counts as checked, if they can be counted."""
 
 WITHOUT_SEALS = (
     "Verify with seals that were kept elsewhere (spreaview-sync seals export): without them a "

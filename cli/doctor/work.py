@@ -30,7 +30,7 @@ def of_sections(
 ) -> Callable[[Installation], Awaitable[Sequence[Result]]]:
     """A check that shows the problems of sections of the status under some headings.
 
-    `well` is shown if there are none; without it, the sections are shown.
+    Without problems the check shows `well`, or else the sections.
     """
 
     async def look(installation: Installation) -> Sequence[Result]:

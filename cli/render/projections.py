@@ -10,7 +10,7 @@ from projections.status import ProjectionsStatus
 
 
 def show_status(console: Console, status: ProjectionsStatus) -> None:
-    """How far the read models are, which streams have stopped, and the commands that mend them."""
+    """Show the progress of the read models, the stopped streams, and what mends them."""
     write = partial(console.print, soft_wrap=True)
     write(f"generation   {status.generation}, by code {status.filled_by}")
     if status.filled_by != status.code_version:

@@ -32,7 +32,7 @@ _EVENT_WORDS = {
 }
 _SHORT = 60
 _INDENT = 7
-"""Of the lines below an hour."""
+"""Indentation of the lines below an hour."""
 _HOUR_WIDTH = 9
 """Width of the column of the hours, with its borders."""
 _NARROWEST_ROOM = 12

@@ -1,7 +1,7 @@
 """Delete old data by the retention settings, kind by kind.
 
-The log itself is never deleted. Each kind works in small transactions and may be repeated at any
-time, also by two processes at once.
+The log itself is never deleted. Each kind is deleted in small transactions. A run may be
+repeated, and two processes may run at once.
 """
 
 import time
