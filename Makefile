@@ -68,7 +68,7 @@ bench-quick: $(STAMP) ## measure the main parts beside their floors, in a minute
 bench: $(STAMP) ## measure the whole line beside its floors and peers, in minutes
 	$(BIN)/python -m tests.benchmarks full
 
-bench-long: $(STAMP) ## measure the rebuild, the burst and growth at full size (10 GB of disk)
+bench-long: $(STAMP) ## measure rebuild, burst, growth and feed at full size, in an hour (15 GB of disk)
 	$(BIN)/python -m tests.benchmarks long
 
 peers: .venv-peers/.installed ## create .venv-peers, with programs to compare with in benchmarks

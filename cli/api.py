@@ -26,8 +26,11 @@ from cli.restored_gate import RestoredGate
 from cli.settings import PREFIX, Settings, SettingsError
 from cli.telemetry.observing import ProcessObserver
 from contracts.messages import SpeakerErasureRequested, SyncRequested
+from contracts.outage_text import describe_outage
 from contracts.topics import SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
+from eventstore.errors import is_database_outage
+from eventstore.listening import keep_listening
 from eventstore.log import EventLog
 from eventstore.restored import unconfirmed_restore
 from eventstore.wakeup import CHANNEL as LOG_CHANNEL
@@ -44,11 +47,10 @@ from projections.http.documents import document_routes
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.routes import Feed, feed_endpoint
 from projections.http.feed.tail import LogTail, read_log_id
-from projections.http.listening import keep_listening
 from projections.http.queries import Queries
 from projections.http.query_endpoints import query_endpoints
 from projections.http.tokens import Scope, TokenFileError, Tokens
-from worker.relay.checkpoint import CHECKPOINT, LogMismatchError, confirms
+from worker.relay.rewind import read_copies
 
 _PUBLISH_SECONDS = 10.0
 _MISMATCH_SECONDS = 5.0
@@ -59,8 +61,8 @@ class HttpSide(NamedTuple):
 
     app: Starlette
     background: tuple[Coroutine[Any, Any, None], ...]
-    stopping: anyio.Event
-    """Set it to end the open streams."""
+    stop: Callable[[], None]
+    """Ends the open streams and every wait."""
     feed_clients: Callable[[], int]
     """Returns the number of open feeds."""
 
@@ -84,7 +86,7 @@ def security_of(settings: Settings, *, open_here: bool) -> Security:
     raise SettingsError(
         f"{PREFIX}API_TOKENS_FILE is not set: the HTTP side is open in the sandbox on 127.0.0.1 "
         "only. Remedy: make a file with spreaview-sync token create --file tokens.json "
-        f"--name NAME --scope read, then set {PREFIX}API_TOKENS_FILE=tokens.json"
+        f"--name NAME --scope read --scope sync, then set {PREFIX}API_TOKENS_FILE=tokens.json"
     )
 
 
@@ -100,20 +102,28 @@ async def http_side(
     sandbox: Sandbox | None = None,
     observer: ProcessObserver | None = None,
 ) -> HttpSide:
-    """Wire the HTTP side. Queries read from `replica`, the log and the feed from `engine`."""
+    """Wire the HTTP side. Queries read from `replica`, the log and the feed from `engine`.
+
+    Waits for a database that does not answer.
+    """
     log = EventLog(engine)
     connect = partial(plain_connection, addresses.for_sessions)
     announcements = Announcements(connect)
     answers = Answers(replica, announcements, cache_bytes=settings.http_cache_bytes)
     wake_up = WakeUp(settings.relay_poll_seconds)
-    tail = LogTail(
-        engine,
-        await read_log_id(engine),
-        wake_up.wait,
-        max_bytes=settings.feed_bytes,
-        on_erasure=answers.forget,
-    )
-    await tail.start()
+
+    async def started_tail() -> LogTail:
+        tail = LogTail(
+            engine,
+            await read_log_id(engine),
+            wake_up.wait,
+            max_bytes=settings.feed_bytes,
+            on_erasure=answers.forget,
+        )
+        await tail.start()
+        return tail
+
+    tail = await retry_until_success("the feed", started_tail, on=is_database_outage)
     stopping = anyio.Event()
     publisher = RequestPublisher(addresses.kafka, log, observer)
     feed = Feed(
@@ -147,7 +157,13 @@ async def http_side(
     )
     app = application(endpoints, routes, security)
     app.add_middleware(RestoredGate, reason=partial(unconfirmed_restore, engine))
-    return HttpSide(app, background, stopping, lambda: tail.clients)
+
+    def stop() -> None:
+        stopping.set()
+        announcements.end()
+        tail.wake_everybody()
+
+    return HttpSide(app, background, stop, lambda: tail.clients)
 
 
 class RequestPublisher:
@@ -160,17 +176,22 @@ class RequestPublisher:
         self._log = log
         self._sending = nullcontext if observer is None else observer.sending
         self._producer: Producer | None = None
+        self._reason = "Kafka has not answered yet"
+        """Why there is no producer."""
 
     async def run(self) -> None:
         """Connect, and keep the producer until cancelled."""
 
         async def work() -> None:
-            async with producing(self._kafka, self._log.clock) as producer:
-                self._producer = producer
-                try:
+            try:
+                async with producing(self._kafka, self._log.clock) as producer:
+                    self._producer = producer
                     await asyncio.Event().wait()
-                finally:
-                    self._producer = None
+            except Exception as error:
+                self._reason = describe_outage(error)
+                raise
+            finally:
+                self._producer = None
 
         await retry_until_success("Kafka", work, on=is_kafka_outage)
 
@@ -178,7 +199,7 @@ class RequestPublisher:
         """Publish one request. Raises `PublishError` unless Kafka confirms it within 10 seconds."""
         producer = self._producer
         if producer is None:
-            raise PublishError("Kafka does not answer: nothing was requested. Try again later")
+            raise PublishError(f"Nothing was requested: {self._reason}. Try again later")
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 if isinstance(message, SyncRequested):
@@ -188,32 +209,27 @@ class RequestPublisher:
                     await publish_erasure(producer, message)
         except (KafkaError, TimeoutError) as error:
             raise PublishError(
-                "Kafka did not confirm the request. Send the same request_id again: it is done once"
+                f"Kafka did not confirm the request: {describe_outage(error)}. Send the same "
+                "request_id again: it is done once"
             ) from error
 
 
 class Mismatch:
-    """Notices a checkpoint of the relay that is not in the log, as after a restore."""
+    """Notices that published events are not in the log, as after a restore."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._log = EventLog(engine)
-        self._checkpoints = Checkpoints(engine)
-        self._log_id = partial(read_log_id, engine)
+    def __init__(self, engine: AsyncEngine, *, look_seconds: float = _MISMATCH_SECONDS) -> None:
+        self._look_seconds = look_seconds
+        self._look = partial(read_copies, EventLog(engine), Checkpoints(engine), None)
         self._next_look = 0.0
         self._reason: str | None = None
 
     async def reason(self) -> str | None:
-        """Return why the log must not be served; the answer is at most five seconds old."""
+        """Return why the log must not be served; the answer is at most `look_seconds` old."""
         if time.monotonic() >= self._next_look:
-            self._reason = await self._look()
-            self._next_look = time.monotonic() + _MISMATCH_SECONDS
+            mismatch = (await self._look()).mismatch
+            self._reason = None if mismatch is None else str(mismatch)
+            self._next_look = time.monotonic() + self._look_seconds
         return self._reason
-
-    async def _look(self) -> str | None:
-        checkpoint = await self._checkpoints.read(CHECKPOINT)
-        if checkpoint is None or await confirms(self._log, await self._log_id(), checkpoint):
-            return None
-        return str(LogMismatchError(checkpoint.position, "the database"))
 
 
 def _is_allowed(security: Security, request: Request) -> bool:
@@ -223,8 +239,8 @@ def _is_allowed(security: Security, request: Request) -> bool:
 
 @asynccontextmanager
 async def ending_streams(side: HttpSide) -> AsyncIterator[None]:
-    """End the open streams when the block ends, so that the server stops without delay."""
+    """End open streams and waits when the block ends, so that the server stops without delay."""
     try:
         yield
     finally:
-        side.stopping.set()
+        side.stop()

@@ -9,7 +9,7 @@ from messaging.clocks import Clock
 from messaging.connection import KafkaConnection
 from messaging.features import broker_features, no_transactions
 from messaging.publisher import TransactionalPublisher
-from worker.relay.checkpoint import GROUP as RELAY
+from worker.relay.mismatch import GROUP as RELAY
 
 logger = logging.getLogger(__name__)
 

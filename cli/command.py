@@ -1,19 +1,20 @@
 """Shared by all commands: settings, logging, the event loop, and the one boundary for errors."""
 
 import asyncio
-import errno
 import io
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 import typer
 
 from audit.past.moments import NotInThePastError
 from cli.collector import collect_rarely
-from cli.errors import CommandError
+from cli.errors import CommandError, of_a_file
 from cli.logs import configure_logging
 from cli.render.answer import Answer
 from cli.sandbox.errors import SandboxError
@@ -54,11 +55,14 @@ def _group() -> None:
     pass
 
 
-def run(work: Work, *, as_json: bool) -> NoReturn:
+def run(work: Work, *, as_json: bool, leaves_at_once: bool = False) -> NoReturn:
     """Run a command that a person or a script waits for, show its answer, and exit.
 
     Exit code: the answer's; 1 if the work could not be done, 2 for wrong settings, each with
     a sentence on standard error; 130 after Ctrl-C. Logs below WARNING are left out.
+
+    With `leaves_at_once`, the process ends as soon as the answer is shown. Otherwise the end waits
+    for threads, and a thread that asks a silent name server cannot be stopped.
     """
 
     def begin() -> Settings:
@@ -69,7 +73,7 @@ def run(work: Work, *, as_json: bool) -> NoReturn:
             print(f"spreaview-sync: {sentence}", file=sys.stderr)
         return settings
 
-    _run(work, begin, as_json=as_json)
+    _run(work, begin, as_json=as_json, leaves_at_once=leaves_at_once)
 
 
 def serve(work: Work, *, as_json: bool) -> NoReturn:
@@ -85,13 +89,20 @@ def serve(work: Work, *, as_json: bool) -> NoReturn:
     _run(work, begin, as_json=as_json)
 
 
-def _run(work: Work, begin: Callable[[], Settings], *, as_json: bool) -> NoReturn:
+def _run(
+    work: Work,
+    begin: Callable[[], Settings],
+    *,
+    as_json: bool,
+    leaves_at_once: bool = False,
+) -> NoReturn:
     _prepare_streams()
     collect_rarely()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `cli.start`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        code = asyncio.run(finish(work, begin(), as_json=as_json))
+        ending = _leave if leaves_at_once else finish
+        code = asyncio.run(ending(work, begin(), as_json=as_json))
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SettingsError as error:
@@ -112,11 +123,18 @@ async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
     except (CommandError, NotInThePastError, SchemaVersionError, DamagedLogError) as error:
         return _fail(error, REFUSED)
     except OSError as error:
-        if error.errno in (None, errno.EPIPE):
+        if (sentence := of_a_file(error)) is None:
             raise
-        place = error.filename if error.filename is not None else "the output"
-        remedy = ". Remedy: free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return _fail(f"{place} cannot be used: {error.strerror}{remedy}", REFUSED)
+        return _fail(sentence, REFUSED)
+
+
+async def _leave(work: Work, settings: Settings, *, as_json: bool) -> NoReturn:
+    """Finish, and end the process without its usual end."""
+    code = await finish(work, settings, as_json=as_json)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _prepare_streams() -> None:
@@ -127,5 +145,6 @@ def _prepare_streams() -> None:
 
 
 def _fail(error: object, code: int) -> int:
-    print(f"spreaview-sync: {error}", file=sys.stderr)
+    with suppress(OSError):  # the exit code counts also where the sentence cannot be written
+        print(f"spreaview-sync: {error}", file=sys.stderr)
     return code

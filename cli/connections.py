@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -12,6 +13,7 @@ import httpx
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from cli.errors import CommandError
 from eventstore.connection import DIRECT_VARIABLE, VARIABLE, connect
 from eventstore.libpq_url import without_password
 from messaging.connection import KafkaConnection
@@ -32,6 +34,11 @@ _KEEP_ALIVE = {
 }
 """A host that has been silent for half a minute counts as lost. A busy or stopped process does not
 make its host silent: the kernel still answers."""
+
+
+CONNECT_SECONDS = 10.0
+"""Time limit to connect to Sessionize. An attempt as a whole has a limit of its own."""
+_PROXIES = frozenset({"all_proxy", "http_proxy", "https_proxy"})
 
 
 class DatabaseAddress(NamedTuple):
@@ -138,18 +145,45 @@ async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Conne
 
 @asynccontextmanager
 async def http_client(version: str, *, connections: int = 32) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for Sessionize with limits and our user agent; it follows no redirects.
+    """An HTTP client for Sessionize with limits and our user agent.
+
+    It follows no redirects and keeps no cookies, so no answer changes a later request. Only the
+    time to connect is limited: the caller limits the request.
 
     `connections` is the number of concurrent requests; further ones would wait for a connection,
-    and that wait counts as a part of their time limit.
+    and that wait counts as a part of the caller's time limit.
+
+    Raises:
+        CommandError: the environment names a proxy of a kind that is not supported.
     """
-    async with httpx.AsyncClient(
-        headers={
-            "User-Agent": f"spreaview-sync/{version} (conference schedule import)",
-            "Accept": "application/json",
-        },
-        timeout=httpx.Timeout(10.0),
-        limits=httpx.Limits(max_connections=connections),
-        follow_redirects=False,
-    ) as client:
+    try:
+        client = httpx.AsyncClient(
+            headers={
+                "User-Agent": f"spreaview-sync/{version} (conference schedule import)",
+                "Accept": "application/json",
+            },
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=connections),
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            event_hooks={"response": [_without_location]},
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # SOCKS needs another package
+        raise _unusable_proxy() from error
+    async with client:
         yield client
+
+
+def _unusable_proxy() -> CommandError:
+    """Name the variables that give a proxy, without their values: they may hold a password."""
+    named = [name for name, value in os.environ.items() if name.lower() in _PROXIES and value]
+    return CommandError(
+        f"the HTTP proxy of {' or '.join(sorted(named)) or 'this system'} cannot be used\nRemedy: "
+        "set it to an address that begins with http:// or https:// (SOCKS is not supported), or "
+        "unset it"
+    )
+
+
+async def _without_location(response: httpx.Response) -> None:
+    """Remove the target of a redirect: httpx reads it all the same, and fails if it is no URL."""
+    response.headers.pop("location", None)

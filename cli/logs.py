@@ -71,7 +71,7 @@ def configure_logging(level: str, style: str) -> None:
         _quieten(name, logging.ERROR)
     for name in _SILENT:
         _quieten(name, logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks([])  # our own code logs each wait once
+    stamina.instrumentation.set_on_retry_hooks([])  # our own code logs failures
 
 
 def _add_trace(_: object, __: str, line: structlog.types.EventDict) -> structlog.types.EventDict:

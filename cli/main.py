@@ -2,6 +2,8 @@
 
 import sys
 
+from cli.arguments import not_text
+from cli.errors import of_a_file
 from cli.registry import Command, Sections, command_line
 
 SECTIONS: Sections = {
@@ -53,9 +55,14 @@ app = command_line("spreaview-sync", SECTIONS)
 
 def main() -> None:
     """Run the command line; an unforeseen fault is logged and ends it with 1."""
+    if (sentence := not_text(sys.argv[1:])) is not None:
+        print(f"spreaview-sync: {sentence}", file=sys.stderr)
+        sys.exit(2)
     try:
         app()
-    except Exception:  # Python itself would print the values in its message
+    except Exception as error:  # Python itself would print the values in its message
+        if isinstance(error, OSError) and (sentence := of_a_file(error)) is not None:
+            sys.exit(f"spreaview-sync: {sentence}")
         from cli.logs import log_fault
 
         log_fault()

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share."""
 
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import typer
 
 from audit.past.entities import EntityQuery
 from audit.past.moments import parse_time
+from cli.secret_files import expanded
 from contracts.events import EVENT_TYPES
 from contracts.messages import SyncRequested, Window
 from worker.rules.text import clean, clean_title
@@ -45,6 +47,14 @@ def name_argument(text: str) -> str:
     if not text.strip():
         raise typer.BadParameter("it is empty")
     return text
+
+
+def path_argument(text: str) -> Path:
+    """Parse a path; a leading `~` is the home folder also where the shell leaves it."""
+    try:
+        return expanded(Path(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def time_argument(text: str) -> datetime:

@@ -6,6 +6,7 @@
 """
 
 import errno
+import fcntl
 import os
 import stat
 import sys
@@ -83,17 +84,21 @@ def existing_file(path: Path) -> Path | None:
 
 
 @contextmanager
-def output_file(path: Path | None, *, keep: int | None = None) -> Iterator[OutputFile]:
+def output_file(
+    path: Path | None, *, keep: int | None = None, size: int = 0
+) -> Iterator[OutputFile]:
     """Open the output of a command; None is standard output.
 
         with output_file(output) as file: file.write(line)
 
     A file is replaced when the block ends, and left as it is if the block fails: until then the
     content is in a `.partial` in the same folder. With `keep`, the file is extended after this many
-    of its bytes instead. Afterwards only its owner may read it.
+    of its bytes instead; `size` is the size that it had when it was read. A lock keeps other
+    commands from extending it meanwhile. Afterwards only its owner may read it.
 
     Raises:
-        CommandError: the output cannot be opened or written; the text names it and the cause.
+        CommandError: the output cannot be opened or written, or another command extends or has
+            extended it; the text names it and the cause.
     """
     target = None if path is None or is_standard_output(path) else _target(path)
     if path is None or target is None:
@@ -107,7 +112,9 @@ def output_file(path: Path | None, *, keep: int | None = None) -> Iterator[Outpu
         with _writing(lambda: os.open(target.path, _WRITE), str(path)) as file:
             yield file
     elif keep is not None:
-        with _writing(lambda: _open_to_extend(target.path, keep), str(path), to_disk=True) as file:
+        with _writing(
+            lambda: _open_to_extend(target.path, keep, size), str(path), to_disk=True
+        ) as file:
             yield file
     else:
         with _replacing(target.path, str(path)) as file:
@@ -154,22 +161,28 @@ def _create(partial: Path) -> int:
         ) from error
 
 
-def _open_to_extend(path: Path, keep: int) -> int:
+def _open_to_extend(path: Path, keep: int, size: int) -> int:
     descriptor = os.open(path, _WRITE | os.O_CREAT | os.O_APPEND, _OWNER_ONLY)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(descriptor)
+        if found.st_size != size:
+            raise CommandError(f"{path} has changed meanwhile.\nRemedy: run this again")
         if stat.S_IMODE(found.st_mode) & ~_OWNER_ONLY:
             os.fchmod(descriptor, _OWNER_ONLY)
         if found.st_size > keep:
             os.ftruncate(descriptor, keep)
-    except OSError:
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise CommandError(f"{path} cannot be written: another command writes it") from error
+    except (OSError, CommandError):
         os.close(descriptor)
         raise
     return descriptor
 
 
 def _target(path: Path) -> _Target:
-    """Follow the symbolic links by hand: the kernel follows those of descriptors differently."""
+    """Follow the symbolic links here: the kernel follows links of descriptors differently."""
     descriptors = Path(os.path.realpath("/dev/fd"))
     for _ in range(_MAX_LINKS):
         folder = Path(os.path.realpath(path.parent))

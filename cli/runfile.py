@@ -40,24 +40,27 @@ def announced(data_dir: Path, addresses: Addresses) -> Iterator[None]:
 
 
 def resolve(settings: Settings) -> Addresses:
-    """The addresses from the settings, or from a running `up`.
+    """The addresses from the settings, or from a running `up`, and never from both.
+
+    As soon as a setting names a database or a broker, a running `up` does not count: a command that
+    is meant for other servers must not reach those of the sandbox. `SPREAVIEW_SESSIONIZE_BASE_URL`
+    alone names no server of ours and replaces that address of `up`.
 
     Raises:
         SettingsError: an address is missing; the text names the variable.
     """
-    if settings.database_url is None and settings.kafka_bootstrap_servers is None:
-        running = _read(settings.data_dir)
-        if running is not None:
-            return running._replace(
-                sessionize_base_url=settings.sessionize_base_url or running.sessionize_base_url
-            )
-    if settings.database_url is None:
-        raise missing("database_url")
-    if settings.kafka_bootstrap_servers is None:
-        raise missing("kafka_bootstrap_servers")
+    running = _running_up(settings)
+    if running is not None:
+        sessionize = settings.sessionize_base_url or running.sessionize_base_url
+        return running._replace(sessionize_base_url=sessionize)
+    return addresses_of(settings, resolve_database(settings), resolve_kafka(settings))
+
+
+def addresses_of(settings: Settings, database_url: str, kafka: KafkaConnection) -> Addresses:
+    """These servers, with everything else that the settings say about them."""
     return Addresses(
-        settings.database_url,
-        settings.kafka_connection(settings.kafka_bootstrap_servers),
+        database_url,
+        kafka,
         settings.sessionize_base_url or SESSIONIZE_API,
         settings.kafka_transactions,
         settings.direct_database_url,
@@ -68,9 +71,9 @@ def resolve_database(settings: Settings) -> str:
     """The address of the database only. Raises like `resolve`."""
     if settings.database_url is not None:
         return settings.database_url
-    running = _read(settings.data_dir)
+    running = _running_up(settings)
     if running is None:
-        raise missing("database_url")
+        raise missing("database_url", settings.named_servers)
     return running.database_url
 
 
@@ -85,6 +88,9 @@ def resolve_direct(settings: Settings) -> DatabaseAddress:
     """The database where session locks work. Raises as `resolve`."""
     if settings.direct_database_url is not None:
         return DatabaseAddress(settings.direct_database_url, DIRECT_VARIABLE)
+    running = _running_up(settings)
+    if running is not None:
+        return running.for_sessions
     return DatabaseAddress(resolve_database(settings))
 
 
@@ -92,9 +98,9 @@ def resolve_kafka(settings: Settings) -> KafkaConnection:
     """The connection to the broker only. Raises like `resolve`."""
     if settings.kafka_bootstrap_servers is not None:
         return settings.kafka_connection(settings.kafka_bootstrap_servers)
-    running = _read(settings.data_dir)
+    running = _running_up(settings)
     if running is None:
-        raise missing("kafka_bootstrap_servers")
+        raise missing("kafka_bootstrap_servers", settings.named_servers)
     return running.kafka
 
 
@@ -102,8 +108,13 @@ def resolve_sessionize(settings: Settings) -> str:
     """The base URL of Sessionize: the setting, or the one of a running `up`, or the real one."""
     if settings.sessionize_base_url is not None:
         return settings.sessionize_base_url
-    running = _read(settings.data_dir)
+    running = _running_up(settings)
     return running.sessionize_base_url if running else SESSIONIZE_API
+
+
+def _running_up(settings: Settings) -> Addresses | None:
+    """The addresses of a running `up`, unless the settings name servers. Raises as `_read`."""
+    return None if settings.named_servers else _read(settings.data_dir)
 
 
 def _written(addresses: Addresses) -> dict[str, object]:

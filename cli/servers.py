@@ -23,14 +23,28 @@ from eventstore.rights import NOT_ALLOWED, missing_right
 from eventstore.schema_version import SchemaVersionError, check_version
 from messaging.clocks import Clock, WrongClockError
 from messaging.connection import KafkaAccessError, KafkaConnection, UnreachableError
-from projections.generations import GenerationAccessError, NoGenerationError
+from projections import lock_conflicts
+from projections.generations import (
+    GenerationAccessError,
+    GenerationsError,
+    NoGenerationError,
+)
 
 _NOT_MIGRATED = ("42P01", "3F000")
 """Undefined table, undefined schema."""
 _OUT_OF_RESOURCES = "53"
 """The class of SQLSTATE codes for a full disk, too little memory or too many connections."""
+_LOCKED = ("55P03", "40P01")
+"""Lock not available in time, deadlock detected."""
+_CANCELLED = "57014"
 _OF_FILES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors that only files have, and sockets never."""
+_IN_OUR_WORDS = (
+    NoGenerationError,
+    GenerationAccessError,
+    GenerationsError,
+    DatabaseAccessError,
+)
 _CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
 _CHECK_KAFKA = "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run this again."
 
@@ -49,8 +63,9 @@ async def open_database(
     Raises:
         SettingsError: no address is known.
         SchemaVersionError: the database is older or newer than this program, unless `any_version`.
-        CommandError: the database does not answer, is not migrated, or refuses. A file that cannot
-            be written inside the block is not the database's fault and passes through.
+        CommandError: the database does not answer, is not migrated, or refuses, or a change of
+            generations was refused. A file that cannot be written inside the block is not the
+            database's fault and passes through.
     """
     url, variable = at or DatabaseAddress(resolve_database(settings))
     with database_errors(url, variable, remedy=remedy):
@@ -113,7 +128,7 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog]:
 
 def _database_error(url: str, error: Exception, remedy: str) -> str | None:
     """A sentence for an error of the database; None for any other error."""
-    if isinstance(error, NoGenerationError | GenerationAccessError | DatabaseAccessError):
+    if isinstance(error, _IN_OUR_WORDS):
         return str(error)
     if isinstance(error, OSError) and (error.filename is not None or not _of_a_socket(error)):
         return None
@@ -132,6 +147,16 @@ def _database_error(url: str, error: Exception, remedy: str) -> str | None:
     if str(code).startswith(_OUT_OF_RESOURCES):
         reason = describe_outage(error)
         return f"PostgreSQL at {where} cannot do this now: {reason}\nRemedy: {remedy}"
+    if code in _LOCKED:
+        return (
+            f"PostgreSQL at {where} has undone this transaction, since another one holds a table "
+            f"that it needs: {describe_outage(error)}\nRemedy: {lock_conflicts.REMEDY}"
+        )
+    if code == _CANCELLED:
+        return (
+            f"PostgreSQL at {where} has undone this transaction: {describe_outage(error)}\n"
+            "Remedy: if nobody has cancelled it, raise statement_timeout, then run this again."
+        )
     if is_database_outage(error):
         return f"PostgreSQL at {where} does not answer: {describe_outage(error)}\nRemedy: {remedy}"
     return None

@@ -48,7 +48,7 @@ from eventstore.leadership import Leadership
 from eventstore.log import EventLog
 from eventstore.restored import UnconfirmedRestoreError, check_confirmed
 from eventstore.schema_version import DatabaseOlderError, check_version
-from eventstore.wakeup import WakeUp
+from eventstore.wakeup import GATHER_SECONDS, WakeUp
 from messaging.access import explaining
 from messaging.backlog import read_backlog
 from messaging.backoff import retry_until_success
@@ -64,6 +64,7 @@ from projections.projector import GROUP as PROJECTORS
 from projections.projector import Projector
 from worker.relay.chores import prune_from_time_to_time, seal_from_time_to_time
 from worker.relay.open_runs import OpenRuns, end_abandoned_runs
+from worker.relay.refusals import Refusals
 from worker.relay.relay import Relay
 from worker.source.sessionize import FetchLimits, Sessionize
 from worker.sync.consumer import GROUP as WORKERS
@@ -73,6 +74,9 @@ from worker.sync.handle import Handler
 logger = logging.getLogger(__name__)
 
 VERSION = version("spreaview-sync")
+
+CLOSING_SECONDS = 15.0
+"""At most this long after `graceful_timeout` a stopped service has closed, also without Kafka."""
 
 T = TypeVar("T")
 
@@ -118,7 +122,7 @@ async def running(
     for the erasures of a restored log to be confirmed. Raises `DatabaseNewerError` if a newer
     program has migrated it. Yields the task of the background work. This task ends only by a fault,
     so wait for it as well as for a signal. At the end, requests in flight are finished, or handed
-    back after `graceful_timeout` seconds.
+    back after `graceful_timeout` seconds; then connections close, within `CLOSING_SECONDS`.
 
     Without `telemetry`, the services have one of their own. A monitor that is given, such as the
     one of the HTTP side, watches the services, too.
@@ -170,11 +174,12 @@ async def running(
             logger.info("%s: ready", roles.name)
             yield background
         finally:
+            time = asyncio.get_running_loop().time
+            deadline = time() + settings.graceful_timeout
             drains = (s.drain(settings.graceful_timeout) for s in services if s.drain is not None)
             await asyncio.gather(*drains)
-            await asyncio.gather(
-                *(close_app(app, work_seconds=settings.graceful_timeout) for app in apps)
-            )
+            left = max(0.0, deadline - time())
+            await asyncio.gather(*(close_app(app, work_seconds=left) for app in apps))
             background.cancel()
             await asyncio.gather(background, return_exceptions=True)
 
@@ -320,10 +325,11 @@ async def _worker(
         checkpoints,
         publisher,
         Leadership(partial(leader_connection, *addresses.for_sessions)),
-        WakeUp(settings.relay_poll_seconds),
+        WakeUp(settings.relay_poll_seconds, gather_seconds=GATHER_SECONDS),
         batch=settings.relay_batch,
         observer=observer,
         may_publish=partial(check_confirmed, engine),
+        refusals=Refusals(log, checkpoints),
     )
     topics = partial(_check_topics, settings, addresses)
     probes = (

@@ -12,9 +12,17 @@ from starlette.routing import BaseRoute
 from audit.http.page.sandbox import Sandbox
 from cli.api import ending_streams, http_side, security_of
 from cli.connections import Addresses, database
-from cli.health.probes import database_probe, kafka_probe, restore_probe
+from cli.health.monitor import Monitor
+from cli.health.probes import (
+    database_probe,
+    kafka_probe,
+    replica_probe,
+    restore_probe,
+    tokens_probe,
+)
 from cli.health.server import health_app, serving_health
-from cli.http_server import serving_http
+from cli.http_server import host_and_port, serving_on
+from cli.listening import http_place, listener_at, refuse_one_port
 from cli.runfile import resolve, resolve_replica
 from cli.services import VERSION, Start, all_of, going_on, may_pass, monitor_of
 from cli.settings import Settings
@@ -41,13 +49,14 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
     """Serve the HTTP side on existing servers while the block runs.
 
     Waits for a database that does not answer, is not migrated yet, or was restored without its
-    erasures. Kafka is needed for requests
-    only: without it they are refused, and everything else works.
+    erasures. Kafka is needed for requests only: without it they are refused, everything else works,
+    and the process stays ready.
 
     Raises:
         SettingsError: an address or the token file is missing.
-        OSError: a port is taken.
+        CannotListenError: this process cannot listen there, for example on a taken port.
     """
+    refuse_one_port(settings)
     security = security_of(settings, open_here=False)
     addresses = resolve(settings)
     monitor = monitor_of(settings)
@@ -64,7 +73,7 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
             database(addresses.database_url, settings.database_pool)
         )
         monitor.watch(database_probe(partial(check_version, engine)))
-        monitor.watch(kafka_probe(addresses.kafka))
+        monitor.watch(kafka_probe(addresses.kafka).for_some_work())
         start = Start(monitor, stack)
         await start.step("PostgreSQL", partial(check_version, engine), on=may_pass)
         await start.step("the log", partial(check_confirmed, engine), on=may_pass)
@@ -76,6 +85,7 @@ async def serving_api(settings: Settings) -> AsyncIterator[ServedApi]:
                 addresses,
                 security,
                 health=tuple(health_app(monitor).routes),
+                monitor=monitor,
                 telemetry=telemetry,
             )
         )
@@ -95,15 +105,20 @@ async def serving_http_side(
     security: Security,
     *,
     health: tuple[BaseRoute, ...] = (),
+    monitor: Monitor | None = None,
     sandbox: Sandbox | None = None,
     telemetry: Telemetry | None = None,
 ) -> AsyncIterator[ServedApi]:
     """Serve the HTTP side on servers that answer and are migrated.
 
-    Without `telemetry`, it has one of its own.
+    Without `telemetry`, it has one of its own. A monitor that is given watches the token file and
+    the replica. Raises `CannotListenError`.
     """
+    if monitor is not None and security.tokens is not None:
+        monitor.watch(tokens_probe(security.tokens))
     replica_address = resolve_replica(settings) if settings.read_database_url else None
     async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listener_at(http_place(settings)))
         if telemetry is None:
             telemetry = await stack.enter_async_context(
                 telemetry_of("api", VERSION, settings, addresses)
@@ -116,6 +131,8 @@ async def serving_http_side(
             replica = await stack.enter_async_context(
                 database(replica_address.url, settings.database_pool, replica_address.variable)
             )
+            if monitor is not None:
+                monitor.watch(replica_probe(replica))
         side = await http_side(
             settings,
             addresses,
@@ -132,11 +149,10 @@ async def serving_http_side(
         observed = ObservedHttp(
             side.app, telemetry.observer, partial(traceparent_of_sync, EventLog(engine))
         )
-        port = await stack.enter_async_context(
-            serving_http(observed, settings.http_host, settings.http_port or 0)
-        )
+        port = listener.getsockname()[1]
+        await stack.enter_async_context(serving_on(listener, observed))
         await stack.enter_async_context(ending_streams(side))
-        yield ServedApi(f"http://{settings.http_host}:{port}", background)
+        yield ServedApi(f"http://{host_and_port(settings.http_host, port)}", background)
 
 
 async def traceparent_of_sync(log: EventLog, sync_id: UUID) -> str | None:

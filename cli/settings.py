@@ -1,13 +1,25 @@
 """Settings from the environment, validated at the start."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cli.secret_files import SecretFileError, SecretFiles, expanded
+from cli.http_urls import BaseUrl
+from cli.secret_files import SecretFileError, SecretFiles
+from cli.setting_types import (
+    BYTES,
+    COUNT,
+    DAYS,
+    LEAST_BYTES,
+    PORT,
+    SECONDS,
+    HomePath,
+    seconds,
+    whole,
+)
 from contracts.topics import DEFAULT_PARTITIONS
 from eventstore.connection import DIRECT_VARIABLE, VARIABLE
 from eventstore.libpq_url import parse_url
@@ -21,6 +33,8 @@ from messaging.connection import (
 PREFIX = "SPREAVIEW_"
 SECRETS = ("database_url", "read_database_url", "direct_database_url", "kafka_sasl_password")
 """Settings that may be given as a file instead, by the same name with `_FILE`."""
+SERVERS = ("database_url", "read_database_url", "direct_database_url", "kafka_bootstrap_servers")
+"""Settings that name servers of ours: with one of them, a running sandbox does not count."""
 SESSIONIZE_API = "https://sessionize.com/api/v2"
 
 
@@ -44,7 +58,7 @@ class Settings(BaseSettings):
     read_database_url: Annotated[
         str | None,
         Field(
-            description="a replica of that PostgreSQL, for commands that only read the read models",
+            description="a replica of that PostgreSQL, for queries of `api` and `request --wait`",
             examples=["postgresql://user:password@replica:5432/spreaview"],
             repr=False,
         ),
@@ -62,7 +76,7 @@ class Settings(BaseSettings):
         Field(description="Kafka brokers, separated by commas", examples=["host:9092"]),
     ] = None
     sessionize_base_url: Annotated[
-        str | None,
+        BaseUrl | None,
         Field(description="where Sessionize's API is", examples=[SESSIONIZE_API]),
     ] = None
     kafka_security_protocol: Annotated[
@@ -87,7 +101,7 @@ class Settings(BaseSettings):
         str | None, Field(description="the user's password", examples=["…"], repr=False)
     ] = None
     kafka_ca_file: Annotated[
-        Path | None,
+        HomePath | None,
         Field(
             description="authorities that may sign the brokers' certificates, as PEM; unset: "
             "those of the system",
@@ -95,36 +109,35 @@ class Settings(BaseSettings):
         ),
     ] = None
     kafka_certificate_file: Annotated[
-        Path | None,
+        HomePath | None,
         Field(
             description="the certificate that the brokers ask of us, as PEM",
             examples=["/etc/spreaview/kafka.pem"],
         ),
     ] = None
     kafka_key_file: Annotated[
-        Path | None,
+        HomePath | None,
         Field(
             description="the key of that certificate, as PEM without a passphrase",
             examples=["/etc/spreaview/kafka.key"],
         ),
     ] = None
     data_dir: Annotated[
-        Path, Field(description="where the local sandbox keeps its data", examples=[".spreaview"])
+        HomePath,
+        Field(description="where the local sandbox keeps its data", examples=[".spreaview"]),
     ] = Path(".spreaview")
     postgres_port: Annotated[
         int | None,
+        PORT,
         Field(
-            ge=1,
-            lt=65536,
             description="port of the PostgreSQL that `up` starts; unset: a free one",
             examples=["5433"],
         ),
     ] = None
     kafka_port: Annotated[
         int | None,
+        PORT,
         Field(
-            ge=1,
-            lt=65536,
             description="port of the Kafka broker that `up` starts; unset: a free one",
             examples=["9092"],
         ),
@@ -139,11 +152,13 @@ class Settings(BaseSettings):
     ] = True
     kafka_partitions: Annotated[
         int,
-        Field(ge=1, description="partitions of topics that are created", examples=["12"]),
+        whole(1, 100_000),
+        Field(description="partitions of topics that are created", examples=["12"]),
     ] = DEFAULT_PARTITIONS
     kafka_replication_factor: Annotated[
         int,
-        Field(ge=1, description="replicas of topics that are created", examples=["3"]),
+        whole(1, 100),
+        Field(description="replicas of topics that are created", examples=["3"]),
     ] = 1
     kafka_transactions: Annotated[
         bool,
@@ -153,136 +168,149 @@ class Settings(BaseSettings):
     ] = True
     kafka_session_seconds: Annotated[
         float,
+        seconds(1, 300),
         Field(
-            ge=1,
-            le=300,
             description="after how long a silent process loses its partitions to the others",
             examples=["10"],
         ),
     ] = 10.0
     events_retention_days: Annotated[
-        int, Field(ge=1, description="how long Kafka keeps import events", examples=["30"])
+        int, DAYS, Field(description="how long Kafka keeps import events", examples=["30"])
     ] = 30
     erasure_retention_days: Annotated[
         int | None,
+        DAYS,
         Field(
-            ge=1,
             description="how long Kafka keeps erasure requests: longer than any backup is kept; "
-            "unset: for ever",
+            "unset: forever",
             examples=["400"],
         ),
     ] = None
 
     max_document_bytes: Annotated[
-        int, Field(ge=1024, description="largest Sessionize answer", examples=["33554432"])
+        int, LEAST_BYTES, Field(description="largest Sessionize answer", examples=["33554432"])
     ] = 32 * 1024 * 1024
     fetch_seconds: Annotated[
-        float, Field(gt=0, description="time for one fetch, whole", examples=["30"])
+        float, SECONDS, Field(description="time for one fetch, whole", examples=["30"])
     ] = 30.0
     fetch_attempts: Annotated[
-        int, Field(ge=1, le=10, description="tries of a fetch that may pass", examples=["3"])
+        int, whole(1, 10), Field(description="tries of a fetch that may pass", examples=["3"])
     ] = 3
     fetch_concurrency: Annotated[
-        int, Field(ge=1, description="fetches from Sessionize at once", examples=["32"])
+        int, whole(1, 10_000), Field(description="fetches from Sessionize at once", examples=["32"])
     ] = 32
 
     worker_concurrency: Annotated[
-        int, Field(ge=1, description="SpreaView events imported at once", examples=["32"])
+        int,
+        whole(1, 10_000),
+        Field(description="SpreaView events imported at once", examples=["32"]),
     ] = 32
     worker_in_hand: Annotated[
-        int, Field(ge=2, description="requests taken from Kafka and not ended", examples=["400"])
+        int,
+        whole(2, 1_000_000),
+        Field(description="requests taken from Kafka and not ended", examples=["400"]),
     ] = 400
     worker_in_flight_bytes: Annotated[
         int,
+        LEAST_BYTES,
         Field(
-            ge=1024,
             description="bytes of the requests that are taken from Kafka and not ended",
             examples=["33554432"],
         ),
     ] = 32 * 1024 * 1024
     snapshot_events: Annotated[
         int,
+        COUNT,
         Field(
-            ge=1,
             description="events of a SpreaView event from one snapshot of its state to the next",
             examples=["100"],
         ),
     ] = 100
     projector_batch: Annotated[
-        int, Field(ge=1, description="records taken from Kafka at once", examples=["5000"])
+        int, COUNT, Field(description="records taken from Kafka at once", examples=["5000"])
     ] = 5000
     relay_batch: Annotated[
-        int, Field(ge=1, description="events published at once", examples=["1000"])
+        int, COUNT, Field(description="events published at once", examples=["1000"])
     ] = 1000
     relay_poll_seconds: Annotated[
         float,
-        Field(gt=0, description="longest time between two looks at the log", examples=["1"]),
+        SECONDS,
+        Field(description="longest time between two looks at the log", examples=["1"]),
     ] = 1.0
     seal_seconds: Annotated[
-        float, Field(gt=0, description="time between two seals of the log", examples=["300"])
+        float, SECONDS, Field(description="time between two seals of the log", examples=["300"])
     ] = 300.0
     source_retention_days: Annotated[
         int | None,
-        Field(
-            ge=1, description="how long a run's document is kept; unset: for ever", examples=["90"]
-        ),
+        DAYS,
+        Field(description="how long a run's document is kept; unset: forever", examples=["90"]),
     ] = None
     inbox_retention_days: Annotated[
         int | None,
+        DAYS,
         Field(
-            ge=1,
             description="how long `retention` keeps the inbox's entries of ended requests; unset: "
-            "for ever",
+            "forever",
             examples=["90"],
         ),
     ] = None
     dead_letter_retention_days: Annotated[
         int | None,
+        DAYS,
         Field(
-            ge=1,
-            description="how long `retention` keeps resolved dead letters; unset: for ever",
+            description="how long `retention` keeps resolved dead letters; unset: forever",
             examples=["90"],
         ),
     ] = None
     generations_kept: Annotated[
         int | None,
+        whole(0, 1_000_000),
         Field(
-            ge=0,
             description="how many old generations of read models `retention` keeps; unset: all",
             examples=["1"],
         ),
     ] = None
     sweep_seconds: Annotated[
-        float, Field(gt=0, description="time between two looks for lagging streams", examples=["5"])
+        float,
+        SECONDS,
+        Field(description="time between two looks for lagging streams", examples=["5"]),
     ] = 5.0
     database_pool: Annotated[
-        int, Field(ge=2, description="connections to PostgreSQL per process", examples=["20"])
+        int,
+        whole(2, 10_000),
+        Field(description="connections to PostgreSQL per process", examples=["20"]),
     ] = 20
     http_host: Annotated[
-        str, Field(description="where our own HTTP servers listen", examples=["127.0.0.1"])
+        str,
+        Field(
+            description="where our own HTTP servers listen: an address of IPv4 or IPv6, or a name; "
+            "`::` is every address",
+            examples=["127.0.0.1"],
+        ),
     ] = "127.0.0.1"
     http_port: Annotated[
         int | None,
+        PORT,
         Field(
-            ge=1,
-            lt=65536,
             description="port of `api` and `up`; unset: a free one",
             examples=["8080"],
         ),
     ] = None
     http_cache_bytes: Annotated[
         int,
-        Field(ge=0, description="memory for encoded answers of `api`", examples=["67108864"]),
+        BYTES,
+        Field(description="memory for encoded answers of `api`", examples=["67108864"]),
     ] = 64 * 1024 * 1024
     feed_bytes: Annotated[
         int,
-        Field(ge=0, description="memory for the newest events of the feed", examples=["33554432"]),
+        BYTES,
+        Field(description="memory for the newest events of the feed", examples=["33554432"]),
     ] = 32 * 1024 * 1024
     feed_heartbeat_seconds: Annotated[
-        float, Field(gt=0, description="time between two signs of a quiet feed", examples=["15"])
+        float, SECONDS, Field(description="time between two signs of a quiet feed", examples=["15"])
     ] = 15.0
     api_tokens_file: Annotated[
-        Path | None,
+        HomePath | None,
         Field(
             description="the tokens of `api`, made by `spreaview-sync token create`",
             examples=["/etc/spreaview/tokens.json"],
@@ -297,32 +325,30 @@ class Settings(BaseSettings):
     ] = None
     health_port: Annotated[
         int | None,
+        PORT,
         Field(
-            ge=1,
-            lt=65536,
             description="serves /live, /ready and /metrics if set",
             examples=["8081"],
         ),
     ] = None
     health_period_seconds: Annotated[
-        float, Field(gt=0, description="time between two looks at all that runs", examples=["5"])
+        float, SECONDS, Field(description="time between two looks at all that runs", examples=["5"])
     ] = 5.0
     stuck_seconds: Annotated[
         float,
+        SECONDS,
         Field(
-            gt=0,
-            description="without progress for so long while something waits is stuck",
+            description="a part is stuck after this long without progress while something waits",
             examples=["180"],
         ),
     ] = 180.0
     metrics_seconds: Annotated[
         float,
-        Field(
-            gt=0, description="time between two looks for the gauges of /metrics", examples=["30"]
-        ),
+        SECONDS,
+        Field(description="time between two looks for the gauges of /metrics", examples=["30"]),
     ] = 30.0
     graceful_timeout: Annotated[
-        float, Field(gt=0, description="seconds that a shutdown waits for work", examples=["15"])
+        float, SECONDS, Field(description="seconds that a shutdown waits for work", examples=["15"])
     ] = 15.0
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -340,12 +366,6 @@ class Settings(BaseSettings):
             parse_url(value)
         return value
 
-    @field_validator("data_dir", "kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
-    @classmethod
-    def _of_a_home(cls, value: Path | None) -> Path | None:
-        """A leading `~` is the home folder, as in a shell."""
-        return None if value is None else expanded(value)
-
     @field_validator("log_level", mode="before")
     @classmethod
     def _is_a_level(cls, value: object) -> object:
@@ -355,15 +375,6 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_format(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
-
-    @field_validator("sessionize_base_url")
-    @classmethod
-    def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and not (
-            urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname
-        ):
-            raise ValueError("is not an http:// or https:// URL")
-        return value
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
@@ -407,6 +418,11 @@ class Settings(BaseSettings):
                 "the local sandbox has none"
             )
         return self
+
+    @property
+    def named_servers(self) -> list[str]:
+        """The variables that name a database or a broker."""
+        return [f"{PREFIX}{name.upper()}" for name in SERVERS if getattr(self, name) is not None]
 
     def kafka_connection(self, bootstrap_servers: str) -> KafkaConnection:
         """How these brokers are reached. Raises ValueError as `KafkaConnection`."""
@@ -459,12 +475,18 @@ def _explain(location: tuple[int | str, ...], message: str) -> str:
     return f"{PREFIX}{name.upper()}: {message.removeprefix('Value error, ')}{hint}"
 
 
-def missing(name: str) -> SettingsError:
-    """The error for a missing setting that a command needs."""
+def missing(name: str, named_servers: Sequence[str] = ()) -> SettingsError:
+    """The error for a missing setting that a command needs.
+
+    `named_servers` are the variables that are set, so that a running sandbox does not count.
+    """
     field = Settings.model_fields[name]
     example = field.examples[0] if field.examples else "…"
     variable = f"{PREFIX}{name.upper()}"
+    sandbox = "start a local sandbox in another terminal: spreaview-sync up"
+    if named_servers:
+        sandbox = f"unset {' and '.join(named_servers)} to use a local sandbox: spreaview-sync up"
     return SettingsError(
         f"{variable} is not set ({field.description}). Set it, for example {variable}={example}, "
-        "or start a local sandbox in another terminal: spreaview-sync up"
+        f"or {sandbox}"
     )

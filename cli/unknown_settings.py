@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from cli.settings import PREFIX, SECRETS, Settings
 
 _FOR_TESTS = f"{PREFIX}TEST_"
+_FOR_EXAMPLES = frozenset({f"{PREFIX}HTTP", f"{PREFIX}KAFKA", f"{PREFIX}TOKEN"})
+"""Read by the programs of `examples/`, in the terminal that also runs our commands."""
 _LEAST_SIMILAR = 0.6
 """A name that is less similar is not suggested; 1 is equal."""
 
@@ -26,7 +28,7 @@ def unknown_settings() -> Iterator[str]:
     known = [name.removeprefix(PREFIX) for name in known_variables()]
     for name in sorted(os.environ):
         rest = name.removeprefix(PREFIX)
-        if rest in (name, *known) or name.startswith(_FOR_TESTS):
+        if rest in (name, *known) or name.startswith(_FOR_TESTS) or name in _FOR_EXAMPLES:
             continue
         near = difflib.get_close_matches(rest, known, n=1, cutoff=_LEAST_SIMILAR)
         meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""

@@ -27,7 +27,7 @@ async def run_ended(
         row = await run_ended(queries, sync_id, 300.0, event_id=event_id)
 
     Raises:
-        StillRunningError: the run did not end in time; the text says whether it has begun. With
+        StillRunningError: the run did not end in time; the message names whether it has begun. With
             the run's SpreaView event in `event_id`, it names the earlier sync that delays the run.
     """
     deadline = time.monotonic() + timeout_seconds

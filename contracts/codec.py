@@ -7,7 +7,7 @@ and upcasts events that an older version of this program wrote. Stored events ar
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias, get_type_hints
+from typing import NamedTuple, TypeAlias, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -103,12 +103,23 @@ def take_apart(event: ImportEvent) -> PlainEvent:
     return PlainEvent(name, SCHEMA_VERSIONS[name], data, personal)
 
 
+_INSTANTS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(
+        field
+        for field, hint in get_type_hints(event).items()
+        if datetime in (hint, *get_args(hint))
+    )
+    for name, event in EVENT_TYPES.items()
+}
+"""The fields of each event type that hold instants."""
+
+
 def _in_utc(event: ImportEvent) -> ImportEvent:
     """The event with its instants in UTC: a request may give them in any zone."""
     elsewhere = {
         name: value.astimezone(UTC)
-        for name in event.__struct_fields__
-        if isinstance(value := getattr(event, name), datetime) and value.utcoffset()
+        for name in _INSTANTS[type(event).__name__]
+        if (value := getattr(event, name)) is not None and value.utcoffset()
     }
     return msgspec.structs.replace(event, **elsewhere) if elsewhere else event
 

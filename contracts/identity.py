@@ -8,7 +8,9 @@ text and are never parsed. `contracts/examples/identity.json` holds test vectors
 from uuid import UUID, uuid5
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_CODE_LENGTH = 12
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
+_PLACES = tuple(range(50, -1, -10))
+"""The first bit of each pair of a code's 12 characters."""
 OUTCOME = "outcome"
 
 
@@ -34,7 +36,7 @@ def session_code(session_id: UUID) -> str:
     and the variant of the UUID lie before them. The code never changes, because the id does not.
     """
     bits = session_id.int
-    return "".join(_CROCKFORD[bits >> (5 * place) & 31] for place in reversed(range(_CODE_LENGTH)))
+    return "".join([_PAIRS[bits >> place & 1023] for place in _PLACES])
 
 
 def message_id(sync_id: UUID, ordinal: int | str) -> UUID:

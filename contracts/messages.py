@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
+from contracts.wrong_fields import wrong_field
+
 Instant = Annotated[datetime, Meta(tz=True)]
 """A point in time. In JSON: RFC 3339 with an offset; this program writes UTC."""
 
@@ -49,7 +51,9 @@ class SyncRequested(RequestIds, frozen=True, kw_only=True):
         ),
     ]
     window: Window
+    """The days of the SpreaView event, both inclusive, in its time zone."""
     requested_at: Instant
+    """When the request was made, by the clock of its sender."""
     requested_by: Annotated[
         Annotated[str, Meta(max_length=1024)] | None,
         Meta(
@@ -87,6 +91,7 @@ class SpeakerErasureRequested(ErasureIds, frozen=True, kw_only=True):
         ),
     ] = None
     requested_at: Instant
+    """When the request was made, by the clock of its sender."""
 
 
 class UnreadableRequestError(ValueError):
@@ -137,7 +142,7 @@ def decode_request(body: bytes) -> SyncRequested:
     except OverflowError as error:
         raise InvalidRequestError(ids, "requested_at is outside the calendar") from error
     except _UNDECODABLE as error:
-        raise InvalidRequestError(ids, str(error)) from error
+        raise InvalidRequestError(ids, wrong_field(error, SyncRequested).words) from error
 
 
 def decode_erasure(body: bytes) -> SpeakerErasureRequested:
@@ -152,7 +157,7 @@ def decode_erasure(body: bytes) -> SpeakerErasureRequested:
     try:
         request = _decode(body, _erasure_decoder)
     except _UNDECODABLE as error:
-        raise InvalidErasureError(ids, str(error)) from error
+        raise InvalidErasureError(ids, wrong_field(error, SpeakerErasureRequested).words) from error
     if (request.speaker_id is None) == (request.sessionize_id is None):
         raise InvalidErasureError(ids, "exactly one of speaker_id and sessionize_id is required")
     return request
@@ -166,7 +171,7 @@ def _read_ids(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
     try:
         return body, _decode(body, decoder)
     except _UNDECODABLE as error:
-        raise UnreadableRequestError(str(error)) from error
+        raise UnreadableRequestError(wrong_field(error, decoder.type).words) from error
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import socket
+import ssl
 
 from contracts.error_text import (
     OUR_PACKAGES,
@@ -25,6 +26,8 @@ _KAFKA = {
     "NodeNotReadyError": _NO_BROKER,
     "UnknownError": "the broker met an error that it does not name",
 }
+_HTTP = frozenset({"httpx", "httpcore"})
+_STATUS = re.compile(r"[1-5]\d\d\b")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -57,7 +60,24 @@ def describe_outage(error: BaseException) -> str:
         return _LOST
     if package == "aiokafka":
         return _kafka_text(cause)
+    if package in _HTTP:
+        return _http_text(cause)
     return describe_error(error)
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain: httpx wraps those of the operating system several times.
+
+    Of several addresses of a host, the last one to fail counts. A cancellation is left out: it
+    means only that the time was over, as the error above it reports.
+    """
+    while True:
+        cause = error.__cause__ or error.__context__
+        if isinstance(error, BaseExceptionGroup):
+            cause = error.exceptions[-1]
+        if not isinstance(cause, Exception):
+            return error
+        error = cause
 
 
 def _socket_text(error: OSError) -> str:
@@ -65,7 +85,12 @@ def _socket_text(error: OSError) -> str:
         return "the name of the host is not known"
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
         return _REFUSED
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = without_quoted(error.verify_message).rstrip(".")
+        return f"the certificate of the server is not trusted ({reason})"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return "no encrypted connection could be made"
+    if isinstance(error, (ConnectionError, ssl.SSLEOFError)):
         return _LOST
     if error.strerror is None:  # asyncio's, for several addresses of a host, or a library's
         several = str(error).startswith("Multiple exceptions")
@@ -82,6 +107,22 @@ def _kafka_text(error: BaseException) -> str:
     if "authorization" in words and error.args:
         return f"{words}: {without_quoted(str(error.args[0]))}"
     return words
+
+
+def _http_text(error: BaseException) -> str:
+    """Describe an error of httpx by its first cause, without the URL: it may hold an API ID."""
+    cause = first_cause(error)
+    if isinstance(cause, (OSError, EOFError)):
+        return describe_outage(cause)
+    name = type(error).__name__
+    if name == "ProxyError":
+        status = _STATUS.match(str(error))
+        return "the proxy refused the connection" + (f" (HTTP {status[0]})" if status else "")
+    if name == "RemoteProtocolError":
+        return f"{_LOST}, or the answer is not HTTP"
+    if name.endswith("Timeout"):
+        return NO_ANSWER
+    return _LOST if name in ("ReadError", "WriteError") else "the connection failed"
 
 
 def _words(name: str) -> str:

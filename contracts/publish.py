@@ -6,12 +6,14 @@ readers is not written, because it needs a new version.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from contracts import identity, samples
+from contracts import events, identity, messages, samples
 from contracts.asyncapi import asyncapi
 from contracts.codec import (
     SCHEMA_VERSIONS,
@@ -22,9 +24,18 @@ from contracts.codec import (
 )
 from contracts.compatibility import incompatibilities
 from contracts.events import EVENT_TYPES
+from contracts.field_texts import field_texts
 from contracts.messages import SpeakerErasureRequested, SyncRequested
 
 HERE = Path(__file__).parent
+
+_MODELS: Mapping[str, type[Struct]] = {
+    name: model
+    for module in (events, messages)
+    for name, model in vars(module).items()
+    if isinstance(model, type) and issubclass(model, Struct)
+}
+"""The models by the names that the schemas give them."""
 
 
 def documents() -> Iterator[tuple[Path, JsonObject]]:
@@ -55,9 +66,11 @@ def render(document: JsonObject) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _schema(model: type, schema_id: str) -> JsonObject:
+def _schema(model: type[Struct], schema_id: str) -> JsonObject:
     schema = msgspec.json.schema(model)
     definitions = schema["$defs"]
+    for name, definition in definitions.items():
+        _describe(definition, field_texts(_MODELS[name]))
     root = definitions.pop(schema["$ref"].rsplit("/", 1)[1])
     whole: JsonObject = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -65,6 +78,13 @@ def _schema(model: type, schema_id: str) -> JsonObject:
         **root,
     }
     return whole | ({"$defs": definitions} if definitions else {})
+
+
+def _describe(definition: dict[str, Any], texts: Mapping[str, str]) -> None:
+    """Add the docstrings of fields whose annotation has no description."""
+    for name, field in definition["properties"].items():
+        if "description" not in field and name in texts:
+            field["description"] = texts[name]
 
 
 def _builtins(value: object) -> JsonObject:

@@ -35,6 +35,9 @@ class EventSubject(NamedTuple):
 def subject_of(event: ImportEvent) -> EventSubject | None:
     """The entity that an event is about; None for events about a run.
 
+    `SpeakerErased` also says that a requester of syncs was erased. Then no other event of the
+    stream is about the speaker.
+
     `subject_of(event)` of a `SessionImported` is
     `EventSubject("session", event.session_id, event.sessionize_id, event.title)`.
     """

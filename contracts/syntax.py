@@ -18,8 +18,8 @@ def syntax_of(tree: ast.Module) -> str:
 
     Bare strings, such as docstrings, `pass` and import statements are left out. Private names of
     the module and local variables are numbered instead of spelled, so renaming one keeps the text.
-    A name that plays a second part, such as parameter or field, is spelled: a number could hide
-    which of the two is meant.
+    A name that plays a second part, such as parameter or field, is written out: a number could
+    hide which part it plays.
     """
     return _Writer(tree).text(tree)
 

@@ -56,7 +56,7 @@ VIEWS: Mapping[str, View] = {
             "organization_id": _ORGANIZATION,
             "status": "How far the run is. It is completed no earlier than its rows are there.",
             "requested_at": "When the request was made, by the clock of its sender.",
-            "requested_by": f"Who asked for the sync. {_PERSONAL}",
+            "requested_by": f"The person or program that requested the sync. {_PERSONAL}",
             "started_at": "When the worker began. Null if the request was refused before.",
             "finished_at": "When the run ended.",
             "window_starts_on": "First day of the SpreaView event, inclusive.",

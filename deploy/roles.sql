@@ -100,8 +100,9 @@ BEGIN
                        'spreaview_reader, spreaview_auditor, spreaview_api', generation);
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO spreaview_worker, spreaview_projector, '
                        'spreaview_auditor, spreaview_api', generation);
-        EXECUTE format('GRANT SELECT (organization_id, speaker_id), UPDATE (first_name, last_name, '
-                       'full_name, tag_line, bio, profile_picture, links, status) '
+        EXECUTE format('GRANT SELECT (spreaview_event_id, organization_id, speaker_id), '
+                       'UPDATE (first_name, last_name, full_name, tag_line, bio, '
+                       'profile_picture, links, status) '
                        'ON %I.event_speakers TO spreaview_worker', generation);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I '
                        'TO spreaview_projector', generation);

@@ -3,23 +3,25 @@
 Holds every statement that appends to `event_store.events`, `streams` and `inbox`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.canonical import canonical
 from contracts.codec import PERSONAL_KEY, take_apart
+from contracts.error_text import raised_by_the_driver
 from eventstore import chain
+from eventstore.driver import Executor, driver_transaction
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
     Commit,
-    KnownErasures,
     NewEvent,
     PositionsBehindError,
     StreamMovedError,
@@ -38,11 +40,13 @@ LOG_LOCK = 0x5350_5245_4156_0001
 INSERT_INBOX = text("""
     INSERT INTO event_store.inbox (message_id, stream_id) VALUES (:message_id, :stream_id)
     ON CONFLICT (message_id) DO NOTHING
+    RETURNING message_id
 """)
 
 CREATE_STREAM = text("""
     INSERT INTO event_store.streams (stream_id, version) VALUES (:stream_id, :new_version)
     ON CONFLICT (stream_id) DO NOTHING
+    RETURNING stream_id
 """)
 
 # The row stays locked until the commit, so no other append moves the head that is found here.
@@ -70,16 +74,16 @@ INSERT_EVENTS = text("""
         INSERT INTO event_store.events
             (stream_id, version, message_id, type, schema_version, data, metadata,
              recorded_at, hash)
-        SELECT :stream_id, e.version, e.message_id, e.type, e.schema_version, e.data,
-               CAST(:metadata AS jsonb), :recorded_at, e.hash
+        SELECT :stream_id, e.version, e.message_id, e.type, e.schema_version,
+               CAST(e.data AS jsonb), CAST(:metadata AS jsonb), :recorded_at, e.hash
         FROM unnest(CAST(:versions AS bigint[]), CAST(:message_ids AS uuid[]),
                     CAST(:types AS text[]), CAST(:schema_versions AS integer[]),
-                    CAST(:data AS jsonb[]), CAST(:hashes AS bytea[]))
+                    CAST(:data AS text[]), CAST(:hashes AS bytea[]))
              AS e (version, message_id, type, schema_version, data, hash)
         WHERE NOT EXISTS (SELECT FROM event_store.erased_subjects
-                          WHERE subject = ANY(CAST(:subjects AS uuid[]))
-                             OR organization_id = :organization_id
-                                AND subject <> ALL(CAST(:known_subjects AS uuid[])))
+                          WHERE organization_id = :organization_id
+                            AND (subject = ANY(CAST(:subjects AS uuid[]))
+                                 OR subject <> ALL(CAST(:known_subjects AS uuid[]))))
         ORDER BY e.version
         RETURNING position
     )
@@ -102,6 +106,13 @@ class _Row(NamedTuple):
 
 
 async def append(engine: AsyncEngine, commit: Commit) -> Appended:
+    """As `append_within`, in a transaction of the engine."""
+    return await append_within(driver_transaction(engine), commit)
+
+
+async def append_within(
+    transaction: AbstractAsyncContextManager[Executor], commit: Commit
+) -> Appended:
     """Append the events of a commit, and everything stored with them, in one transaction.
 
     A reader of the log sees all of the events or none, and never sees one appear behind a position
@@ -112,15 +123,16 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
             data of a speaker who was erased meanwhile, or a speaker was who is not in `erasures`.
         AlreadyRecordedError: the inbox entry or one of the message ids exists.
         PositionsBehindError: the database was copied without its sequences.
-        sqlalchemy.exc.DBAPIError: the database is down or refused. Nothing was appended, unless
-            the connection was lost during the commit: repeat the append to find out.
+        sqlalchemy.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the
+            database is down or refused. Nothing was appended, unless the connection was lost
+            during the commit: repeat the append to find out.
     """
     stream_id, expected_version = commit.stream_id, commit.expected_version
     new_version = expected_version + len(commit.events)
     metadata = canonical(dict(commit.metadata))
     rows, personal = _prepare(stream_id, expected_version, commit.events, metadata)
     try:
-        async with engine.begin() as connection:
+        async with transaction as connection:
             if commit.inbox is not None:
                 await _enter_inbox(connection, commit.inbox, stream_id)
             head = await _move_stream(connection, stream_id, expected_version, new_version)
@@ -139,13 +151,14 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
                 metadata=metadata,
                 recorded_at=recorded_at,
                 subjects={row.subject for row in personal},
+                organization_id=commit.events[0].event.organization_id,
                 erasures=commit.erasures,
             )
             if position is None:
                 raise StreamMovedError(stream_id, expected_version)
     except IntegrityError as error:
         if _violated(error) in _MESSAGE_IDS:
-            raise AlreadyRecordedError(str(error.orig)) from error
+            raise AlreadyRecordedError(str(raised_by_the_driver(error))) from error
         if _violated(error) == _POSITIONS:
             raise PositionsBehindError from error
         raise
@@ -153,7 +166,7 @@ async def append(engine: AsyncEngine, commit: Commit) -> Appended:
 
 
 async def append_to_head(
-    connection: AsyncConnection, stream_id: UUID, event: NewEvent, recorded_at: datetime
+    connection: Executor, stream_id: UUID, event: NewEvent, recorded_at: datetime
 ) -> None:
     """Append an event without personal data at the head of a stream, at any version.
 
@@ -163,17 +176,15 @@ async def append_to_head(
     head = await _move_stream(connection, stream_id, version, version + 1)
     metadata = canonical({})
     rows, _ = _prepare(stream_id, version, [event], metadata)
-    await _insert(
-        connection, stream_id, head, rows, metadata=metadata, recorded_at=recorded_at, subjects=()
-    )
+    await _insert(connection, stream_id, head, rows, metadata=metadata, recorded_at=recorded_at)
 
 
-async def lock_streams(connection: AsyncConnection, stream_ids: Sequence[UUID]) -> None:
+async def lock_streams(connection: Executor, stream_ids: Sequence[UUID]) -> None:
     """Lock streams against appends until the transaction ends."""
     await connection.execute(LOCK_STREAMS, {"stream_ids": stream_ids})
 
 
-async def lock_log(connection: AsyncConnection) -> datetime:
+async def lock_log(connection: Executor) -> datetime:
     """Lock the log against all other appends until the transaction ends; return the time.
 
     The last lock of a transaction: whoever waits for another lock under this one stops the log.
@@ -183,19 +194,23 @@ async def lock_log(connection: AsyncConnection) -> datetime:
 
 
 async def _insert(
-    connection: AsyncConnection,
+    connection: Executor,
     stream_id: UUID,
     head: bytes,
     rows: Sequence[_Row],
     *,
     metadata: bytes,
     recorded_at: datetime,
-    subjects: Collection[UUID],
-    erasures: KnownErasures | None = None,
+    subjects: Collection[UUID] = (),
+    organization_id: UUID | None = None,
+    erasures: Set[UUID] | None = None,
 ) -> int | None:
     """Insert under the lock; return the last position, or None if a speaker was erased meanwhile.
 
-    Raises `PositionsBehindError`.
+    `subjects` are the persons of the events; only erasures of their organization count.
+
+    Raises:
+        PositionsBehindError: the database was copied without its sequences.
     """
     inserted = await connection.execute(
         INSERT_EVENTS,
@@ -210,8 +225,8 @@ async def _insert(
             "data": [row.data.decode() for row in rows],
             "hashes": _links(head, rows, recorded_at),
             "subjects": list(subjects),
-            "organization_id": erasures.organization_id if erasures else None,
-            "known_subjects": list(erasures.subjects) if erasures else [],
+            "organization_id": organization_id,
+            "known_subjects": None if erasures is None else list(erasures),
         },
     )
     position, is_beyond, _ = inserted.one()
@@ -222,7 +237,7 @@ async def _insert(
 
 def _violated(error: IntegrityError) -> str | None:
     """Return the name of the constraint."""
-    return getattr(error.orig and error.orig.__cause__, "constraint_name", None)
+    return getattr(raised_by_the_driver(error), "constraint_name", None)
 
 
 def _prepare(
@@ -253,29 +268,30 @@ def _prepare(
 
 def _links(head: bytes, rows: Sequence[_Row], recorded_at: datetime) -> list[bytes]:
     hashes: list[bytes] = []
+    microseconds = chain.microseconds(recorded_at)
     for row in rows:
-        head = chain.link(head, row.body_digest, recorded_at)
+        head = chain.link_at(head, row.body_digest, microseconds)
         hashes.append(head)
     return hashes
 
 
-async def _enter_inbox(connection: AsyncConnection, message_id: UUID, stream_id: UUID) -> None:
+async def _enter_inbox(connection: Executor, message_id: UUID, stream_id: UUID) -> None:
     entered = await connection.execute(
         INSERT_INBOX, {"message_id": message_id, "stream_id": stream_id}
     )
-    if entered.rowcount == 0:
+    if entered.one_or_none() is None:
         raise AlreadyRecordedError(f"message {message_id} has been handled already")
 
 
 async def _move_stream(
-    connection: AsyncConnection, stream_id: UUID, expected_version: int, new_version: int
+    connection: Executor, stream_id: UUID, expected_version: int, new_version: int
 ) -> bytes:
     """Claim the versions; return the hash of the stream's head."""
     if expected_version == 0:
         created = await connection.execute(
             CREATE_STREAM, {"stream_id": stream_id, "new_version": new_version}
         )
-        if created.rowcount == 1:
+        if created.one_or_none() is not None:
             return chain.GENESIS
         raise StreamMovedError(stream_id, expected_version)
     moved = await connection.execute(
@@ -289,5 +305,5 @@ async def _move_stream(
     row = moved.one_or_none()
     if row is None:
         raise StreamMovedError(stream_id, expected_version)
-    head: bytes = row.head
+    head: bytes = row[0]
     return head

@@ -18,17 +18,20 @@ def _times_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 _TIMES = {kind: _times_of(kind) for kind in (*EVENT_TYPES.values(), Source)}
-_WITH_SOURCE = tuple(kind for kind in EVENT_TYPES.values() if "source" in kind.__struct_fields__)
+_WITH_SOURCE = frozenset(
+    kind for kind in EVENT_TYPES.values() if "source" in kind.__struct_fields__
+)
 
 
 def require_calendar(fact: ImportEvent | Source) -> None:
     """Raise `ValueError` for a time that does not exist in UTC."""
-    for name in _TIMES[type(fact)]:
+    kind = type(fact)
+    for name in _TIMES[kind]:
         time: datetime | None = getattr(fact, name)
         if time is not None and time.year in (MINYEAR, MAXYEAR):
             try:
                 time.astimezone(UTC)
             except OverflowError:
                 raise ValueError(f"its {name} is outside the calendar") from None
-    if isinstance(fact, _WITH_SOURCE) and (source := getattr(fact, "source", None)) is not None:
+    if kind in _WITH_SOURCE and (source := getattr(fact, "source", None)) is not None:
         require_calendar(source)

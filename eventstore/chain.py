@@ -14,11 +14,25 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.canonical import canonical, digest
+from contracts.canonical import digest
 
 GENESIS = bytes(32)
 """The previous hash of a stream's first event."""
 
+
+class _Body(msgspec.Struct):
+    """The hashed content of an event. Its fields are in the order of canonical JSON."""
+
+    data: msgspec.Raw
+    message_id: UUID
+    metadata: msgspec.Raw
+    schema_version: int
+    stream_id: UUID
+    type: str
+    version: int
+
+
+_encoder = msgspec.json.Encoder()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -34,24 +48,26 @@ def body_digest(
     metadata: bytes,
 ) -> bytes:
     """Return the digest of a stored event, 32 bytes. `data` and `metadata` are canonical JSON."""
-    return digest(
-        canonical(
-            {
-                "stream_id": stream_id,
-                "version": version,
-                "message_id": message_id,
-                "type": type,
-                "schema_version": schema_version,
-                "data": msgspec.Raw(data),
-                "metadata": msgspec.Raw(metadata),
-            }
-        )
+    body = _Body(
+        msgspec.Raw(data),
+        message_id,
+        msgspec.Raw(metadata),
+        schema_version,
+        stream_id,
+        type,
+        version,
     )
+    return digest(_encoder.encode(body))
 
 
 def link(previous_hash: bytes, body: bytes, recorded_at: datetime) -> bytes:
     """Return the hash of an event, 32 bytes, from the previous hash and its body digest."""
-    return link_at(previous_hash, body, (recorded_at - _EPOCH) // _MICROSECOND)
+    return link_at(previous_hash, body, microseconds(recorded_at))
+
+
+def microseconds(time: datetime) -> int:
+    """Return the number of microseconds since 1970, as hashes count a time."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def link_at(previous_hash: bytes, body: bytes, microseconds: int) -> bytes:

@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from eventstore.driver import driver_connection
+
 READ_CHECKPOINT = text("""
     SELECT log_id, position, message_id FROM event_store.checkpoints WHERE name = :name
 """)
@@ -72,6 +74,11 @@ class Checkpoints:
         async with self._engine.connect() as connection:
             row = (await connection.execute(READ_CHECKPOINT, {"name": name})).one_or_none()
         return None if row is None else Checkpoint(*row)
+
+    async def write(self, name: str, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint that no leader owns."""
+        async with driver_connection(self._engine) as driver:
+            await driver.execute(WRITE_CHECKPOINT, name, *checkpoint)
 
     async def reset(self, name: str) -> None:
         """Delete the checkpoint: its reader starts at the beginning."""

@@ -3,6 +3,7 @@
 Holds the statements of `event_store.erasures`.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 INSERT_ANSWER = text("""
     INSERT INTO event_store.erasures (
-        request_id, organization_id, speaker_id, status, streams, reason)
-    VALUES (:request_id, :organization_id, :speaker_id, :status, :streams, :reason)
+        request_id, organization_id, speaker_id, status, streams, reason, erased_at)
+    VALUES (:request_id, :organization_id, :speaker_id, :status, :streams, :reason,
+            coalesce(CAST(:answered_at AS timestamptz), clock_timestamp()))
     ON CONFLICT (request_id) DO NOTHING
 """)
 
 READ_ANSWER = text("""
-    SELECT request_id, organization_id, speaker_id, status, streams, reason
+    SELECT request_id, organization_id, speaker_id, status, streams, reason, erased_at
     FROM event_store.erasures WHERE request_id = :request_id
 """)
 
@@ -37,6 +39,8 @@ class ErasureAnswer(NamedTuple):
     """Streams that had data of the speaker."""
     reason: str | None = None
     """Why it was refused, and the remedy."""
+    answered_at: datetime | None = None
+    """None: when it is stored."""
 
 
 async def read_answer(connection: AsyncConnection, request_id: UUID) -> ErasureAnswer | None:

@@ -4,6 +4,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from contracts.error_text import raised_by_the_driver
 from eventstore.model import PositionsBehindError
 
 # Connection lost, resources exhausted, shut down or cancelled by an operator, transaction rolled
@@ -30,8 +31,8 @@ _STALE_STATEMENT = asyncpg.InvalidCachedStatementError
 def is_database_outage(error: BaseException) -> bool:
     """Return whether the same statement may succeed later, so that waiting helps."""
     if isinstance(error, DBAPIError):
-        cause = error.orig and error.orig.__cause__
-        if error.connection_invalidated or isinstance(cause, _STALE_STATEMENT):
+        stale = isinstance(raised_by_the_driver(error), _STALE_STATEMENT)
+        if error.connection_invalidated or stale:
             return True
         return _is_temporary(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):

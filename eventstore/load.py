@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.error_text import describe_error
 from contracts.events import TERMINAL_TYPES
 from eventstore import chain
+from eventstore.erasure_answers import ErasureAnswer, write_answer
 from eventstore.stored_events import StoredEvent
 
 _BATCH = 1000
@@ -75,7 +76,9 @@ _MOVE_SEQUENCE = text("""
 
 
 _NOT_ERASED = text("""
-    SELECT subject FROM event_store.personal_data JOIN event_store.erased_subjects USING (subject)
+    SELECT subject FROM event_store.personal_data JOIN event_store.events e USING (message_id)
+    JOIN event_store.erased_subjects s USING (subject)
+    WHERE e.data->>'organization_id' = CAST(s.organization_id AS text)
     LIMIT 1
 """)
 
@@ -157,6 +160,13 @@ class LogLoader:
         """Add an erased person. Raises `ValueError` if it is in the log already."""
         with _refusals(f"the erasure of {erasure.subject}"):
             await self._connection.execute(_INSERT_ERASURE, erasure._asdict())
+
+    async def add_answer(self, answer: ErasureAnswer) -> None:
+        """Add the answer to an erasure request. Raises `ValueError` if the log has one already."""
+        named = f"the answer to the erasure request {answer.request_id}"
+        with _refusals(named):
+            if not await write_answer(self._connection, answer):
+                raise ValueError(f"{named} is in the log already")
 
     async def add_document(self, digest: bytes, size_bytes: int, body: bytes) -> None:
         """Add a document behind a run; `body` is compressed, as it is stored.

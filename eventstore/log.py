@@ -25,6 +25,21 @@ CLOCK_AND_RUN = text("""
            (SELECT stream_id FROM event_store.events WHERE message_id = :outcome_id) AS ended_in
 """)
 
+# All that a run needs to know before it starts, in one round trip.
+OPENING = text("""
+    SELECT clock_timestamp() AS now,
+           (SELECT stream_id FROM event_store.events WHERE message_id = :started_id) AS begun_in,
+           (SELECT stream_id FROM event_store.events WHERE message_id = :outcome_id) AS ended_in,
+           coalesce(s.version, 0) AS version,
+           p.version AS snapshot_version, p.fold_version, p.body,
+           ARRAY(SELECT subject FROM event_store.erased_subjects
+                 WHERE organization_id = :organization_id) AS erased
+    FROM (VALUES (CAST(:stream_id AS uuid))) AS wanted (stream_id)
+    LEFT JOIN event_store.streams s USING (stream_id)
+    LEFT JOIN event_store.snapshots p
+      ON p.stream_id = s.stream_id AND p.version <= s.version AND p.fold_version = :fold_version
+""")
+
 
 class LogIdentity(NamedTuple):
     """Identity of a log, created with it once."""
@@ -44,6 +59,18 @@ class RunRecord(NamedTuple):
     """Stream of its `SyncStarted`."""
     ended_in: UUID | None
     """Stream of its outcome."""
+
+
+class Opening(NamedTuple):
+    """The log as a run finds it, at one moment."""
+
+    run: RunRecord
+    version: int
+    """Version of the stream's newest event; 0 if the stream does not exist."""
+    snapshot: Snapshot | None
+    """The snapshot of the stream, if this version of the fold made it."""
+    erased: frozenset[UUID]
+    """The erased persons of the organization."""
 
 
 class EventLog(LogReader):
@@ -80,6 +107,25 @@ class EventLog(LogReader):
         async with self._reading.connect() as connection:
             row = (await connection.execute(CLOCK_AND_RUN, ids)).one()
         return RunRecord(row.now, row.begun_in, row.ended_in)
+
+    async def opening(
+        self, sync_id: UUID, stream_id: UUID, organization_id: UUID, fold_version: str
+    ) -> Opening:
+        """Return all that a run needs to know of the log before it starts."""
+        wanted = {
+            "started_id": message_id(sync_id, 0),
+            "outcome_id": message_id(sync_id, OUTCOME),
+            "stream_id": stream_id,
+            "organization_id": organization_id,
+            "fold_version": fold_version,
+        }
+        async with self._reading.connect() as connection:
+            row = (await connection.execute(OPENING, wanted)).one()
+        snapshot = None
+        if row.body is not None:
+            snapshot = Snapshot(row.snapshot_version, row.fold_version, row.body)
+        run = RunRecord(row.now, row.begun_in, row.ended_in)
+        return Opening(run, row.version, snapshot, frozenset(row.erased))
 
     async def append(self, commit: Commit) -> Appended:
         """Append atomically, with the guarantees and errors of `eventstore.append.append`.

@@ -1,10 +1,9 @@
 """Values that go into the log and come out of it, and the errors of an append."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +15,25 @@ from eventstore.calendar import require_calendar
 from eventstore.damage import EventPlace, UnreadableEventError
 
 _objects = msgspec.json.Decoder(JsonObject)
+
+
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """As `functools.cached_property`, without its lock, which costs more than reading an event."""
+
+    def __init__(self, make: Callable[[Any], Value]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Value:
+        if instance is None:  # asked of the class
+            raise AttributeError(self._name)
+        value = self._make(instance)
+        instance.__dict__[self._name] = value
+        return value
 
 
 class NewEvent(NamedTuple):
@@ -44,16 +62,12 @@ class Snapshot(NamedTuple):
     """The encoded state."""
 
 
-class KnownErasures(NamedTuple):
-    """The erased persons of an organization at the time of the decision."""
-
-    organization_id: UUID
-    subjects: Set[UUID]
-
-
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Everything that one append writes, in one transaction."""
+    """Everything that one append writes, in one transaction.
+
+    All its events are of one organization.
+    """
 
     stream_id: UUID
     expected_version: int
@@ -67,8 +81,9 @@ class Commit:
     """The document that the events were decided from."""
     snapshot: Snapshot | None = None
     """The state after the events. It may hold personal data, so it requires `erasures`."""
-    erasures: KnownErasures | None = None
-    """Refuse the append if a speaker of this organization was erased who is not listed here."""
+    erasures: Set[UUID] | None = None
+    """The erased persons of the organization at the time of the decision. Refuse the append if one
+    was erased who is not among them."""
 
 
 class Appended(NamedTuple):
@@ -104,7 +119,7 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
         """The place, as errors name it."""
         return EventPlace(self.position, self.stream_id, self.version, self.type)
 
-    @cached_property
+    @Once
     def data(self) -> JsonObject:
         """The complete event in its current version. Raises `UnreadableEventError`."""
         try:
@@ -112,7 +127,7 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
         except Exception as error:
             raise self._unreadable(error) from None  # its context may quote the event
 
-    @cached_property
+    @Once
     def event(self) -> ImportEvent:
         """The typed event. Its times can be shown in any time zone.
 
@@ -126,7 +141,7 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
             raise self._unreadable(error) from None
         return event
 
-    @cached_property
+    @Once
     def metadata(self) -> JsonObject:
         """Facts about the append: `traceparent` if the request had one."""
         try:
@@ -149,6 +164,15 @@ def recorded_of(row: Sequence[Any]) -> Recorded:
     if row[_RECORDED_AT] is None:
         raise UnreadableEventError(recorded.place, BEYOND_THE_CALENDAR)
     return recorded
+
+
+def recorded_of_all(rows: Iterable[Sequence[Any]]) -> list[Recorded]:
+    """Return the events of rows, as `recorded_of`."""
+    events = [Recorded(*row) for row in rows]
+    for event in events:
+        if event.recorded_at is None:
+            raise UnreadableEventError(event.place, BEYOND_THE_CALENDAR)
+    return events
 
 
 BEYOND_THE_CALENDAR = "its recorded_at is missing, infinite, or beyond the years 2 to 9998"

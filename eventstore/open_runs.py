@@ -13,13 +13,14 @@ from contracts.identity import OUTCOME, message_id
 # Reads the partial index `events_started`. Only an outcome ends a run: a row of the inbox may be
 # there without one, in a damaged or restored database.
 STARTED_RUNS = text("""
-    SELECT s.stream_id, CAST(s.data->>'sync_id' AS uuid) AS sync_id
+    SELECT s.position, s.stream_id, s.data->>'sync_id' AS sync_id
     FROM event_store.events s
     WHERE s.type = 'SyncStarted' AND s.position > :after AND s.position <= :upto
-    ORDER BY s.position
+    ORDER BY s.position LIMIT :limit
 """)
 
 _PAGE = 5000
+"""Runs that are read at once: a new leader looks at every run of the log."""
 
 OUTCOMES = text("""
     SELECT message_id FROM event_store.events
@@ -36,10 +37,18 @@ class OpenRun(NamedTuple):
 
 async def started_runs(engine: AsyncEngine, *, after: int, upto: int) -> set[OpenRun]:
     """Return the runs that started between two positions and have no outcome in the log."""
-    async with engine.connect() as connection:
-        found = await connection.execute(STARTED_RUNS, {"after": after, "upto": upto})
-        started = [OpenRun(row.stream_id, row.sync_id) for row in found]
-    return await still_open(engine, started)
+    open_runs: set[OpenRun] = set()
+    while True:
+        async with engine.connect() as connection:
+            found = await connection.execute(
+                STARTED_RUNS, {"after": after, "upto": upto, "limit": _PAGE}
+            )
+            page = found.all()
+        runs = [run for row in page if (run := _run_of(row.stream_id, row.sync_id)) is not None]
+        open_runs |= await still_open(engine, runs)
+        if len(page) < _PAGE:
+            return open_runs
+        after = page[-1].position
 
 
 async def still_open(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[OpenRun]:
@@ -48,7 +57,6 @@ async def still_open(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[Open
     ordered = list(runs)
     for begin in range(0, len(ordered), _PAGE):
         page = ordered[begin : begin + _PAGE]
-        # In a thread: a new leader looks at every run of the log.
         by_outcome = await asyncio.to_thread(_by_outcome, page)
         async with engine.connect() as connection:
             ended = await connection.execute(OUTCOMES, {"message_ids": list(by_outcome)})
@@ -56,6 +64,14 @@ async def still_open(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[Open
                 del by_outcome[outcome]
         found |= set(by_outcome.values())
     return found
+
+
+def _run_of(stream_id: UUID, sync_id: str | None) -> OpenRun | None:
+    """Return a run; None if its start was damaged and has no id, as a verification reports."""
+    try:
+        return OpenRun(stream_id, UUID(sync_id))
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 def _by_outcome(runs: Collection[OpenRun]) -> dict[UUID, OpenRun]:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.codec import PersonalData
+from eventstore.driver import Executor
 
 _SALT_BYTES = 16
 
@@ -51,7 +52,7 @@ def salted(message_id: UUID, personal: PersonalData) -> PersonalRow:
     return PersonalRow(message_id, personal.subject, salt, personal.body)
 
 
-async def insert_personal_data(connection: AsyncConnection, rows: Sequence[PersonalRow]) -> None:
+async def insert_personal_data(connection: Executor, rows: Sequence[PersonalRow]) -> None:
     """Store the rows. Raises `sqlalchemy.exc.IntegrityError` for a known message id."""
     await connection.execute(
         INSERT_PERSONAL_DATA,

@@ -11,10 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import CUT_TYPES
-from eventstore.model import Recorded, recorded_of
+from eventstore.driver import DriverConnection, driver_connection
+from eventstore.model import Recorded, recorded_of, recorded_of_all
 
 PAGE = 1000
 """Events per read: limits the memory of a reader, however long the log is."""
+
+HINTED_EVENTS = 10 * PAGE
+"""Events whose streams are looked up together."""
 
 PAGE_BYTES = 8 * 1024 * 1024
 """As stored, compressed. A page of long events ends after the event that exceeds this."""
@@ -35,7 +39,8 @@ _EVENT = f"""
 READ_ALL = text(f"""
     SELECT {_EVENT}
     FROM (
-        SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data)
+        SELECT *, coalesce(sum(pg_column_size(data)) OVER (
+                      ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
                   AS before
         FROM event_store.events
         WHERE position > :after
@@ -132,11 +137,11 @@ class LogReader:
         Raises:
             UnreadableEventError: as every method that returns events, for an impossible time.
         """
-        async with self._reading.connect() as connection:
-            found = await connection.execute(
+        async with driver_connection(self._reading) as driver:
+            found = await DriverConnection(driver).execute(
                 READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
             )
-            return [recorded_of(row) for row in found]
+        return recorded_of_all(found.all())
 
     async def read_stream(
         self, stream_id: UUID, *, after: int = 0, page: int = PAGE
@@ -148,7 +153,7 @@ class LogReader:
                     READ_STREAM,
                     {"stream_id": stream_id, "after": after, "limit": page},
                 )
-                rows = [recorded_of(row) for row in found]
+                rows = recorded_of_all(found)
             for row in rows:
                 yield row
             if len(rows) < page:
@@ -229,7 +234,7 @@ async def read_page_of_streams(
                 "limit": limit,
             },
         )
-        rows = [recorded_of(row) for row in found]
+        rows = recorded_of_all(found)
         if len(rows) < limit:
             return StreamsPage(rows, is_last=True)
         if whole := _whole_outcomes(rows):
@@ -238,7 +243,7 @@ async def read_page_of_streams(
 
 
 async def changed_streams(
-    connection: AsyncConnection, after: int, *, limit: int = 10 * PAGE
+    connection: AsyncConnection, after: int, *, limit: int = HINTED_EVENTS
 ) -> tuple[int, list[UUID]]:
     """Return the streams of the next events after a position, and the last of their positions."""
     row = (await connection.execute(CHANGED_STREAMS, {"after": after, "limit": limit})).one()
@@ -258,11 +263,17 @@ async def read_outcomes(
         found = await connection.execute(
             READ_ALL, {"after": after, "limit": limit, "bytes": max_bytes}
         )
-        rows = [recorded_of(row) for row in found]
-        whole = _whole_prefix(rows)
-        if whole or len(rows) == seen:  # a larger page returned nothing more: the end
-            return rows[:whole] if whole else rows
+        rows = recorded_of_all(found)
+        if whole := _whole_prefix(rows):
+            return rows[:whole]
+        if not rows or (len(rows) == seen and _size_of(rows) < max_bytes):
+            return rows  # a larger page returned nothing more: the end
         seen, limit, max_bytes = len(rows), limit * 4, max_bytes * 4
+
+
+def _size_of(rows: Sequence[Recorded]) -> int:
+    """Bytes as stored, at most: a character has up to 4."""
+    return 4 * sum(len(row.stored_data) for row in rows)
 
 
 def _whole_prefix(rows: Sequence[Recorded]) -> int:

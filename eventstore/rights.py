@@ -4,6 +4,8 @@ import re
 
 from sqlalchemy.exc import DBAPIError
 
+from contracts.error_text import raised_by_the_driver
+
 NOT_ALLOWED = "42501"
 """The SQLSTATE code of a missing right."""
 
@@ -24,7 +26,7 @@ def missing_right(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError) or getattr(error.orig, "sqlstate", None) != NOT_ALLOWED:
         return None
     statement = error.statement or ""
-    message, _, _ = str(error.orig and error.orig.__cause__).partition("\n")
+    message, _, _ = str(raised_by_the_driver(error)).partition("\n")
     refused = re.escape(message.rpartition(" ")[2].strip("\"'«»„“”"))
     if (table := re.search(rf"\b\w+\.{refused}\b", statement)) is not None:
         return f"{_right(statement, re.escape(table[0]))} ON {table[0]}"

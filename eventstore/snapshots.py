@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.driver import Executor
 from eventstore.model import Snapshot
 
 PUT_SNAPSHOT = text("""
@@ -32,7 +33,7 @@ DELETE_SNAPSHOTS = text("""
 """)
 
 
-async def put_snapshot(connection: AsyncConnection, stream_id: UUID, snapshot: Snapshot) -> None:
+async def put_snapshot(connection: Executor, stream_id: UUID, snapshot: Snapshot) -> None:
     """Store a snapshot of a stream in place of the one before."""
     await connection.execute(PUT_SNAPSHOT, {"stream_id": stream_id, **snapshot._asdict()})
 

@@ -3,6 +3,7 @@
 Holds the statements of `event_store.sources`.
 """
 
+import asyncio
 import zlib
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -14,12 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.unpacking import UnpackingError, unpacked
 from eventstore.damage import DamagedDocumentError
+from eventstore.driver import Executor
 from eventstore.model import SourceDocument
+
+_LEVEL = 1
+"""A third of the time of level 6, for 15 % more bytes: the stream is locked meanwhile."""
 
 INSERT_SOURCE = text("""
     INSERT INTO event_store.sources (digest, size_bytes, body)
     VALUES (:digest, :size_bytes, :body)
     ON CONFLICT (digest) DO UPDATE SET kept_at = now()
+""")
+
+# The usual case of an unchanged schedule: the document is not compressed and sent again.
+RENEW_SOURCE = text("""
+    UPDATE event_store.sources SET kept_at = now() WHERE digest = :digest RETURNING digest
 """)
 
 READ_SOURCE = text("SELECT size_bytes, body FROM event_store.sources WHERE digest = :digest")
@@ -54,14 +64,17 @@ DELETE_SOURCES = text("""
 """)
 
 
-async def insert_source(connection: AsyncConnection, source: SourceDocument) -> None:
+async def insert_source(connection: Executor, source: SourceDocument) -> None:
     """Store a document, or renew its age if it is stored already."""
+    renewed = await connection.execute(RENEW_SOURCE, {"digest": bytes.fromhex(source.digest)})
+    if renewed.one_or_none() is not None:
+        return
     await connection.execute(
         INSERT_SOURCE,
         {
             "digest": bytes.fromhex(source.digest),
             "size_bytes": len(source.body),
-            "body": zlib.compress(source.body, level=6),
+            "body": zlib.compress(source.body, _LEVEL),
         },
     )
 
@@ -81,17 +94,21 @@ async def read_source(connection: AsyncConnection, digest: str) -> bytes | None:
     row = (await connection.execute(READ_SOURCE, {"digest": key})).one_or_none()
     if row is None:
         return None
+    return await asyncio.to_thread(_document_in, row.body or b"", row.size_bytes or 0, digest)
+
+
+def _document_in(body: bytes, size_bytes: int, digest: str) -> bytes:
     try:
-        document = unpacked(row.body or b"", row.size_bytes or 0)
+        document = unpacked(body, size_bytes)
     except UnpackingError as error:
         raise DamagedDocumentError(digest, str(error)) from error
-    if sha256(document).digest() != key:
+    if sha256(document).digest() != bytes.fromhex(digest):
         raise DamagedDocumentError(digest, "its content has another digest")
     return document
 
 
 async def count_sources(connection: AsyncConnection, age: timedelta | None = None) -> int:
-    """Return the number of documents, or of those that no run has used for this long."""
+    """Return the number of documents; with `age`, of documents that no run has used since."""
     number: int = (await connection.execute(COUNT_SOURCES, {"age": age})).scalar_one()
     return number
 

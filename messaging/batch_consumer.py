@@ -9,6 +9,8 @@ that has a header in another encoding than UTF-8 before our code runs.
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple, Protocol, TypeAlias
 
 from aiokafka import (
@@ -22,6 +24,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaMessage as PlainKafkaMessage
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from contracts.outage_text import describe_outage
 from messaging import aiokafka_patches as fetching
@@ -70,6 +73,14 @@ class Membership(NamedTuple):
     group_id: str
     session_seconds: float = 10.0
     """A member without a heartbeat for this long loses its partitions to the others."""
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """The time between two heartbeats. A member hears of a rebalance by its next one.
+
+        So the heartbeats bound the pause while processes are replaced, by two of them for each.
+        """
+        return min(0.5, self.session_seconds / 3)
 
 
 class Assignment:
@@ -146,7 +157,7 @@ def subscribe_raw(
         batch=True,
         group_id=membership.group_id,
         session_timeout_ms=int(membership.session_seconds * 1000),
-        heartbeat_interval_ms=min(3000, int(membership.session_seconds * 1000 / 3)),
+        heartbeat_interval_ms=int(1000 * membership.heartbeat_seconds),
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.MANUAL,
         max_records=max_records,
@@ -158,15 +169,35 @@ def subscribe_raw(
         no_reply=True,
     )
     subscriber(on_batch)
+    subscriber.get_msg = partial(_next_batch, subscriber)  # type: ignore[method-assign]
     return Assignment(subscriber, topic)
+
+
+async def _next_batch(
+    subscriber: BatchSubscriber, consumer: AIOKafkaConsumer
+) -> tuple[RawRecord, ...]:
+    """Return the next records; none if there were none for `batch_timeout_ms`.
+
+    Partitions take turns, so that the first record of each is among the first of the batch.
+    FastStream's own method then pauses for as long again, and a record that arrives meanwhile waits
+    for the end of the pause.
+    """
+    found = await consumer.getmany(
+        timeout_ms=subscriber.batch_timeout_ms, max_records=subscriber.max_records
+    )
+    turns = zip_longest(*found.values())
+    return tuple(record for turn in turns for record in turn if record is not None)
 
 
 async def _parse(
     records: tuple[RawRecord, ...],
     original: Callable[[tuple[RawRecord, ...]], Awaitable[PlainKafkaMessage]],
 ) -> PlainKafkaMessage:
-    """Give FastStream the records without their headers, and the handler the whole records."""
-    message = await original(tuple(dataclasses.replace(r, headers=()) for r in records))
+    """Give FastStream one record without its headers, and the handler all records.
+
+    FastStream would look at every record of the batch, and nothing uses the result.
+    """
+    message = await original((dataclasses.replace(records[0], headers=()),))
     message.raw_message = records
     return message
 

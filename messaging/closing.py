@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from messaging.producer import close_client
 
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 3.0
 _END_SECONDS = 1.0
 """Time limit for cancelled tasks to end."""
+_COMMIT = GroupCoordinator._do_commit_offsets.__code__  # noqa: SLF001
 _TASKS = (
     *("_coordination_task", "_heartbeat_task", "_commit_refresh_task"),
     *("_reset_committed_task", "_fetch_task"),
@@ -34,7 +36,6 @@ async def close_consumer(consumer: AIOKafkaConsumer) -> None:
 
     Without an answer of the broker, the group notices the end of the session.
     """
-    commits = _tracked_commits(consumer)
     stopping = asyncio.ensure_future(consumer.stop())
     try:
         await asyncio.wait({stopping}, timeout=_CLOSE_SECONDS)
@@ -42,7 +43,7 @@ async def close_consumer(consumer: AIOKafkaConsumer) -> None:
         if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
             await abort_consumer(consumer)
     finally:
-        await _end([stopping, *commits])
+        await _end([stopping])
 
 
 async def close_app(app: "FastStream", *, work_seconds: float) -> None:
@@ -74,22 +75,14 @@ async def close_admin(admin: AIOKafkaAdminClient) -> None:
     await close_client(admin._client)  # noqa: SLF001
 
 
-def _tracked_commits(consumer: AIOKafkaConsumer) -> "list[asyncio.Task[Any]]":
-    """Return a list that will hold the consumer's commits from now on.
-
-    The coordinator shields a commit, so it outlives the closing that is cancelled.
-    """
-    commits: list[asyncio.Task[Any]] = []
-    coordinator = consumer._coordinator  # noqa: SLF001
-    commit = getattr(coordinator, "_do_commit_offsets", None)
-    if commit is not None:
-
-        def tracked(*arguments: Any) -> "asyncio.Task[Any]":
-            commits.append(asyncio.ensure_future(commit(*arguments)))
-            return commits[-1]
-
-        coordinator._do_commit_offsets = tracked  # noqa: SLF001
-    return commits
+def _commits_of(consumer: AIOKafkaConsumer) -> "Iterator[asyncio.Task[Any]]":
+    """The commits that wait for the broker: the coordinator shields them from whoever gave up."""
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is None or frame.f_code is not _COMMIT:
+            continue
+        if frame.f_locals["self"] is consumer._coordinator:  # noqa: SLF001
+            yield task
 
 
 def _tasks_of(consumer: AIOKafkaConsumer) -> "Iterator[asyncio.Task[Any]]":
@@ -98,6 +91,7 @@ def _tasks_of(consumer: AIOKafkaConsumer) -> "Iterator[asyncio.Task[Any]]":
             if (task := getattr(owner, name, None)) is not None:
                 yield task
         yield from getattr(owner, "_pending_tasks", ())
+    yield from _commits_of(consumer)
 
 
 async def _end(tasks: "list[asyncio.Task[Any]]") -> None:

@@ -4,7 +4,7 @@ Further attributes: `ce_position` (rises over the log, with holes), `ce_streamve
 within the key, without holes) and `traceparent`. Subscribers deduplicate by `ce_id`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import NamedTuple, TypeAlias
@@ -23,6 +23,9 @@ TRACEPARENT = "traceparent"
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
+
+_POSITION = "ce_position"
+_LONGEST_POSITION = 19
 
 _encoder = msgspec.json.Encoder()
 _SUBJECTS = {
@@ -89,7 +92,7 @@ def encode(
         ("ce_time", _encoder.encode(recorded_at.astimezone(UTC))[1:-1]),
         schema_header,
         _CONTENT_TYPE,
-        ("ce_position", b"%d" % position),
+        (_POSITION, b"%d" % position),
         ("ce_streamversion", b"%d" % version),
     ]
     traceparent = metadata.get(TRACEPARENT)
@@ -112,6 +115,14 @@ def _headers_of_type(event_type: str) -> tuple[_Header, _Header]:
 @lru_cache(maxsize=8)
 def _source_header(log_id: UUID) -> _Header:
     return "ce_source", log_source(log_id).encode()
+
+
+def position_of(headers: Iterable[tuple[str, bytes | None]]) -> int | None:
+    """Return the position that the headers of a record name; None if they name none."""
+    for name, value in headers:
+        if name == _POSITION and value is not None and value.isdigit():
+            return int(value) if len(value) <= _LONGEST_POSITION else None
+    return None
 
 
 def structured(record: Record) -> JsonObject:
@@ -157,7 +168,7 @@ def decode(value: bytes, headers: Sequence[tuple[str, bytes]]) -> CloudEvent:
         subject=required("ce_subject"),
         time=datetime.fromisoformat(required("ce_time")),
         dataschema=required("ce_dataschema"),
-        position=int(required("ce_position")),
+        position=int(required(_POSITION)),
         stream_version=int(required("ce_streamversion")),
         traceparent=attributes.get(TRACEPARENT),
         data=msgspec.json.decode(value, type=dict[str, object]),

@@ -67,8 +67,8 @@ class KeyedConsumer:
         concurrency: tasks that run at the same time, at most.
         in_flight: with this many records in flight, consumption pauses until half of them have
             ended. The consumer stays in its group, because its partitions are only paused.
-        in_flight_bytes: the same for their bytes. The last batch may exceed it, by what one fetch
-            returns: about 1 MiB for each partition, or one record.
+        in_flight_bytes: the same for their bytes. The last batch may exceed it by one fetch:
+            about 1 MiB for each partition, or one record.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class KeyedConsumer:
         self._partitions: dict[TopicPartition, OpenOffsets] = {}
         self._queues = KeyedQueues(self._process, concurrency)
         self._ended = asyncio.Event()
+        self._number_ended = 0
         self._draining = False
         self._rebalances = 0
         self._assignment_is_known = asyncio.Event()
@@ -123,6 +124,19 @@ class KeyedConsumer:
     def partitions(self) -> frozenset[TopicPartition]:
         """The partitions assigned to this member."""
         return frozenset(self._assigned)
+
+    def progress_of_others(self, partition: TopicPartition) -> int | None:
+        """Return how many records have ended here, if a partition can only wait for others.
+
+        That is while its oldest record waits for a slot, or for room to be taken. Otherwise it has
+        to make progress by itself, and this returns None.
+        """
+        known = self._partitions.get(partition)
+        if known is None or not known.are_open:
+            waits = self._consumer is not None and bool(self._consumer.paused())
+        else:
+            waits = known.oldest_waits
+        return self._number_ended if waits else None
 
     async def is_through(self, partition: TopicPartition, end: int) -> bool:
         """Return whether all records of a partition below an offset are processed and committed.
@@ -211,11 +225,15 @@ class KeyedConsumer:
         what = f"{record.topic}/{record.partition}@{record.offset}"
 
         async def run() -> None:
-            if self._partitions.get(item.partition) is item.offsets:
-                await item.task.run()
+            # A failing record gives its slot to others until its next attempt.
+            async with self._queues.slot():
+                if self._partitions.get(item.partition) is item.offsets:
+                    item.offsets.start(record.offset)
+                    await item.task.run()
 
         await retry_until_success(what, run, on=lambda _: True)
         item.offsets.end(record.offset)
+        self._number_ended += 1
         self._in_flight.remove(record)
         self._ended.set()
         if self._in_flight.has_room:
@@ -243,7 +261,7 @@ class KeyedConsumer:
     async def _assign(self, assigned: Iterable[TopicPartition]) -> None:
         self._assigned.update(assigned)
         self._rebalances += 1
-        self._pause_if_full()  # aiokafka fetches from a new assignment, whatever was paused before
+        self._pause_if_full()  # aiokafka does not keep a pause over a new assignment
         self._assignment_is_known.set()
 
     async def _commit_in_time(self, partitions: Mapping[TopicPartition, OpenOffsets]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,8 +13,9 @@ class KeyedQueues(Generic[T]):
     """Runs the items of a key one after the other, and items of different keys concurrently.
 
     Args:
-        run: processes one item. It must not raise: the items behind it would never run.
-        concurrency: items that run at the same time, at most.
+        run: processes one item, each attempt of it within `slot()`. It must not raise: the items
+            behind it would never run.
+        concurrency: attempts that run at the same time, at most.
     """
 
     def __init__(self, run: Callable[[T], Awaitable[None]], concurrency: int) -> None:
@@ -21,6 +23,7 @@ class KeyedQueues(Generic[T]):
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting: dict[Hashable, deque[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None] | None] = set()
         self._draining = False
 
     def add(self, key: Hashable, item: T) -> None:
@@ -33,9 +36,24 @@ class KeyedQueues(Generic[T]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for one of the slots, and hold it while the block runs."""
+        async with self._slots:
+            if self._draining:
+                raise asyncio.CancelledError
+            task = asyncio.current_task()
+            self._busy.add(task)
+            try:
+                yield
+            finally:
+                self._busy.discard(task)
+
     async def drain(self, seconds: float) -> None:
-        """Stop starting items, and cancel running items that do not end within some seconds."""
+        """Start no attempt any more, and cancel those that do not end within some seconds."""
         self._draining = True
+        for task in self._tasks - self._busy:
+            task.cancel()
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=seconds)
             for task in unfinished:
@@ -46,8 +64,7 @@ class KeyedQueues(Generic[T]):
         waiting = self._waiting[key]
         try:
             while waiting and not self._draining:
-                async with self._slots:
-                    await self._run(waiting[0])
+                await self._run(waiting[0])
                 waiting.popleft()
         finally:
             del self._waiting[key]

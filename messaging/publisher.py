@@ -31,9 +31,9 @@ _BATCH_BYTES = 512 * 1024
 _BATCH_SECONDS = 30.0
 """Time limit to confirm a batch, and for Kafka to keep a transaction whose producer is gone."""
 _STALLED_SECONDS = 4.0
-"""A broker that confirms nothing for this long counts as down."""
+"""A broker that confirms or answers nothing for this long counts as down."""
 _ELECTION_SECONDS = 20.0
-"""Time limit for a consumer group to get a coordinator."""
+"""Time limit for a consumer group to get a coordinator, while the broker answers."""
 _TAIL_SECONDS = 20.0
 
 
@@ -84,11 +84,10 @@ class TransactionalPublisher(NamedTuple):
             linger_ms=2,
         )
         try:
-            async with asyncio.timeout(_STALLED_SECONDS):
-                async with explaining(self.kafka):
-                    await producer.start()
-                committed = await self.committed()
-            yield OpenPublisher(self, producer, committed)
+            # The search for a cause has a limit of its own.
+            async with explaining(self.kafka), asyncio.timeout(_STALLED_SECONDS):
+                await producer.start()
+            yield OpenPublisher(self, producer, await self.committed())
         finally:
             await producer.close()
 
@@ -98,10 +97,18 @@ class TransactionalPublisher(NamedTuple):
             return await events_beyond(self.kafka, self.topic, source, position)
 
     async def committed(self) -> CommittedPosition | None:
-        """Return the committed position that the broker keeps; None without transactions."""
+        """Return the committed position that the broker keeps; None without transactions.
+
+        Raises:
+            aiokafka.errors.KafkaError, TimeoutError: the broker does not answer.
+        """
         if not self.transactions:
             return None
-        async with open_admin(self.kafka) as admin:
+        async with (
+            asyncio.timeout(2 * _STALLED_SECONDS) as limit,  # includes the search for a cause
+            open_admin(self.kafka) as admin,
+        ):
+            limit.reschedule(None)  # from here on each request has one
             async for attempt in stamina.retry_context(
                 on=_is_electing,
                 attempts=None,
@@ -110,7 +117,8 @@ class TransactionalPublisher(NamedTuple):
                 wait_max=1,
             ):
                 with attempt:
-                    offsets = await admin.list_consumer_group_offsets(self.group_id)
+                    async with asyncio.timeout(_STALLED_SECONDS):
+                        offsets = await admin.list_consumer_group_offsets(self.group_id)
         found = offsets.get(TopicPartition(self.topic, 0))
         return None if found is None else CommittedPosition(found.offset, found.metadata)
 

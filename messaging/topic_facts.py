@@ -28,7 +28,7 @@ class TopicFacts(NamedTuple):
     in_sync: int
     """The fewest replicas of a partition that are in sync."""
     behind: int
-    """Partitions of which a replica is not in sync."""
+    """Partitions with a replica that is not in sync."""
     configs: Mapping[str, str] | None
     """Its settings; None if this user may not read them."""
 
@@ -43,7 +43,7 @@ class Stamp(NamedTuple):
 
 
 async def topic_facts(kafka: KafkaConnection, wanted: Sequence[NewTopic]) -> list[TopicFacts]:
-    """Describe those of the wanted topics that exist.
+    """Describe the wanted topics that exist.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.

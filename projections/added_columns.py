@@ -1,29 +1,25 @@
 """Columns that earlier versions did not have, in the tables of all generations and in the views."""
 
-import asyncio
-import random
 from collections.abc import Sequence
 
-from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from projections.generations import (
     TAKE_GENERATION,
-    GenerationsError,
+    NoQuietMomentError,
     list_generations,
 )
 from projections.lock_conflicts import (
     LOCK_TIMEOUT,
     PROJECTORS_WAIT,
     READERS_WAIT,
-    is_lock_conflict,
+    in_a_quiet_moment,
 )
 from projections.tables import ADDED_COLUMNS, GENERATION_VIEWS
 from projections.views import restore_views
 
-_TRIES = 120
+NOT_PREPARED = "the read models were not brought to this version"
 
 HAS_GENERATIONS = text("SELECT to_regclass('projections.generations') IS NOT NULL")
 
@@ -32,17 +28,6 @@ HAS_COLUMN = text("""
         SELECT FROM pg_attribute
         WHERE attrelid = to_regclass(:relation) AND attname = :column AND NOT attisdropped)
 """)
-
-
-class NoQuietMomentError(GenerationsError):
-    """Other transactions held the read models all the time. No column was added."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the read models were not brought to this version: other transactions held them all "
-            "the time. Remedy: end the sessions that pg_stat_activity shows as idle in "
-            "transaction, then run this again."
-        )
 
 
 async def add_columns(engine: AsyncEngine) -> None:
@@ -55,16 +40,12 @@ async def add_columns(engine: AsyncEngine) -> None:
     Raises:
         NoQuietMomentError: the locks were not available within about a minute.
     """
-    for _ in range(_TRIES):
-        try:
-            async with engine.begin() as connection:
-                await _add(connection)
-                return
-        except (DBAPIError, PostgresError) as error:
-            if not is_lock_conflict(error):
-                raise
-        await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
-    raise NoQuietMomentError
+
+    async def add() -> None:
+        async with engine.begin() as connection:
+            await _add(connection)
+
+    await in_a_quiet_moment(add, NoQuietMomentError(NOT_PREPARED))
 
 
 async def _add(connection: AsyncConnection) -> None:

@@ -119,7 +119,8 @@ def _apply(changes: Changes, event: Projected) -> None:
             _mark(changes.rooms, data["room_id"], event, "room_id", status="withdrawn")
         case "SpeakerImported":
             key = (data["spreaview_event_id"], data["speaker_id"])
-            changes.speakers.put(key, _row(event, status=_speaker_status(data)))
+            status = "erased" if is_erased(data) else "imported"
+            changes.speakers.put(key, _row(event, status=status))
         case "SpeakerWithdrawn":
             key = (data["spreaview_event_id"], data["speaker_id"])
             _mark(changes.speakers, key, event, "speaker_id", status="withdrawn")
@@ -158,9 +159,9 @@ def _mark(
     table.mark(key, identity, {"status": status, "position": event.position})
 
 
-def _speaker_status(data: Mapping[str, object]) -> str:
-    """Return `erased` for a speaker without any personal field: an erasure has removed them."""
-    return "imported" if any(data[name] is not None for name in _ERASED_FIELDS) else "erased"
+def is_erased(speaker: Mapping[str, object]) -> bool:
+    """Return whether a speaker has no personal field at all: an erasure has removed them."""
+    return all(speaker[name] is None for name in _ERASED_FIELDS)
 
 
 def _session_imported(changes: Changes, event: Projected) -> None:

@@ -1,17 +1,28 @@
 """Generations: schemas that each hold a copy of the read models. The views show the live one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.identity import requester_subject
-from projections import statements
+from contracts.instants import utc_text
+from projections import lock_conflicts, statements
 from projections.grants import copy_grants
+from projections.lock_conflicts import (
+    LOCK_TIMEOUT,
+    PROJECTORS_WAIT,
+    READERS_WAIT,
+    RESET_LOCK_TIMEOUT,
+    in_a_quiet_moment,
+    is_lock_conflict,
+    pause,
+)
 from projections.tables import TABLE_SIZES, run_script
 
 MAINTENANCE = 0x5350_5245_4156_0012
@@ -120,6 +131,16 @@ class GenerationsError(Exception):
     """A change of generations that was refused. The message explains why and names the remedy."""
 
 
+class NoQuietMomentError(GenerationsError):
+    """Other transactions held the read models all the time. `consequence` begins the sentence."""
+
+    def __init__(self, consequence: str) -> None:
+        super().__init__(
+            f"{consequence}: other transactions held the read models all the time. "
+            f"Remedy: {lock_conflicts.REMEDY}"
+        )
+
+
 class Generation(NamedTuple):
     """A row of `projections.generations`."""
 
@@ -147,9 +168,9 @@ class Generation(NamedTuple):
         """The fields by name, times as text, and the state."""
         return {
             **self._asdict(),
-            "created_at": str(self.created_at),
-            "filled_at": None if self.filled_at is None else str(self.filled_at),
-            "switched_at": None if self.switched_at is None else str(self.switched_at),
+            "created_at": utc_text(self.created_at),
+            "filled_at": None if self.filled_at is None else utc_text(self.filled_at),
+            "switched_at": None if self.switched_at is None else utc_text(self.switched_at),
             "state": self.state,
         }
 
@@ -183,9 +204,14 @@ async def select_generation(connection: AsyncConnection, schema: str) -> None:
 
 
 async def forget_speaker(
-    connection: AsyncConnection, organization_id: UUID, speaker_id: UUID
+    connection: AsyncConnection,
+    organization_id: UUID,
+    speaker_id: UUID,
+    stream_ids: Collection[UUID],
 ) -> int:
     """Clear a speaker's personal fields in every generation; return the number of rows.
+
+    Rows of `stream_ids`, the streams with personal data of the speaker, show `erased`, and count.
 
     Waits for all transactions that write a generation and keeps new ones out until the caller's
     transaction ends. A projector that has read the fields has written them by then, so they are
@@ -194,7 +220,9 @@ async def forget_speaker(
     of = {"organization_id": organization_id, "speaker_id": speaker_id}
     rows = 0
     async for _ in _each_generation(connection):
-        rows += (await connection.execute(statements.FORGET_SPEAKER, of)).rowcount
+        await connection.execute(statements.FORGET_SPEAKER, of)
+        marked = {**of, "stream_ids": list(stream_ids)}
+        rows += (await connection.execute(statements.MARK_FORGOTTEN, marked)).rowcount
     return rows
 
 
@@ -221,14 +249,31 @@ async def forget_requester(
 async def _each_generation(connection: AsyncConnection) -> AsyncIterator[str]:
     """Select each generation in turn, exclusively, and yield its schema.
 
+    Waits for a long repair without holding up projectors.
+
     Raises:
         GenerationAccessError: this role may not use one of them.
     """
-    await connection.execute(TAKE_GENERATION)
+    while not await _take_generation(connection):
+        await pause()
     for schema in (await connection.execute(statements.ALL_SCHEMAS)).scalars().all():
         await _require_use(connection, schema)
         await select_generation(connection, schema)
         yield schema
+
+
+async def _take_generation(connection: AsyncConnection) -> bool:
+    """Return whether the lock was available soon: projectors wait behind this one meanwhile."""
+    try:
+        async with connection.begin_nested():
+            await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
+            await connection.execute(TAKE_GENERATION)
+            await connection.execute(RESET_LOCK_TIMEOUT)
+    except DBAPIError as error:
+        if not is_lock_conflict(error):
+            raise
+        return False
+    return True
 
 
 async def select_live_generation(connection: AsyncConnection) -> None:
@@ -272,15 +317,32 @@ async def lock_generation(connection: AsyncConnection, number: int) -> Generatio
     return Generation(*row)
 
 
-async def drop(connection: AsyncConnection, generation: Generation) -> None:
-    """Drop a generation with its rows, within the caller's transaction.
+async def drop(engine: AsyncEngine, generations: Sequence[Generation]) -> None:
+    """Drop generations with their rows: all of them, or none.
 
-    Waits for transactions that write generations: an erasure cleans every generation.
+    Waits for transactions that write generations: an erasure cleans every generation. Projectors
+    wait for milliseconds at most, also while a backup reads the tables.
 
     Raises:
-        GenerationsError: the generation is live.
+        GenerationsError: one of them is live.
+        NoQuietMomentError: other transactions held the tables all the time.
     """
-    await connection.execute(TAKE_GENERATION)
+
+    async def drop_all() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
+            await connection.execute(TAKE_GENERATION)
+            await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
+            for generation in generations:
+                await _drop(connection, generation)
+
+    if generations:
+        numbers = ", ".join(str(generation.number) for generation in generations)
+        refusal = NoQuietMomentError(f"not dropped: generation {numbers}")
+        await in_a_quiet_moment(drop_all, refusal)
+
+
+async def _drop(connection: AsyncConnection, generation: Generation) -> None:
     forgotten = await connection.execute(FORGET_GENERATION, {"number": generation.number})
     if forgotten.rowcount != 1:
         raise GenerationsError(f"generation {generation.number} is live and cannot be dropped")

@@ -11,11 +11,11 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.listening import keep_listening
 from eventstore.log import EventLog
-from eventstore.read import changed_streams
+from eventstore.read import HINTED_EVENTS, changed_streams
 from eventstore.wakeup import CHANNEL, WakeUp
 from messaging.backoff import retry_until_success
-from projections.http.listening import keep_listening
 from projections.projector import Projector, is_outage
 
 _QUIET_SECONDS = 60.0
@@ -36,6 +36,7 @@ class LogHints:
         connect: Callable[[], Awaitable[asyncpg.Connection]],
     ) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._projector = projector
         self._connect = connect
         self._wake_up = WakeUp(_QUIET_SECONDS)
@@ -51,9 +52,12 @@ class LogHints:
             "projector: hints", EventLog(self._engine).head, on=is_outage
         )
         while True:
+            before = position
             position, streams = await self._next(position)
             if streams:
                 await self._projector.catch_up(streams)
+                if position - before < HINTED_EVENTS:
+                    await self._wake_up.gather(streams)
             else:
                 await self._wake_up.wait()
 
@@ -61,7 +65,7 @@ class LogHints:
         """Return the position reached, and the changed streams up to it in our partitions."""
 
         async def look() -> tuple[int, Sequence[UUID]]:
-            async with self._engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 return await changed_streams(connection, after)
 
         position, streams = await retry_until_success("projector: hints", look, on=is_outage)

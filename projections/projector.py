@@ -6,14 +6,14 @@ or lose records, because the applied versions decide which events are new.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from enum import IntEnum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.error_text import describe_error
@@ -24,11 +24,11 @@ from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_page_of_streams
 from messaging.backoff import retry_until_success
 from messaging.batch_consumer import Assignment, Membership, subscribe
-from messaging.cloudevents import TRACEPARENT
+from messaging.cloudevents import TRACEPARENT, position_of
 from messaging.observer import UNOBSERVED, Observer
 from messaging.raw_record import RawRecord
 from projections import statements
-from projections.announce import announce
+from projections.applied import AppliedPositions
 from projections.changes import project
 from projections.generations import (
     GenerationAccessError,
@@ -41,6 +41,8 @@ from projections.version import CODE_VERSION
 from projections.write import write
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 GROUP = "spreaview-projector"
 RETRIED = (
@@ -68,7 +70,12 @@ class ResumedStream(NamedTuple):
 
 
 class Projector:
-    """Keeps the live generation up to date. Several projectors may run at the same time."""
+    """Keeps the live generation up to date. Several projectors may run at the same time.
+
+    Args:
+        waits: whether to retry while the database is down or refuses, as a service does. A command
+            does not: the error is raised.
+    """
 
     def __init__(
         self,
@@ -77,12 +84,15 @@ class Projector:
         sweep_seconds: float,
         code_version: str = CODE_VERSION,
         observer: Observer = UNOBSERVED,
+        waits: bool = True,
     ) -> None:
         self._engine = engine
+        self._waits = waits
         self._apply_next = partial(apply_next, code_version=code_version, observer=observer)
         self._sweep_seconds = sweep_seconds
         self._code_version = code_version
         self._assignment: Assignment | None = None
+        self._applied = AppliedPositions()
         self._tried: set[tuple[UUID, int]] = set()
         """Stopped streams that this process has tried to resume, with their applied versions."""
 
@@ -100,8 +110,16 @@ class Projector:
         return self._assignment is not None and self._assignment.includes(_key_of(stream_id))
 
     async def take(self, records: Sequence[RawRecord]) -> None:
-        """Catch up the streams that the keys of the records name."""
-        streams = {stream for record in records if (stream := _stream_of(record)) is not None}
+        """Catch up the streams that the keys of the records name.
+
+        A record of an event that this projector has applied is no signal: it came after the hint.
+        """
+        streams = {
+            stream
+            for record in records
+            if (stream := _stream_of(record)) is not None
+            and not self._applied.has(stream, position_of(record.headers))
+        }
         await self.catch_up(sorted(streams))
 
     async def sweep(self) -> None:
@@ -114,7 +132,7 @@ class Projector:
             if sweep % _SWEEPS_PER_AHEAD_CHECK == 0:
                 await self._stop_ahead_streams(report_known=sweep == 0)
             await self._resume_streams_stopped_by_other_code()
-            lagging = await retry_until_success("projector: sweep", self._lagging, on=is_outage)
+            lagging = await self._do("projector: sweep", self._lagging)
             await self.catch_up(lagging)
             if len(lagging) < _SWEEP_LIMIT:
                 await asyncio.sleep(self._sweep_seconds)
@@ -123,15 +141,15 @@ class Projector:
         """Apply every event after the streams' applied versions, in whole outcomes.
 
         An event that cannot be applied stops its stream, with the error recorded; the other
-        streams continue. Retries until the database is reachable.
+        streams continue. Retries until the database is reachable, if this projector waits.
         """
         if not stream_ids:
             return
         try:
-            await retry_until_success(
-                "projector", lambda: self._catch_up_together(stream_ids), on=is_outage
-            )
+            await self._do("projector", lambda: self._catch_up_together(stream_ids))
         except Exception as error:
+            if is_outage(error):
+                raise
             if len(stream_ids) == 1:
                 await self._stop(stream_ids[0], error)
                 return
@@ -145,7 +163,8 @@ class Projector:
         while True:
             async with self._engine.begin() as connection:
                 applied = await self._apply_next(connection, stream_ids)
-            if applied is not Applied.SOME:
+            self._applied.note(applied.positions)
+            if applied.is_all:
                 return  # events that came meanwhile have their own signals
 
     async def _lagging(self) -> list[UUID]:
@@ -179,9 +198,7 @@ class Projector:
 
         The limit keeps two versions of the program, as in a rolling update, from retrying forever.
         """
-        for stream_id, version in await retry_until_success(
-            "projector: sweep", self._untried, on=is_outage
-        ):
+        for stream_id, version in await self._do("projector: sweep", self._untried):
             logger.info(
                 "trying to resume stream %s, which other code has stopped",
                 stream_id,
@@ -213,17 +230,17 @@ class Projector:
                 await self._apply_next(connection, [stream_id])
 
         try:
-            await retry_until_success("projector", apply_first, on=is_outage)
+            await self._do("projector", apply_first)
         except Exception as error:
+            if is_outage(error):
+                raise
             await self._stop(stream_id, error)
         else:
             await self.catch_up([stream_id])
 
     async def _stop_ahead_streams(self, *, report_known: bool) -> None:
         """Stop the streams that are ahead of the log, and log those already stopped on request."""
-        ahead = await retry_until_success(
-            "projector: sweep", lambda: ahead_streams(self._engine), on=is_outage
-        )
+        ahead = await self._do("projector: sweep", lambda: ahead_streams(self._engine))
         await self.catch_up([stream.stream_id for stream in ahead if not stream.stopped])
         known = sum(stream.stopped for stream in ahead)
         if known and report_known:
@@ -246,21 +263,22 @@ class Projector:
                 await select_live_generation(connection)
                 return await stop(connection, stream_id, error, self._code_version)
 
-        version = await retry_until_success(
-            "projector: recording a stopped stream", record, on=is_outage
-        )
+        version = await self._do("projector: recording a stopped stream", record)
         self._tried.add((stream_id, version))
 
+    async def _do(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do some work, again and again during an outage if this projector waits."""
+        done = retry_until_success(what, work, on=is_outage) if self._waits else work()
+        return await done
 
-class Applied(IntEnum):
-    """The part of the new events of some streams that was applied; NOTHING is false."""
 
-    NOTHING = 0
-    """They had no new events."""
-    SOME = 1
-    """There may be more."""
-    ALL = 2
-    """They had no more when they were read."""
+class Applied(NamedTuple):
+    """The new events of some streams that one call has applied."""
+
+    positions: Mapping[UUID, int]
+    """By stream: the position of its last applied event. Empty if they had no new events."""
+    is_all: bool
+    """Whether they had no more events when they were read."""
 
 
 async def apply_next(
@@ -270,7 +288,7 @@ async def apply_next(
     limit: int = PAGE,
     code_version: str = CODE_VERSION,
     observer: Observer = UNOBSERVED,
-) -> "Applied":
+) -> Applied:
     """Apply the next outcomes of some streams.
 
     The progress rows are created and locked before a separate statement reads the log, so a second
@@ -278,11 +296,10 @@ async def apply_next(
     stopped instead. The commit notifies the listeners of the channel `spreaview`.
     """
     await select_live_generation(connection)
-    params = {"stream_ids": sorted(stream_ids)}
-    await connection.execute(statements.CREATE_PROGRESS, params)
-    locked = await connection.execute(statements.LOCK_PROGRESS, params)
+    locked = await _lock_progress(connection, sorted(stream_ids))
     versions = {row.spreaview_event_id: row.version for row in locked}
-    for stream_id, error in (await stop_ahead(connection, list(versions), code_version)).items():
+    suspects = [row.spreaview_event_id for row in locked if row.may_be_ahead]
+    for stream_id, error in (await stop_ahead(connection, suspects, code_version)).items():
         logger.error(
             "stream %s is stopped: %s",
             stream_id,
@@ -292,12 +309,28 @@ async def apply_next(
         del versions[stream_id]
     page = await read_page_of_streams(connection, versions, limit=limit) if versions else None
     if page is None or not page.events:
-        return Applied.NOTHING
+        return Applied({}, is_all=True)
     with observer.batch("process", (event.metadata.get(TRACEPARENT) for event in page.events)):
-        changes = project(page.events)
-        await write(connection, changes)
-        await announce(connection, changes.progress.values())
-    return Applied.ALL if page.is_last else Applied.SOME
+        await write(connection, project(page.events), announced=True)
+    positions = {event.stream_id: event.position for event in page.events}
+    return Applied(positions, is_all=page.is_last)
+
+
+async def _lock_progress(
+    connection: AsyncConnection, stream_ids: Sequence[UUID]
+) -> Sequence[Row[Any]]:
+    """Lock the progress rows of streams that have not stopped; create those that do not exist.
+
+    One row is locked without creating it first, since it usually exists. Several rows are created
+    first: a projector that creates a row while it holds others could deadlock with another one.
+    """
+    params = {"stream_ids": stream_ids}
+    if len(stream_ids) == 1:
+        locked = (await connection.execute(statements.LOCK_PROGRESS, params)).all()
+        if locked:
+            return locked
+    await connection.execute(statements.CREATE_PROGRESS, params)
+    return (await connection.execute(statements.LOCK_PROGRESS, params)).all()
 
 
 def is_outage(error: BaseException) -> bool:

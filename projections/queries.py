@@ -1,4 +1,4 @@
-"""Queries of the public views. The rows hold JSON values."""
+"""Queries of the public views. The rows hold JSON values, instants in UTC."""
 
 from typing import TypeAlias
 from uuid import UUID
@@ -6,6 +6,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.instants import column_in_utc
 
 JsonRow: TypeAlias = dict[str, object]
 
@@ -66,4 +68,5 @@ class Queries:
     async def _rows(self, statement: TextClause, key: UUID) -> list[JsonRow]:
         async with self._engine.connect() as connection:
             found = await connection.execute(statement, {"key": key})
-            return [msgspec.json.decode(row, type=dict[str, object]) for row in found.scalars()]
+            rows = [msgspec.json.decode(row, type=dict[str, object]) for row in found.scalars()]
+        return [{name: column_in_utc(name, row[name]) for name in row} for row in rows]

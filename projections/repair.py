@@ -121,7 +121,7 @@ async def _repair(engine: AsyncEngine, stream_id: UUID) -> Repaired:
         before = await _count(connection, stream_id)
         await connection.execute(CLEAR_STREAM, {"stream_id": stream_id})
         await connection.execute(RESET_PROGRESS, {"stream_id": stream_id})
-        while await apply_next(connection, [stream_id]):
+        while (await apply_next(connection, [stream_id])).positions:
             pass
         after = await _count(connection, stream_id)
         found = await connection.execute(FORGET_UNKNOWN, {"stream_id": stream_id})

@@ -1,6 +1,6 @@
 """The SQL statements that apply events to the rows of a generation.
 
-Other statements stand beside the functions that run them. `generations` owns the table of
+Other statements are in the modules of the functions that run them. `generations` owns the table of
 generations, `stopping` stops and resumes streams, `repair` clears them. Unqualified table names
 resolve through `search_path` to one generation. `:rows` is a JSON array with one object
 per row, whose keys are the columns; other keys are ignored.
@@ -48,9 +48,16 @@ ALL_SCHEMAS = text("SELECT schema FROM projections.generations ORDER BY number")
 
 FORGET_SPEAKER = text(f"""
     UPDATE event_speakers SET
-        {_assignments((*_CLEARED_SPEAKER, "status = 'erased'"))}
+        {_assignments(_CLEARED_SPEAKER)}
     WHERE organization_id = :organization_id AND speaker_id = :speaker_id
 """)  # noqa: S608 (of constants)
+
+# A stream that had no personal data gets no SpeakerErased, so its row keeps its status.
+MARK_FORGOTTEN = text("""
+    UPDATE event_speakers SET status = 'erased'
+    WHERE organization_id = :organization_id AND speaker_id = :speaker_id
+      AND spreaview_event_id = ANY(CAST(:stream_ids AS uuid[]))
+""")
 
 # The result changes with every erasure.
 ERASURES = text("SELECT count(*), max(erased_at) FROM event_store.erased_subjects")
@@ -69,18 +76,30 @@ CREATE_PROGRESS = text("""
     ON CONFLICT (spreaview_event_id) DO NOTHING
 """)
 
-LOCK_PROGRESS = text("""
-    SELECT spreaview_event_id, version
-    FROM stream_progress
-    WHERE spreaview_event_id = ANY(CAST(:stream_ids AS uuid[])) AND error IS NULL
-    ORDER BY spreaview_event_id
+# A stream is ahead if the log does not have its last applied event at that place. No event may be
+# applied to it: its rows come from events that are not in the log.
+IS_AHEAD = """
+    p.version > 0 AND NOT EXISTS (
+        SELECT FROM event_store.events e
+        WHERE e.stream_id = p.spreaview_event_id AND e.version = p.version
+          AND e.position = p.position)
+"""
+
+# `may_be_ahead` compares the locked row with the log as it was before the wait for the lock. So it
+# is true for each stream that is ahead, and sometimes for one that is not.
+LOCK_PROGRESS = text(f"""
+    SELECT p.spreaview_event_id, p.version, ({IS_AHEAD}) AS may_be_ahead
+    FROM stream_progress p
+    WHERE p.spreaview_event_id = ANY(CAST(:stream_ids AS uuid[])) AND p.error IS NULL
+    ORDER BY p.spreaview_event_id
     FOR UPDATE
-""")
+""")  # noqa: S608 (of constants)
 
 MOVE_PROGRESS = text("""
     UPDATE stream_progress p SET version = r.version, position = r.position
     FROM json_populate_recordset(NULL::stream_progress, CAST(:rows AS json)) r
     WHERE p.spreaview_event_id = r.spreaview_event_id
+    RETURNING p.spreaview_event_id, p.version, p.position
 """)
 
 # Reads the log's own table of streams instead of the log's API: PostgreSQL can compare millions of

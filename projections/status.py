@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from contracts.instants import utc_text
 from projections.generations import live_generation, select_live_generation
 from projections.grants import roles_without_rights
+from projections.statements import IS_AHEAD
 from projections.version import CODE_VERSION
 
 OLDEST_LAG = text("""
@@ -24,15 +26,6 @@ OLDEST_LAG = text("""
     ORDER BY e.position
     LIMIT 1
 """)
-
-# A stream is ahead if the log does not have its last applied event at that place. No event may be
-# applied to it: its rows come from events that are not in the log.
-IS_AHEAD = """
-    p.version > 0 AND NOT EXISTS (
-        SELECT FROM event_store.events e
-        WHERE e.stream_id = p.spreaview_event_id AND e.version = p.version
-          AND e.position = p.position)
-"""
 
 _AHEAD = f"""
     SELECT p.spreaview_event_id, p.version, coalesce(s.version, 0) AS log_version,
@@ -120,7 +113,7 @@ class StoppedStream(NamedTuple):
         return {
             **self._asdict(),
             "stream_id": str(self.stream_id),
-            "stopped_at": str(self.stopped_at),
+            "stopped_at": utc_text(self.stopped_at),
         }
 
 

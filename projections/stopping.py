@@ -12,7 +12,8 @@ from eventstore.model import Recorded
 from eventstore.read import read_streams
 from projections import statements
 from projections.changes import project
-from projections.status import AHEAD_AMONG, IS_AHEAD, AheadStream
+from projections.statements import IS_AHEAD
+from projections.status import AHEAD_AMONG, AheadStream
 from projections.write import write
 
 HOLD_PROGRESS = text("""
@@ -113,13 +114,14 @@ async def _first_that_fails(
     Everything is rolled back. Returns None if each event can be applied separately.
     """
     savepoint = await connection.begin_nested()
+    culprit = None
     for event in events:
         try:
             await write(connection, project([event]))
         except Exception as error:
             if is_database_outage(error):
                 raise
-            await savepoint.rollback()
-            return event
+            culprit = event
+            break
     await savepoint.rollback()
-    return None
+    return culprit

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.views import VIEWS, View
+from eventstore.driver import driver_of
 
 GENERATION_VIEWS: Mapping[str, View] = {
     name: view for name, view in VIEWS.items() if name != "erasures"
@@ -41,13 +42,14 @@ TABLE_COLUMNS = text("""
 
 async def run_script(connection: AsyncConnection, script: str) -> None:
     """Run a script of `projections/sql`."""
-    await run_sql(connection, files("projections").joinpath("sql", script).read_text("utf-8"))
+    await run_sql(connection, script_text(script))
+
+
+def script_text(script: str) -> str:
+    """Return the statements of a script of `projections/sql`."""
+    return files("projections").joinpath("sql", script).read_text("utf-8")
 
 
 async def run_sql(connection: AsyncConnection, statements: str) -> None:
     """Run several statements at once: only the driver accepts them."""
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    if driver is None:
-        raise RuntimeError("the connection is closed")
-    await driver.execute(statements)
+    await (await driver_of(connection)).execute(statements)

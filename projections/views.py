@@ -1,13 +1,12 @@
-"""The public views: made again if they are missing, or do not show the live generation."""
+"""The public views: made again if they are missing, or differ from their scripts."""
 
-from importlib.resources import files
 from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projections.statements import SET_SEARCH_PATH
-from projections.tables import run_sql
+from projections.tables import run_sql, script_text
 
 _PUBLIC = "spreaview"
 _SCRATCH = "spreaview_expected"
@@ -34,10 +33,18 @@ async def restore_views(connection: AsyncConnection, generation: str) -> None:
     """Make the public views show a generation, unless all of them do. Keeps the rights on them.
 
     A view whose columns were changed is dropped first, so other roles lose their rights on it.
-    Selects the generation until the transaction ends.
+    Selects the generation until the transaction ends. Readers wait only if a view is made again.
     """
     await connection.execute(SET_SEARCH_PATH, {"schema": generation})
-    script = files("projections").joinpath("sql", "views.sql").read_text("utf-8")
+    await _restore(connection, script_text("views.sql"))
+
+
+async def restore_erasures_view(connection: AsyncConnection) -> None:
+    """Make the public view of erasures again, with the guarantees of `restore_views`."""
+    await _restore(connection, script_text("erasures.sql"))
+
+
+async def _restore(connection: AsyncConnection, script: str) -> None:
     expected = await _as_scripted(connection, script)
     found = await _views_of(connection, _PUBLIC)
     changed = [view for view in expected if found.get(view) != expected[view]]

@@ -1,32 +1,65 @@
-"""Write changes to the database: one statement per kind of change, for any number of rows."""
+"""Write changes to the database: two statements at most, for any number of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import msgspec
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projections import statements
+from projections.announce import ANNOUNCE
 from projections.changes import Changes, Row
 
 _encoder = msgspec.json.Encoder()
 
 
-async def write(connection: AsyncConnection, changes: Changes) -> None:
-    """Write changes to the generation that this transaction has selected."""
-    for statement, rows in _statements(changes):
-        if rows:
-            await connection.execute(statement, {"rows": _encoder.encode(rows).decode()})
+async def write(connection: AsyncConnection, changes: Changes, *, announced: bool = False) -> None:
+    """Write changes to the generation that this transaction has selected.
+
+    With `announced`, the commit notifies the listeners of the channel `spreaview`.
+    """
+    steps = [
+        [(statement, rows) for statement, rows in step if rows]
+        for step in (_independent(changes), _dependent(changes))
+    ]
+    steps = [step for step in steps if step] or [[]]
+    steps[-1].append((statements.MOVE_PROGRESS, list(changes.progress.values())))
+    for step in steps:
+        is_last = step is steps[-1]
+        together = _together(
+            tuple(statement for statement, _ in step), announced=announced and is_last
+        )
+        rows = {
+            f"rows_{number}": _encoder.encode(rows).decode()
+            for number, (_, rows) in enumerate(step)
+        }
+        await connection.execute(together, rows)
 
 
-def _statements(changes: Changes) -> Iterable[tuple[TextClause, list[Row]]]:
+@cache
+def _together(parts: tuple[TextClause, ...], *, announced: bool) -> TextClause:
+    """Return one statement that runs all parts; the last one moves the progress if `announced`.
+
+    PostgreSQL runs each part once, in any order, and each sees the rows as they were before. So no
+    row may be changed by two of them.
+    """
+    bodies = [part.text.replace(":rows", f":rows_{number}") for number, part in enumerate(parts)]
+    names = [f"part_{number}" for number in range(len(bodies))]
+    if announced:
+        names[-1] = "moved"
+    parts_of_with = ",".join(
+        f"{name} AS ({body})" for name, body in zip(names, bodies, strict=True)
+    )
+    return text(f"WITH {parts_of_with} {ANNOUNCE if announced else 'SELECT'}")
+
+
+def _independent(changes: Changes) -> Iterator[tuple[TextClause, Sequence[Row]]]:
+    """Changes to different rows, in any order."""
     yield statements.PUT_STARTED_RUNS, list(changes.started_runs.values())
-    yield statements.PUT_ENDED_RUNS, list(changes.ended_runs.values())
     yield statements.PUT_ROOMS, list(changes.rooms.rows.values())
     yield statements.MARK_ROOMS, list(changes.rooms.marks.values())
     yield statements.FORGET_SPEAKERS, list(changes.forgotten.values())
-    yield statements.PUT_SPEAKERS, list(changes.speakers.rows.values())
-    yield statements.MARK_SPEAKERS, list(changes.speakers.marks.values())
     yield statements.PUT_SESSIONS, list(changes.sessions.rows.values())
     yield statements.MARK_SESSIONS, list(changes.sessions.marks.values())
     yield (
@@ -35,10 +68,6 @@ def _statements(changes: Changes) -> Iterable[tuple[TextClause, list[Row]]]:
             {"spreaview_event_id": row["spreaview_event_id"], "session_id": row["session_id"]}
             for row in changes.sessions.rows.values()
         ],
-    )
-    yield (
-        statements.PUT_SESSION_SPEAKERS,
-        [row for rows in changes.session_speakers.values() for row in rows],
     )
     yield statements.PUT_SKIPS, [row for row in changes.skips.values() if row is not None]
     yield (
@@ -49,4 +78,14 @@ def _statements(changes: Changes) -> Iterable[tuple[TextClause, list[Row]]]:
             if row is None
         ],
     )
-    yield statements.MOVE_PROGRESS, list(changes.progress.values())
+
+
+def _dependent(changes: Changes) -> Iterator[tuple[TextClause, Sequence[Row]]]:
+    """Changes to rows that may be among the independent ones, and so come after them."""
+    yield statements.PUT_ENDED_RUNS, list(changes.ended_runs.values())
+    yield statements.PUT_SPEAKERS, list(changes.speakers.rows.values())
+    yield statements.MARK_SPEAKERS, list(changes.speakers.marks.values())
+    yield (
+        statements.PUT_SESSION_SPEAKERS,
+        [row for rows in changes.session_speakers.values() for row in rows],
+    )

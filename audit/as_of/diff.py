@@ -71,13 +71,11 @@ def differences(before: Shape, after: Shape) -> Iterator[EntityDifference]:
 
 def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> EntityDifference | None:
     row = new if new is not None else old
-    if row is None or old == new:
+    if row is None or old == new or not (_is_shown(old) or _is_shown(new)):
         return None
     name = str(row.get("title") or row.get("full_name") or row.get("name") or "")
     if old is None or new is None:
         change = "removed" if new is None else "added"
-        if row.get("status") == "withdrawn":
-            return None  # neither moment shows it: it was imported and withdrawn between the two
         return EntityDifference(kind, change, key, name, {})
     fields = {
         field: (old.get(field), new.get(field))
@@ -88,6 +86,11 @@ def _difference(kind: str, key: str, old: Row | None, new: Row | None) -> Entity
     if change == "updated" and not fields:
         return None
     return EntityDifference(kind, change, key, name, fields)
+
+
+def _is_shown(row: Row | None) -> bool:
+    """Whether a moment shows the entity: it may have come and gone again between two moments."""
+    return row is not None and row.get("status") != "withdrawn"
 
 
 def _change(old: str, new: str) -> str:

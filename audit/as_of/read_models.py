@@ -5,24 +5,19 @@ changes to dicts instead. The live read models are neither read nor changed. Mem
 that the event has at that moment.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
 
 from audit.past.moments import Moment, outcomes
-from contracts.codec import PERSONAL_FIELDS
+from contracts.codec import PERSONAL_FIELDS, PERSONAL_KEY
+from contracts.instants import column_in_utc
 from eventstore.log import EventLog
+from eventstore.model import Recorded
 from projections.changes import Changes, Key, Row, TableChanges, project
 from projections.tables import COLUMNS
 
-INSTANTS = frozenset(
-    {
-        *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
-        *("window_starts_at", "window_ends_at"),
-    }
-)
-"""The columns that hold an instant."""
 _PERSONAL = PERSONAL_FIELDS["SpeakerImported"]
 _SET_BY_A_START = frozenset(
     {
@@ -119,16 +114,34 @@ async def read_models_at(log: EventLog, event_id: UUID, moment: Moment) -> ReadM
 
         models = await read_models_at(log, event_id, Moment(position=1234))
 
-    Personal data that was erased later is null at every moment.
+    Personal data that was erased later is null at every moment. A speaker has the status of that
+    moment.
 
     Raises:
-        NotInThePastError: the log does not know the event.
+        NotInThePastError: the log does not know the event, or has not reached the moment.
         contracts.codec.UnknownEventError: a newer version of this program wrote one of the events.
     """
     models = ReadModels()
     async for outcome in outcomes(log, event_id, moment):
-        models.apply(project(outcome))
+        changes = project(outcome)
+        _restore_status(changes, outcome)
+        models.apply(changes)
     return models
+
+
+def _restore_status(changes: Changes, outcome: Iterable[Recorded]) -> None:
+    """Show speakers as imported who were erased after their import.
+
+    The stored event still has the digest of their data. One that was imported without data has
+    none.
+    """
+    for recorded in outcome:
+        if recorded.type == "SpeakerImported" and recorded.personal is None:
+            key = (recorded.data["spreaview_event_id"], recorded.data["speaker_id"])
+            row = changes.speakers.rows[key]
+            was_shown = PERSONAL_KEY in msgspec.json.decode(recorded.stored_data)
+            if was_shown and row["position"] == recorded.position:  # no later event changed it
+                row["status"] = "imported"
 
 
 def _change_table(
@@ -150,10 +163,7 @@ def _columns(view: str, row: Row) -> Row:
 def _shown(name: str, value: object) -> object:
     if isinstance(value, UUID):
         return str(value)
-    if value is not None and name in INSTANTS:
-        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        return instant.astimezone(UTC).isoformat()
-    return value
+    return column_in_utc(name, value)
 
 
 def _position(row: Row) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from audit.erasure.erase import erase_speaker
 from audit.erasure.find import FoundPerson, find_by_our_id, find_by_sessionize_id
 from contracts.messages import ErasureIds, SpeakerErasureRequested
-from eventstore.erasure import Erased
+from eventstore.erasure import Erased, ForeignPersonError
 from eventstore.erasure_answers import (
     DONE,
     REFUSED,
@@ -105,6 +105,8 @@ async def _erase(
             request.request_id,
             finish=store_answer,
         )
+    except ForeignPersonError as error:
+        return await refuse_request(engine, request, str(error), person.subjects[0])
     except _AnsweredMeanwhileError:
         answered = await _answered(engine, request)
         return answer if answered is None else answered

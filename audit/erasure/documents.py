@@ -3,6 +3,7 @@
 A document may name a speaker although no event has imported them.
 """
 
+import asyncio
 import zlib
 from collections.abc import Iterator
 from uuid import UUID
@@ -43,7 +44,10 @@ class DocumentSpeakers:
         found = await connection.execute(DOCUMENTS, {"organization_id": str(self._organization_id)})
         for digest in [digest for digest in found.scalars() if digest not in self._speakers]:
             body = (await connection.execute(DOCUMENT, {"digest": digest})).scalar_one_or_none()
-            self._speakers[digest] = frozenset() if body is None else _speakers_in(body)
+            # In a thread: a long document would stop the heartbeats of this process for seconds.
+            self._speakers[digest] = (
+                frozenset() if body is None else await asyncio.to_thread(_speakers_in, body)
+            )
 
     def all_ids(self) -> Iterator[tuple[str, UUID]]:
         """Yield Sessionize's id and ours of each speaker in the readable documents."""

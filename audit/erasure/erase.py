@@ -15,6 +15,7 @@ from eventstore.erasure import (
     lift_erasure,
     silence_relay,
 )
+from eventstore.erasure_answers import DONE, ErasureAnswer, write_answer
 from eventstore.personal_data import streams_of
 from projections.generations import forget_requester, forget_speaker
 
@@ -24,8 +25,6 @@ class ErasureReport(NamedTuple):
 
     subject: UUID
     """The id of the person."""
-    erasure_id: UUID
-    """The `sync_id` of the `SpeakerErased` events."""
     erased: Erased
     rows: int
     """Rows of read models, in all generations, that lost their personal fields."""
@@ -34,7 +33,7 @@ class ErasureReport(NamedTuple):
         """The report as JSON values; `speaker_id` is the subject."""
         return {
             "speaker_id": str(self.subject),
-            "erasure_id": str(self.erasure_id),
+            "erasure_id": str(self.erased.erasure_id),
             "spreaview_event_ids": [str(stream_id) for stream_id in self.erased.stream_ids],
             "personal_data": self.erased.personal_data,
             "sources": self.erased.sources,
@@ -45,8 +44,10 @@ class ErasureReport(NamedTuple):
 Finish = Callable[[AsyncConnection, Erased], Awaitable[None]]
 """A last step in the transaction of an erasure. If it raises, nothing is erased."""
 
-Forget = Callable[[AsyncConnection, UUID, UUID], Awaitable[int]]
-"""Clears the rows of a person of an organization; returns their number."""
+Forget = Callable[[AsyncConnection, UUID, UUID, Sequence[UUID]], Awaitable[int]]
+"""Clears the rows of a person of an organization, who has data in these streams.
+
+Returns the number of rows that had data."""
 
 
 async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) -> ErasureReport:
@@ -57,8 +58,19 @@ async def erase(engine: AsyncEngine, organization_id: UUID, speaker_id: UUID) ->
     The speaker stays linked to their sessions without personal fields, even if Sessionize still
     lists them, until the erasure is lifted. An unknown person is forgotten in advance, and no
     document is deleted. `audit.erasure.find` finds out whether the organization knows a person.
+    The erasure is stored as an answer, as if a request with its id had asked for it.
+
+    Raises:
+        ForeignPersonError: the person belongs to another organization.
     """
-    return await erase_speaker(engine, organization_id, [speaker_id], uuid4(), forget=_forget)
+
+    async def note(connection: AsyncConnection, erased: Erased) -> None:
+        ids = (erased.erasure_id, organization_id, speaker_id)
+        await write_answer(connection, ErasureAnswer(*ids, DONE, streams=len(erased.stream_ids)))
+
+    return await erase_speaker(
+        engine, organization_id, [speaker_id], uuid4(), finish=note, forget=_forget
+    )
 
 
 async def erase_again(
@@ -80,6 +92,9 @@ async def erase_speaker(
     """Erase a speaker under all of these ids, in one transaction that `finish` completes.
 
     The first id is the one to report. Safe to repeat.
+
+    Raises:
+        ForeignPersonError: one of them belongs to another organization.
     """
     documents = DocumentSpeakers(organization_id)
     async with engine.connect() as connection:  # read most documents before the log is locked
@@ -90,7 +105,8 @@ async def erase_speaker(
                 await silence_relay(connection)
                 rows = 0
                 for subject in subjects:
-                    rows += await forget(connection, organization_id, subject)
+                    streams = await streams_of(connection, organization_id, [subject])
+                    rows += await forget(connection, organization_id, subject, streams)
                 known = {s for s in subjects if await streams_of(connection, organization_id, [s])}
                 naming = _naming(documents, subjects, known)
                 erased = await erase_subjects(
@@ -105,7 +121,7 @@ async def erase_speaker(
                     raise ErasureRepeatError
                 if finish is not None:
                     await finish(connection, erased)
-                return ErasureReport(subjects[0], erasure_id, erased, rows)
+                return ErasureReport(subjects[0], erased, rows)
         except ErasureRepeatError:
             continue
 
@@ -133,7 +149,7 @@ async def erase_requester(
         try:
             async with engine.begin() as connection:
                 await silence_relay(connection)
-                rows = await _forget(connection, organization_id, subject)
+                rows = await _forget(connection, organization_id, subject, ())
                 erased = await erase_subjects(
                     connection,
                     organization_id=organization_id,
@@ -141,18 +157,23 @@ async def erase_requester(
                     erasure_id=erasure_id,
                     documents=None,
                 )
-                return ErasureReport(subject, erasure_id, erased, rows)
+                return ErasureReport(subject, erased, rows)
         except ErasureRepeatError:
             continue
 
 
-async def _forget(connection: AsyncConnection, organization_id: UUID, subject: UUID) -> int:
+async def _forget(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    subject: UUID,
+    stream_ids: Sequence[UUID],
+) -> int:
     """Clear the rows of a person, speaker or requester: an id does not show which it is."""
-    speakers = await forget_speaker(connection, organization_id, subject)
+    speakers = await forget_speaker(connection, organization_id, subject, stream_ids)
     return speakers + await forget_requester(connection, organization_id, subject)
 
 
-async def lift(engine: AsyncEngine, subject: UUID) -> bool:
+async def lift(engine: AsyncEngine, organization_id: UUID, subject: UUID) -> bool:
     """End an erasure: the next run imports the person's data again. False if there was none."""
     async with engine.begin() as connection:
-        return await lift_erasure(connection, subject)
+        return await lift_erasure(connection, organization_id, subject)

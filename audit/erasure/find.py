@@ -4,7 +4,7 @@ A misread id would erase nobody, so only a person whom the organization knows is
 organization knows the persons in its log, in its stored documents, and among its erasures.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
@@ -38,7 +38,6 @@ KNOWN_SUBJECTS = text("""
 SESSIONIZE_IDS = text("""
     SELECT DISTINCT e.data->>'sessionize_id' FROM event_store.events e
     WHERE e.type = 'SpeakerImported' AND e.data->>'organization_id' = :organization_id
-      AND e.data->>'speaker_id' = :speaker_id
 """)
 
 ERASED_AMONG = text("""
@@ -52,7 +51,8 @@ class FoundPerson(NamedTuple):
 
     organization_id: UUID
     subjects: list[UUID]
-    """Our ids of the person: several if Sessionize's id was imported in several spellings."""
+    """Our ids of the person. An imported speaker has one for each spelling of the GUID that is in
+    use, and one for the spelling that a later import would use."""
     is_known: bool
     """Whether the organization knows the person."""
     is_our_id: bool = False
@@ -79,8 +79,10 @@ async def find_speaker(engine: AsyncEngine, organization_id: UUID, given: str) -
         known |= await _known_subjects(connection, organization_id, candidates)
         if not known:
             known = await _in_documents(connection, organization_id, candidates, guid)
-    if known:
-        return FoundPerson(organization_id, sorted(known), is_known=True)
+        every = await _in_every_spelling(connection, organization_id, known or set(candidates))
+    if known or every:
+        subjects = [*sorted(known), *sorted(every - known)]
+        return FoundPerson(organization_id, subjects, is_known=True)
     return FoundPerson(organization_id, candidates[:1], is_known=False, is_our_id=is_our_id)
 
 
@@ -91,14 +93,10 @@ async def find_by_our_id(
 
     The first of the subjects is the given id; ids of other spellings in Sessionize follow.
     """
-    of = {"organization_id": str(organization_id), "speaker_id": str(speaker_id)}
     async with engine.connect() as connection:
         known = await _speakers(connection, organization_id, [speaker_id], None)
-        keys = list((await connection.execute(SESSIONIZE_IDS, of)).scalars())
-    subjects = [speaker_id]
-    for key in keys:
-        same = await find_by_sessionize_id(engine, organization_id, canonical_id(key))
-        subjects += [subject for subject in same.subjects if subject not in subjects]
+        known |= await _in_every_spelling(connection, organization_id, {speaker_id})
+    subjects = [speaker_id, *sorted(known - {speaker_id})]
     return FoundPerson(organization_id, subjects, is_known=bool(known), is_our_id=True)
 
 
@@ -110,10 +108,9 @@ async def find_by_sessionize_id(
     The first of the subjects is the id that a later import would use, or else the one in use.
     `sessionize_id` has passed through `worker.rules.ids.read_id`.
     """
-    candidates = [speaker_id(organization_id, each) for each in spellings_of(sessionize_id)]
     async with engine.connect() as connection:
-        known = await _speakers(connection, organization_id, candidates, sessionize_id.lower())
-    subjects = [candidates[0], *sorted(known - {candidates[0]})]
+        first, known = await _named(connection, organization_id, sessionize_id)
+    subjects = [first, *sorted(known - {first})]
     return FoundPerson(organization_id, subjects, is_known=bool(known))
 
 
@@ -125,6 +122,32 @@ async def find_requester(
     async with engine.connect() as connection:
         known = await _known_subjects(connection, organization_id, [subject])
     return FoundPerson(organization_id, [subject], is_known=bool(known))
+
+
+async def _in_every_spelling(
+    connection: AsyncConnection, organization_id: UUID, ids: Set[UUID]
+) -> set[UUID]:
+    """Return all ids of the imported speakers who have one of these ids in some spelling."""
+    keys = await connection.execute(SESSIONIZE_IDS, {"organization_id": str(organization_id)})
+    found = set[UUID]()
+    for key in {
+        canonical_id(key)
+        for key in keys.scalars()
+        if not ids.isdisjoint(speaker_id(organization_id, each) for each in spellings_of(key))
+    }:
+        first, known = await _named(connection, organization_id, key)
+        found |= {first} | known
+    return found
+
+
+async def _named(
+    connection: AsyncConnection, organization_id: UUID, sessionize_id: str
+) -> tuple[UUID, set[UUID]]:
+    """Return our id of a speaker by the id in Sessionize, and the known ids in every spelling."""
+    spellings = list(spellings_of(sessionize_id))
+    candidates = [speaker_id(organization_id, spelling) for spelling in spellings]
+    guid = sessionize_id.lower() if len(spellings) > 1 else None
+    return candidates[0], await _speakers(connection, organization_id, candidates, guid)
 
 
 async def _speakers(
@@ -174,5 +197,6 @@ async def _in_documents(
 ) -> set[UUID]:
     documents = DocumentSpeakers(organization_id)
     await documents.read_new(connection)
-    wanted = set(candidates)
-    return {ours for key, ours in documents.all_ids() if ours in wanted or key.lower() == guid}
+    wanted, ids = set(candidates), list(documents.all_ids())
+    named = {canonical_id(key) for key, ours in ids if ours in wanted or key.lower() == guid}
+    return {ours for key, ours in ids if canonical_id(key) in named}

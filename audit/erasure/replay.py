@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from aiokafka import TopicPartition
@@ -21,9 +21,8 @@ from contracts.codec import cloudevent_type
 from contracts.messages import InvalidErasureError, UnreadableRequestError, decode_erasure
 from contracts.topics import ERASURE_REQUESTS, IMPORT_EVENTS
 from contracts.wording import counted
-from eventstore.erasure import erased_message_id, erased_subjects
+from eventstore.erasure import ForeignPersonError, erased_subjects
 from eventstore.erasure_answers import DONE, read_answer
-from eventstore.personal_data import streams_of
 from messaging.cloudevents import decode
 from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, known_partitions_of, to_the_end
@@ -133,7 +132,8 @@ async def replay_lines(engine: AsyncEngine, lines: Iterable[bytes]) -> ErasureRe
     """Carry out the erasures of a file: lines of `erasures export`, or erasure requests.
 
     Raises:
-        ValueError: a line, named by its number, is neither. The lines before it are carried out.
+        ValueError: a line, named by its number, is neither, or names a person of another
+            organization. The lines before it are carried out.
     """
     replay = ErasureReplay()
     for number, line in enumerate(lines, start=1):
@@ -147,7 +147,10 @@ async def replay_lines(engine: AsyncEngine, lines: Iterable[bytes]) -> ErasureRe
             if replay.unreadable > unreadable:
                 raise ValueError(f"line {number} is neither an erasure nor a request") from None
         else:
-            await _erase(engine, person, replay)
+            try:
+                await _erase(engine, person, replay)
+            except ForeignPersonError as error:
+                raise ValueError(f"line {number}: {error}") from None
     return replay
 
 
@@ -204,11 +207,6 @@ async def _erase(engine: AsyncEngine, person: ErasedPerson, replay: ErasureRepla
     async with engine.connect() as connection:
         if subject in await erased_subjects(connection, organization_id):
             return
-        streams = await streams_of(connection, organization_id, [subject])
-        events = [erased_message_id(erasure_id, stream_id, subject) for stream_id in streams]
-        found = await connection.execute(KNOWN_IDS, {"message_ids": events})
-        if found.first() is not None:  # it was lifted since, and the log has both
-            erasure_id = uuid4()
     await erase_again(engine, organization_id, subject, erasure_id)
     replay.erased += 1
 
@@ -219,7 +217,7 @@ async def _read(
     wanted: Callable[[RawRecord], bool],
     kept: timedelta | None,
 ) -> Retained:
-    """Read a topic, which keeps its records for the time `kept` by the settings."""
+    """Read a topic that keeps its records for `kept`, by the settings."""
     partitions = await known_partitions_of(reader, topic)
     begins = await reader.consumer.beginning_offsets(partitions)
     firsts: dict[TopicPartition, int] = {}

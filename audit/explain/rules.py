@@ -104,6 +104,13 @@ RULES_WITHOUT_EVENT: Mapping[str, Rule] = {
     "no_sync_yet": Rule(
         False, "No sync of this event has completed yet.", "Wait for the sync, or request one."
     ),
+    "document_not_kept": Rule(
+        False,
+        "The event's history does not contain it. Whether the last sync listed it is not known, "
+        "because its document is not kept.",
+        "Check the spelling. Then check in Sessionize that it is accepted and that the endpoint's "
+        f"filter includes it, {_SYNC}",
+    ),
     "never_seen": Rule(
         False,
         "Neither the event's history nor the document of the last sync contains it.",

@@ -1,5 +1,7 @@
 """A survey of one SpreaView event: its state, the newest decisions, and the newest documents."""
 
+import asyncio
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -12,9 +14,10 @@ from contracts.failures import FailureCode
 from contracts.subjects import subject_of
 from eventstore.log import EventLog
 from eventstore.model import Recorded
+from worker.rules.placement import choose_sessions, command_of
 from worker.rules.reading import read_document
 from worker.rules.schedule import Schedule
-from worker.rules.settle import respelled
+from worker.rules.settle import settle
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure
 from worker.rules.window import InvalidWindowError, zone_of
@@ -36,7 +39,9 @@ class EndedRun(NamedTuple):
     started: SyncStarted | None
     outcome: SyncCompleted | SyncFailed
     schedule: Schedule | None = None
-    """The schedule in its document; None if there is no readable document, or it was deleted."""
+    """The schedule in its document; None if there is no readable document, or it is not kept."""
+    has_lost_document: bool = False
+    """Whether it had a document that is not kept: what that listed is known by the events only."""
 
 
 @dataclass
@@ -51,7 +56,7 @@ class Survey:
     withheld: dict[str, Decision] = field(default_factory=dict)
     """By Sessionize id: the run that began to hold the removal back."""
     erased: dict[UUID, Decision] = field(default_factory=dict)
-    """By our id: the newest erasure of a speaker."""
+    """By our id: the newest erasure. One before the first import is not in the stream."""
     completed: EndedRun | None = None
     """The last completed run."""
     failed: EndedRun | None = None
@@ -99,7 +104,8 @@ async def read_survey(log: EventLog, event_id: UUID) -> Survey:
 
 def _note_decision(survey: Survey, recorded: Recorded, event: ImportEvent) -> None:
     decision = Decision(event.sync_id, recorded.position, recorded.recorded_at, event)
-    survey.organization_id = event.organization_id
+    # A refused request may name another organization than the one that the event belongs to.
+    survey.organization_id = survey.state.organization_id or event.organization_id
     if (subject := subject_of(event)) is not None:
         if subject.sessionize_id is None:
             survey.erased[subject.id] = decision
@@ -126,19 +132,34 @@ def _note_end(
 
 
 async def _with_schedule(log: EventLog, ended: EndedRun, state: State) -> EndedRun:
-    """Add the schedule of a run's document, with ids in the spelling of the stream."""
+    """Add the schedule of a run's document, settled as the run did.
+
+    In `state`, the state after the run, the readings that the run chose are imported.
+    """
     source = ended.outcome.source
     body = await log.source(source.digest) if source else None
-    if body is None or ended.started is None:
+    if body is None:
+        return ended._replace(has_lost_document=source is not None)
+    if ended.started is None:
         return ended
+    erased = await log.erased_speakers(ended.started.organization_id)
+    # In a thread: a long document would delay every other answer of this process.
+    schedule = await asyncio.to_thread(_schedule_in, body, ended.started, erased, state)
+    return ended._replace(schedule=schedule)
+
+
+def _schedule_in(
+    body: bytes, started: SyncStarted, erased: Set[UUID], state: State
+) -> Schedule | None:
     try:
+        command = command_of(started)
         schedule = read_document(
             body,
-            organization_id=ended.started.organization_id,
-            spreaview_event_id=ended.started.spreaview_event_id,
-            zone=zone_of(ended.started.window),
-            erased=await log.erased_speakers(ended.started.organization_id),
+            organization_id=started.organization_id,
+            spreaview_event_id=started.spreaview_event_id,
+            zone=zone_of(started.window),
+            erased=erased,
         ).schedule
     except (SyncFailure, InvalidWindowError):
-        return ended
-    return ended._replace(schedule=respelled(state, schedule, ended.started))
+        return None
+    return choose_sessions(state, settle(state, schedule, command), command)

@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from audit.explain.lookup import name_of, our_id
 from audit.explain.survey import Decision, EndedRun, Survey
-from contracts.events import RoomWithdrawn, SessionSkippedOutOfWindow, SpeakerWithdrawn
+from contracts.events import (
+    RoomWithdrawn,
+    SessionSkippedOutOfWindow,
+    SpeakerWithdrawn,
+    SyncCompleted,
+)
+from contracts.instants import utc_text
+from projections.changes import is_erased
 from worker.rules.schedule import Schedule
 from worker.rules.window import bounds_of
 
+_NOT_KEPT = "the document is not kept"
 _MAX_REFERRING = 20
 """At most this many sessions that refer to a room or a speaker are listed."""
 
@@ -29,6 +39,7 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
     state, schedule = survey.state, _newest(survey)
     name = name_of(survey, "session", key)
     decision = survey.decided.get(("session", key))
+    warned = schedule is None and _is_warned(survey, key)
     invalid = schedule is not None and key in schedule.invalid_sessions
     if key in state.sessions:
         values = {"starts_at": state.sessions[key].starts_at} | _window(survey)
@@ -39,7 +50,7 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
             return Verdict(
                 "invalid_kept", name, values | _unreadable(schedule, key), survey.completed
             )
-        if kept := _kept_fields(schedule, "session", key):
+        if (kept := _kept_fields(schedule, "session", key)) or warned:
             return Verdict("fields_kept", name, values | kept, survey.completed)
         return Verdict("scheduled", name, values, decision)
     if (skip := state.skipped.get(key)) is not None:
@@ -58,7 +69,7 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
         if planned is not None and planned.room is not None and "room" in skip.missing:
             values |= {"unknown_room": planned.room}
         return Verdict("unscheduled", name, values, decision)
-    if invalid:
+    if invalid or warned:
         return Verdict("invalid_ignored", name, _unreadable(schedule, key), survey.completed)
     if decision is not None:
         last = state.past_sessions.get(key)
@@ -73,11 +84,12 @@ def entity_verdict(survey: Survey, kind: str, key: str) -> Verdict:
     name = name_of(survey, kind, key)
     decision = survey.decided.get((kind, key))
     present = key in (state.rooms if kind == "room" else state.speakers)
-    listed, _ = _listed(schedule, kind)
+    listed = _listed(schedule, kind)[0] | _unreferenced(survey, kind)
     referring = _referring(survey, kind, key)
-    id_ = our_id(survey, kind, key)
-    if kind == "speaker" and id_ in survey.erased and not name:
-        return Verdict("erased", name, {"linked_by": referring}, survey.erased[id_])
+    if kind == "speaker" and _is_erased(survey, key):
+        id_ = our_id(survey, kind, key)
+        erasure = survey.erased.get(id_) if id_ is not None else None
+        return Verdict("erased", name, {"linked_by": referring}, erasure or decision)
     if present:
         values = {"referred_to_by": referring}
         if kept := _kept_fields(schedule, kind, key):
@@ -92,16 +104,44 @@ def entity_verdict(survey: Survey, kind: str, key: str) -> Verdict:
     return _not_in_the_log(survey, kind, key, name)
 
 
+def _is_erased(survey: Survey, key: str) -> bool:
+    """Whether a speaker was imported, and is erased: perhaps before this event imported them."""
+    speaker = (survey.state.past_speakers | survey.state.speakers).get(key)
+    return speaker is not None and is_erased(msgspec.structs.asdict(speaker))
+
+
 def _not_in_the_log(survey: Survey, kind: str, key: str, name: str) -> Verdict:
     failed = survey.failed
     if failed is not None:
         listed, invalid = _listed(failed.schedule, kind)
         values = {"in_the_source": key in listed or key in invalid}
+        if failed.has_lost_document:
+            return Verdict("run_failed", name, {"in_the_source": _NOT_KEPT}, failed)
         if survey.completed is None or values["in_the_source"]:
             return Verdict("run_failed", name, values, failed)
     if survey.completed is None:
         return Verdict("no_sync_yet", name, {}, None)
+    if survey.completed.has_lost_document:
+        return Verdict("document_not_kept", name, {}, survey.completed)
     return Verdict("never_seen", name, {}, survey.completed)
+
+
+def _is_warned(survey: Survey, key: str) -> bool:
+    """Whether the last completed run warned that the entry of a session cannot be read."""
+    outcome = survey.completed.outcome if survey.completed else None
+    return any(
+        warning.code == "invalid_session" and key in warning.sessionize_ids
+        for warning in (outcome.warnings if isinstance(outcome, SyncCompleted) else ())
+    )
+
+
+def _unreferenced(survey: Survey, kind: str) -> frozenset[str]:
+    """The rooms or speakers that the last completed run listed and did not import."""
+    outcome = survey.completed.outcome if survey.completed else None
+    if not isinstance(outcome, SyncCompleted):
+        return frozenset()
+    of_kind = outcome.unreferenced_rooms if kind == "room" else outcome.unreferenced_speakers
+    return frozenset(of_kind or ())
 
 
 def _newest(survey: Survey) -> Schedule | None:
@@ -142,13 +182,13 @@ def _window(survey: Survey) -> dict[str, object]:
 def _in_the_source(schedule: Schedule | None, key: str) -> str:
     """The state, in the newest document, of a session whose removal is withheld."""
     if schedule is None:
-        return "the document was deleted"
+        return _NOT_KEPT
     planned = schedule.sessions.get(key)
     if planned is None:
         return "missing"
     if planned.starts_at is None or planned.ends_at is None or planned.room is None:
         return "without time or room"
-    return f"starts {planned.starts_at.isoformat()}"
+    return f"starts {utc_text(planned.starts_at)}"
 
 
 def _referring(survey: Survey, kind: str, key: str) -> list[str]:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from contracts.messages import SpeakerErasureRequested, SyncRequested
+from contracts.wrong_fields import BODY, wrong_field
 from projections.http.problem import ProblemError, ProblemType, bad_request
 
 JSON = "application/json"
@@ -36,7 +37,12 @@ async def publish_or_refuse(
 
 
 async def read_body(request: Request, type_: type[T]) -> T:
-    """Read a JSON body. Raises `ProblemError` if it is too large, no JSON, or not of the type."""
+    """Read a JSON body.
+
+    Raises:
+        ProblemError: the body is too large, or cannot be read as the type; `field` is the path of
+            the wrong field, such as `window.starts_on`.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON:
         raise ProblemError(
@@ -45,7 +51,7 @@ async def read_body(request: Request, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(await limited_body(request), type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request("body", f"The body cannot be read: {error}") from error
+        raise bad_request(*wrong_field(error, type_)) from error
 
 
 async def limited_body(request: Request) -> bytes:
@@ -58,5 +64,5 @@ async def limited_body(request: Request) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise ProblemError(ProblemType.TOO_LARGE, "The body is larger than 64 KiB")
     except TimeoutError:
-        raise bad_request("body", "The body did not arrive within 10 seconds") from None
+        raise bad_request(BODY, "The body did not arrive within 10 seconds") from None
     return bytes(body)

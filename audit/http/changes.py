@@ -31,6 +31,8 @@ class _Reached(NamedTuple):
 
     version: int
     """The version of the stream at the outcome of `sync_id`."""
+    hash: bytes
+    """The hash of that outcome: a failover may put another stream of events in its place."""
     builder: TimelineBuilder
     """Holds each entity as it was after that outcome."""
     sync_id: UUID
@@ -64,6 +66,8 @@ class ChangesOfRuns:
         if outcome is None or outcome.stream_id != event_id:
             return RunChanges((), 0)
         before = self._reached.pop(event_id, None)  # nobody else may continue it meanwhile
+        if before is not None and not await self._is_in_the_log(before, outcome):
+            before = None
         if before is not None and before.sync_id == sync_id:
             after = before
         elif before is None or before.version > outcome.version:
@@ -74,6 +78,13 @@ class ChangesOfRuns:
         if state == self._state:
             self._remember(event_id, max(after, before or after, key=lambda each: each.version))
         return after.changes
+
+    async def _is_in_the_log(self, reached: _Reached, outcome: Recorded) -> bool:
+        """Whether the log still has the outcome that was read; `outcome` may be the same."""
+        found: Recorded | None = outcome
+        if outcome.event.sync_id != reached.sync_id:
+            found = await self._log.event(message_id(reached.sync_id, OUTCOME))
+        return found is not None and found.hash == reached.hash
 
     async def _read(
         self, event_id: UUID, outcome: Recorded, builder: TimelineBuilder, version: int
@@ -90,7 +101,8 @@ class ChangesOfRuns:
                         found.append(_change(step, builder.names))
             if recorded.version >= outcome.version:
                 break
-        return _Reached(outcome.version, builder, sync_id, RunChanges(tuple(found), total))
+        changes = RunChanges(tuple(found), total)
+        return _Reached(outcome.version, outcome.hash, builder, sync_id, changes)
 
     def _remember(self, event_id: UUID, reached: _Reached) -> None:
         present = self._reached.get(event_id)

@@ -49,6 +49,10 @@ class SyncReport(Struct, frozen=True, kw_only=True):
     """The sessions that are skipped now."""
 
 
+class SyncWindow(Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The days of a SpreaView event, both inclusive, in its own time zone."""
+
+
 class SyncRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /v1/events/{event_id}/syncs`."""
 
@@ -57,7 +61,7 @@ class SyncRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str,
         Meta(description="8 to 12 letters or digits, or a Sessionize API URL.", max_length=2048),
     ]
-    window: Window
+    window: SyncWindow
     request_id: UUID | None = None
     """The same id again is the same sync; a new one if it is left out."""
     requested_by: Annotated[str, Meta(max_length=1024)] | None = None

@@ -10,7 +10,7 @@ from audit.http.bodies import JSON, Publish, publish_or_refuse, read_body
 from audit.http.changes import ChangesOfRuns
 from audit.http.models import SyncAccepted, SyncReport, SyncRequest
 from audit.http.routes import read_report
-from contracts.messages import SyncRequested, parse_api_id
+from contracts.messages import SyncRequested, Window, parse_api_id
 from eventstore.log import EventLog
 from projections.http.answering import MAX_WAIT_SECONDS, Answers, respond, wanted_sync
 from projections.http.encoded import encoded
@@ -44,7 +44,9 @@ class SyncRequests:
         await self.request(message)
         location = f"/v1/events/{event_id}/syncs/{message.request_id}"
         seconds = call.wait_seconds(MAX_WAIT_SECONDS)
-        report = await self._report(event_id, message.request_id, seconds) if seconds else None
+        report = (
+            await self._report(call, event_id, message.request_id, seconds) if seconds else None
+        )
         if report is not None:
             answer = respond(call, encoded(msgspec.json.encode(report)), None, "private, no-store")
             answer.headers["Content-Location"] = location
@@ -75,12 +77,16 @@ class SyncRequests:
         if first is None or not first.is_over:
             await publish_or_refuse(self._publish, message)
 
-    async def _report(self, event_id: UUID, sync_id: UUID, seconds: float) -> SyncReport | None:
+    async def _report(
+        self, call: Call, event_id: UUID, sync_id: UUID, seconds: float
+    ) -> SyncReport | None:
         """The report, once the outcome is visible; None if it takes longer."""
         try:
             wanted = wanted_sync(sync_id, seconds)
             async with self._answers.moment(event_id, wanted) as (connection, event):
-                return await read_report(connection, self._changes, event_id, sync_id, event)
+                return await read_report(
+                    connection, self._changes, event_id, sync_id, event, call.access
+                )
         except ProblemError as error:
             if error.type_ is ProblemType.NOT_YET:
                 return None
@@ -94,16 +100,17 @@ def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:
             "sessionize_api_id",
             "sessionize_api_id is neither 8 to 12 letters or digits nor a Sessionize API URL",
         )
+    window = Window(**msgspec.structs.asdict(body.window))
     try:
-        bounds_of(body.window)
+        bounds_of(window)
     except InvalidWindowError as error:
-        raise bad_request("window", str(error)) from error
+        raise bad_request(error.field, str(error)) from error
     return SyncRequested(
         request_id=body.request_id or uuid4(),
         organization_id=body.organization_id,
         spreaview_event_id=event_id,
         sessionize_api_id=body.sessionize_api_id,
-        window=body.window,
+        window=window,
         requested_at=datetime.now(UTC),
         requested_by=body.requested_by,
         force=body.force or None,

@@ -23,9 +23,9 @@ from projections.http.encoded import encoded
 from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
 from projections.http.models import SkippedSession, SkippedSessions, SyncRun
 from projections.http.problem import ProblemType, bad_request, not_found
-from projections.http.queries import EVENT, PAGING, limit_of
+from projections.http.queries import EVENT, PAGING, beyond_the_head, limit_of
 from projections.http.shown import ShownEvent
-from projections.http.tokens import Scope
+from projections.http.tokens import Access, Scope
 
 T = TypeVar("T")
 
@@ -57,9 +57,11 @@ class AuditRoutes:
         event_id, sync_id = call.path_uuid("event_id"), call.path_uuid("sync_id")
 
         async def build(connection: AsyncConnection, event: ShownEvent) -> SyncReport:
-            return await read_report(connection, self._changes, event_id, sync_id, event)
+            return await read_report(
+                connection, self._changes, event_id, sync_id, event, call.access
+            )
 
-        return await self._answers.event(call, event_id, build)
+        return await self._answers.event(call, event_id, build, variant=call.access.listed)
 
     async def skipped(self, call: Call) -> Response:
         """The sessions of Sessionize that are not shown, each with the reason and the remedy."""
@@ -92,10 +94,18 @@ class AuditRoutes:
         after = call.query_number("after", least=0, most=2**63 - 1) or 0
         limit = limit_of(call)
         await self._answers.shown(call, event_id)
+        if after and after > (head := await self._log.head()):
+            raise beyond_the_head(after, head)
         query = EntityQuery(*given[0]) if given else EntityQuery()
         steps, is_last = await _in_the_past(
             lambda: _steps(self._log, event_id, query, after, limit)
         )
+        if given and not steps and not after:
+            kind, text = given[0]
+            raise not_found(
+                f"The history of the event does not know a {kind} {text!r}. "
+                f"/v1/events/{event_id}/explain says why, if the source contains it"
+            )
         answer = History(
             spreaview_event_id=event_id,
             steps=tuple(steps),
@@ -110,12 +120,19 @@ async def read_report(
     event_id: UUID,
     sync_id: UUID,
     event: ShownEvent,
+    access: Access,
 ) -> SyncReport:
-    """Read everything about a sync of an event. Raises `ProblemError` for an unknown one."""
+    """Read everything about a sync of an event.
+
+    A request that another organization made for the event is a sync of that organization.
+
+    Raises:
+        ProblemError: the sync is unknown, or belongs to an organization that `access` excludes.
+    """
     runs = await reading.read_rows(
         connection, reading.RUN, SyncRun, event_id=event_id, sync_id=sync_id
     )
-    if not runs:
+    if not runs or not access.includes(runs[0].organization_id):
         raise not_found("The event has no such sync, or it has not begun yet")
     state = event.shown.log_id, event.erasures
     changes = await changes_of_runs.of(event_id, sync_id, state)
@@ -158,13 +175,18 @@ async def _in_the_past(read: Callable[[], Awaitable[T]]) -> T:
         raise not_found(str(error)) from error
 
 
+_IDS = dict.fromkeys(KINDS, "its Sessionize id, our id") | {
+    "session": "its Sessionize id, our id, the code of its review URL"
+}
+
+
 def audit_endpoints(routes: AuditRoutes) -> tuple[Endpoint, ...]:
     """The endpoints of the audit routes."""
     missing = (ProblemType.NOT_FOUND, ProblemType.NOT_YET)
     entities = tuple(
-        Parameter(kind, "query", f"A {kind}: its Sessionize id, our id, or part of its name.")
-        for kind in KINDS
+        Parameter(kind, "query", f"A {kind}: {_IDS[kind]}, or part of its name.") for kind in KINDS
     )
+    known = tuple(Parameter(kind, "query", f"A {kind}: {_IDS[kind]}.") for kind in KINDS)
     return (
         Endpoint(
             method="GET",
@@ -214,8 +236,8 @@ def audit_endpoints(routes: AuditRoutes) -> tuple[Endpoint, ...]:
             scope=Scope.AUDIT,
             handle=routes.history,
             answers={200: History},
-            parameters=(EVENT, *entities, *PAGING, *FRESHNESS[:-1]),
-            problems=missing,
+            parameters=(EVENT, *known, *PAGING, *FRESHNESS[:-1]),
+            problems=(*missing, ProblemType.RESET),
             tag="audit",
         ),
     )

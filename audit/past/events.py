@@ -96,7 +96,7 @@ def _summary(event_id: UUID, newest: dict[str, Recorded], syncs: int) -> EventSu
     begin = started.event if started else None
     return EventSummary(
         spreaview_event_id=event_id,
-        organization_id=fact.organization_id,
+        organization_id=(done or fact).organization_id,  # a refused request may name another
         window=begin.window if isinstance(begin, SyncStarted) else None,
         syncs=syncs,
         last_sync_id=fact.sync_id,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts.events import CUT_TYPES
 from contracts.identity import OUTCOME, message_id
+from contracts.instants import utc_text
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 
@@ -95,6 +96,22 @@ async def outcome_of(log: EventLog, sync_id: UUID) -> Recorded:
     raise NotInThePastError(f"The log knows no sync {sync_id}.")
 
 
+async def require_recorded(log: EventLog, moment: Moment) -> None:
+    """Raise `NotInThePastError` for a moment that the log has not reached yet."""
+    if moment.position:
+        head = await log.head()
+        if moment.position > head:
+            raise NotInThePastError(
+                f"Position {moment.position} is beyond the head of the log, which is at {head}. "
+                f"Remedy: name a position from 0 to {head}."
+            )
+    if moment.time is not None and moment.time > (now := await log.clock()):
+        raise NotInThePastError(
+            f"{utc_text(moment.time)} is in the future: the database's clock shows "
+            f"{utc_text(now, 'seconds')}. Remedy: name a time up to now."
+        )
+
+
 async def require_stream(log: EventLog, event_id: UUID) -> None:
     """Raise `NotInThePastError` if the log has no event of a SpreaView event."""
     if not await log.stream_version(event_id):
@@ -110,10 +127,11 @@ async def outcomes(
     one. Memory holds a page of the log and one outcome.
 
     Raises:
-        NotInThePastError: the log does not know the event.
+        NotInThePastError: the log does not know the event, or has not reached the moment.
         UnreadableEventError: an event was changed, or a newer program wrote it.
     """
     await require_stream(log, event_id)
+    await require_recorded(log, until)
     pending: list[Recorded] = []
     async for recorded in log.read_stream(event_id):
         if not until.includes(recorded):

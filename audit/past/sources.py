@@ -45,7 +45,7 @@ class SourceOfRun(NamedTuple):
 async def source_of(log: EventLog, sync_id: UUID) -> tuple[SourceOfRun, bytes | None]:
     """The document of a run, byte for byte as it was received; None if it was deleted.
 
-    It is None, too, if the run's organization has erased a person whom the document names, or may
+    It is also None if the run's organization has erased a person whom the document names, or may
     name: another organization's run may keep the same document.
 
     Raises:

@@ -27,6 +27,7 @@ from contracts.events import (
 )
 from contracts.subjects import EventSubject, subject_of
 from eventstore.model import Recorded
+from projections.changes import is_erased
 
 _ENTITY_FIELDS: Mapping[str, tuple[str, ...]] = {
     "session": tuple(n for n in Session.__struct_fields__ if n != "session_id"),
@@ -49,6 +50,8 @@ class TimelineBuilder:
         """The newest run with `RemovalsWithheld` events, and the sessions in all of them."""
         self._warnings: frozenset[SyncWarning] = frozenset()
         """The warnings of the last completed run: a repeated warning makes no new step."""
+        self._speakers: set[UUID] = set()
+        """Our ids of all speakers that were imported."""
         self.names: dict[str, str] = {}
         """The newest names of rooms and speakers, by our ids."""
 
@@ -68,6 +71,8 @@ class TimelineBuilder:
                 case SessionWithdrawn() | SpeakerWithdrawn() | RoomWithdrawn():
                     yield from self._remove(recorded, subject, "withdrawn", event.reason)
                 case SpeakerErased():
+                    if subject.id not in self._speakers:
+                        subject = subject._replace(kind="requester")
                     yield from self._remove(recorded, subject, "erased", None)
                 case _:
                     pass
@@ -82,6 +87,8 @@ class TimelineBuilder:
         subject: EventSubject,
     ) -> Iterator[TimelineStep]:
         kind, id_ = subject.kind, subject.id
+        if kind == "speaker":
+            self._speakers.add(id_)
         if kind != "session":
             self.names[str(id_)] = subject.name
         if not self._matches(subject):
@@ -98,7 +105,8 @@ class TimelineBuilder:
             changed = [f for f in _ENTITY_FIELDS[kind] if f in changed or f in _SKIP_FIELDS]
         fields = {f: ((last or {}).get(f), data[f]) for f in changed}
         self._last[kind, id_] = {f: data[f] for f in _ENTITY_FIELDS[kind]}
-        yield _step(recorded, subject, event.change, fields=_differing(fields))
+        reason = "erased" if kind == "speaker" and is_erased(data) else None
+        yield _step(recorded, subject, event.change, reason, _differing(fields))
 
     def _skip(
         self,

@@ -19,7 +19,7 @@ class TimelineStep(NamedTuple):
     type: str
     """The name of the event's class, such as SessionImported."""
     kind: str
-    """session, room or speaker."""
+    """session, room or speaker; requester: the erasure of a person who requested syncs."""
     id: UUID
     sessionize_id: str
     name: str
@@ -29,7 +29,9 @@ class TimelineStep(NamedTuple):
     `released`: the removal is no longer withheld, because the session is in the source again.
     `warned`: a warning names the entity, and the last completed run had no such warning."""
     reason: str | None
-    """Why the entity was skipped or withdrawn; for `warned` the warning's code and message."""
+    """Why the entity was skipped or withdrawn; for `warned` the warning's code and message.
+
+    `erased` at an import: the speaker has no personal fields any more, or had none."""
     fields: FieldChanges
     """The fields that differ from the entity as it was last."""
 

@@ -1,9 +1,10 @@
 """Exporting a log as JSON Lines of CloudEvents, in its stored form, hashes included.
 
-The first line names the log. Then come the events in the order of positions, the erasures, and the
-documents. The last line has the number of each, and the SHA-256 of all bytes before it. An export
-is canonical: two exports of the same log are equal byte for byte. Personal data are in an event's
-`personal`, with the salt. Erased data are not in an export.
+The first line names the log. Then come the events in the order of positions, the erasures, the
+answers to erasure requests, and the documents. The last line has the number of each, and the
+SHA-256 of all bytes before it. An export is canonical: two exports of the same log are equal byte
+for byte. Personal data are in an event's `personal`, with the salt. Erased data are not in an
+export.
 """
 
 import hashlib
@@ -27,7 +28,11 @@ from eventstore.stored_events import StoredEvent, stored_event_of
 from messaging.cloudevents import CONTENT_TYPE, log_source
 
 FORMAT = "spreaview-log"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had no answers."""
+
+KINDS = ("events", "erasures", "answers", "documents")
+"""The kinds of lines, which the last line counts."""
 
 _PAGE = 1000
 _DOCUMENTS_PAGE = 20
@@ -50,7 +55,19 @@ _KEY = text("SELECT fingerprint_key FROM event_store.log")
 
 _ERASED = text("""
     SELECT subject, organization_id, erasure_id, erased_at
-    FROM event_store.erased_subjects ORDER BY subject
+    FROM event_store.erased_subjects
+    WHERE CAST(:only AS uuid) IS NULL OR CAST(organization_id AS text) IN (
+        SELECT data->>'organization_id' FROM event_store.events WHERE stream_id = :only)
+    ORDER BY subject
+""")
+
+_ANSWERS = text("""
+    SELECT request_id, organization_id, speaker_id, status, streams, reason,
+           erased_at AS answered_at
+    FROM event_store.erasures
+    WHERE CAST(:only AS uuid) IS NULL OR CAST(organization_id AS text) IN (
+        SELECT data->>'organization_id' FROM event_store.events WHERE stream_id = :only)
+    ORDER BY request_id
 """)
 
 
@@ -58,7 +75,7 @@ class ExportScope(NamedTuple):
     """The contents of an export."""
 
     only: UUID | None = None
-    """One SpreaView event; None exports all of them."""
+    """One SpreaView event, with the erasures of its organization; None exports everything."""
     documents: bool = True
     """Whether to include the documents behind the runs; an export of one event has none."""
     key: bool = False
@@ -82,7 +99,7 @@ async def export(
         NotInThePastError: the log does not know the SpreaView event of the scope.
     """
     digest = hashlib.sha256()
-    counts = {"events": 0, "erasures": 0, "documents": 0}
+    counts = dict.fromkeys(KINDS, 0)
     async with engine.connect() as connection, connection.begin():
         await connection.execute(statements.READ_ONLY)
         only = {"only": scope.only}
@@ -122,12 +139,16 @@ async def _lines(
         if len(page) < _PAGE:
             break
         after = page[-1].position
-    if scope.only is None:
-        for row in await connection.execute(_ERASED):
-            yield "erasures", {"erased": {k: _plain(v) for k, v in row._mapping.items()}}  # noqa: SLF001
-        if scope.documents:
-            async for line in _documents(connection):
-                yield "documents", line
+    only = {"only": scope.only}
+    for kind, label, statement in (
+        ("erasures", "erased", _ERASED),
+        ("answers", "answer", _ANSWERS),
+    ):
+        for row in (await connection.execute(statement, only)).mappings():
+            yield kind, {label: {name: _plain(value) for name, value in row.items()}}
+    if scope.only is None and scope.documents:
+        async for line in _documents(connection):
+            yield "documents", line
 
 
 async def _documents(connection: AsyncConnection) -> AsyncIterator[dict[str, Any]]:
@@ -180,7 +201,7 @@ def event_line(event: StoredEvent, log_id: UUID) -> dict[str, Any]:
     return line
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> str | int | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return str(value)
+    return value if value is None or isinstance(value, int) else str(value)

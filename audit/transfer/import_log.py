@@ -9,8 +9,15 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.transfer.export import FORMAT, FORMAT_VERSION, event_line
-from audit.transfer.lines import DocumentLine, FirstLine, LastLine, read_erasure, read_event
+from audit.transfer.export import FORMAT, FORMAT_VERSION, KINDS, event_line
+from audit.transfer.lines import (
+    DocumentLine,
+    FirstLine,
+    LastLine,
+    read_answer,
+    read_erasure,
+    read_event,
+)
 from contracts.canonical import canonical
 from eventstore.load import LogLoader, LogNotEmptyError
 
@@ -72,7 +79,7 @@ class _ExportReader:
         self._loader = loader
         self._digest = hashlib.sha256()
         self._log_id: UUID | None = None
-        self._counts = {"events": 0, "erasures": 0, "documents": 0}
+        self._counts = dict.fromkeys(KINDS, 0)
         self._is_whole = False
 
     async def take(self, line: bytes) -> None:
@@ -95,13 +102,16 @@ class _ExportReader:
         elif "erased" in content:
             self._counts["erasures"] += 1
             await self._loader.add_erasure(read_erasure(content["erased"]))
+        elif "answer" in content:
+            self._counts["answers"] += 1
+            await self._loader.add_answer(read_answer(content["answer"]))
         elif "document" in content:
             document = msgspec.convert(content["document"], DocumentLine)
             self._counts["documents"] += 1
             digest, body = bytes.fromhex(document.sha256), document.checked_body()
             await self._loader.add_document(digest, document.size_bytes, body)
         else:
-            raise ValueError("it is neither an event nor an erasure nor a document")
+            raise ValueError("it is neither an event nor an erasure nor an answer nor a document")
 
     async def end(self) -> ImportResult:
         """Finish after the last line. Raises `ValueError`, also if the end line is missing."""
@@ -111,9 +121,9 @@ class _ExportReader:
         return ImportResult(self._log_id, self._counts["events"], self._counts["documents"])
 
     async def _begin(self, first: FirstLine) -> None:
-        if (first.format, first.version) != (FORMAT, FORMAT_VERSION):
+        if first.format != FORMAT or not 1 <= first.version <= FORMAT_VERSION:
             raise ValueError(
-                f"this is not an export of format {FORMAT!r}, version {FORMAT_VERSION}"
+                f"this is not an export of format {FORMAT!r}, version {FORMAT_VERSION} or older"
             )
         self._log_id = first.log_id
         key = bytes.fromhex(first.fingerprint_key) if first.fingerprint_key else None
@@ -127,7 +137,7 @@ class _ExportReader:
             raise ValueError(f"{event.place} is not as an export writes it")
 
     def _check_end(self, last: LastLine) -> None:
-        if last.end != self._counts:
+        if dict.fromkeys(KINDS, 0) | last.end != self._counts:
             raise ValueError(f"there were {self._counts}, and it counts {last.end}")
         if last.sha256 != self._digest.hexdigest():
             raise ValueError("the file was changed: its SHA-256 is different")

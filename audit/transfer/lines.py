@@ -15,11 +15,12 @@ from contracts.events import TERMINAL_TYPES, SyncStarted
 from contracts.identity import OUTCOME, message_id
 from contracts.unpacking import unpacked
 from eventstore import chain
+from eventstore.erasure_answers import ErasureAnswer
 from eventstore.load import StoredErasure
 from eventstore.stored_events import StoredEvent
 
 _LARGEST_POSITION = 2**63 - 1
-_LARGEST_SCHEMA_VERSION = 2**31 - 1
+_LARGEST_INTEGER = 2**31 - 1
 
 Instant = Annotated[datetime, Meta(tz=True)]
 Position = Annotated[int, Meta(ge=1, le=_LARGEST_POSITION)]
@@ -56,7 +57,7 @@ class _EventLine(Struct, kw_only=True):
     position: Position
     streamversion: Position
     eventtype: str
-    schemaversion: Annotated[int, Meta(ge=1, le=_LARGEST_SCHEMA_VERSION)]
+    schemaversion: Annotated[int, Meta(ge=1, le=_LARGEST_INTEGER)]
     hash: Digest
     metadata: dict[str, object]
     data: dict[str, object]
@@ -68,6 +69,16 @@ class _ErasureLine(Struct, kw_only=True):
     organization_id: UUID
     erasure_id: UUID
     erased_at: Instant
+
+
+class _AnswerLine(Struct, kw_only=True):
+    request_id: UUID
+    organization_id: UUID
+    speaker_id: UUID | None
+    status: str
+    streams: Annotated[int, Meta(ge=0, le=_LARGEST_INTEGER)]
+    reason: str | None
+    answered_at: Instant
 
 
 class DocumentLine(Struct, kw_only=True):
@@ -147,3 +158,8 @@ def read_erasure(content: object) -> StoredErasure:
     """The erasure in a line. Raises `ValueError` if the line has another form."""
     line = msgspec.convert(content, _ErasureLine)
     return StoredErasure(line.subject, line.organization_id, line.erasure_id, line.erased_at)
+
+
+def read_answer(content: object) -> ErasureAnswer:
+    """The answer in a line. Raises `ValueError` if the line has another form."""
+    return ErasureAnswer(**msgspec.structs.asdict(msgspec.convert(content, _AnswerLine)))

@@ -7,8 +7,10 @@ subscribers do not mistake it for a new event.
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +20,15 @@ import msgspec
 
 from eventstore.log import EventLog
 from eventstore.model import Recorded
-from messaging.cloudevents import Record, structured
-from messaging.publisher import CommittedPosition, OpenPublisher
+from messaging.cloudevents import Record, log_source, structured
+from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalPublisher
 from worker.relay.relay import record_of
 
 REPLAY = "ce_replay"
 """Header of a replayed record: the name of the replay."""
 
+_ONLY = "replayevent"
+"""Attribute in the lines of a replay of one SpreaView event: its id."""
 _PAGE = 500
 _LINES_BEGIN = b'{"specversion": "1.0", "id": "'
 """The beginning of every line: an unfinished last line must begin like this, too."""
@@ -39,6 +43,22 @@ class ReplaySelection(NamedTuple):
     """The last position, inclusive; None is the head of the log when the replay begins."""
     spreaview_event_id: UUID | None = None
     """Replay this SpreaView event only; None replays all."""
+
+
+class ReplayIdentity(NamedTuple):
+    """The facts by which a replay is recognised and continued: all of them must be equal."""
+
+    log_id: UUID
+    name: str
+    """Every event that is sent carries it."""
+    spreaview_event_id: UUID | None = None
+    """The only SpreaView event; None replays all."""
+
+    @property
+    def note(self) -> str:
+        """The note of the position that a topic's replay commits."""
+        only = f"/{self.spreaview_event_id}" if self.spreaview_event_id is not None else ""
+        return f"{self.log_id}/{self.name}{only}"
 
 
 class ReplayResult(NamedTuple):
@@ -74,7 +94,8 @@ async def replay(
 ) -> ReplayResult:
     """Send a part of the log again, page by page, in the order of positions.
 
-        await replay(log, ReplaySelection(), to_lines(file.write, log_id, "audit-2026"))
+        identity = ReplayIdentity(log_id, "audit-2026")
+        await replay(log, ReplaySelection(), to_lines(file.write, identity))
 
     Args:
         log: the log to read.
@@ -119,26 +140,63 @@ class _Clock:
         return self._began + due - now
 
 
-def to_kafka(publisher: OpenPublisher, log_id: UUID, name: str) -> Sender:
+@asynccontextmanager
+async def to_topic(
+    publisher: TransactionalPublisher, identity: ReplayIdentity
+) -> AsyncIterator[tuple[Sender, int]]:
     """Send to a topic: each event once on a broker with transactions, even after a crash.
 
-    The outlet's mark has the position after which to continue.
+    Yields the sender, and the position that an interrupted replay has reached. After a request
+    without an answer the publisher is opened again, and the replay continues from there.
+
+    Raises:
+        ValueError: that replay was of another log, or of other SpreaView events.
+        aiokafka.errors.KafkaError, TimeoutError: the broker does not answer.
     """
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(publisher.opened())
+        reached = _reached(opened, identity)
 
-    async def send(events: Sequence[Recorded], position: int) -> None:
-        records = [_marked(record_of(event, log_id), name) for event in events]
-        await publisher.send(records, CommittedPosition(position, f"{log_id}/{name}"))
+        async def send(events: Sequence[Recorded], position: int) -> None:
+            nonlocal opened, reached
+            if opened.is_spent:
+                await stack.aclose()
+                opened = await stack.enter_async_context(publisher.opened())
+                reached = max(reached, _reached(opened, identity))
+            records = [
+                _marked(record_of(event, identity.log_id), identity.name)
+                for event in events
+                if event.position > reached
+            ]
+            position = max(reached, position)
+            await opened.send(records, CommittedPosition(position, identity.note))
+            reached = position
 
-    return Sender(name, send)
+        yield Sender(identity.name, send), reached
 
 
-def to_lines(write: Callable[[str], object], log_id: UUID, name: str) -> Sender:
+def _reached(opened: OpenPublisher, identity: ReplayIdentity) -> int:
+    if opened.committed is None:
+        return 0
+    if opened.committed.note != identity.note:
+        raise _different("the topic", identity)
+    return opened.committed.position
+
+
+def _different(where: str, identity: ReplayIdentity) -> ValueError:
+    return ValueError(
+        f"{where} holds a replay {identity.name!r} of another log, or with another --event-id.\n"
+        "Remedy: choose another --name, and another file or topic."
+    )
+
+
+def to_lines(write: Callable[[str], object], identity: ReplayIdentity) -> Sender:
     """Write one CloudEvent per line, as JSON."""
 
     async def send(events: Sequence[Recorded], _: int) -> None:
-        write("".join(f"{line}\n" for line in _lines(events, log_id, name)))
+        write("".join(f"{line}\n" for line in _lines(events, identity)))
 
-    return Sender(name, send)
+    return Sender(identity.name, send)
 
 
 class ReplayedFile(NamedTuple):
@@ -148,16 +206,19 @@ class ReplayedFile(NamedTuple):
     """The last position in it."""
     whole_bytes: int = 0
     """The size of its whole lines: beyond lies a line that was cut off."""
+    size: int = 0
+    """The size of the file before it was read."""
 
 
-def replayed_file(path: Path, name: str) -> ReplayedFile:
+def replayed_file(path: Path, identity: ReplayIdentity) -> ReplayedFile:
     """How far the file of an interrupted replay goes.
 
     Raises:
-        ValueError: the file has other content, or another replay.
+        ValueError: the file has other content, or another replay: by name, log or SpreaView event.
     """
-    whole, position = 0, 0
+    source, whole, position = log_source(identity.log_id), 0, 0
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         for number, line in enumerate(file, start=1):
             content = _read(line)
             if (
@@ -170,17 +231,21 @@ def replayed_file(path: Path, name: str) -> ReplayedFile:
                 raise ValueError(
                     f"{path}, line {number}, is not part of a replay: name another file"
                 )
-            if content.name != name:
-                raise ValueError(f"{path} holds another replay, not {name!r}")
+            if content.name != identity.name:
+                raise ValueError(f"{path} holds another replay, not {identity.name!r}")
+            if (content.source, content.only) != (source, identity.spreaview_event_id):
+                raise _different(str(path), identity)
             if not line.endswith(b"\n"):
                 break
             whole, position = whole + len(line), content.position
-    return ReplayedFile(position, whole)
+    return ReplayedFile(position, whole, size)
 
 
 class _Line(msgspec.Struct):
-    name: str = msgspec.field(name="replay")
+    source: str
     position: int
+    name: str = msgspec.field(name="replay")
+    only: UUID | None = msgspec.field(name=_ONLY, default=None)
 
 
 def _read(line: bytes) -> _Line | None:
@@ -190,10 +255,13 @@ def _read(line: bytes) -> _Line | None:
         return None
 
 
-def _lines(events: Iterable[Recorded], log_id: UUID, name: str) -> Iterable[str]:
+def _lines(events: Iterable[Recorded], identity: ReplayIdentity) -> Iterable[str]:
+    marks = {"replay": identity.name}
+    if identity.spreaview_event_id is not None:
+        marks[_ONLY] = str(identity.spreaview_event_id)
     for event in events:
-        record = record_of(event, log_id)
-        yield json.dumps(structured(record) | {"replay": name}, ensure_ascii=False)
+        record = record_of(event, identity.log_id)
+        yield json.dumps(structured(record) | marks, ensure_ascii=False)
 
 
 def _marked(record: Record, name: str) -> Record:

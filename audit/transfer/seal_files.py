@@ -35,6 +35,8 @@ class MissingSeals(NamedTuple):
     lines: list[bytes]
     keep: int
     """The lines belong after this many bytes of the file: beyond lies a line that was cut off."""
+    size: int
+    """The size of the file when it was read."""
 
 
 def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
@@ -50,8 +52,9 @@ def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
         ValueError: the file has other content, or the seals of another log.
         OSError: the file cannot be read.
     """
-    size = _size_of_whole_lines(path) if path is not None else 0
-    kept = read_seals(path, size=size) if path is not None else ()
+    content = path.read_bytes() if path is not None else b""
+    whole = _size_of_whole_lines(path, content)
+    kept = read_seals(path, size=whole) if path is not None else ()
     newest = {seal.stream_id: seal for seal in kept}
     published = list(seals)
     log_id = max(published, key=lambda seal: seal.sealed_at).log_id if published else None
@@ -62,11 +65,10 @@ def missing_seals(path: Path | None, seals: Iterable[Seal]) -> MissingSeals:
         for seal in published
         if seal.log_id == log_id and _sealed(newest.get(seal.stream_id)) != _sealed(seal)
     ]
-    return MissingSeals([encode_seal(seal) + b"\n" for seal in new], size)
+    return MissingSeals([encode_seal(seal) + b"\n" for seal in new], whole, len(content))
 
 
-def _size_of_whole_lines(path: Path) -> int:
-    content = path.read_bytes()
+def _size_of_whole_lines(path: Path | None, content: bytes) -> int:
     size = content.rfind(b"\n") + 1
     end = content[size:]
     if not _BEGINNING.startswith(end[: len(_BEGINNING)]):

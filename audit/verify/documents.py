@@ -26,6 +26,11 @@ UNNAMED_ROWS = text("SELECT count(*) FROM event_store.sources WHERE digest IS NU
 
 ERASED_SUBJECTS = text("SELECT organization_id, subject FROM event_store.erased_subjects")
 
+# An erasure that was lifted since has its answer only.
+ANSWERED_ERASURES = text("""
+    SELECT DISTINCT organization_id FROM event_store.erasures WHERE status = 'done'
+""")
+
 MICROSECONDS_NOW = text("SELECT trunc(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 _PAGE = 1000
@@ -149,4 +154,5 @@ async def _organizations_with_erasures(
     """Return the organizations of erased speakers; erasing a requester deletes no document."""
     found = (await connection.execute(ERASED_SUBJECTS)).all()
     listed = {row.organization_id for row in found if row.subject not in named.erased_requesters}
-    return listed | named.erased_speakers.keys()
+    answered = set((await connection.execute(ANSWERED_ERASURES)).scalars())
+    return listed | answered | named.erased_speakers.keys()

@@ -10,6 +10,8 @@ import msgspec
 class FindingKind(StrEnum):
     """The kinds of findings, in the order in which a report lists them."""
 
+    LOG = "log"
+    """The row of the log is missing, or a checkpoint or a seal is of another log."""
     UNREADABLE = "unreadable"
     """A row cannot be read, or a newer program wrote it."""
     CHANGED = "changed"
@@ -28,8 +30,6 @@ class FindingKind(StrEnum):
     """The inbox does not have exactly the requests whose outcomes are in the log."""
     SEAL = "seal"
     """A sealed event is missing or differs: the tail was cut, or the chain was rebuilt."""
-    LOG = "log"
-    """The row of the log is missing, or a checkpoint or a seal is of another log."""
     CHECKPOINT = "checkpoint"
     """A checkpoint or an unpublished event names an event that the log does not have."""
     PERSONAL_DATA = "personal_data"
@@ -49,7 +49,7 @@ class FindingKind(StrEnum):
 
 
 class Place(NamedTuple):
-    """The place of a finding. A part is None if it is damaged or does not apply."""
+    """The place of a finding. A part that is damaged or does not apply is None."""
 
     stream_id: UUID | None = None
     version: int | None = None

@@ -24,6 +24,7 @@ KEPT_SUBJECTS = text("""
     FROM event_store.personal_data p
     JOIN event_store.erased_subjects s USING (subject)
     LEFT JOIN event_store.events e USING (message_id)
+    WHERE e.message_id IS NULL OR e.data->>'organization_id' = CAST(s.organization_id AS text)
     GROUP BY p.subject ORDER BY p.subject
 """)
 

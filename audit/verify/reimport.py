@@ -27,12 +27,12 @@ from eventstore.log import EventLog
 from worker.rules import sync_failures
 from worker.rules.command import check_turn
 from worker.rules.decide import decide
-from worker.rules.placement import ImportCommand
+from worker.rules.placement import command_of
 from worker.rules.reading import read_document
 from worker.rules.spelling import erased_in_any_spelling
 from worker.rules.state import State, fold
 from worker.rules.sync_failures import SyncFailure, sync_failed
-from worker.rules.window import InvalidWindowError, bounds_of, zone_of
+from worker.rules.window import InvalidWindowError, zone_of
 
 
 class Deviation(NamedTuple):
@@ -134,14 +134,7 @@ def _decide(
     request = _request(started)
     try:
         check_turn(state, request, started.ordered_at)
-        command = ImportCommand(
-            **_ids(started),
-            bounds=bounds_of(started.window),
-            ordered_at=started.ordered_at,
-            force=started.force,
-            allow_removals=started.allow_removals,
-            api_id_fingerprint=started.api_id_fingerprint,
-        )
+        command = command_of(started)
         schedule = read_document(
             body,
             organization_id=started.organization_id,
@@ -157,14 +150,6 @@ def _decide(
     except SyncFailure as error:
         refused = error
     return [sync_failed(request, started.ordered_at, refused, terminal.source)]
-
-
-def _ids(started: SyncStarted) -> dict[str, UUID]:
-    return {
-        "sync_id": started.sync_id,
-        "organization_id": started.organization_id,
-        "spreaview_event_id": started.spreaview_event_id,
-    }
 
 
 def _request(started: SyncStarted) -> SyncRequested:

@@ -1,18 +1,18 @@
 """Verifying the read models, row by row, against the projection of the events."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audit.as_of.read_models import INSTANTS, ReadModels
+from audit.as_of.read_models import ReadModels
 from audit.verify import statements
 from audit.verify.findings import FindingKind, Place
 from audit.verify.report import VerificationReport
 from contracts.error_text import describe_error
 from contracts.events import CUT_TYPES
+from contracts.instants import column_in_utc
 from contracts.wording import counted
 from eventstore.model import Recorded
 from projections.changes import Row, project
@@ -132,10 +132,8 @@ def _decoded(view: str, row: str) -> Row | None:
 
 
 def _shown(name: str, value: object) -> object:
-    if value is None or name not in INSTANTS:
-        return value
     try:
-        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat()
+        return column_in_utc(name, value)
     except (ValueError, OverflowError):
         return value
 

@@ -1,5 +1,6 @@
 """Verifying the identity of the log, and the seals that were kept elsewhere."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audit.verify.findings import FindingKind, Place
 from audit.verify.report import VerificationReport
+from contracts.wording import counted
 from eventstore.seals import Seal
 
 LOG_IDS = text("SELECT log_id FROM event_store.log ORDER BY log_id")
@@ -45,27 +47,36 @@ async def check_seals(
     seals: Iterable[Seal],
     log_id: UUID | None,
 ) -> None:
-    """Check that the log has every sealed event, at its position and with its hash."""
+    """Check that the log has every sealed event, at its position and with its hash.
+
+    Seals of another log, such as the one before a restore, prove nothing about this log. They are
+    findings about the identity of the log; a difference is an event that a restore may have lost.
+    """
     newest: dict[UUID, int] = {}
-    foreign: set[UUID] = set()
+    foreign = Counter[UUID]()
     for seal in seals:
         if only not in (None, seal.stream_id):
             continue
-        newest[seal.stream_id] = max(seal.version, newest.get(seal.stream_id, 0))
-        report.checked["seals"] += 1
-        if log_id is not None and seal.log_id != log_id:
-            foreign.add(seal.log_id)
         found = await connection.execute(
             SEALED_EVENT, {"stream_id": seal.stream_id, "version": seal.version}
         )
+        is_ours = log_id is None or seal.log_id == log_id
+        if is_ours:
+            newest[seal.stream_id] = max(seal.version, newest.get(seal.stream_id, 0))
+            report.checked["seals"] += 1
+        else:
+            foreign[seal.log_id] += 1
         if (fault := _fault(seal, found.first())) is not None:
             place = Place(seal.stream_id, seal.version, seal.position)
-            report.add(FindingKind.SEAL, f"it was sealed at {seal.sealed_at} {fault}", place)
-    for other in sorted(foreign):
-        what = f"the seals are of the log {other}, but this is the log {log_id}"
+            where = "" if is_ours else f" in the log {seal.log_id}"
+            what = f"it was sealed{where} at {seal.sealed_at} {fault}"
+            report.add(FindingKind.SEAL if is_ours else FindingKind.LOG, what, place)
+    for other, number in sorted(foreign.items()):
+        what = f"{counted(number, 'seal')} of the log {other} were given; this is the log {log_id}"
         report.add(FindingKind.LOG, what)
     if not newest:
-        report.unchecked["whether a tail was cut or a chain rebuilt: no seals were given"] += 1
+        unsealed = "whether a tail was cut or a chain rebuilt: no seals of this log were given"
+        report.unchecked[unsealed] += 1
         return
     for row in await connection.execute(STREAM_LENGTHS, {"only": only}):
         if row.stream_id not in newest:

@@ -47,8 +47,10 @@ NEXT_STEPS: Mapping[FindingKind, str] = {
     ),
     FindingKind.SEAL: _RESTORE,
     FindingKind.LOG: (
-        "Restore the row of event_store.log, or verify with the seals of this log. After a "
-        "restore the log has a new id: spreaview-sync relay status."
+        "After a restore the log has a new id: seals of the earlier log name what the restore has "
+        "lost, and prove nothing about this one. Run spreaview-sync seals export --output FILE "
+        "with a new file, and verify with that. Without a restore the row of event_store.log was "
+        "changed: restore it."
     ),
     FindingKind.CHECKPOINT: (
         "Run spreaview-sync relay status. After a restore: spreaview-sync relay rewind --restored."

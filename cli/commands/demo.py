@@ -21,7 +21,7 @@ from cli.options import Json, OptionalFrom, OptionalTimeZone, OptionalTo, new_re
 from cli.render import sync as render
 from cli.render.answer import print_json
 from cli.sandbox.conference import conference_window
-from cli.sandbox.stack import sandbox
+from cli.sandbox.stack import for_own_servers, sandbox
 from cli.services import Role, running
 from cli.settings import SESSIONIZE_API, Settings
 from cli.waiting import run_ended
@@ -94,16 +94,19 @@ async def import_once(schedule: Schedule, settings: Settings, *, as_json: bool) 
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix="demo-", dir=settings.data_dir)
     with folder as data_dir:
-        local = settings.model_copy(
-            update={
-                "data_dir": Path(data_dir),
-                "database_url": None,
-                "kafka_bootstrap_servers": None,
-                "postgres_port": None,  # an `up` may be running on its ports
-                "kafka_port": None,
-                "sessionize_base_url": _source(settings, schedule),
-                "kafka_session_seconds": 1.0,  # the shortest the local broker allows
-            }
+        local = for_own_servers(
+            settings.model_copy(
+                update={
+                    "data_dir": Path(data_dir),
+                    "database_url": None,
+                    "kafka_bootstrap_servers": None,
+                    "postgres_port": None,  # an `up` may be running on its ports
+                    "kafka_port": None,
+                    "health_port": None,
+                    "sessionize_base_url": _source(settings, schedule),
+                    "kafka_session_seconds": 1.0,  # the shortest the local broker allows
+                }
+            )
         )
         console.print("Starting PostgreSQL and a Kafka broker …")
         async with sandbox(local) as addresses:

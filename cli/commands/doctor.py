@@ -1,6 +1,7 @@
 """`doctor`: examine everything that can be wrong, and name the cause and the remedy."""
 
 import logging
+import time
 from functools import partial
 
 from cli.command import REFUSED, new_app, run
@@ -13,6 +14,7 @@ from cli.render.answer import Answer
 from cli.render.doctor import show_examination
 from cli.runfile import resolve
 from cli.settings import Settings
+from cli.start import BEGAN
 
 _CONNECTIONS = 4
 
@@ -26,7 +28,8 @@ def doctor(as_json: Json = False) -> None:
     One check for each entry of docs/operations.md, within 10 seconds in all. Exit code 1 if
     somebody has to act, or if something could not be checked although the role may see it.
     """
-    run(report_examination, as_json=as_json)
+    limits = LIMITS.after(time.monotonic() - BEGAN)
+    run(partial(report_examination, limits=limits), as_json=as_json, leaves_at_once=True)
 
 
 async def report_examination(settings: Settings, limits: Limits = LIMITS) -> Answer:

@@ -20,6 +20,7 @@ from cli.render.answer import Answer, sentence
 from cli.servers import open_database
 from cli.settings import Settings
 from contracts.wording import counted
+from eventstore.erasure import ForeignPersonError
 
 app = new_app()
 
@@ -104,18 +105,24 @@ async def erase_person(person: Person, settings: Settings, *, in_advance: bool) 
         found = await _find(engine, person)
         if not found.is_known and (found.is_our_id or not in_advance):
             raise CommandError(_unknown(person, found))
-        if person.requested_by is None:
-            reports = [
-                await erase(engine, person.organization_id, subject) for subject in found.subjects
-            ]
-        else:
-            reports = [await erase_requester(engine, person.organization_id, person.requested_by)]
+        try:
+            reports = await _erase(engine, person, found.subjects)
+        except ForeignPersonError as error:
+            raise CommandError(str(error)) from error
     value = reports[0].to_json()
     if len(reports) > 1:
         value["other_spellings"] = [report.to_json() for report in reports[1:]]
     days = settings.events_retention_days
     show = partial(_show, person=person, found=found, reports=reports, days=days)
     return Answer(value, show)
+
+
+async def _erase(
+    engine: AsyncEngine, person: Person, subjects: Sequence[UUID]
+) -> list[ErasureReport]:
+    if person.requested_by is not None:
+        return [await erase_requester(engine, person.organization_id, person.requested_by)]
+    return [await erase(engine, person.organization_id, subject) for subject in subjects]
 
 
 async def erase_from_file(path: Path, settings: Settings) -> Answer:
@@ -136,7 +143,11 @@ async def lift_erasure(person: Person, settings: Settings) -> Answer:
     """End an erasure; exit code 1 if there was none."""
     async with open_database(settings, pool_size=2) as engine:
         found = await _find(engine, person)
-        lifted = [subject for subject in found.subjects if await lift(engine, subject)]
+        lifted = [
+            subject
+            for subject in found.subjects
+            if await lift(engine, person.organization_id, subject)
+        ]
     text = (
         f"The erasure of {person} is lifted: the next sync imports the person again."
         if lifted

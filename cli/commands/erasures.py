@@ -11,6 +11,7 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.replay import ErasureReplay, export_erasures, replay_topics, summary
+from audit.past.moments import Moment, require_recorded
 from cli.brokers import relay_publisher, with_known_features
 from cli.command import REFUSED, new_app, run
 from cli.errors import CommandError
@@ -88,7 +89,8 @@ def replay(
     """Repeat the erasures since the backup, then confirm the restored log.
 
     Reads the erasure requests and the published SpeakerErased events. Until a restored log is
-    confirmed, no service starts and nothing is served or published. Exit code 1 if it is not.
+    confirmed, no service starts and nothing is served or published. Exit code 1 if this command
+    could not confirm it.
     """
     work = partial(
         replay_and_confirm,
@@ -104,6 +106,7 @@ async def replay_and_confirm(
 ) -> Answer:
     """Replay, then confirm unless a source has a gap."""
     async with open_database(settings, pool_size=3) as engine:
+        await require_recorded(EventLog(engine), Moment(time=backup_time))
         done = ErasureReplay()
         if not without_kafka:
             done = await _replay(settings, engine, backup_time)

@@ -35,7 +35,8 @@ def explain(
 ) -> None:
     """Explain why a session, room or speaker is missing.
 
-    Or which rule keeps it in the schedule. Exit code 1 if nothing of that name is known.
+    If it is there, the answer names the rule that keeps it. Exit code 1 if nothing of that name is
+    known.
     """
     query = query_of(session, room, speaker)
     if query.kind is None or not query.text:
@@ -47,5 +48,5 @@ async def report_explanation(event: UUID, query: EntityQuery, settings: Settings
     """The explanation of one entity; exit code 1 if it was never seen."""
     async with open_log(settings) as log:
         found = await explain_entity(log, event, query.kind or "session", query.text)
-    exit_code = REFUSED if found.rule == "never_seen" else 0
+    exit_code = REFUSED if found.rule in ("never_seen", "document_not_kept") else 0
     return Answer(found.to_json(), partial(render.show_explanation, explanation=found), exit_code)

@@ -23,7 +23,12 @@ app = new_app()
 
 @app.command("import")
 def import_log(
-    source: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, metavar="FILE", help="What `export` wrote, whole."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Load an exported log into an empty database.

@@ -1,6 +1,5 @@
 """`plan`: what a sync would do now."""
 
-from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
@@ -61,7 +60,7 @@ async def report_plan(request: SyncRequested, settings: Settings) -> Answer:
     """The plan; exit code 1 if the sync would fail."""
     async with open_log(settings) as log, http_client(VERSION) as client:
         sessionize = sessionize_client(client, resolve_sessionize(settings), settings)
-        planned = await plan_sync(log, sessionize, request, datetime.now(UTC))
+        planned = await plan_sync(log, sessionize, request, await log.clock())
     fails = isinstance(planned.outcome[-1], SyncFailed)
     show = partial(render.show_plan, plan=planned, time_zone=request.window.time_zone)
     return Answer(planned.to_json(), show, REFUSED if fails else 0)

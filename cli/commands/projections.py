@@ -1,18 +1,16 @@
 """`projections`: the read models, and the generations that hold them."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 import typer
 from rich.console import Console
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.collector import NEW_OBJECTS_OF_A_REBUILD, collect_rarely
 from cli.command import REFUSED, new_app, run
-from cli.errors import CommandError
 from cli.options import Json, uuid_argument
 from cli.render.answer import Answer, sentence
 from cli.render.generations import show_generations, show_rebuild
@@ -20,7 +18,6 @@ from cli.render.progress import rebuild_progress
 from cli.render.projections import show_status
 from cli.servers import open_database, open_for_sessions
 from cli.settings import Settings
-from projections.generations import GenerationsError
 from projections.projector import Projector, ResumedStream
 from projections.rebuild.dropping import drop_generations
 from projections.rebuild.rebuild import (
@@ -40,6 +37,8 @@ from projections.status import ahead_streams, projections_status
 app = new_app("The read models: their status and their repair.")
 
 _AGAIN = "run the same command again when it does; a rebuild continues where it was."
+_generations = partial(open_for_sessions, pool_size=4, remedy=_AGAIN)
+"""A database whose generations are managed."""
 
 Events = Annotated[
     list[UUID] | None,
@@ -91,7 +90,7 @@ def retry(
 async def resume(events: Sequence[UUID] | None, settings: Settings) -> Answer:
     """Resume streams, all of them if none is named; exit code 1 if one stops again."""
     async with open_database(settings, pool_size=2) as engine:
-        resumed = await Projector(engine, sweep_seconds=60).resume(events)
+        resumed = await Projector(engine, sweep_seconds=60, waits=False).resume(events)
 
     def show(_: Console) -> None:
         for stream in resumed:
@@ -192,6 +191,7 @@ async def switch(
     work: Callable[..., Awaitable[RebuildResult]], settings: Settings, *, as_json: bool
 ) -> Answer:
     """Rebuild or roll back, reporting progress; not possible while another one runs."""
+    collect_rarely(NEW_OBJECTS_OF_A_REBUILD)
     async with _generations(settings) as engine:
         with rebuild_progress(as_json=as_json) as shown:
             result = await work(engine, report_progress=shown.report, report_step=shown.step)
@@ -239,13 +239,3 @@ async def drop_old(number: int | None, settings: Settings) -> Answer:
         dropped = await drop_generations(engine, number)
     text = f"dropped: {', '.join(map(str, dropped))}" if dropped else "Nothing to drop."
     return sentence({"dropped": dropped}, text)
-
-
-@asynccontextmanager
-async def _generations(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """A database whose generations are managed; `GenerationsError` becomes the command's."""
-    async with open_for_sessions(settings, pool_size=4, remedy=_AGAIN) as engine:
-        try:
-            yield engine
-        except GenerationsError as error:
-            raise CommandError(str(error)) from error

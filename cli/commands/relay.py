@@ -20,6 +20,7 @@ from contracts.wording import counted
 from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Leadership
 from eventstore.log import EventLog
+from worker.relay.refusals import Refusals
 from worker.relay.rewind import RelayStatus, RewindError, relay_status
 from worker.relay.rewind import rewind as rewind_relay
 
@@ -98,6 +99,7 @@ async def set_back(to: int | None, settings: Settings, *, restored: bool) -> Ans
                     Leadership(partial(leader_connection, *addresses.for_sessions)),
                     to=to,
                     restored=restored,
+                    refusals=Refusals(EventLog(engine), Checkpoints(engine)),
                 )
         except RewindError as error:
             raise CommandError(str(error)) from error

@@ -8,15 +8,16 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from audit.past.moments import require_stream
+from audit.past.moments import Moment, require_recorded, require_stream
 from audit.transfer.replay import (
     ReplayedFile,
+    ReplayIdentity,
     ReplayResult,
     ReplaySelection,
     Sender,
     replayed_file,
-    to_kafka,
     to_lines,
+    to_topic,
 )
 from audit.transfer.replay import replay as replay_events
 from cli.brokers import with_known_features
@@ -36,6 +37,12 @@ from messaging.topics import declare_replay
 
 app = new_app()
 
+_CONTINUE = "run the same command again; it continues where it was."
+_BEGIN_AGAIN = (
+    "run the same command again; it begins again, for this broker has no transactions: "
+    "give --after to leave out what is on the topic."
+)
+
 
 class Replay(NamedTuple):
     """The selection that is replayed, and its destination."""
@@ -54,19 +61,29 @@ def replay(
         str,
         typer.Option(
             parser=name_argument,
-            help="Marks the events; the same name again continues that replay.",
+            help="Marks the events; the same name again continues that replay. "
+            "A topic of a broker without transactions gets it from the beginning.",
             metavar="NAME",
         ),
     ],
-    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="To Kafka.")] = None,
-    output: Annotated[Path | None, output_option("To a file, or added to it; default: -.")] = None,
+    to_topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Publish to this topic, not one of ours.")
+    ] = None,
+    output: Annotated[
+        Path | None, output_option("Write to this file, or continue it; default: -.")
+    ] = None,
     after: Annotated[
         int,
-        typer.Option(min=0, max=LAST_POSITION, metavar="POSITION", help="After this position."),
+        typer.Option(
+            min=0,
+            max=LAST_POSITION,
+            metavar="POSITION",
+            help="Begin after this position of the log.",
+        ),
     ] = 0,
     until: Annotated[
         int | None,
-        typer.Option(min=0, metavar="POSITION", help="Up to this position; default: the head."),
+        typer.Option(min=0, metavar="POSITION", help="End at this position; default: the head."),
     ] = None,
     event_id: OneEvent = None,
     pace: Annotated[
@@ -97,6 +114,8 @@ async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) ->
     """Replay to the end of the selection, then report how far it came."""
     async with open_database(settings, pool_size=2) as engine:
         log = EventLog(engine)
+        for position in (wanted.selection.after, wanted.selection.until):
+            await require_recorded(log, Moment(position))
         if wanted.selection.spreaview_event_id is not None:
             await require_stream(log, wanted.selection.spreaview_event_id)
         try:
@@ -116,9 +135,10 @@ async def publish_again(wanted: Replay, settings: Settings, *, as_json: bool) ->
 
 async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLog) -> ReplayResult:
     addresses = resolve(settings)
-    remedy = "run the same command again; it continues where it was."
-    with kafka_errors(addresses.kafka, remedy=remedy):
+    with kafka_errors(addresses.kafka, remedy=_CONTINUE):
         addresses = await with_known_features(addresses)
+    remedy = _CONTINUE if addresses.kafka_transactions else _BEGIN_AGAIN
+    with kafka_errors(addresses.kafka, remedy=remedy):
         await declare_replay(
             addresses.kafka,
             topic,
@@ -130,24 +150,36 @@ async def _to_topic(settings: Settings, wanted: Replay, topic: str, log: EventLo
         publisher = TransactionalPublisher(
             addresses.kafka, topic, group, addresses.kafka_transactions, log.clock
         )
-        log_id = (await log.identity()).log_id
-        async with publisher.opened() as opened:
-            after = max(
-                wanted.selection.after, opened.committed.position if opened.committed else 0
-            )
-            selection = wanted.selection._replace(after=after)
-            sender = to_kafka(opened, log_id, wanted.name)
+        identity = await _identity(log, wanted)
+        async with to_topic(publisher, identity) as (sender, reached):
+            selection = await _continued(log, wanted, reached, f"the topic {topic}")
             return await _replay(log, selection, sender, wanted.pace)
 
 
 async def _to_lines(wanted: Replay, log: EventLog) -> ReplayResult:
-    log_id = (await log.identity()).log_id
+    identity = await _identity(log, wanted)
     there = existing_file(wanted.output) if wanted.output is not None else None
-    found = replayed_file(there, wanted.name) if there is not None else ReplayedFile()
-    selection = wanted.selection._replace(after=max(wanted.selection.after, found.position))
-    with output_file(wanted.output, keep=found.whole_bytes) as file:
-        sender = to_lines(file.write_text, log_id, wanted.name)
-        return await _replay(log, selection, sender, wanted.pace)
+    found = replayed_file(there, identity) if there is not None else ReplayedFile()
+    selection = await _continued(log, wanted, found.position, str(wanted.output))
+    with output_file(wanted.output, keep=found.whole_bytes, size=found.size) as file:
+        return await _replay(log, selection, to_lines(file.write_text, identity), wanted.pace)
+
+
+async def _identity(log: EventLog, wanted: Replay) -> ReplayIdentity:
+    log_id = (await log.identity()).log_id
+    return ReplayIdentity(log_id, wanted.name, wanted.selection.spreaview_event_id)
+
+
+async def _continued(log: EventLog, wanted: Replay, reached: int, where: str) -> ReplaySelection:
+    """The selection without what the replay has reached. Raises if the log is shorter."""
+    head = await log.head()
+    if reached > head:
+        raise CommandError(
+            f"the replay {wanted.name!r} has reached position {reached} in {where}, beyond the "
+            f"head of the log, which is at {head}: it replayed another log, or the log was "
+            "restored.\nRemedy: choose another --name, and another file or topic."
+        )
+    return wanted.selection._replace(after=max(wanted.selection.after, reached))
 
 
 async def _replay(

@@ -33,8 +33,10 @@ from cli.render.answer import Answer, sentence
 from cli.runfile import resolve, resolve_replica
 from cli.servers import database_clock, kafka_errors, open_database
 from cli.settings import Settings
+from cli.telemetry.command_trace import Sending, command_trace
 from cli.waiting import StillRunningError, run_ended
 from contracts.messages import SyncRequested, Window
+from contracts.topics import SYNC_REQUESTS
 from eventstore.connection import READ_VARIABLE
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
@@ -100,9 +102,20 @@ def request(
 
 async def publish(message: SyncRequested, waiting: Waiting | None, settings: Settings) -> Answer:
     """Publish a request; exit code 0 if it completed, or was published without waiting."""
+    about = {
+        "spreaview.sync_id": str(message.request_id),
+        "spreaview.event_id": str(message.spreaview_event_id),
+    }
+    async with command_trace("request", about) as sending:
+        return await _publish_and_wait(message, waiting, settings, sending)
+
+
+async def _publish_and_wait(
+    message: SyncRequested, waiting: Waiting | None, settings: Settings, sending: Sending
+) -> Answer:
     addresses = resolve(settings)
     if waiting is None:
-        await _publish(settings, addresses.kafka, message)
+        await _publish(settings, addresses.kafka, message, sending)
         value = {"request_id": str(message.request_id), "published": True}
         return sentence(value, f"requested sync {message.request_id}")
     print(f"sync {message.request_id}", file=sys.stderr, flush=True)
@@ -111,7 +124,7 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
         log = EventLog(engine)
         is_done = await _is_done(log, message, "nothing was requested")
         if not is_done:
-            await _publish(settings, addresses.kafka, message)
+            await _publish(settings, addresses.kafka, message, sending)
         try:
             async with open_database(settings, at=resolve_replica(settings)) as replica:
                 queries, event_id = Queries(replica), message.spreaview_event_id
@@ -141,10 +154,13 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
     return Answer(value, show, exit_code)
 
 
-async def _publish(settings: Settings, kafka: KafkaConnection, message: SyncRequested) -> None:
+async def _publish(
+    settings: Settings, kafka: KafkaConnection, message: SyncRequested, sending: Sending
+) -> None:
     with kafka_errors(kafka, "the request was not published"):
         async with producing(kafka, database_clock(settings)) as producer:
-            await publish_request(producer, message)
+            with sending(SYNC_REQUESTS) as traceparent:
+                await publish_request(producer, message, traceparent=traceparent)
 
 
 async def _is_done(log: EventLog, message: SyncRequested, consequence: str) -> bool:

@@ -52,9 +52,9 @@ def add_seals(output: Path, seals: Iterable[Seal]) -> int:
 
     Raises:
         ValueError: the file has other content, or the seals of another log; it is not changed.
-        CommandError: the file cannot be written.
+        CommandError: the file cannot be written, or another command extends it.
     """
     missing = missing_seals(existing_file(output), seals)
-    with output_file(output, keep=missing.keep) as file:
+    with output_file(output, keep=missing.keep, size=missing.size) as file:
         file.write(b"".join(missing.lines))
     return len(missing.lines)

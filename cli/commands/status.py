@@ -16,10 +16,11 @@ app = new_app()
 def status(as_json: Json = False) -> None:
     """Show whether all is well, and what to do if it is not.
 
-    Reports on the intake, the relay, the read models, dead letters, open runs, generations and
-    seals. Exit code 1 if somebody has to act, or if something cannot be read.
+    Reports on the intake, erasures, the relay, the read models, dead letters, open runs,
+    generations and seals. Exit code 1 if somebody has to act, or if something cannot be read
+    within 10 seconds.
     """
-    run(report_status, as_json=as_json)
+    run(report_status, as_json=as_json, leaves_at_once=True)
 
 
 async def report_status(settings: Settings) -> Answer:

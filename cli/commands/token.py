@@ -9,7 +9,7 @@ import typer
 
 from cli.command import new_app, run
 from cli.errors import CommandError
-from cli.options import Json, uuid_argument
+from cli.options import Json, path_argument, uuid_argument
 from cli.output import output_file
 from cli.render.answer import Answer, sentence
 from cli.settings import PREFIX, Settings, SettingsError
@@ -34,7 +34,11 @@ def create(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"The token file, if not {PREFIX}API_TOKENS_FILE."),
+        typer.Option(
+            parser=path_argument,
+            metavar="FILE",
+            help=f"The token file, if not {PREFIX}API_TOKENS_FILE.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -12,11 +12,12 @@ from cli.command import new_app, serve
 from cli.commands.demo import DEMO_API_ID, EVENT, ORGANIZATION
 from cli.data_folder import claimed
 from cli.health.server import health_app
+from cli.listening import refuse_one_port
 from cli.options import Json
 from cli.runfile import announced
 from cli.sandbox.answers import SavedAnswer, synthetic_answers
 from cli.sandbox.editing import EditableConference
-from cli.sandbox.stack import sandbox
+from cli.sandbox.stack import for_own_servers, sandbox
 from cli.services import VERSION, Role, all_of, monitor_of, running
 from cli.serving_api import serving_http_side
 from cli.settings import Settings, SettingsError
@@ -36,6 +37,8 @@ def up(as_json: Json = False) -> None:
 
 async def run_everything(settings: Settings, *, as_json: bool) -> int:
     """Start what is missing, run worker and projector, and print one line when all is ready."""
+    refuse_one_port(settings)
+    settings = for_own_servers(settings)
     with claimed(settings.data_dir):
         await until_stopped(_serve(settings, as_json=as_json))
     return 0
@@ -62,6 +65,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
                     addresses,
                     security,
                     health=tuple(health_app(monitor).routes),
+                    monitor=monitor,
                     sandbox=_conference(settings, answers),
                     telemetry=telemetry,
                 )

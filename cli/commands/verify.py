@@ -33,7 +33,9 @@ def verify(
     event_id: OneEvent = None,
     seals: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Seals kept elsewhere."),
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE", help="Seals that `seals export` wrote."
+        ),
     ] = None,
     seals_from_kafka: Annotated[
         bool, typer.Option("--seals-from-kafka", help="Also the seals on the topic.")

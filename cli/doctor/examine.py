@@ -15,6 +15,7 @@ from cli.servers import database_errors, kafka_errors
 from cli.settings import SettingsError
 from contracts.error_text import describe_error
 from eventstore.damage import DamagedLogError
+from eventstore.libpq_url import without_password
 from eventstore.schema_version import SchemaVersionError
 
 logger = logging.getLogger(__name__)
@@ -22,9 +23,9 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 6
 """More would share the processor, and each would take longer than it has time for."""
 _REMEDIES = {
-    Server.DATABASE: "check SPREAVIEW_DATABASE_URL and the server",
+    Server.DATABASE: "check SPREAVIEW_DATABASE_URL, the server, the network and its DNS",
     Server.LOG: "look at the sessions of PostgreSQL: one may hold the lock of a table",
-    Server.KAFKA: "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker",
+    Server.KAFKA: "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS, the broker, the network and its DNS",
 }
 
 
@@ -108,7 +109,9 @@ class _Running:
             if check.reaches is None:
                 return [not_checked(silence)], silence
             remedy = _REMEDIES[check.reaches]
-            return [problem(silence, remedy)], f"{check.reaches} does not answer"
+            where = self._address(check.reaches)
+            sentence = f"{where} does not answer: {silence}"
+            return [problem(sentence, remedy)], f"{check.reaches} does not answer"
         try:
             return looking.result(), ""
         except (CommandError, SettingsError, SchemaVersionError, DamagedLogError) as error:
@@ -116,6 +119,13 @@ class _Running:
         except Exception as error:  # a fault of the check must not hide the other findings
             logger.debug("check %s: %s", check.name, describe_error(error))
             return [not_checked(f"the check failed: {describe_error(error)}")], "it is not known"
+
+    def _address(self, server: Server) -> str:
+        """A server with its address, as the sentences about its errors have it."""
+        addresses = self._installation.addresses
+        if server is Server.KAFKA:
+            return f"Kafka at {addresses.kafka}"
+        return f"PostgreSQL at {without_password(addresses.database_url)}"
 
     async def _within_errors(self, check: Check) -> Sequence[Result]:
         """Run a check; errors of its server, also a time-out, become errors of commands."""

@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.brokers import is_sandbox
 from cli.connections import Addresses
 from cli.settings import Settings
-from cli.status.gather import READERS, Sections, read_section
+from cli.status.gather import Sections
 from cli.status.report import Status
-from cli.status.sections import Section, Unknown
 from messaging.connection import KafkaConnection
 from messaging.topic_facts import TopicFacts, topic_facts
 from messaging.topics import our_topics
@@ -30,9 +29,16 @@ class Limits(NamedTuple):
     all_seconds: float
     """In all checks."""
 
+    def after(self, seconds: float) -> "Limits":
+        """The limits if some seconds have passed: less time for all checks, but enough for one.
 
-LIMITS = Limits(3.0, 2.5, 8.0)
-"""The rest of 10 seconds is for the start and the end of the command."""
+        A machine that needs so long for the start can still learn which server does not answer.
+        """
+        return self._replace(all_seconds=max(self.check_seconds + 1.0, self.all_seconds - seconds))
+
+
+LIMITS = Limits(3.0, 2.5, 9.0)
+"""The rest of 10 seconds is for the end of the command; its start takes time from `all_seconds`."""
 
 
 class Installation:
@@ -74,10 +80,13 @@ class Installation:
         return await self._once("sandbox", self._is_sandbox)
 
     async def _status(self) -> Status:
-        sections = Sections(self.settings, self.addresses, kafka_is_away=self.kafka_is_away)
-        seconds = self.limits.section_seconds
-        readers = (_in_time(getattr(sections, name), seconds) for name in READERS)
-        return Status(*await asyncio.gather(*readers))
+        sections = Sections(
+            self.settings,
+            self.addresses,
+            seconds=self.limits.section_seconds,
+            kafka_is_away=self.kafka_is_away,
+        )
+        return await sections.read_all()
 
     async def _topics(self) -> list[TopicFacts]:
         return await topic_facts(self.kafka, wanted_topics(self.settings))
@@ -91,15 +100,6 @@ class Installation:
             self._read[name] = asyncio.ensure_future(read())
         found: T = await asyncio.shield(self._read[name])
         return found
-
-
-async def _in_time(read: Callable[[], Awaitable[T]], seconds: float) -> Section[T]:
-    reading = asyncio.ensure_future(read_section(read))
-    done, _ = await asyncio.wait({reading}, timeout=seconds)
-    if not done:
-        reading.cancel()  # without waiting for its end: a server may not answer
-        return Unknown(f"no answer within {seconds:.1f} s")
-    return reading.result()
 
 
 def wanted_topics(given: Settings) -> list[NewTopic]:

@@ -70,6 +70,7 @@ TABLE_COLUMNS: Mapping[str, Mapping[tuple[str, str], str]] = {
         ("event_store.sources", "kept_at"): "UPDATE",
         ("projections.generations", "number"): "SELECT",
         ("projections.generations", "schema"): "SELECT",
+        (_SPEAKERS, "spreaview_event_id"): "SELECT",
         (_SPEAKERS, "organization_id"): "SELECT",
         (_SPEAKERS, "speaker_id"): "SELECT",
         **{(_SPEAKERS, c): "UPDATE" for c in (*PERSONAL_FIELDS["SpeakerImported"], "status")},

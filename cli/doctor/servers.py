@@ -11,6 +11,7 @@ from cli.brokers import with_known_features
 from cli.connections import DatabaseAddress, database, http_client, plain_connection
 from cli.doctor.findings import Check, Result, Server, ok, problem, warning
 from cli.doctor.installation import Installation
+from cli.doctor.texts import split_remedy
 from cli.errors import CommandError
 from cli.runfile import resolve_replica
 from cli.servers import database_errors
@@ -166,8 +167,11 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
             client.stream("GET", url) as response,
         ):
             status = response.status_code
+    except CommandError as error:
+        sentence, remedy = split_remedy(str(error))
+        return [problem(sentence, remedy)]
     except (httpx.HTTPError, OSError) as error:  # a TimeoutError is an OSError
-        reason = describe_outage(_first_cause(error))
+        reason = describe_outage(error)
         return [
             problem(
                 f"Sessionize at {host} does not answer: {reason}",
@@ -177,13 +181,6 @@ async def sessionize(installation: Installation) -> Sequence[Result]:
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return [warning(f"Sessionize at {host} answers with status {status}", "wait and try again")]
     return [ok(f"Sessionize at {host} answers")]
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """The operating system's error: httpx wraps it several times."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
 
 
 def _is_here(host: str) -> bool:

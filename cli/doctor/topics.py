@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from audit.erasure.consumer import GROUP as ERASURES
 from cli.doctor.findings import Check, Result, Server, not_checked, ok, problem, warning
 from cli.doctor.installation import Installation, wanted_topics
-from cli.status.headings import CLOCKS, FORGET, HEALTH, TOPICS
-from contracts.topics import ERASURE_REQUESTS
+from cli.status.headings import CLOCKS, HEALTH, TOPICS
 from contracts.wording import counted
 from messaging.append_time import LOG_APPEND_TIME, alter_command, append_time_command
-from messaging.backlog import read_backlog
 from messaging.connection import PREFIX
 from messaging.groups import GroupState, group_state
 from messaging.topic_facts import TopicFacts
@@ -132,20 +130,6 @@ async def groups(installation: Installation) -> Sequence[Result]:
     return results or [ok(f"members: {members}")]
 
 
-async def erasures(installation: Installation) -> Sequence[Result]:
-    """No request to forget a speaker waits without a worker."""
-    backlog = await read_backlog(installation.kafka, ERASURE_REQUESTS, ERASURES)
-    waiting = sum(partition.first is not None for partition in backlog.values())
-    if not waiting:
-        return [ok("no erasure request waits")]
-    async with open_topic_reader(installation.kafka) as reader:
-        members = (await group_state(reader.admin, ERASURES)).members
-    where = f"erasure requests wait in {counted(waiting, 'partition')} of {ERASURE_REQUESTS}"
-    if members == 0 or await installation.is_sandbox():
-        return [problem(f"{where}, and no worker runs", "spreaview-sync worker")]
-    return [ok(f"{where}; {counted(members, 'worker')} run")]
-
-
 def _is_less(name: str, there: str, wanted: str) -> bool:
     """Whether a topic gives less than is configured; more does no harm."""
     if name not in _LIMITS:
@@ -163,5 +147,4 @@ CHECKS = (
     Check("time stamps", CLOCKS, stamps, _KAFKA),
     Check("replication", TOPICS, replication, _KAFKA),
     Check("groups", HEALTH, groups, _KAFKA),
-    Check("erasure requests", FORGET, erasures, _KAFKA),
 )

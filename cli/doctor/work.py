@@ -8,6 +8,7 @@ from cli.doctor.installation import Installation
 from cli.doctor.texts import split_remedy
 from cli.render.status import describe_section
 from cli.status.headings import (
+    ERASURES_WAIT,
     HEALTH,
     NO_EVENTS,
     OPEN_RUN,
@@ -16,7 +17,7 @@ from cli.status.headings import (
     ROLES,
     UNREADABLE,
 )
-from cli.status.sections import Intake, Relay, Seals, Section, Shown, Unknown
+from cli.status.sections import Relay, Seals, Section, Shown, Unknown
 from contracts.wording import counted
 from eventstore.log import EventLog
 from messaging.clocks import duration_text
@@ -58,20 +59,6 @@ def _not_read(section: Section[Shown]) -> Result | None:
     return not_checked(sentence, remedy, is_hidden=unread.is_hidden)
 
 
-async def requests(installation: Installation) -> Sequence[Result]:
-    """No request waits without a worker, and none for long although one runs."""
-    results = await of_sections("intake", see=(HEALTH,))(installation)
-    intake = (await installation.status()).intake
-    limit = installation.settings.stuck_seconds
-    is_well = all(result.remedy is None for result in results)
-    if isinstance(intake, Intake) and is_well and intake.oldest_seconds > limit:
-        age = duration_text(timedelta(seconds=intake.oldest_seconds))
-        sentence = f"the oldest of {counted(intake.waiting, 'waiting request')} is {age} old"
-        remedy = "look at the worker's log: restart it if a request hangs, else start another one"
-        return [warning(f"{sentence}, although a worker runs", remedy)]
-    return results
-
-
 async def seals(installation: Installation) -> Sequence[Result]:
     """The newest events are sealed."""
     results = await of_sections("seals", see=())(installation)
@@ -92,7 +79,14 @@ _DATABASE = (Server.DATABASE, Server.LOG)
 _BOTH = (*_DATABASE, Server.KAFKA)
 
 CHECKS = (
-    Check("requests", HEALTH, requests, _BOTH, failures=("no worker runs", "a request hangs")),
+    Check(
+        "requests",
+        HEALTH,
+        of_sections("intake", see=(HEALTH,)),
+        _BOTH,
+        failures=("no worker runs", "a request hangs"),
+    ),
+    Check("erasure requests", ERASURES_WAIT, of_sections("erasures", see=(ERASURES_WAIT,)), _BOTH),
     Check(
         "relay",
         NO_EVENTS,

@@ -17,6 +17,8 @@ class ComponentHealth(NamedTuple):
     """The fault, as a sentence."""
     restart_may_help: bool = True
     """False if a server does not answer, or if another process has to make the progress."""
+    needed: bool = True
+    """False if the process is ready also without it."""
 
 
 @dataclass(slots=True)

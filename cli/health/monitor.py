@@ -64,9 +64,9 @@ class Monitor:
             self._checked_at = time.monotonic()
             away = ""
             for probe in list(self._probes):
-                if away and not probe.is_server:
+                if away and not (probe.is_server or probe.is_apart):
                     continue
-                health = await self._check(probe)
+                health = (await self._check(probe))._replace(needed=probe.is_needed)
                 self._components[probe.component] = health
                 self._checked_at = time.monotonic()
                 if probe.is_server and not health.ok:
@@ -79,7 +79,7 @@ class Monitor:
 
     def readiness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """Whether the process is ready for work, and the health of each component."""
-        return self.is_started and self._all(lambda f: f.ok), self._known()
+        return self.is_started and self._all(lambda f: f.ok or not f.needed), self._known()
 
     def liveness(self) -> tuple[bool, Mapping[str, ComponentHealth]]:
         """False if a restart of this process may help, and the health of each component."""
@@ -120,7 +120,7 @@ class Monitor:
     def _clear_component_faults(self, away: str) -> None:
         """Clear the faults of all components that are not servers: this server may be the cause."""
         for probe in self._probes:
-            if not probe.is_server:
+            if not (probe.is_server or probe.is_apart):
                 self._progress[probe.component] = {}
                 detail = f"not checked while {away} does not answer"
                 self._components[probe.component] = ComponentHealth(ok=True, detail=detail)

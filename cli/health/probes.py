@@ -17,6 +17,8 @@ from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
 from messaging.publisher import TransactionalPublisher
+from projections.http.tokens import COMPONENT as TOKENS
+from projections.http.tokens import TokenFileError, Tokens
 from projections.projector import RETRIED
 from projections.status import oldest_lag
 from worker.relay.relay import Relay
@@ -48,14 +50,23 @@ class Probe(NamedTuple):
     """Raises if a server does not answer."""
     is_server: bool = False
     """While a server does not answer, no other component is reported as stuck."""
+    is_needed: bool = True
+    """Whether the process is not ready while the check fails."""
+    is_apart: bool = False
+    """Whether it is checked although a server does not answer: its faults have other causes."""
+
+    def for_some_work(self) -> "Probe":
+        """Return the check of a server without which most of the work is done all the same."""
+        return self._replace(is_server=False, is_needed=False, is_apart=True)
 
 
 def intake_probe(intake: KeyedConsumer, lag: GroupLag, component: str = "intake") -> Probe:
     """Compare the committed offsets with the ends of the partitions of this process.
 
     A partition makes progress only when its oldest request ends, so one stuck request is found even
-    while all others succeed. While a request waits for PostgreSQL, as on a full disk, a restart
-    would not help.
+    while all others succeed. As long as that request waits for its turn, the end of any other is
+    progress, too. While a request waits for PostgreSQL, as on a full disk, a restart would not
+    help.
     """
 
     async def look() -> list[Workload]:
@@ -63,7 +74,7 @@ def intake_probe(intake: KeyedConsumer, lag: GroupLag, component: str = "intake"
         found = await lag.look(partitions.values())
         return [
             Workload(
-                p.committed,
+                (p.committed, intake.progress_of_others(partitions[number])),
                 p.behind,
                 part=f"partition {number}",
                 is_ours=not is_failing("PostgreSQL", besides=CALLER),
@@ -117,6 +128,16 @@ def database_probe(ask: Callable[[], Awaitable[object]]) -> Probe:
     return Probe("PostgreSQL", look, is_server=True)
 
 
+def replica_probe(replica: AsyncEngine) -> Probe:
+    """Check that the replica answers that queries read; nothing else needs it."""
+
+    async def look() -> list[Workload]:
+        await EventLog(replica).head()
+        return []
+
+    return Probe("replica", look, is_apart=True)
+
+
 def restore_probe(engine: AsyncEngine) -> Probe:
     """Check that the log was not restored without its erasures; the error has the remedy."""
 
@@ -125,6 +146,17 @@ def restore_probe(engine: AsyncEngine) -> Probe:
         return []
 
     return Probe("restore", look)
+
+
+def tokens_probe(tokens: Tokens) -> Probe:
+    """Check that the token file can be used; a process with a wrong one serves, and stays ready."""
+
+    async def look() -> list[Workload]:
+        if (error := tokens.refresh()) is not None:
+            raise TokenFileError(error)
+        return []
+
+    return Probe(TOKENS, look, is_needed=False, is_apart=True)
 
 
 def kafka_probe(

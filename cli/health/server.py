@@ -3,9 +3,8 @@
 Further routes, such as `/metrics`, may be served with them.
 """
 
-import errno
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,8 +13,8 @@ from starlette.routing import BaseRoute, Route
 
 from cli.health.component_health import ComponentHealth
 from cli.health.monitor import Monitor
-from cli.http_server import serving_http
-from cli.settings import SettingsError
+from cli.http_server import serving_on
+from cli.listening import health_place, listener_at
 
 
 def health_app(monitor: Monitor, more: Iterable[BaseRoute] = ()) -> Starlette:
@@ -37,30 +36,13 @@ async def serving_health(
     """Serve the endpoints while the block runs, if a port is given.
 
     Raises:
-        SettingsError: this process cannot listen there, for example because the port is taken.
+        CannotListenError: this process cannot listen there, for example on a taken port.
     """
     if port is None:
         yield
         return
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(serving_http(health_app(monitor, more), host, port))
-        except OSError as error:
-            raise SettingsError(_why_not(host, port, error)) from error
+    async with serving_on(listener_at(health_place(host, port)), health_app(monitor, more)):
         yield
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    variables = "SPREAVIEW_HEALTH_PORT and SPREAVIEW_HTTP_HOST"
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"the health endpoints cannot be served: another process listens on {host}:{port}. "
-            "Remedy: stop that one, or set SPREAVIEW_HEALTH_PORT to a free port"
-        )
-    return (
-        f"the health endpoints cannot be served at {host}:{port}: {error.strerror}. Check "
-        f"{variables}"
-    )
 
 
 def _answer(ok: bool, components: Mapping[str, ComponentHealth]) -> JSONResponse:

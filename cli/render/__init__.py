@@ -1,1 +1,1 @@
-"""Results as tables and sentences. Their JSON form, `to_json`, stands beside each result type."""
+"""Results as tables and sentences. Each result type has its JSON form, `to_json`."""

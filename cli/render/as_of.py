@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit.as_of.read_models import ReadModels
+from audit.words import reason
 from cli.render.times import shown_time
 from projections.changes import Row
 
@@ -27,11 +28,9 @@ def show_read_models(console: Console, models: ReadModels) -> None:
     skipped = views["skipped_sessions"]
     console.print(f"[bold]{len(skipped)} {_sessions(skipped)} skipped[/]")
     for row in skipped:
-        missing = [str(name) for name in _list(row["missing"])]
-        why = f"{row['reason']}{', missing ' if missing else ''}{', '.join(missing)}"
-        title = escape(str(row["title"]))
+        title, why = escape(str(row["title"])), reason(str(row["reason"]), _list(row["missing"]))
         console.print(
-            f"{shown_time(_time(row), models.time_zone)}  {title} ({why})", soft_wrap=True
+            f"{shown_time(_time(row), models.time_zone)}  {title} ({escape(why)})", soft_wrap=True
         )
     others = {
         "room": views["rooms"],

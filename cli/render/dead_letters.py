@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.masking import body_text, masked, masked_bytes
+from contracts.instants import utc_text
 from contracts.messages import parse_api_id
 from messaging.dead_letters.fold import DeadLetter, Resolution
 from messaging.dead_letters.records import OURS
@@ -155,7 +156,7 @@ def _short(text: str) -> str:
 
 def _time(ms: int) -> str:
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+        return utc_text(datetime.fromtimestamp(ms / 1000, UTC), "seconds")
     except (ValueError, OverflowError, OSError):
         return f"{ms} ms"  # a sender's claim, beyond the calendar
 

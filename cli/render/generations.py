@@ -38,7 +38,9 @@ def show_rebuild(console: Console, result: RebuildResult) -> None:
             f"stopped: {stream.stream_id} after version {stream.version}: {stream.error}\n"
             f"  next: spreaview-sync projections retry {stream.stream_id}"
         )
-    if result.dropped:
+    if result.problem:
+        write(result.problem)
+    elif result.dropped:
         write(f"dropped: {', '.join(map(str, result.dropped))}")
     else:
         write("to go back to the one before: spreaview-sync projections rollback")

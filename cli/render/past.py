@@ -9,12 +9,13 @@ from rich.markup import escape
 
 from audit.as_of.diff import Diff
 from audit.as_of.document_shape import Shape
-from audit.as_of.read_models import INSTANTS
 from audit.explain.explain import Explanation
 from audit.past.timeline import TimelineEntry
 from audit.verify.reimport import ReimportedRun
+from audit.words import field_name, field_names, reason
 from cli.render.times import shown_time
 from contracts.events import Topic
+from contracts.instants import INSTANT_COLUMNS
 from contracts.wording import counted
 
 _LONGEST = 120
@@ -22,12 +23,6 @@ _CHANGES = {
     "withheld": "removal withheld",
     "released": "no longer withheld",
     "warned": "warning",
-}
-_REASONS = {
-    "before_window": "starts before the event's first day",
-    "after_window": "starts after the event's last day",
-    "missing_from_source": "gone from Sessionize",
-    "unreferenced": "no imported session refers to it any more",
 }
 
 
@@ -50,7 +45,7 @@ def show_timeline_entry(console: Console, entry: TimelineEntry) -> None:
         soft_wrap=True,
     )
     if step.reason:
-        console.print(f"    {escape(_REASONS.get(step.reason, step.reason))}", soft_wrap=True)
+        console.print(f"    {escape(reason(step.reason))}", soft_wrap=True)
     for line in field_lines(step.fields, Words(names, time_zone)):
         console.print(f"    {line}", soft_wrap=True)
 
@@ -58,15 +53,20 @@ def show_timeline_entry(console: Console, entry: TimelineEntry) -> None:
 def field_lines(fields: Mapping[str, tuple[object, object]], words: Words) -> Iterable[str]:
     """`title: old → new`, one line per field."""
     for name, (old, new) in fields.items():
-        yield f"{name}: {escape(_value(old, words, name))} → {escape(_value(new, words, name))}"
+        values = f"{escape(_value(old, words, name))} → {escape(_value(new, words, name))}"
+        yield f"{field_name(name)}: {values}"
 
 
 def _value(thing: object, words: Words, field: str = "") -> str:
     """A value in one short line."""
     if thing is None or thing == "":
         return "nothing"
-    if isinstance(thing, datetime) or (isinstance(thing, str) and field in INSTANTS):
+    if isinstance(thing, datetime) or (isinstance(thing, str) and field in INSTANT_COLUMNS):
         return shown_time(thing, words.time_zone)
+    if field == "reason":
+        return reason(str(thing))
+    if field == "missing" and isinstance(thing, (list, tuple)):
+        return field_names(thing) or "nothing"
     if isinstance(thing, (list, tuple)):
         return ", ".join(_value(item, words) for item in thing) or "nothing"
     if hasattr(thing, "url"):
@@ -93,7 +93,7 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
     console.print(explanation.words, soft_wrap=True)
     for name, thing in explanation.values.items():
         shown = _value(thing, Words(time_zone=explanation.time_zone), name)
-        console.print(f"    {name}: {escape(shown)}", soft_wrap=True)
+        console.print(f"    {field_name(name)}: {escape(shown)}", soft_wrap=True)
     for note in explanation.notes:
         console.print(f"[yellow]Note[/] {escape(note)}", soft_wrap=True)
     if explanation.decided_by is not None:

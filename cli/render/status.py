@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from cli.status.report import Status
 from cli.status.sections import (
+    Erasures,
     Generations,
     Intake,
     OpenLetters,
@@ -48,6 +49,9 @@ def describe_section(section: object) -> str:
             since = f", the oldest for {_duration(oldest)}" if waiting else ""
             known = "" if workers is None else f"; {counted(workers, 'worker')}"
             return f"{counted(waiting, 'request')} waiting{since}{known}"
+        case Erasures(waiting, oldest):
+            since = f", the oldest for {_duration(oldest)}" if waiting else ""
+            return f"{counted(waiting, 'request')} to forget a person waiting{since}"
         case Relay():
             return _relay(section)
         case ReadModels(models, projectors):
@@ -59,8 +63,9 @@ def describe_section(section: object) -> str:
         case OpenLetters(number, oldest):
             since = "" if oldest is None else f", the first received {oldest:%Y-%m-%d %H:%M:%S} UTC"
             return f"{number:,} open{since}"
-        case OpenRuns(runs):
-            return f"{len(runs):,} open"
+        case OpenRuns(runs, oldest):
+            since = f", the oldest for {_duration(oldest)}" if runs else ""
+            return f"{len(runs):,} open{since}"
         case Generations(generations):
             live = section.live
             shown = "none is live" if live is None else f"{live.number} is live"
@@ -74,7 +79,7 @@ def describe_section(section: object) -> str:
 
 
 def _relay(section: Relay) -> str:
-    relay, unread = section
+    relay, unread, _ = section
     leader = f"{relay.leader} leads" if relay.leader else "nobody leads"
     behind = f"{counted(relay.behind.events, 'event')} behind"
     since = f" for {_duration(relay.behind.seconds)}" if relay.behind.events else ""

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from audit.words import field_name, reason
 from cli.render.runs import warning_line
 from cli.render.times import shown_day, shown_hour, shown_time
 from contracts.events import AllCounts, Counts, SyncCompleted, SyncFailed, Topic
@@ -38,13 +39,6 @@ _HOUR_WIDTH = 9
 _NARROWEST_ROOM = 12
 """Characters of a column of the grid: in fewer, most words are broken."""
 _BORDER_WIDTH = 3
-_REASONS = {
-    "before_window": "starts before the event's first day",
-    "after_window": "starts after the event's last day",
-    "unscheduled": "not scheduled yet",
-    "missing_from_source": "gone from Sessionize",
-    "unreferenced": "no session refers to it any more",
-}
 
 
 def event_line(position: int, ce_type: str, data: Mapping[str, object]) -> str:
@@ -88,11 +82,11 @@ def show_plan(console: Console, plan: Plan, time_zone: str) -> None:
         )
         for change in changes:
             details = [
-                f"{field}: {_short(old, time_zone)} → {_short(new, time_zone)}"
+                f"{field_name(field)}: {_short(old, time_zone)} → {_short(new, time_zone)}"
                 for field, (old, new) in change.fields.items()
             ]
-            reason = _REASONS.get(change.reason or "", change.reason)
-            what = "\n".join([*([reason] if reason else []), *details])
+            why = reason(change.reason)
+            what = "\n".join([*([why] if why else []), *details])
             table.add_row(change.change, change.kind, escape(change.name), escape(what))
         console.print(table)
         _explain_topics(console, changes)
@@ -141,12 +135,10 @@ def show_skipped(console: Console, skipped: Sequence[JsonRow], time_zone: str) -
     table.add_column("session")
     table.add_column("why it is left out")
     for row in skipped:
-        missing = ", ".join(str(m) for m in _values(row.get("missing")))
-        reason = _REASONS.get(str(row["reason"]), str(row["reason"]))
         table.add_row(
             shown_time(_text(row["starts_at"]), time_zone),
             escape(str(row["title"])),
-            f"{reason} (missing: {missing})" if missing else reason,
+            escape(reason(str(row["reason"]), _values(row.get("missing")))),
         )
     console.print(table)
 

@@ -1,7 +1,7 @@
 """Delete old data by the retention settings, kind by kind.
 
-The log itself is never deleted. Each kind is deleted in small transactions. A run may be
-repeated, and two processes may run at once.
+The log itself is never deleted. Each kind is deleted in small transactions. Run it
+again at any time; two processes may run it at once.
 """
 
 import time

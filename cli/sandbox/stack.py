@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from cli.connections import Addresses, database
+from cli.runfile import addresses_of
 from cli.sandbox.answers import SavedAnswer
 from cli.sandbox.errors import PortTakenError
 from cli.sandbox.kafka import kafka
@@ -20,6 +21,24 @@ from worker.relay.checkpoint import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 
+_OWN_SERVERS = {
+    "read_database_url": None,
+    "direct_database_url": None,
+    "kafka_manage_topics": True,
+    "kafka_transactions": False,
+}
+"""Settings that describe servers, as they are for those of the sandbox."""
+
+
+def for_own_servers(settings: Settings) -> Settings:
+    """The settings of a sandbox that starts its own servers; unchanged if servers are named.
+
+    An environment may hold settings that describe other servers, such as those of production.
+    """
+    if settings.database_url is not None or settings.kafka_bootstrap_servers is not None:
+        return settings
+    return settings.model_copy(update=_OWN_SERVERS)
+
 
 @asynccontextmanager
 async def sandbox(
@@ -27,8 +46,8 @@ async def sandbox(
 ) -> AsyncIterator[Addresses]:
     """Start the servers without an address and migrate the database; yields all addresses.
 
-    The database is kept under `DATA_DIR`. The local broker loses its records when it ends, so the
-    relay publishes the log again from its beginning.
+    `settings` must be those of `for_own_servers`. The database is kept under `DATA_DIR`. The local
+    broker loses its records when it ends, so the relay publishes the log again from its beginning.
 
     Raises:
         SettingsError: a port of the settings is taken; or only one of database and broker has an
@@ -68,13 +87,8 @@ async def sandbox(
         )
         with database_errors(database_url, remedy=remedy):
             await _prepare(database_url, with_new_broker=servers is None)
-        has_transactions = settings.kafka_bootstrap_servers is not None
-        yield Addresses(
-            database_url,
-            brokers,
-            sessionize_base_url,
-            kafka_transactions=has_transactions and settings.kafka_transactions,
-        )
+        addresses = addresses_of(settings, database_url, brokers)
+        yield addresses._replace(sessionize_base_url=sessionize_base_url)
 
 
 @contextmanager

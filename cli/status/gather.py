@@ -1,7 +1,7 @@
 """Gathers the status from the parts that know it; each section is read by itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure.consumer import GROUP as ERASURES
 from audit.transfer.seal_files import published_seals
 from cli.brokers import is_sandbox, relay_publisher, with_known_features
 from cli.connections import Addresses, leader_connection
@@ -17,7 +18,9 @@ from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from cli.status.report import Status
+from cli.status.run_ages import oldest_run, seconds_since_progress
 from cli.status.sections import (
+    Erasures,
     Generations,
     Intake,
     OpenLetters,
@@ -29,7 +32,7 @@ from cli.status.sections import (
     Unknown,
 )
 from contracts.messages import InvalidRequestError, UnreadableRequestError, decode_request
-from contracts.topics import SYNC_REQUESTS
+from contracts.topics import ERASURE_REQUESTS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.damage import DamagedLogError
 from eventstore.log import EventLog
@@ -50,19 +53,26 @@ from worker.sync.consumer import GROUP as WORKERS
 
 T = TypeVar("T")
 
-READERS = ("intake", "relay", "read_models", "letters", "open_runs", "generations", "seals")
+SECTION_SECONDS = 10.0
+"""Time limit of a section of `status`."""
+_KAFKA_SHARE = 0.75
+"""Kafka's share of the limit, in sections that PostgreSQL alone can show for the most part."""
+READERS = (
+    *("intake", "erasures", "relay", "read_models"),
+    *("letters", "open_runs", "generations", "seals"),
+)
 """The methods of `Sections`, in the order of the fields of `Status`."""
 
 
 async def gather_status(settings: Settings) -> Status:
     """Read everything. A section that cannot be read names the reason, and the others are read.
 
+    A section that is late leaves its connections to the end of the process.
+
     Raises:
         SettingsError: an address is missing.
     """
-    about = Sections(settings, resolve(settings))
-    found = await asyncio.gather(*(read_section(getattr(about, name)) for name in READERS))
-    return Status(*found)
+    return await Sections(settings, resolve(settings)).read_all()
 
 
 async def read_section(read: Callable[[], Awaitable[T]]) -> Section[T]:
@@ -73,6 +83,16 @@ async def read_section(read: Callable[[], Awaitable[T]]) -> Section[T]:
         return Unknown(str(error), isinstance(error, MissingRightError))
 
 
+async def _in_time(read: Callable[[], Awaitable[T]], seconds: float) -> Section[T]:
+    """Read a section; one that does not end in time is not known."""
+    reading = asyncio.ensure_future(read_section(read))
+    done, _ = await asyncio.wait({reading}, timeout=seconds)
+    if not done:
+        reading.cancel()  # without waiting for its end: a server may not answer
+        return Unknown(f"no answer within {seconds:g} s", is_late=True)
+    return reading.result()
+
+
 class Sections:
     """Reads the sections; each has connections of its own, so that none depends on another.
 
@@ -81,11 +101,26 @@ class Sections:
     """
 
     def __init__(
-        self, settings: Settings, addresses: Addresses, *, kafka_is_away: str = ""
+        self,
+        settings: Settings,
+        addresses: Addresses,
+        *,
+        seconds: float = SECTION_SECONDS,
+        kafka_is_away: str = "",
     ) -> None:
+        self._seconds = seconds
         self._settings = settings
         self._addresses = addresses
         self._kafka_is_away = kafka_is_away
+
+    async def read_all(self) -> Status:
+        """Read every section, each within the limit of `seconds`."""
+        readers = (_in_time(getattr(self, name), self._seconds) for name in READERS)
+        return Status(*await asyncio.gather(*readers))
+
+    async def _if_kafka_answers(self, read: Callable[[], Awaitable[T]]) -> Section[T]:
+        """Read a part that the rest of its section does not need."""
+        return await _in_time(read, _KAFKA_SHARE * self._seconds)
 
     @contextmanager
     def _kafka(self) -> Iterator[KafkaConnection]:
@@ -107,24 +142,37 @@ class Sections:
             workers = await self._members(WORKERS)
         async with open_database(self._settings) as engine:
             waiting = await _without_outcome(engine, records, letters)
-        now = datetime.now(UTC).timestamp()
-        oldest = min((record.timestamp / 1000 for record in waiting), default=now)
-        return Intake(len(waiting), max(0.0, now - oldest), workers)
+            progress = await seconds_since_progress(engine)
+        oldest = _oldest_seconds(waiting)
+        idle = min(oldest, progress)
+        return Intake(len(waiting), oldest, workers, idle, self._settings.stuck_seconds)
+
+    async def erasures(self) -> Erasures:
+        """A request waits until a worker has committed it."""
+        with self._kafka() as kafka:
+            async with open_topic_reader(kafka) as reader:
+                waiting = [
+                    record
+                    async for record in records_waiting(kafka, reader, ERASURE_REQUESTS, ERASURES)
+                ]
+        return Erasures(len(waiting), _oldest_seconds(waiting), self._settings.stuck_seconds)
 
     async def relay(self) -> Relay:
         """The relay, by the copies of the checkpoint that the log confirms.
 
         While Kafka does not answer, it is the database's copy.
         """
-        addresses = self._addresses
+        stuck_seconds = self._settings.stuck_seconds
         async with open_database(self._settings, pool_size=2) as engine:
-            try:
-                with self._kafka():
-                    addresses = await with_known_features(addresses)
-                    return Relay(await self._relay_status(engine, relay_publisher(addresses)))
-            except CommandError as error:
-                unread = Unknown(str(error))
-            return Relay(await self._relay_status(engine, None), unread)
+            found = await self._if_kafka_answers(partial(self._relay_by_both, engine))
+            if not isinstance(found, Unknown):
+                return Relay(found, stuck_seconds=stuck_seconds)
+            return Relay(await self._relay_status(engine, None), found)
+
+    async def _relay_by_both(self, engine: AsyncEngine) -> RelayStatus:
+        with self._kafka():
+            addresses = await with_known_features(self._addresses)
+            return await self._relay_status(engine, relay_publisher(addresses))
 
     async def _relay_status(
         self, engine: AsyncEngine, publisher: TransactionalPublisher | None
@@ -136,7 +184,7 @@ class Sections:
         """The read models, also while Kafka does not answer."""
         async with open_database(self._settings, pool_size=2) as engine:
             status = await projections_status(engine, stuck_seconds=self._settings.stuck_seconds)
-        return ReadModels(status, await read_section(partial(self._members, PROJECTORS)))
+        return ReadModels(status, await self._if_kafka_answers(partial(self._members, PROJECTORS)))
 
     async def letters(self) -> OpenLetters:
         """The open dead letters, each record once."""
@@ -152,7 +200,9 @@ class Sections:
         async with open_database(self._settings) as engine:
             started = await started_runs(engine, after=0, upto=await EventLog(engine).head())
             unfinished = await still_open(engine, set(started))
-        return OpenRuns([run for run in started if run in unfinished])
+            runs = [run for run in started if run in unfinished]
+            oldest = await oldest_run(engine, runs)
+        return OpenRuns(runs, oldest.seconds, self._settings.stuck_seconds)
 
     async def generations(self) -> Generations:
         """The generations of the read models."""
@@ -202,3 +252,9 @@ def run_of(record: RawRecord) -> OpenRun | None:
     except UnreadableRequestError:
         return None
     return OpenRun(ids.spreaview_event_id, ids.request_id)
+
+
+def _oldest_seconds(records: Sequence[RawRecord]) -> float:
+    """The age of the oldest record; 0 without one."""
+    now = datetime.now(UTC).timestamp()
+    return max(0.0, now - min((record.timestamp / 1000 for record in records), default=now))

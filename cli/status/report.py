@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cli.status.headings import (
+    ERASURES_WAIT,
     HEALTH,
     NO_EVENTS,
     OPEN_RUN,
@@ -14,6 +15,7 @@ from cli.status.headings import (
     UNREADABLE,
 )
 from cli.status.sections import (
+    Erasures,
     Generations,
     Intake,
     OpenLetters,
@@ -49,6 +51,7 @@ class Status:
     """The state of the whole system."""
 
     intake: Section[Intake]
+    erasures: Section[Erasures]
     relay: Section[Relay]
     projections: Section[ReadModels]
     dead_letters: Section[OpenLetters]
@@ -60,6 +63,7 @@ class Status:
         """Every section by its name, in order."""
         return {
             "intake": self.intake,
+            "erasures": self.erasures,
             "relay": self.relay,
             "projections": self.projections,
             "dead_letters": self.dead_letters,
@@ -90,7 +94,7 @@ class Status:
         if isinstance(self.intake, Intake) and self.intake.workers is not None:
             return self.intake.workers > 0
         if isinstance(self.relay, Relay):
-            relay, unread = self.relay
+            relay, unread, _ = self.relay
             if relay.leader is not None or relay.mismatch is not None:
                 return True
             # A worker that cannot reach Kafka gives up the leadership.
@@ -107,19 +111,25 @@ class Status:
 
     def _unknown(self) -> list[Problem]:
         """One problem per reason: several sections fail because of one server."""
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[Unknown, list[str]] = {}
         for name, section in self.sections().items():
             unread = section.unread if isinstance(section, Relay) else section
             if isinstance(unread, Unknown):
-                reasons.setdefault(unread.reason, []).append(name)
+                reasons.setdefault(unread, []).append(name)
         return [
-            Problem(", ".join(names), reason, None, SERVERS) for reason, names in reasons.items()
+            Problem(
+                ", ".join(names),
+                unread.reason,
+                "spreaview-sync doctor" if unread.is_late else None,
+                SERVERS,
+            )
+            for unread, names in reasons.items()
         ]
 
     def _of_the_relay(self) -> list[Problem]:
         if isinstance(self.relay, Unknown):
             return []
-        relay, unread = self.relay
+        relay, unread, _ = self.relay
         found = []
         if relay.mismatch is not None:
             found.append(Problem("relay", relay.mismatch, None, RESTORED))
@@ -127,6 +137,13 @@ class Status:
             waiting = counted(relay.behind.events, "event")
             problem = f"nobody publishes: {waiting} not on Kafka yet, and no worker leads"
             found.append(Problem("relay", problem, "spreaview-sync worker", NO_EVENTS))
+        elif self.relay.is_stuck:
+            waiting = counted(relay.behind.events, "event")
+            problem = (
+                f"{waiting} not on Kafka for {relay.behind.seconds:.0f} s, although "
+                f"{relay.leader} leads: it is catching up, or its log names the reason"
+            )
+            found.append(Problem("relay", problem, None, NO_EVENTS))
         if relay.unpublished:
             problem = f"{counted(len(relay.unpublished), 'event')} too large for the topic"
             found.append(Problem("relay", problem, "spreaview-sync relay status", NO_EVENTS))
@@ -156,17 +173,20 @@ class Status:
         return found
 
     def _of_the_workers(self) -> list[Problem]:
-        if self.has_worker is not False:
+        if self.has_worker is None:
             return []
         found = []
-        if isinstance(self.intake, Intake) and self.intake.waiting:
-            waiting = counted(self.intake.waiting, "request")
-            problem = f"{waiting} waiting, and no worker runs"
-            found.append(Problem("intake", problem, "spreaview-sync worker", HEALTH))
-        if isinstance(self.open_runs, OpenRuns) and self.open_runs.runs:
-            runs = counted(len(self.open_runs.runs), "run")
-            problem = f"{runs} open, and no worker runs"
-            found.append(Problem("open_runs", problem, "spreaview-sync worker", OPEN_RUN))
+        for name, section, see in (
+            ("intake", self.intake, HEALTH),
+            ("erasures", self.erasures, ERASURES_WAIT),
+            ("open_runs", self.open_runs, OPEN_RUN),
+        ):
+            if isinstance(section, Unknown) or not section.work:
+                continue
+            if not self.has_worker:
+                found.append(_without_worker(name, section.work, see))
+            elif section.is_stuck:
+                found.append(_hanging(name, f"{section.work}, {section.delay}", see))
         return found
 
     def _of_the_letters(self) -> list[Problem]:
@@ -174,3 +194,16 @@ class Status:
             return []
         letters = counted(self.dead_letters.open, "dead letter")
         return [Problem("dead_letters", f"{letters} open", "spreaview-sync dlq list", UNREADABLE)]
+
+
+def _without_worker(section: str, waiting: str, see: str) -> Problem:
+    return Problem(section, f"{waiting}, and no worker runs", "spreaview-sync worker", see)
+
+
+def _hanging(section: str, waiting: str, see: str) -> Problem:
+    """Work waits for too long although a worker runs."""
+    remedy = (
+        "look at its log, at /ready, and at the transactions in spreaview-sync doctor; "
+        "restart it if they show no cause"
+    )
+    return Problem(section, f"{waiting}, although a worker runs: {remedy}", None, see)

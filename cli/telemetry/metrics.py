@@ -117,6 +117,8 @@ METRICS = (
     ),
     _gathered("requests", "requests_waiting", "Requests without an outcome, up to 20,000"),
     _gathered("requests", "requests_oldest_seconds", "Age of the oldest of these requests"),
+    _gathered("erasures", "erasures_waiting", "Erasure requests not carried out, up to 20,000"),
+    _gathered("erasures", "erasures_oldest_seconds", "Age of the oldest of these requests"),
     _gathered("dead_letters", "dead_letters_open", "Dead letters that nobody has resolved"),
     _gathered(
         "relay", "relay_lag_events", "Events of the log that are not on Kafka, up to 100,000"

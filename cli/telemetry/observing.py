@@ -78,12 +78,8 @@ class ProcessObserver:
         if not self.is_tracing:
             yield traceparent_of(get_current_span())
             return
-        attributes = messaging_attributes("send", topic)
-        span = self.tracer.start_span(
-            f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes
-        )
-        with ended(span):
-            yield traceparent_of(span)
+        with sending(self.tracer, topic) as traceparent:
+            yield traceparent
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -169,6 +165,15 @@ class ObservedLog(EventLog):
         appended = await super().append(commit)
         self._observer.appended(commit)
         return appended
+
+
+@contextmanager
+def sending(tracer: Tracer, topic: str) -> Iterator[str | None]:
+    """Observe the publishing of a message as a span; yields the `traceparent` to send with it."""
+    attributes = messaging_attributes("send", topic)
+    span = tracer.start_span(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
+    with ended(span):
+        yield traceparent_of(span)
 
 
 @contextmanager

@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from aiokafka import TopicPartition
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure.consumer import GROUP as ERASURES
 from cli.brokers import with_known_features
 from cli.connections import Addresses
 from cli.status.gather import run_of
+from cli.status.run_ages import oldest_run
 from cli.telemetry.gathering import Reading, Sample, Source
-from contracts.identity import message_id
-from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
+from contracts.topics import DEAD_LETTERS, ERASURE_REQUESTS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from eventstore.open_runs import OpenRun, started_runs, still_open
@@ -30,19 +29,13 @@ from messaging.raw_record import RawRecord
 from messaging.topic_reader import TopicReader, known_partitions_of, open_topic_reader, to_the_end
 from projections.status import projection_figures, removals_held
 from worker.relay.checkpoint import CHECKPOINT
-from worker.relay.checkpoint import GROUP as RELAY
+from worker.relay.mismatch import GROUP as RELAY
 from worker.relay.rewind import read_copies
 from worker.sync.consumer import GROUP as WORKERS
 
 _MOST_REQUESTS = 20_000
 _POSITIONS = 200_000
 """Positions of the log that are searched for begun runs in one statement."""
-_MOST_AGES = 1000
-
-_BEGINNINGS = text("""
-    SELECT count(*) AS found, max(clock_timestamp() - recorded_at) AS age FROM event_store.events
-    WHERE message_id = ANY(CAST(:message_ids AS uuid[]))
-""")
 
 
 def sources_of(addresses: Addresses, engine: AsyncEngine) -> Sequence[Source[Any]]:
@@ -67,6 +60,7 @@ def sources_of(addresses: Addresses, engine: AsyncEngine) -> Sequence[Source[Any
         lambda: open_topic_reader(addresses.kafka),
         (
             Reading("requests", topics.requests),
+            Reading("erasures", topics.erasures),
             Reading("dead_letters", topics.dead_letters),
             Reading("seals", topics.seals),
             Reading("mismatch", topics.mismatch),
@@ -125,14 +119,12 @@ class _LogReadings:
             upto = min(head, self._searched + _POSITIONS)
             self._open |= await started_runs(engine, after=self._searched, upto=upto)
             self._searched = upto
-        started: list[UUID] = [message_id(run.sync_id, 0) for run in self._open][:_MOST_AGES]
-        async with engine.connect() as connection:
-            row = (await connection.execute(_BEGINNINGS, {"message_ids": started})).one()
-        if row.found < len(started):  # the log was restored meanwhile: search it again
+        oldest = await oldest_run(engine, list(self._open))
+        if not oldest.are_in_log:  # the log was restored meanwhile: search it again
             self._searched = 0
         return (
             Sample("spreaview_open_runs", len(self._open)),
-            Sample("spreaview_open_runs_oldest_seconds", row.age.total_seconds() if row.age else 0),
+            Sample("spreaview_open_runs_oldest_seconds", oldest.seconds),
         )
 
 
@@ -168,6 +160,21 @@ class _TopicReadings:
         return (
             Sample("spreaview_requests_waiting", len(open_runs)),
             Sample("spreaview_requests_oldest_seconds", max(0.0, now - oldest)),
+        )
+
+    async def erasures(self, reader: TopicReader) -> Sequence[Sample]:
+        """Find the erasure requests that no worker has committed."""
+        number, now = 0, datetime.now(UTC).timestamp()
+        oldest = now
+        async for record in records_waiting(
+            self._addresses.kafka, reader, ERASURE_REQUESTS, ERASURES
+        ):
+            oldest = min(oldest, record.timestamp / 1000)
+            if (number := number + 1) >= _MOST_REQUESTS:
+                break
+        return (
+            Sample("spreaview_erasures_waiting", number),
+            Sample("spreaview_erasures_oldest_seconds", now - oldest),
         )
 
     async def dead_letters(self, reader: TopicReader) -> Sequence[Sample]:

@@ -108,9 +108,13 @@ class DeadLetters:
         self._letters: dict[Origin | DeadLetterName, DeadLetter] = {}
         self._origins: dict[DeadLetterName, Origin | DeadLetterName] = {}
         """The origin of every copy."""
+        self._begins: dict[int, int] = {}
+        """The first offset of each partition: what was before it was deleted."""
 
     def add(self, record: RawRecord) -> None:
         """Add one record of the dead-letter topic. Add the records of a partition in order."""
+        begin = self._begins.get(record.partition, record.offset)
+        self._begins[record.partition] = min(begin, record.offset)
         headers = dict(record.headers)
         # A request may carry this header, but only its dead letter has an origin as well.
         if RESOLUTION in headers and TOPIC not in headers:
@@ -134,7 +138,10 @@ class DeadLetters:
             name = DeadLetterName.parse(_text(headers.get(LETTER)))
         except ValueError:
             name = DeadLetterName(-1, -1)
-        letter = self.get(name) if name.partition == record.partition else None
+        is_here = name.partition == record.partition
+        if is_here and name.offset < self._begins[record.partition]:
+            return  # the letter was deleted
+        letter = self.get(name) if is_here else None
         if letter is None:
             logger.warning(
                 "%s/%d@%d resolves no dead letter before it",

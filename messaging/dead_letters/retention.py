@@ -17,7 +17,7 @@ from messaging.topic_reader import TopicReader, known_partitions_of, to_the_end
 
 
 class PrunedLetters(NamedTuple):
-    """The records of the topic that may go, and those that stay."""
+    """The records of the topic that may go, and the letters that stay."""
 
     ends: Mapping[TopicPartition, int]
     """Each partition with something to delete: the records before this offset may go."""
@@ -70,12 +70,23 @@ async def prune_letters(reader: TopicReader, plan: PrunedLetters) -> None:
 def _deletable(
     letters: DeadLetters, partition: int, records: Sequence[tuple[int, int]], before_ms: int
 ) -> int:
-    """Return the number of records at the beginning of a partition that may be deleted."""
-    for number, (offset, stamp) in enumerate(records):
-        letter = letters.get(DeadLetterName(partition, offset))
+    """Return the number of records at the beginning of a partition that may be deleted.
+
+    The copies of a letter stay together: without its oldest copy a resolution resolves nothing.
+    """
+    found = [letters.get(DeadLetterName(partition, offset)) for offset, _ in records]
+    first: dict[DeadLetterName, int] = {}
+    end = len(records)
+    for number, ((_, stamp), letter) in enumerate(zip(records, found, strict=True)):
+        if letter is not None:
+            first.setdefault(letter.name, number)
         if stamp >= before_ms or (letter is not None and not _is_over(letter, before_ms)):
-            return number
-    return len(records)
+            end = min(end, number)
+    for number in reversed(range(len(records))):
+        letter = found[number]
+        if number >= end and letter is not None:
+            end = min(end, first[letter.name])
+    return end
 
 
 def _is_over(letter: DeadLetter, before_ms: int) -> bool:

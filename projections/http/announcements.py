@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from eventstore.listening import keep_listening
 from projections.announce import CHANNEL
-from projections.http.listening import keep_listening
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -54,6 +54,8 @@ class Announcements:
     def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
         self._connect = connect
         self._waiters: defaultdict[UUID, set[Waiter]] = defaultdict(set)
+        self.are_over = False
+        """Whether the server stops, so that nobody waits any more."""
 
     @contextmanager
     def waiting(self, event_id: UUID) -> Iterator[Waiter]:
@@ -66,6 +68,11 @@ class Announcements:
             self._waiters[event_id].discard(waiter)
             if not self._waiters[event_id]:
                 del self._waiters[event_id]
+
+    def end(self) -> None:
+        """Wake every request for the last time: the server stops."""
+        self.are_over = True
+        self._wake_all()
 
     async def listen(self) -> None:
         """Listen until cancelled."""

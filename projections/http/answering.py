@@ -113,7 +113,7 @@ class Answers:
                     if await _shows(connection, event_id, event, wanted):
                         yield Moment(connection, event)
                         return
-                await waiter.wait(_time_left(wanted, _look_after(waiter, event)))
+                await waiter.wait(self._time_left(wanted, _look_after(waiter, event)))
 
     @asynccontextmanager
     async def fresh(self, call: Call, event_id: UUID) -> AsyncIterator[Moment]:
@@ -172,7 +172,7 @@ class Answers:
                     return found
                 if wanted.sync_id is not None and await _has_ended(connection, wanted.sync_id):
                     return found
-            await asyncio.sleep(_time_left(wanted, _UNANNOUNCED_LOOK_SECONDS))
+            await asyncio.sleep(self._time_left(wanted, _UNANNOUNCED_LOOK_SECONDS))
 
     async def refuse_foreign(self, call: Call, event_id: UUID) -> None:
         """Raise `ProblemError` if the event belongs to an organization the token may not see."""
@@ -188,6 +188,22 @@ class Answers:
                 pass
         _refuse_unknown(call, event)
         return event
+
+    def _time_left(self, wanted: Wanted, most: float) -> float:
+        """Seconds until the next look. Raises `ProblemError` if the wait is over.
+
+        A stop of the server ends it, too: otherwise it would cancel the request unanswered.
+        """
+        left = wanted.until - time.monotonic()
+        if left > 0 and not self._announcements.are_over:
+            return min(left, most)
+        if wanted.sync_id is not None:
+            raise not_yet(
+                f"Sync {wanted.sync_id} has not ended yet, or its outcome is not visible yet"
+            )
+        raise not_yet(
+            f"Version {wanted.version} is not visible yet. Ask again, or leave out min_version"
+        )
 
     def _forget_after_erasure(self, event: ShownEvent) -> None:
         if self._erasures != event.erasures:
@@ -289,15 +305,3 @@ async def _has_ended(
 
 def _look_after(waiter: Waiter, event: ShownEvent) -> float:
     return _REPLICA_LOOK_SECONDS if waiter.version > event.shown.version else _LOOK_SECONDS
-
-
-def _time_left(wanted: Wanted, most: float) -> float:
-    """Seconds until the next look. Raises `ProblemError` if the wait is over."""
-    left = wanted.until - time.monotonic()
-    if left > 0:
-        return min(left, most)
-    if wanted.sync_id is not None:
-        raise not_yet(f"Sync {wanted.sync_id} has not ended yet, or its outcome is not visible yet")
-    raise not_yet(
-        f"Version {wanted.version} is not visible yet. Ask again, or leave out min_version"
-    )

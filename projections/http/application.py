@@ -1,5 +1,6 @@
 """The ASGI application of the endpoints: tokens, limits, error answers, security headers."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from contracts.error_text import describe_error
+from contracts.outage_text import describe_outage
 from eventstore.damage import DamagedLogError
 from eventstore.errors import is_database_outage
 from projections.generations import NoGenerationError
-from projections.http.endpoint import Call, Endpoint
+from projections.http.endpoint import Call, Endpoint, refuse_unknown_query
 from projections.http.negotiation import accepts, without_body, wrong_method
 from projections.http.problem import ProblemError, ProblemType, bad_request
 from projections.http.tokens import EVERYTHING, Access, Scope, Tokens
@@ -134,8 +135,11 @@ def application(
 
 
 def _endpoint(endpoint: Endpoint, security: Security) -> Callable[[Request], Awaitable[Response]]:
+    known = endpoint.query_names
+
     async def handle(request: Request) -> Response:
         access = security.require(request, endpoint.scope)
+        refuse_unknown_query(request, known)
         accept = ",".join(request.headers.getlist("accept"))
         if not any(accepts(accept, each) for each in endpoint.media_types):
             raise ProblemError(
@@ -166,12 +170,15 @@ def answering(
             return _unavailable(str(error))
         except Exception as error:
             if is_database_outage(error):
-                logger.warning("a query failed: %s", describe_error(error))
-                return _unavailable("PostgreSQL does not answer")
+                reason = describe_outage(error)
+                logger.warning("a query failed: %s", reason)
+                return _unavailable(f"The database cannot answer: {reason}")
             logger.exception("a request failed unexpectedly")
             return ProblemError(
                 ProblemType.INTERNAL, "The log of the server names the fault"
             ).response()
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+            return _unavailable("The server stops before it has the answer. Ask again")
 
     return answer
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -130,6 +131,11 @@ class Endpoint:
     tag: str = "read models"
 
     @property
+    def query_names(self) -> tuple[str, ...]:
+        """The names of the query parameters that it knows."""
+        return tuple(each.name for each in self.parameters if each.where == "query")
+
+    @property
     def media_types(self) -> tuple[str, ...]:
         """The media types that it answers with, problems apart."""
         return (JSON, EVENT_STREAM) if self.is_stream else (JSON,)
@@ -141,3 +147,21 @@ def read_uuid(name: str, value: str) -> UUID:
         return UUID(value)
     except ValueError:
         raise bad_request(name, f"{name} is not a UUID") from None
+
+
+def refuse_unknown_query(request: Request, known: Sequence[str]) -> None:
+    """Raise `ProblemError` for a query parameter that is not known: ignored, it would mislead."""
+    if not request.scope["query_string"]:
+        return
+    for name in request.query_params:
+        if name not in known:
+            raise bad_request(name, _unknown_query(name, known))
+
+
+def _unknown_query(name: str, known: Sequence[str]) -> str:
+    cause = f"{name or 'A parameter without a name'} is not a query parameter of this path."
+    if not known:
+        return f"{cause} It takes none: leave it out"
+    if similar := get_close_matches(name, known, n=1):
+        return f"{cause} Did you mean {similar[0]}? It takes: {', '.join(known)}"
+    return f"{cause} It takes: {', '.join(known)}"

@@ -230,11 +230,13 @@ class EventSummary(Struct, frozen=True, kw_only=True):
     speakers: int
     rooms: int
     skipped: int
+    position: int
+    """The position of the last event of its stream that is shown."""
     newest_sync: SyncRun
 
 
 class Events(Struct, frozen=True, kw_only=True):
-    """The SpreaView events that the token may see, the one synced last first."""
+    """The SpreaView events that the token may see, the one that changed last first."""
 
     events: tuple[EventSummary, ...]
     next: str | None

@@ -39,7 +39,7 @@ _TITLES: Mapping[ProblemType, tuple[int, str]] = {
     ProblemType.RESET: (410, "The cursor is not of this log"),
     ProblemType.TOO_LARGE: (413, "The request is too large"),
     ProblemType.UNSUPPORTED_MEDIA_TYPE: (415, "The body is not JSON"),
-    ProblemType.UNAVAILABLE: (503, "A server that is needed does not answer"),
+    ProblemType.UNAVAILABLE: (503, "Not available now"),
     ProblemType.INTERNAL: (500, "An unexpected fault"),
 }
 
@@ -103,6 +103,11 @@ def bad_request(field: str, detail: str) -> ProblemError:
 def not_found(detail: str) -> ProblemError:
     """Nothing there, or nothing that the token may know of."""
     return ProblemError(ProblemType.NOT_FOUND, detail)
+
+
+def reset(detail: str) -> ProblemError:
+    """A cursor or a page of another log, or of this one before it was restored."""
+    return ProblemError(ProblemType.RESET, detail, field="after")
 
 
 def not_yet(detail: str, retry_after: int = 1) -> ProblemError:

@@ -27,7 +27,7 @@ from projections.http.models import (
     SyncRun,
     SyncRuns,
 )
-from projections.http.problem import bad_request, not_found
+from projections.http.problem import ProblemError, bad_request, not_found, not_yet, reset
 from projections.http.schedule import days_of, room_at
 from projections.http.shown import Shown, ShownEvent
 
@@ -74,20 +74,21 @@ class Queries:
         self._answers = answers
 
     async def events(self, call: Call) -> Response:
-        """The SpreaView events, the one synced last first."""
+        """The SpreaView events, the one that changed last first."""
         before, limit = page_of(call)
         async with self._answers.snapshot() as connection:
+            await _refuse_beyond_the_head(connection, call, before)
             rows = await reading.read_rows(
                 connection,
                 reading.EVENTS,
                 EventSummary,
                 before=before,
                 limit=limit + 1,
-                organizations=_organizations(call),
+                organizations=call.access.listed,
             )
         events, next_ = rows[:limit], None
         if len(rows) > limit:
-            next_ = str(events[-1].newest_sync.position)
+            next_ = str(events[-1].position)
         return _answer(call, Events(events=tuple(events), next=next_))
 
     async def schedule(self, call: Call) -> Response:
@@ -193,9 +194,9 @@ class Queries:
         """The runs of an event, the newest first."""
         event_id = call.path_uuid("event_id")
         before, limit = page_of(call)
-        organizations = _organizations(call)
 
         async def build(connection: AsyncConnection, event: ShownEvent) -> SyncRuns:
+            await _refuse_beyond_the_head(connection, call, before)
             rows = await reading.read_rows(
                 connection,
                 reading.RUNS,
@@ -203,12 +204,12 @@ class Queries:
                 event_id=event_id,
                 before=before,
                 limit=limit + 1,
-                organizations=organizations,
+                organizations=call.access.listed,
             )
             next_ = str(rows[limit - 1].position) if len(rows) > limit else None
             return SyncRuns(shown=event.shown, runs=tuple(rows[:limit]), next=next_)
 
-        variant = before, limit, tuple(sorted(map(str, organizations or ())))
+        variant = before, limit, call.access.listed
         return await self._answers.event(call, event_id, build, variant=variant)
 
 
@@ -251,6 +252,32 @@ def page_of(call: Call) -> tuple[int, int]:
     return int(after), limit
 
 
+def beyond_the_head(after: int, head: int) -> ProblemError:
+    """The answer to an `after` that the log does not reach."""
+    return reset(
+        f"after names position {after}, beyond the head of the log, which is at {head}: it is not "
+        "the `next` of a page, or the log was restored. Begin without after"
+    )
+
+
+async def _refuse_beyond_the_head(connection: AsyncConnection, call: Call, before: int) -> None:
+    """Raise `ProblemError` if a page begins at a position that the log does not have yet.
+
+    A replica cannot know whether it lags or the log was restored: `not-yet`, not `reset`.
+    """
+    if call.query("after") is None:
+        return
+    head = (await connection.execute(reading.HEAD)).one()
+    if before <= head.position:
+        return
+    if head.is_of_replica:
+        raise not_yet(
+            f"after names position {before}, and the replica that answers has reached "
+            f"{head.position}. Ask again. If this lasts, begin without after"
+        )
+    raise beyond_the_head(before, head.position)
+
+
 def _room_now(
     shown: Shown,
     room: RoomView,
@@ -265,11 +292,6 @@ def _until(changes_at: datetime | None, now: datetime, most: int = 60) -> str:
     """May be kept until the answer changes by itself, but a sync may change it, too."""
     seconds = most if changes_at is None else int((changes_at - now).total_seconds())
     return f"private, max-age={max(0, min(seconds, most))}"
-
-
-def _organizations(call: Call) -> list[UUID] | None:
-    organizations = call.access.organizations
-    return None if organizations is None else sorted(organizations)
 
 
 def _answer(call: Call, answer: msgspec.Struct) -> Response:

@@ -25,11 +25,12 @@ def query_endpoints(queries: Queries) -> tuple[Endpoint, ...]:
             method="GET",
             path="/v1/events",
             name="listEvents",
-            summary="List the SpreaView events, the one synced last first.",
+            summary="List the SpreaView events, the one that changed last first.",
             scope=Scope.READ,
             handle=queries.events,
             answers={200: Events},
             parameters=PAGING,
+            problems=(ProblemType.NOT_YET, ProblemType.RESET),
         ),
         Endpoint(
             method="GET",
@@ -117,7 +118,7 @@ def query_endpoints(queries: Queries) -> tuple[Endpoint, ...]:
             handle=queries.syncs,
             answers={200: SyncRuns, 304: None},
             parameters=(EVENT, *PAGING, *FRESHNESS),
-            problems=missing,
+            problems=(*missing, ProblemType.RESET),
             tag="syncs",
         ),
     )

@@ -113,11 +113,12 @@ SESSIONS_OF_SPEAKER = text("""
     ORDER BY s.starts_at, s.title, s.session_code
 """)
 
-# The newest run of each event, by a page of runs: an event without a run is not known.
+# Each event with its newest run, in the order of the last events: an erasure comes after a run. An
+# event without a run is not known.
 EVENTS = text("""
     SELECT json_build_object(
         'spreaview_event_id', r.spreaview_event_id, 'organization_id', r.owner,
-        'newest_sync', row_to_json(r.run),
+        'position', r.position, 'newest_sync', row_to_json(r.run),
         'sessions', (SELECT count(*) FROM spreaview.sessions s
                      WHERE s.spreaview_event_id = r.spreaview_event_id AND s.status = 'scheduled'),
         'speakers', (SELECT count(*) FROM spreaview.event_speakers p
@@ -131,6 +132,8 @@ EVENTS = text("""
         FROM spreaview.stream_progress e
         CROSS JOIN LATERAL (SELECT * FROM spreaview.sync_runs n
                             WHERE n.spreaview_event_id = e.spreaview_event_id
+                              AND (CAST(:organizations AS uuid[]) IS NULL
+                                   OR n.organization_id = ANY(CAST(:organizations AS uuid[])))
                             ORDER BY n.position DESC LIMIT 1) newest
         CROSS JOIN LATERAL (SELECT organization_id FROM spreaview.sync_runs o
                             WHERE o.spreaview_event_id = e.spreaview_event_id
@@ -141,6 +144,11 @@ EVENTS = text("""
         ORDER BY e.position DESC LIMIT :limit
     ) r
     ORDER BY r.position DESC
+""")
+
+HEAD = text("""
+    SELECT coalesce(max(position), 0) AS position, pg_is_in_recovery() AS is_of_replica
+    FROM event_store.events
 """)
 
 SYNC_STATUS = text("""

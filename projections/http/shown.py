@@ -10,14 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from eventstore.damage import NoLogIdentityError
 from projections.generations import NoGenerationError
 
-# The erasures are part of it: an erasure changes rows without moving a version. The first completed
-# run is found by the index, however many follow it.
+# The erasures are part of it: an erasure changes rows without moving a version. So is a part of the
+# last event's hash: after a failover, another event may be at the same position and version, with
+# the same id if its run was repeated. The first completed run is found by the index.
 _SHOWN = text("""
     SELECT (SELECT log_id FROM event_store.log) AS log_id,
            (SELECT number FROM projections.generations WHERE live) AS generation,
            (SELECT count(*) || '-' || coalesce(max(extract(epoch FROM erased_at)), 0)::text
             FROM event_store.erased_subjects) AS erasures,
-           p.version, p.position, coalesce(
+           p.version, p.position,
+           (SELECT left(encode(e.hash, 'hex'), 8) FROM event_store.events e
+            WHERE e.position = p.position) AS mark,
+           coalesce(
                (SELECT organization_id FROM spreaview.sync_runs
                 WHERE spreaview_event_id = wanted.id AND status = 'completed'
                 ORDER BY position LIMIT 1),
@@ -52,6 +56,8 @@ class ShownEvent(NamedTuple):
     event is unknown."""
     erasures: str
     """Changes with every erasure and every lifting of one."""
+    mark: str
+    """The first 8 digits of the hash of the last event shown; empty if there is none."""
 
     @property
     def is_known(self) -> bool:
@@ -62,13 +68,14 @@ class ShownEvent(NamedTuple):
     def key(self) -> tuple[object, ...]:
         """Equal for answers with equal rows."""
         shown = self.shown
-        return shown.log_id, shown.generation, shown.version, self.erasures
+        return shown.log_id, shown.generation, shown.version, self.mark, self.erasures
 
     @property
     def etag(self) -> str:
         """The weak entity tag of every answer about the event."""
         shown = self.shown
-        return f'W/"{str(shown.log_id)[:8]}-{shown.generation}-{shown.version}-{self.erasures}"'
+        state = shown.generation, shown.version, self.mark, self.erasures
+        return f'W/"{str(shown.log_id)[:8]}-{"-".join(map(str, state))}"'
 
 
 async def read_shown(connection: AsyncConnection, event_id: UUID) -> ShownEvent:
@@ -89,4 +96,4 @@ async def read_shown(connection: AsyncConnection, event_id: UUID) -> ShownEvent:
         version=row.version or 0,
         position=row.position or 0,
     )
-    return ShownEvent(shown, row.organization_id, row.erasures)
+    return ShownEvent(shown, row.organization_id, row.erasures, row.mark or "")

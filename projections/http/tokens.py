@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -14,6 +15,12 @@ from uuid import UUID
 
 import msgspec
 
+from messaging.backoff import log_failing, log_working
+
+logger = logging.getLogger(__name__)
+
+COMPONENT = "tokens"
+"""The name of the token file in logs and in the health of the process."""
 _PREFIX = "svs_"
 _BYTES = 32
 _EXPIRY_DIGITS = 12
@@ -43,6 +50,11 @@ class Access(NamedTuple):
         """Whether what belongs to the organization may be seen. None belongs to nobody yet."""
         return self.organizations is None or organization_id in self.organizations
 
+    @property
+    def listed(self) -> tuple[UUID, ...] | None:
+        """The organizations in a fixed order, as statements and caches take them."""
+        return None if self.organizations is None else tuple(sorted(self.organizations))
+
 
 EVERYTHING = Access("open", frozenset(Scope), None)
 """For a server that is open: the sandbox, on loopback only."""
@@ -67,7 +79,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Tokens:
     """The tokens of one file. A change of the file is noticed with the next request.
 
-    A file that cannot be read any more keeps the tokens that were read last; `error` names why.
+    A file that cannot be read any more keeps the tokens that were read last, so that a typo locks
+    nobody out. A file that is gone has no tokens. The log has a line for either, and for its end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +88,7 @@ class Tokens:
         self._path = path
         self._stamp: object = None
         self._entries: tuple[tuple[bytes, Access], ...] = ()
-        self.error: str | None = None
+        self._error: str | None = None
         self._read()
 
     def access(self, token: str) -> Access | None:
@@ -83,7 +96,7 @@ class Tokens:
 
         Compares with every hash, each in constant time: the time reveals nothing about a token.
         """
-        self._refresh()
+        self.refresh()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest().encode()
         found: Access | None = None
         for known, access in self._entries:
@@ -104,7 +117,7 @@ class Tokens:
 
     def access_of_cookie(self, cookie: str, now: datetime) -> Access | None:
         """Return what a cookie allows; None if it is expired, forged, or its token is gone."""
-        self._refresh()
+        self.refresh()
         expiry, _, _ = cookie.partition(".")
         if not expiry.isdecimal() or len(expiry) > _EXPIRY_DIGITS or int(expiry) <= now.timestamp():
             return None
@@ -116,13 +129,35 @@ class Tokens:
                 found = known
         return found
 
-    def _refresh(self) -> None:
+    def refresh(self) -> str | None:
+        """Read the file if it has changed; return the reason why it cannot be used, or None."""
+        error: str | None = None
         try:
             if self._stat() != self._stamp:
                 self._read()
-            self.error = None
-        except (OSError, TokenFileError) as error:
-            self.error = str(error)
+        except (FileNotFoundError, NotADirectoryError):
+            self._stamp, self._entries = None, ()
+            error = f"the token file {self._path} is gone: no token is valid. Remedy: put it back"
+        except (OSError, TokenFileError) as reason:
+            text = _unreadable(self._path, reason) if isinstance(reason, OSError) else reason
+            error = f"{text}. Meanwhile the tokens that were read last stay valid"
+        if error != self._error:
+            self._report(error)
+        return error
+
+    def _report(self, error: str | None) -> None:
+        if error is None:
+            log_working(COMPONENT)
+        elif self._error is None:
+            log_failing(COMPONENT, error)
+        else:
+            logger.warning(
+                "%s still fails: %s",
+                COMPONENT,
+                error,
+                extra={"component": COMPONENT, "reason": error},
+            )
+        self._error = error
 
     def _stat(self) -> object:
         stat = os.stat(self._path)
@@ -133,10 +168,7 @@ class Tokens:
             stamp = self._stat()
             entries = _read_file(self._path).tokens
         except OSError as error:
-            raise TokenFileError(
-                f"the token file {self._path} cannot be read: {error.strerror}. Remedy: make one "
-                "with spreaview-sync token create"
-            ) from error
+            raise TokenFileError(_unreadable(self._path, error)) from error
         self._stamp = stamp
         self._entries = tuple(
             (
@@ -196,5 +228,17 @@ def _signed(key: bytes, name: str, expiry: int) -> str:
 def _read_file(path: Path) -> _File:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_File)
-    except msgspec.DecodeError as error:
-        raise TokenFileError(f"the token file {path} cannot be used: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise TokenFileError(
+            f"the token file {path} cannot be used: {reason}. Remedy: correct it"
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    remedy = (
+        "make one with spreaview-sync token create"
+        if isinstance(error, FileNotFoundError)
+        else "make it readable for this user"
+    )
+    return f"the token file {path} cannot be read: {error.strerror}. Remedy: {remedy}"

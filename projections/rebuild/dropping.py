@@ -15,26 +15,29 @@ async def drop_generations(engine: AsyncEngine, number: int | None) -> list[int]
     """Drop one generation, or all filled ones that are not live; return the dropped numbers.
 
     Raises:
-        GenerationsError: the generation does not exist or is live, or a rebuild is running.
+        GenerationsError: the generation does not exist or is live, a rebuild is running, or other
+            transactions held the generations all the time.
     """
     async with maintenance_lock(engine):
         if number is None:
             return await drop_old(engine, 0)
         async with engine.begin() as connection:
-            for generation in await list_generations(connection):
-                if generation.number == number:
-                    await drop(connection, generation)
-                    return [number]
-    raise GenerationsError(
-        f"there is no generation {number}; spreaview-sync projections generations lists them"
-    )
+            named = [g for g in await list_generations(connection) if g.number == number]
+        if not named:
+            raise GenerationsError(
+                f"there is no generation {number}; spreaview-sync projections generations lists "
+                "them"
+            )
+        await drop(engine, named)
+        return [number]
 
 
 async def drop_old_generations(engine: AsyncEngine, keep: int) -> list[int]:
     """Drop all filled generations that are not live but the `keep` newest; return the numbers.
 
     Raises:
-        GenerationsError: a rebuild is running.
+        GenerationsError: a rebuild is running, or other transactions held the generations all the
+            time.
     """
     async with maintenance_lock(engine):
         return await drop_old(engine, keep)
@@ -48,10 +51,9 @@ async def old_generations(connection: AsyncConnection) -> list[int]:
 async def drop_old(engine: AsyncEngine, keep: int) -> list[int]:
     """Drop as `drop_old_generations`; the caller holds the maintenance lock."""
     async with engine.begin() as connection:
-        old = await _old(connection)
-        for generation in old[keep:]:
-            await drop(connection, generation)
-        return [generation.number for generation in old[keep:]]
+        old = (await _old(connection))[keep:]
+    await drop(engine, old)
+    return [generation.number for generation in old]
 
 
 async def _old(connection: AsyncConnection) -> list[Generation]:

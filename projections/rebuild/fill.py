@@ -2,32 +2,43 @@
 
 No row locks are needed, because only one process writes such a generation and no reader sees it.
 One transaction applies a page and records its position, from which a killed process resumes.
+Streams that the generation does not have yet are copied; the statements of a projector update the
+others.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.error_text import describe_error
 from contracts.events import CUT_TYPES
+from contracts.wording import counted
+from eventstore.driver import driver_of
 from eventstore.errors import is_database_outage
 from eventstore.model import Recorded
 from eventstore.read import read_outcomes
 from projections import statements
 from projections.changes import project
 from projections.generations import ADVANCE, Generation, GenerationsError, select_generation
+from projections.rebuild.copying import copied_tables, copy_rows
 from projections.stopping import stop
+from projections.tables import TABLE_COLUMNS
 from projections.version import CODE_VERSION
 from projections.write import write
 
-FILL_PAGE = 5_000
-"""Events per transaction."""
+logger = logging.getLogger(__name__)
 
-FILL_BYTES = 8 * 1024 * 1024
+FILL_PAGE = 20_000
+"""Events per transaction: most streams are then copied with all of their first events."""
+
+FILL_BYTES = 16 * 1024 * 1024
 """Stored size of a page: limits the memory if events are large."""
 
 UNBOUNDED = 2**62
@@ -181,9 +192,35 @@ async def apply_page(
         for event in page
         if event.stream_id in applied and event.version > applied[event.stream_id]
     ]
-    if fresh:
-        await _apply(connection, fresh)
+    new = [event for event in fresh if applied[event.stream_id] == 0]
+    if new and not await _copy(connection, generation, new):
+        await _apply(connection, new)
+    if known := [event for event in fresh if applied[event.stream_id] > 0]:
+        await _apply(connection, known)
     return position
+
+
+async def _copy(
+    connection: AsyncConnection, generation: Generation, events: Sequence[Recorded]
+) -> bool:
+    """Copy the rows of streams that have none; return whether all were copied, or else none."""
+    try:
+        async with connection.begin_nested():
+            found = await connection.execute(TABLE_COLUMNS, {"schema": generation.schema})
+            tables = copied_tables((row.relname, row.attname, row.type) for row in found)
+            changes = project(map(copy, events))  # a copy does not keep its decoded data
+            driver = await driver_of(connection)
+            await copy_rows(connection, driver, generation.schema, tables, changes)
+    except Exception as error:
+        if is_database_outage(error):
+            raise
+        logger.warning(
+            "the rows of %s cannot be copied and are written as a projector does: %s",
+            counted(len({event.stream_id for event in events}), "stream"),
+            describe_error(error),
+        )
+        return False
+    return True
 
 
 async def _apply(connection: AsyncConnection, events: Sequence[Recorded]) -> bool:

@@ -40,11 +40,17 @@ _SAME = """
 """
 
 # Two sums of independent 64-bit hashes: independent of the order of rows, not of duplicates.
+# The hash of a record is quick, but linear in those of its fields. So it is hashed again as text:
+# otherwise two rows that swap a value would keep the sum.
 _HASH = """
-    SELECT count(*), coalesce(sum(hashtextextended(t::text, 1)::numeric), 0),
-           coalesce(sum(hashtextextended(t::text, 2)::numeric), 0)
-    FROM {schema}.{table} t WHERE EXISTS (
-        SELECT FROM pg_temp.compared c WHERE c.spreaview_event_id = t.spreaview_event_id)
+    SELECT count(*), coalesce(sum(hashtextextended(record, 1)), 0),
+           coalesce(sum(hashtextextended(record, 2)), 0)
+    FROM (
+        SELECT hash_record_extended(t, 1)::text || hash_record_extended(t, 2)::text AS record
+        FROM {schema}.{table} t WHERE EXISTS (
+            SELECT FROM pg_temp.compared c WHERE c.spreaview_event_id = t.spreaview_event_id)
+        OFFSET 0
+    ) AS hashed
 """
 
 _DIFFERENT = """

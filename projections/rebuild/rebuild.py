@@ -63,6 +63,8 @@ class RebuildResult:
     """The comparison of both generations before the switch; None for a rollback."""
     stopped: Sequence[StoppedInNew]
     dropped: Sequence[int]
+    problem: str | None = None
+    """Why old generations were not dropped; None unless that was refused."""
 
     def to_json(self) -> dict[str, object]:
         """The last line of `projections rebuild --json` and `projections rollback --json`."""
@@ -75,6 +77,7 @@ class RebuildResult:
             "parity": self.parity.to_json() if self.parity else None,
             "stopped": [stream.to_json() for stream in self.stopped],
             "dropped": list(self.dropped),
+            "problem": self.problem,
         }
 
 
@@ -103,7 +106,8 @@ async def rebuild(
     """Fill a generation from the log and make it live, or resume one that this code has begun.
 
     Readers and projectors use the live generation meanwhile. After a crash at any moment, call it
-    again. Afterwards the `keep` newest old generations are kept; None keeps all.
+    again. Afterwards the `keep` newest old generations are kept; None keeps all. If the others
+    cannot be dropped, the result names the problem: the new generation is live all the same.
 
     Raises:
         GenerationsError: another rebuild is running, or the switch was not possible. The filled
@@ -130,11 +134,17 @@ async def rebuild(
         stopped = await switch(
             engine, target.number, accept_stopped=accept_stopped, report_progress=counter
         )
-        dropped = [] if keep is None else await drop_old(engine, keep)
+        dropped: Sequence[int] = []
+        problem = None
+        if keep is not None:
+            try:
+                dropped = await drop_old(engine, keep)
+            except GenerationsError as error:
+                problem = str(error)
         async with engine.connect() as connection:
             live = await live_generation(connection)
     seconds = time.monotonic() - began
-    return RebuildResult(live, before, counter.events, seconds, parity, stopped, dropped)
+    return RebuildResult(live, before, counter.events, seconds, parity, stopped, dropped, problem)
 
 
 async def rollback(
@@ -208,6 +218,8 @@ class _EventCounter:
 
 async def _target(engine: AsyncEngine, code_version: str, report_step: ReportStep) -> Generation:
     """Return the generation to fill: one that this code has begun, or a new one."""
+    resumed: Generation | None = None
+    useless = []
     async with engine.begin() as connection:
         await live_generation(connection)
         for begun in await list_generations(connection):
@@ -220,18 +232,23 @@ async def _target(engine: AsyncEngine, code_version: str, report_step: ReportSte
                 report_step(
                     f"dropping generation {begun.number}, which is ahead of the log; starting over"
                 )
-                await drop(connection, begun)
+                useless.append(begun)
                 continue
             if begun.code_version == code_version:
                 report_step(
                     f"resuming generation {begun.number}, begun at {begun.created_at:%F %T %Z}"
                 )
-                return begun
+                resumed = begun
+                break
             report_step(
                 f"dropping generation {begun.number}, which other code ({begun.code_version}) has "
                 "begun; starting over"
             )
-            await drop(connection, begun)
+            useless.append(begun)
+    await drop(engine, useless)
+    if resumed:
+        return resumed
+    async with engine.begin() as connection:
         number = (await connection.execute(NEXT_NUMBER)).scalar_one()
         return await create(connection, number=number, live=False, code_version=code_version)
 

@@ -1,14 +1,10 @@
 """The switch: one transaction makes another generation live for the views and the projectors."""
 
-import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.wording import counted
@@ -20,6 +16,7 @@ from projections.generations import (
     TAKE_GENERATION,
     Generation,
     GenerationsError,
+    NoQuietMomentError,
     live_generation,
     lock_generation,
     select_generation,
@@ -29,15 +26,14 @@ from projections.lock_conflicts import (
     LOCK_TIMEOUT,
     PROJECTORS_WAIT,
     READERS_WAIT,
-    is_lock_conflict,
+    NotNowError,
+    in_a_quiet_moment,
 )
 from projections.rebuild.fill import PROGRESS_OF, ReportProgress, apply_page, fill
 from projections.tables import run_script
 
 LAST_EVENTS = 2_000
 """The most events that a switch applies while projectors are blocked."""
-
-_TRIES = 120
 
 STOPPED = text("""
     SELECT spreaview_event_id, version, error FROM stream_progress
@@ -67,9 +63,9 @@ class StoppedInNew(NamedTuple):
 
 
 class StoppedStreamsError(GenerationsError):
-    """Streams have stopped in the new generation but continue in the live one."""
+    """Streams have stopped in the generation to switch to but continue in the live one."""
 
-    def __init__(self, number: int, stopped: Sequence[StoppedInNew]) -> None:
+    def __init__(self, target: Generation, stopped: Sequence[StoppedInNew]) -> None:
         self.stopped = stopped
         named = "\n".join(
             f"  {stream.stream_id} after version {stream.version} "
@@ -77,28 +73,19 @@ class StoppedStreamsError(GenerationsError):
             for stream in stopped[:20]
         )
         streams = counted(len(stopped), "stream")
-        super().__init__(
-            f"no switch: {streams} stopped in the new generation, and the live generation has "
-            f"more events of each:\n{named}\n"
-            f"Remedy: fix the cause, spreaview-sync projections drop {number}, and rebuild again; "
-            "or use --accept-stopped: a stream then stays stopped until spreaview-sync "
-            "projections retry resumes it."
+        where = "the new generation"
+        remedy = (
+            f"fix the cause, spreaview-sync projections drop {target.number}, and rebuild again"
         )
-
-
-class NoQuietMomentError(GenerationsError):
-    """Other transactions held the generation or a view all the time. Nothing was switched."""
-
-    def __init__(self) -> None:
+        if target.switched_at is not None:  # a rollback: it needs the generation
+            where = f"generation {target.number}"
+            remedy = "keep the live generation, or run spreaview-sync projections rebuild"
         super().__init__(
-            "no switch: other transactions held the read models all the time. The filled "
-            "generation is kept. Remedy: end the sessions that pg_stat_activity shows as idle in "
-            "transaction, then run this again."
+            f"no switch: {streams} stopped in {where}, and the live generation has more events of "
+            f"each:\n{named}\n"
+            f"Remedy: {remedy}; or use --accept-stopped: a stream then stays stopped until "
+            "spreaview-sync projections retry resumes it."
         )
-
-
-class _TooFarBehindError(Exception):
-    """More new events than a switch may apply while projectors are blocked."""
 
 
 async def switch(
@@ -114,21 +101,17 @@ async def switch(
         StoppedStreamsError: readers would lose events of a stream, and `accept_stopped` is false.
         NoQuietMomentError: the locks were not available within about two minutes.
     """
-    for _ in range(_TRIES):
+
+    async def fill_and_switch() -> Sequence[StoppedInNew]:
         async with engine.begin() as connection:
             generation = await lock_generation(connection, number)
             live = await live_generation(connection)
             await copy_grants(connection, live.schema, generation.schema)
         await fill(engine, generation, await EventLog(engine).head(), report_progress)
-        try:
-            return await _try_switch(engine, number, accept_stopped=accept_stopped)
-        except _TooFarBehindError:
-            continue
-        except (DBAPIError, PostgresError) as error:
-            if not is_lock_conflict(error):
-                raise
-        await asyncio.sleep(random.uniform(0.05, 1.0))  # noqa: S311 (no secret)
-    raise NoQuietMomentError
+        return await _try_switch(engine, number, accept_stopped=accept_stopped)
+
+    refusal = NoQuietMomentError("no switch, and the filled generation is kept")
+    return await in_a_quiet_moment(fill_and_switch, refusal)
 
 
 async def _try_switch(
@@ -143,7 +126,7 @@ async def _try_switch(
         stopped = await stopped_in(connection, generation, live)
         worse = [stream for stream in stopped if stream.is_worse]
         if worse and not accept_stopped:
-            raise StoppedStreamsError(number, worse)
+            raise StoppedStreamsError(generation, worse)
         await connection.execute(LEAVE_LIVE)
         await connection.execute(BECOME_LIVE, {"number": number})
         await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
@@ -153,12 +136,16 @@ async def _try_switch(
 
 
 async def _catch_up(connection: AsyncConnection, generation: Generation) -> None:
-    """Apply the remaining events up to the head. No projector has applied later ones."""
+    """Apply the remaining events up to the head. No projector has applied later ones.
+
+    Raises:
+        NotNowError: they are more than LAST_EVENTS.
+    """
     after, applied = generation.position, 0
     while page := await read_outcomes(connection, after, limit=LAST_EVENTS):
         applied += len(page)
         if applied > LAST_EVENTS:
-            raise _TooFarBehindError
+            raise NotNowError
         after = await apply_page(connection, generation, after, page)
 
 

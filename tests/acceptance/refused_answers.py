@@ -19,9 +19,9 @@ from tests.support.sessionize.answers import Answer, Delivery, Ending, page
 _DEEP = 100_000
 _GZIP = {"Content-Encoding": "gzip"}
 _DAMAGED = "it is cut off or damaged"
-_BROKEN_OFF = "the connection broke off"
+_BROKEN_OFF = "could not be reached: the connection was lost"
 _NO_SESSIONS = "Object missing required field `sessions`"
-_BUSY = "it answered HTTP 429"
+_BUSY = "answered HTTP 429 and asked to wait"
 _SILENT = Delivery(has_head=False, ending=Ending.HANG)
 
 
@@ -44,8 +44,7 @@ def _not_a_schedule(name: str, answer: Answer, reason: str) -> Case:
     return Case(name, answer, "unexpected_document", 200, f"is not a schedule: {reason}")
 
 
-def _unavailable(name: str, answer: Answer, reason: str, status: int | None = None) -> Case:
-    message = f"could not be reached: {reason}"
+def _unavailable(name: str, answer: Answer, message: str, status: int | None = None) -> Case:
     return Case(name, answer, "upstream_unavailable", status, message)
 
 
@@ -60,11 +59,11 @@ _STATUS = (
     Case("unknown API ID", page(404, "Not found"), "api_id_not_found", 404, "does not know"),
     Case("deleted API ID", page(410, "Gone"), "api_id_not_found", 410, "does not know"),
     Case("unrequested 304", Answer(b"", 304), "endpoint_rejected", 304, "HTTP 304"),
-    _unavailable("429 for an hour", headed(429, Retry_After="3600"), _BUSY, 429),
+    _unavailable("429 for an hour", headed(429, Retry_After="3600"), f"{_BUSY} 60 minutes", 429),
     _unavailable(
         "429 until a far date",
         headed(429, Retry_After="Fri, 31 Dec 9999 23:59:59 GMT"),
-        _BUSY,
+        f"{_BUSY} more than a day",
         429,
     ),
 )
@@ -156,7 +155,7 @@ REFUSED = _STATUS + _NOT_JSON + _NOT_A_SCHEDULE + _NOTHING_TO_IMPORT + _DAMAGED_
 
 
 def _hanging(name: str, answer: Answer) -> Case:
-    return _unavailable(name, answer, "no complete answer within 1 seconds")
+    return _unavailable(name, answer, "gave no complete answer within 1 seconds")
 
 
 HANGING = (

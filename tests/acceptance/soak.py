@@ -1,7 +1,8 @@
 """`make soak`: the long forms of tests, each for a limited time, and a table at the end.
 
-Runs every module `soak_*.py` of this folder, a chaos run with 50 clients of the feed, and the
-tests that are marked `soak`. Run as `python -m tests.acceptance.soak`, or with names of parts:
+Runs every module `soak_*.py` of this folder, a chaos run with 50 clients of the feed, the feed with
+a small tail in memory, and the tests that are marked `soak`. Run as
+`python -m tests.acceptance.soak`, or with names of parts:
 `python -m tests.acceptance.soak feed chaos`.
 """
 
@@ -18,6 +19,7 @@ from tests.support.processes import ROOT
 _FOLDER = Path(__file__).parent
 _NO_TESTS = 5
 """Exit code of pytest if nothing is marked."""
+_SMALL_TAIL = ("--clients=100", "--kills=4", "--feed-bytes=30000")
 _SHOWN = 40
 """Lines of a part's output that the table has."""
 
@@ -35,6 +37,7 @@ def parts() -> list[Part]:
     return [
         *(_module(path) for path in sorted(_FOLDER.glob("soak_*.py"))),
         Part("chaos", ("-m", "tests.acceptance.chaos", "--seeds=1", "--faults=100", "--feeds=50")),
+        Part("tail", (*_module(_FOLDER / "soak_feed.py").command, *_SMALL_TAIL)),
         Part("marked", ("-m", "pytest", "-m", "soak")),
     ]
 

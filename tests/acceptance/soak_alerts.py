@@ -4,7 +4,6 @@ Part of `make soak`. Two scrapes are continued at the rate between them, and pro
 rules over the result.
 """
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,22 +17,25 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.sandbox.kafka import kafka
-from cli.sandbox.ports import free_port
 from cli.services import Role
 from contracts import identity
 from contracts.topics import IMPORT_EVENTS
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
-from messaging.requests import publish_request
+from messaging.requests import publish_erasure, publish_request
 from projections.generations import select_live_generation
 from tests.support.apache_kafka import own_broker
 from tests.support.documents import WINDOW, document, talk
+from tests.support.erasures import a_call
 from tests.support.http_side import the_http_side
 from tests.support.line import ORGANIZATION, a_request, the_line
+from tests.support.ports import free_port
 from tests.support.prometheus import (
+    LAGS,
     QUICK,
     Scrape,
     assert_firing,
+    calm,
     continued,
     needs_promtool,
     scraped_until,
@@ -44,22 +46,6 @@ from tests.support.streams import STARTED
 pytestmark = [pytest.mark.asyncio, needs_promtool]
 
 API_ID = "demo2026"
-LAGS = (
-    "spreaview_relay_lag_seconds",
-    "spreaview_projection_lag_seconds",
-    "spreaview_requests_oldest_seconds",
-    "spreaview_open_runs_oldest_seconds",
-    "spreaview_unsealed_seconds",
-)
-
-
-def calm(*besides: str) -> Callable[[Scrape], bool]:
-    """Whether nothing waits, without some gauges."""
-
-    def is_calm(found: Scrape) -> bool:
-        return all(set(found.values_of(name)) == {0} for name in LAGS if name not in besides)
-
-    return is_calm
 
 
 async def execute(engine: AsyncEngine, *statements: str) -> None:
@@ -90,6 +76,7 @@ async def test_no_worker_runs(
     ) as line:
         await begin_run(engine)
         await publish_request(line.producer, a_request(API_ID, WINDOW))
+        await publish_erasure(line.producer, a_call(sessionize_id="ada"))
         first = await scraped_until(
             lambda found: all((found.value(name) or 0) > 0 for name in grow), url
         )
@@ -102,6 +89,7 @@ async def test_no_worker_runs(
         )
     expected = {
         "SpreaviewRequestsWait",
+        "SpreaviewErasuresWait",
         "SpreaviewRunStaysOpen",
         "SpreaviewRelayLags",
         "SpreaviewLogNotSealed",

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import text
 
@@ -71,16 +70,14 @@ async def _two_databases(folder: Path) -> AsyncIterator[str]:
     """A server with two migrated databases of different logs; yields the URL of one."""
     async with postgres(folder, settings={"fsync": "off"}, database=_OTHER_LOG) as url:
         server, _, _ = url.rpartition("/")
-        async with database(url, pool_size=2) as engine:
-            await migrate(engine)
-            await prepare(engine)
+        ours = f"{server}/examined"
         async with database(f"{server}/postgres", 1) as engine, engine.connect() as admin:
             await admin.execution_options(isolation_level="AUTOCOMMIT")
-            await admin.execute(text(f"CREATE DATABASE examined TEMPLATE {_OTHER_LOG}"))
-        ours = f"{server}/examined"
-        async with database(ours, pool_size=1) as engine, engine.begin() as connection:
-            change = text("UPDATE event_store.log SET log_id = :log_id")
-            await connection.execute(change, {"log_id": uuid4()})
+            await admin.execute(text("CREATE DATABASE examined"))
+        for each in (url, ours):
+            async with database(each, pool_size=2) as engine:
+                await migrate(engine)
+                await prepare(engine)
         yield ours
 
 

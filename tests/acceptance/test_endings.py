@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.ports import free_port
 from contracts.messages import SyncRequested
 from contracts.topics import DEFAULT_PARTITIONS, SYNC_REQUESTS
 from eventstore.checkpoints import Checkpoints
@@ -25,6 +24,7 @@ from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from tests.support.line import a_request
+from tests.support.ports import free_port
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
 from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending
 from tests.support.sessionize.double import Double, sessionize_double

@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from cli.sandbox.conference import conference_window
-from cli.sandbox.ports import free_port
 from cli.services import Role
 from contracts import identity
 from contracts.topics import IMPORT_EVENTS, SYNC_REQUESTS
@@ -42,6 +41,7 @@ from tests.support.commands_inside import inside as inside
 from tests.support.failure_table import documented, rows
 from tests.support.line import a_request
 from tests.support.pgbouncer import pgbouncer
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, environment, run
 from tests.support.sessionize.answers import Answer, Delivery, Documents, Ending
 from tests.support.sessionize.double import Double, sessionize_double

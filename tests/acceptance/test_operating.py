@@ -9,13 +9,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from cli.sandbox.conference import conference_window
-from cli.sandbox.ports import free_port
 from contracts.topics import SYNC_REQUESTS
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from messaging.topics import declare_topics
 from tests.support.apache_kafka import own_broker
 from tests.support.line import a_request
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 from tests.support.services import service
 

@@ -44,6 +44,7 @@ async def test_an_answer_without_the_check_is_found_stale(
     assert (await read_pairs(scene, 300, seed=SEED, until_stale=True)).stale
 
 
+@pytest.mark.soak
 async def test_an_answer_from_another_connection_than_was_checked_is_found_stale(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,4 +58,4 @@ async def test_an_answer_from_another_connection_than_was_checked_is_found_stale
             yield Moment(connection, await read_shown(connection, event_id))
 
     monkeypatch.setattr(Answers, "moment", wrong)
-    assert (await read_pairs(scene, 300, seed=SEED, until_stale=True)).stale
+    assert (await read_pairs(scene, 3000, seed=SEED, until_stale=True)).stale

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+import httpx
 import pytest
 
-from cli.sandbox.ports import free_port
-from tests.support.processes import Up, environment, request, run, up
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, Up, environment, request, run, up
 from tests.support.services import service
 
 EVENT, ORGANIZATION = uuid5(NAMESPACE_URL, "event"), uuid5(NAMESPACE_URL, "organization")
@@ -44,6 +45,35 @@ def direct(running: Up, folder: Path) -> dict[str, str]:
 def test_the_ports_are_those_of_the_settings(running_up: Up, ports: tuple[int, int]) -> None:
     assert running_up.database_url.endswith(f"@127.0.0.1:{ports[0]}/spreaview")
     assert running_up.kafka == f"127.0.0.1:{ports[1]}"
+
+
+OF_OTHER_SERVERS = {
+    "read_database_url": "postgresql://u@127.0.0.1:1/x",
+    "kafka_manage_topics": "false",
+    "kafka_transactions": "true",
+}
+
+
+def test_up_ignores_settings_about_other_servers(tmp_path: Path) -> None:
+    with up(environment(data_dir=str(tmp_path / "data"), **OF_OTHER_SERVERS)) as running:
+        ready = httpx.get(f"{running.http}/ready", timeout=PATIENCE)
+    assert (ready.status_code, "replica" in ready.json()["components"]) == (200, False)
+
+
+def test_the_demo_ignores_named_servers_and_settings_about_them(tmp_path: Path) -> None:
+    nowhere = "postgresql://u@127.0.0.1:1/x"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        env = environment(
+            data_dir=str(tmp_path / "data"),
+            database_url=nowhere,
+            direct_database_url=nowhere,
+            kafka_bootstrap_servers="127.0.0.1:1",
+            health_port=str(taken.getsockname()[1]),
+            **OF_OTHER_SERVERS,
+        )
+        done = run("demo", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "The sync completed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["postgres_port", "kafka_port"])

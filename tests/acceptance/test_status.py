@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.sandbox.conference import conference_window
 from cli.sandbox.kafka import kafka
-from cli.sandbox.ports import free_port
 from contracts import identity
+from contracts.messages import encode_request
 from contracts.topics import SYNC_REQUESTS
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from messaging.connection import KafkaConnection
-from messaging.requests import producing, publish_request
+from messaging.requests import producing, publish_erasure, publish_request
 from messaging.topics import declare_topics
 from projections.generations import select_live_generation
 from projections.version import CODE_VERSION
 from tests.support.apache_kafka import own_broker
+from tests.support.erasures import a_call
 from tests.support.line import Line, a_request, the_line
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, environment, run
 from tests.support.services import service
 from tests.support.streams import STARTED
@@ -34,7 +38,10 @@ from tests.support.streams import STARTED
 pytestmark = pytest.mark.asyncio
 
 WINDOW = conference_window()
-SECTIONS = ["intake", "relay", "projections", "dead_letters", "open_runs", "generations", "seals"]
+SECTIONS = [
+    *("intake", "erasures", "relay", "projections"),
+    *("dead_letters", "open_runs", "generations", "seals"),
+]
 
 
 class Watched:
@@ -107,11 +114,12 @@ async def test_all_is_well_while_everything_works(watched: Watched, line: Line) 
     assert (found["well"], found["problems"]) == (True, [])
     assert list(found)[2:] == SECTIONS
     assert found["intake"] == {"waiting": 0, "oldest_seconds": 0.0, "workers": None}
+    assert found["erasures"] == {"waiting": 0, "oldest_seconds": 0.0}
     assert found["relay"]["behind_events"] == 0
     assert found["relay"]["published"] == found["relay"]["head"] > 0
     assert found["projections"]["behind_events"] == 0
     assert found["dead_letters"] == {"open": 0, "oldest": None}
-    assert found["open_runs"] == {"open": 0, "runs": []}
+    assert found["open_runs"] == {"open": 0, "oldest_seconds": 0.0, "runs": []}
     assert found["generations"] == {"live": 1, "all": [{"number": 1, "state": "live"}]}
     assert found["seals"] == {"streams": 0, "newest": None, "age_seconds": None}
     shown = await asyncio.to_thread(run, "status", env=watched.environment)
@@ -131,6 +139,17 @@ async def test_a_request_that_nobody_works_on_is_a_problem(watched: Watched) -> 
     assert shown.stdout.endswith("1 problem to act on.\n")
 
 
+async def test_a_request_to_forget_a_person_that_nobody_works_on_is_a_problem(
+    watched: Watched,
+) -> None:
+    async with producing(KafkaConnection(watched.kafka)) as producer:
+        await publish_erasure(producer, a_call(sessionize_id="ada"))
+    found = await watched.status(1)
+    assert found["erasures"]["waiting"] == 1
+    assert found["erasures"]["oldest_seconds"] > 0
+    assert problems(found) == {"erasures": "1 erasure request waiting, and no worker runs"}
+
+
 async def test_a_request_with_an_outcome_does_not_wait_although_it_is_not_committed(
     watched: Watched, line: Line, database_url: str, tmp_path: Path
 ) -> None:
@@ -145,6 +164,54 @@ async def test_a_request_with_an_outcome_does_not_wait_although_it_is_not_commit
         assert (await beside.status(0))["intake"]["waiting"] == 0
         await beside.publish(a_request("demo2026", WINDOW))
         assert (await beside.status(0))["intake"]["waiting"] == 1, "a worker leads"
+
+
+async def test_requests_wait_for_their_turn_while_other_runs_make_progress(
+    watched: Watched, line: Line, database_url: str, tmp_path: Path
+) -> None:
+    await line.sync(a_request("demo2026", WINDOW))
+    async with kafka(log_path=tmp_path / "another.log") as another:
+        connection = KafkaConnection(another)
+        await declare_topics(connection, partitions=3, replication_factor=1, retention_days=1)
+        async with producing(connection) as producer:
+            an_hour_ago = int((time.time() - 3600) * 1000)
+            value = encode_request(a_request("demo2026", WINDOW))
+            await producer.send_and_wait(SYNC_REQUESTS, value, timestamp_ms=an_hour_ago)
+        beside = Watched(tmp_path, database_url, another)
+        assert (await beside.status(0))["intake"]["oldest_seconds"] > 3000
+        beside.environment["SPREAVIEW_STUCK_SECONDS"] = "0.001"
+        assert problems(await beside.status(1))["intake"].startswith(
+            "1 request waiting, and no run has begun or ended for "
+        )
+
+
+async def test_work_that_hangs_although_a_worker_runs_is_a_problem(
+    watched: Watched, line: Line
+) -> None:
+    """A session holds the locks of tables that `status` does not read."""
+    hanging = {
+        "intake": "1 request waiting, and no run has begun or ended for ",
+        "erasures": "1 erasure request waiting, the oldest for ",
+        "open_runs": "1 run open, the oldest for ",
+    }
+    watched.environment["SPREAVIEW_STUCK_SECONDS"] = "1"
+
+    def is_named(found: dict[str, Any]) -> bool:
+        named = problems(found)
+        return all(named.get(name, "").startswith(begin) for name, begin in hanging.items())
+
+    def is_examined(found: dict[str, Any]) -> bool:
+        named = [each["sentence"] for each in found["findings"] if each["verdict"] == "problem"]
+        return all(any(each.startswith(begin) for each in named) for begin in hanging.values())
+
+    async with line.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE event_store.inbox, event_store.erasures"))
+        await publish_request(line.producer, a_request("demo2026", WINDOW))
+        await publish_erasure(line.producer, a_call(sessionize_id="ada"))
+        found = await watched.until(is_named)
+        assert "although a worker runs: look at its log" in problems(found)["intake"]
+        await watched.until(is_examined, "doctor")
+    await watched.until(lambda found: found["well"])
 
 
 async def test_open_dead_letters_and_stopped_streams_are_problems(
@@ -172,6 +239,7 @@ async def test_an_open_run_without_a_worker_is_a_problem(
     request = a_request("demo2026", WINDOW)
     await begin_run(engine, request)
     found = await watched.status(1)
+    assert found["open_runs"].pop("oldest_seconds") > 0
     assert found["open_runs"] == {
         "open": 1,
         "runs": [
@@ -195,7 +263,7 @@ async def test_a_server_that_does_not_answer_is_named_and_the_rest_is_shown(
         f"Kafka at {nowhere} does not answer: the connection was refused\nRemedy: check "
         "SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run this again."
     )
-    assert problems(without_kafka) == {"intake, relay, dead_letters, seals": reason}
+    assert problems(without_kafka) == {"intake, erasures, relay, dead_letters, seals": reason}
     assert without_kafka["seals"] == {"error": reason}
     assert without_kafka["projections"]["head"] == 1
     relay = without_kafka["relay"]
@@ -228,6 +296,45 @@ async def test_a_server_that_does_not_answer_is_named_and_the_rest_is_shown(
         run, "status", env=Watched(tmp_path, url, own_kafka).environment
     )
     assert "relay         not known\n" in shown.stdout
+
+
+async def test_a_section_that_is_late_is_named_and_the_rest_is_shown(
+    watched: Watched, engine: AsyncEngine
+) -> None:
+    """A session holds the lock of the log, as a statement of an operator does."""
+    async with engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE event_store.events IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        found = await watched.status(1)
+        seconds = time.monotonic() - began
+    assert seconds < PATIENCE / 2
+    assert found["dead_letters"] == {"open": 0, "oldest": None}
+    assert found["relay"] == {"error": "no answer within 10 s"}
+    (late,) = (each for each in found["problems"] if each["problem"] == "no answer within 10 s")
+    assert {"relay", "projections", "open_runs"} <= set(late["section"].split(", "))
+    assert (late["next"], found["well"]) == ("spreaview-sync doctor", False)
+
+
+@pytest.mark.parametrize("away", ["database_url", "kafka_bootstrap_servers"])
+async def test_a_silent_server_does_not_delay_the_rest(
+    watched: Watched, away: str, tmp_path: Path
+) -> None:
+    """It accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        is_database = away == "database_url"
+        silent = f"postgresql://postgres@{address}/x" if is_database else address
+        watched.environment[f"SPREAVIEW_{away.upper()}"] = silent
+        began = time.monotonic()
+        done = await asyncio.to_thread(run, "status", "--json", env=watched.environment)
+        seconds = time.monotonic() - began
+    assert (done.returncode, done.stderr) == (1, "")
+    assert seconds < PATIENCE / 2
+    found = json.loads(done.stdout)
+    of_the_database = {"projections", "open_runs", "generations"}
+    shown = {"erasures", "dead_letters", "seals"} if is_database else of_the_database
+    assert {name for name in SECTIONS if "error" not in found[name]} == shown
+    assert ("published" in found["relay"]) == (not is_database), "by the database's copy"
 
 
 async def test_wrong_settings_end_with_2(tmp_path: Path) -> None:

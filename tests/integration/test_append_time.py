@@ -1,5 +1,6 @@
 """Records stamped by the broker's clock: no clock of a process decides what Kafka accepts."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -69,8 +70,14 @@ async def admin(broker: KnownBroker) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    return {name: value for name, value, *_ in answer.resources[0][4]}
+    """Return the settings of a topic, as soon as the broker knows it."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    async with asyncio.timeout(30):
+        while True:
+            (answer,) = await admin.describe_configs([resource])
+            if found := {name: value for name, value, *_ in answer.resources[0][4]}:
+                return found
+            await asyncio.sleep(0.05)
 
 
 async def declare(broker: KnownBroker) -> None:

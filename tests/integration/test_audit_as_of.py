@@ -1,6 +1,7 @@
 """The read models in memory at a past moment equal the tables of that time."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.as_of.read_models import read_models_at
-from audit.erasure.erase import erase
+from audit.erasure.erase import erase, lift
 from audit.past.moments import Moment, NotInThePastError, after_sync, parse_moment
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from contracts import identity
@@ -90,8 +91,48 @@ async def test_an_erased_speaker_is_nameless_at_every_moment(engine: AsyncEngine
     await past.imports(both)
     assert await as_of(past, Moment()) == await tables(past)
     first = await as_of(past, await after_sync(past.log, past.event_id, past.runs[0]))
-    assert {row["status"] for row in first["event_speakers"]} == {"erased"}
+    assert {row["status"] for row in first["event_speakers"]} == {"imported"}
     assert {row["full_name"] for row in first["event_speakers"]} == {None}
+
+
+async def test_every_past_status_of_a_speaker_is_that_of_the_tables(engine: AsyncEngine) -> None:
+    past, ada = Past(engine), identity.speaker_id(ORGANIZATION, "ada")
+    ok = talk("2", "2026-05-28T10:00:00", speakers=["bob"])
+    both, without = document(talk("1"), ok), document(ok)
+    again = document(talk("1", speakers=["ada", "bob"]), ok)
+    held: list[tuple[Moment, str]] = []
+
+    def status_of_ada(rows: list[dict[str, Any]]) -> list[str]:
+        return [row["status"] for row in rows if row["sessionize_id"] == "ada"]
+
+    async def note(status: str) -> None:
+        await past.project()
+        shown = (await tables(past))["event_speakers"]
+        assert status_of_ada(shown) == [status]
+        held.append((Moment(position=await past.log.head()), status))
+
+    await past.imports(both)
+    await note("imported")
+    await past.imports(without)
+    await note("withdrawn")
+    await past.imports(both)
+    await note("imported")
+    await erase(engine, ORGANIZATION, ada)
+    await note("erased")
+    await past.imports(again)
+    await past.imports(without)
+    await note("withdrawn")
+    await past.imports(both)  # without data: no stored digest
+    await note("erased")
+    await lift(engine, ORGANIZATION, ada)
+    await past.imports(again)
+    await note("imported")
+    await erase(engine, ORGANIZATION, ada)
+    await note("erased")
+    for moment, status in held:
+        rows = (await as_of(past, moment))["event_speakers"]
+        assert status_of_ada(rows) == [status]
+    assert await as_of(past, Moment()) == await tables(past)
 
 
 async def test_unknown_events_syncs_and_moments_are_reported(engine: AsyncEngine) -> None:
@@ -106,3 +147,18 @@ async def test_unknown_events_syncs_and_moments_are_reported(engine: AsyncEngine
         await parse_moment(past.log, past.event_id, str(sync_id))
     with pytest.raises(NotInThePastError, match="neither the id of a sync"):
         await parse_moment(past.log, past.event_id, "yesterday")
+
+
+async def test_a_moment_that_the_log_has_not_reached_is_refused_with_its_head(
+    engine: AsyncEngine,
+) -> None:
+    past = Past(engine)
+    await past.imports(document(talk("1")))
+    head, now = await past.log.head(), await past.log.clock()
+    for moment in (Moment(position=head), Moment(time=now), Moment(position=0)):
+        await read_models_at(past.log, past.event_id, moment)
+    beyond = rf"Position {head + 1} is beyond the head of the log, which is at {head}. Remedy: "
+    with pytest.raises(NotInThePastError, match=beyond):
+        await read_models_at(past.log, past.event_id, Moment(position=head + 1))
+    with pytest.raises(NotInThePastError, match=r"is in the future: the database's clock shows "):
+        await read_models_at(past.log, past.event_id, Moment(time=now + timedelta(hours=1)))

@@ -49,7 +49,7 @@ async def test_every_command_works_with_a_read_only_role(
         ("history", event, "--session", "1"): ("title: Talk 1 → New",),
         ("history", event, "--room", "8"): ("gone from Sessionize",),
         ("explain", event, "new"): ("is there", "scheduled"),
-        ("explain", event, "--speaker", "ada"): ("referred_to_by: New (1)",),
+        ("explain", event, "--speaker", "ada"): ("referred to by: New (1)",),
         ("diff", event, first, second): ("withdrawn session 2", "title: Talk 1 → New"),
         ("as-of", event, "--sync", first): ("Talk 2", "Room 8"),
         ("reimport", event, "--dry-run"): ("2 runs, 0 of them",),

@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.as_of.diff import diff, differences, json_patch
 from audit.as_of.document_shape import Shape, shape_of
 from audit.as_of.read_models import read_models_at
-from audit.past.moments import Moment, after_sync, parse_moment
+from audit.erasure.erase import erase
+from audit.past.moments import NOW, Moment, after_sync, parse_moment
 from cli.command import finish
 from cli.commands.diff import report_difference
 from cli.sandbox.conference import conference, conference_window, encode_conference
 from cli.settings import Settings
+from contracts.identity import speaker_id
 from tests.support.documents import document, room, speaker, talk
 from tests.support.evolution import life
+from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 
 pytestmark = pytest.mark.asyncio
@@ -112,6 +115,38 @@ async def test_a_difference_backwards_names_nothing_that_was_withdrawn_already(
     assert lines(third, first) == lines(first, third) == []
 
 
+async def test_an_update_that_neither_moment_shows_is_not_a_difference(
+    engine: AsyncEngine,
+) -> None:
+    past = Past(engine)
+    kept = talk("1"), talk("2", "2026-05-28T10:00:00")
+    for title in ("Old", "New"):
+        gone = talk("3", "2026-05-28T11:00:00", room=8, speakers=["bob"], title=title)
+        rooms = [room(7), room(8, name=title)]
+        await past.imports(document(*kept, gone, rooms=rooms))
+        await past.imports(document(*kept))
+    first, second, third, fourth = [await shape(past, number) for number in range(4)]
+    assert lines(second, fourth) == []
+    assert {op["path"] for op in json_patch(second, fourth)} == {
+        "/sessions/3/title",
+        "/rooms/8/name",
+    }
+    assert lines(first, third) == ["updated session 3 title", "updated room 8 name"]
+
+
+async def test_an_erasure_is_a_difference(engine: AsyncEngine) -> None:
+    past = Past(engine)
+    await past.imports(document(talk("1"), talk("2", "2026-05-28T10:00:00", speakers=["bob"])))
+    await erase(engine, ORGANIZATION, speaker_id(ORGANIZATION, "ada"))
+    before = await shape(past, 0)
+    after = shape_of(await read_models_at(past.log, past.event_id, NOW))
+    assert lines(before, after) == ["erased speaker ada"]
+    assert lines(after, before) == ["restored speaker ada"]
+    assert diff(before, after).patch == [
+        {"op": "replace", "path": "/speakers/ada/status", "value": "erased"}
+    ]
+
+
 async def test_the_patch_turns_the_first_state_into_the_second(engine: AsyncEngine) -> None:
     past = Past(engine, window=conference_window())
     for state in life(conference("patched", sessions=20), 6, seed="patched"):
@@ -142,9 +177,10 @@ async def test_the_command_accepts_every_kind_of_moment(
     position = (await parse_moment(past.log, past.event_id, str(first))).position
     models = await read_models_at(past.log, past.event_id, Moment(position=position))
     time = str(models.runs[str(first)]["finished_at"])
+    head, now = await past.log.head(), str(await past.log.clock())
     settings = Settings(database_url=database_url)
-    for before in (str(first), f"@{position}", time, time.removesuffix("+00:00")):
-        for after in (str(past.runs[1]), "@999999", "2999-01-01"):
+    for before in (str(first), f"@{position}", time, time.removesuffix("Z")):
+        for after in (str(past.runs[1]), f"@{head}", now):
             done = await finish(
                 partial(report_difference, past.event_id, before, after), settings, as_json=False
             )

@@ -4,14 +4,17 @@ import json
 import unicodedata
 from functools import partial
 from hashlib import sha256
+from types import ModuleType
 from typing import Any, Literal
 from uuid import uuid4
 
 import msgspec
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erasure.erase import erase
+from audit.erasure.erase import erase, lift
+from audit.explain import survey
 from audit.explain.explain import Explanation, explain
 from audit.past.entities import EntityQuery
 from audit.past.moments import NotInThePastError
@@ -20,10 +23,12 @@ from cli.commands.explain import report_explanation
 from cli.settings import Settings
 from contracts import identity, samples
 from contracts.events import SyncFailed, SyncStarted
+from eventstore import sources
 from eventstore.model import Commit, NewEvent
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
 from tests.support.line import ORGANIZATION
-from tests.support.past import BEGINNING, Past
+from tests.support.off_the_loop import with_free_loop
+from tests.support.past import BEGINNING, Past, dumped
 
 pytestmark = pytest.mark.asyncio
 
@@ -47,6 +52,24 @@ def past(engine: AsyncEngine) -> Past:
 
 async def explained(past: Past, name: str, kind: str = "session") -> Explanation:
     return await explain(past.log, past.event_id, kind, name)
+
+
+async def delete_documents(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.sources"))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(survey, "read_document"), (sources, "unpacked")],
+    ids=["parsing", "unpacking"],
+)
+async def test_reading_the_document_leaves_the_event_loop_free(
+    past: Past, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    await past.imports(everything())
+    found = await with_free_loop(explained(past, "1"), monkeypatch, module, name)
+    assert found.rule == "scheduled"
 
 
 async def test_every_rule_that_one_document_can_show(past: Past) -> None:
@@ -77,6 +100,28 @@ async def test_every_rule_that_one_document_can_show(past: Past) -> None:
     bad = (await explained(past, "bad")).notes[0]
     assert bad.startswith("Warning (invalid_session)")
     assert bad.endswith("If it was imported before, it stays as it was.")
+
+
+async def test_what_a_document_that_is_not_kept_listed_is_not_claimed_to_be_known(
+    past: Past, engine: AsyncEngine
+) -> None:
+    await past.imports(everything(talk("2")))
+    await past.imports(everything(talk("2") | BROKEN))
+    await delete_documents(engine)
+    wanted = {
+        ("session", "1"): "scheduled",
+        ("session", "2"): "fields_kept",
+        ("session", "bad"): "invalid_ignored",
+        ("session", "other"): "document_not_kept",
+        ("room", "8"): "unreferenced",
+        ("room", "99"): "document_not_kept",
+    }
+    found = {of: (await explained(past, of[1], of[0])).rule for of in wanted}
+    assert found == wanted
+    await past.imports(document(unscheduled("1"), unscheduled("new")))
+    await delete_documents(engine)
+    new = await explained(past, "new")
+    assert (new.rule, new.values) == ("run_failed", {"in_the_source": "the document is not kept"})
 
 
 async def test_a_session_is_found_by_every_id_code_and_unique_name(past: Past) -> None:
@@ -125,6 +170,40 @@ async def test_an_unreadable_field_that_keeps_its_value_is_named(past: Past) -> 
         found = await explained(past, key, kind)
         assert (found.rule, found.there) == ("fields_kept", True)
         assert found.values["unreadable"] == (field,)
+
+
+@pytest.mark.parametrize("name", ["Aula", "Another"])
+async def test_fields_that_only_an_ignored_entry_lacks_are_not_called_kept(
+    past: Past, name: str
+) -> None:
+    """The complete entry is the one that is imported, although it is listed last."""
+    source = document(
+        FIRST | {"startsAt": "2026-06-28T09:00:00", "description": 7},
+        FIRST,
+        talk("2", room=8, speakers=["bob"]),
+        rooms=[room(7, sort="zz", name=name), room(7, name="Aula"), room(8, sort="zz")],
+        speakers=[
+            *(speaker("ada", bio=7, fullName=name), speaker("ada", fullName="Aula")),
+            speaker("bob", bio=7),
+        ],
+    )
+    for _ in range(2):  # the second time it is imported already
+        await past.imports(source)
+        whole = {("session", "1"): "scheduled", ("room", "7"): "imported"}
+        for (kind, key), rule in (whole | {("speaker", "ada"): "imported"}).items():
+            found = await explained(past, key, kind)
+            assert (found.rule, found.values.get("unreadable")) == (rule, None)
+        for kind, key, field in (("room", "8", "sort"), ("speaker", "bob", "bio")):
+            found = await explained(past, key, kind)
+            assert (found.rule, found.values["unreadable"]) == ("fields_kept", (field,))
+
+
+async def test_fields_of_an_incomplete_entry_that_counts_are_called_kept(past: Past) -> None:
+    """The imported room has another order than the complete entry."""
+    await past.imports(document(FIRST, rooms=[room(7, sort=5)]))
+    await past.imports(document(FIRST, rooms=[room(7), room(7, sort="zz")]))
+    found = await explained(past, "7", "room")
+    assert (found.rule, found.values["unreadable"]) == ("fields_kept", ("sort",))
 
 
 async def test_an_unreadable_skip_within_the_new_dates_is_not_called_unannounced(
@@ -252,10 +331,40 @@ async def test_an_erased_speaker_is_explained_by_the_erasure(past: Past) -> None
         found = await explained(past, "ada", "speaker")
         assert (found.rule, found.name) == ("erased", "ada")
         assert found.decided_by is not None
-        assert found.decided_by.sync_id == erasure.erasure_id
-        assert (await explained(past, "Ada Ex", "speaker")).rule == "never_seen"
+        assert found.decided_by.sync_id == erasure.erased.erasure_id
+        assert (await explained(past, "Ada Ex", "speaker")).rule == "document_not_kept"
         assert (await explained(past, "bob", "speaker")).rule == "imported"
         await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
+
+
+async def test_a_speaker_erased_before_the_first_import_is_explained_as_the_view_shows(
+    past: Past, engine: AsyncEngine
+) -> None:
+    """The erasure is in the stream of another event, or of none."""
+    await Past(engine).imports(document(FIRST))
+    await erase(engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
+    await past.imports(document(FIRST, talk("2", room=8, speakers=["bob"])))
+    shown = {
+        row["sessionize_id"]: row["status"]
+        for row in await dumped(engine, "event_speakers", past.event_id)
+    }
+    assert shown == {"ada": "erased", "bob": "imported"}
+    for key, status in shown.items():
+        found = await explained(past, key, "speaker")
+        assert (found.rule, found.there) == (status, status == "imported")
+        assert found.decided_by is not None
+        assert found.decided_by.sync_id == past.runs[0]
+    assert (await explained(past, "ada", "speaker")).values == {"linked_by": ["Talk 1 (1)"]}
+
+
+async def test_a_speaker_whose_erasure_is_lifted_is_explained_as_imported(past: Past) -> None:
+    nameless = document(FIRST, speakers=[speaker("ada", fullName="")])
+    await past.imports(nameless)
+    await erase(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
+    await lift(past.engine, ORGANIZATION, identity.speaker_id(ORGANIZATION, "ada"))
+    assert (await explained(past, "ada", "speaker")).rule == "erased", "no sync has imported yet"
+    await past.imports(nameless)
+    assert (await explained(past, "ada", "speaker")).rule == "imported"
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

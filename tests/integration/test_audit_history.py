@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.as_of.read_models import read_models_at
+from audit.erasure.erase import erase, erase_requester, lift
+from audit.http.changes import ChangesOfRuns
 from audit.past.entities import EntityQuery
 from audit.past.moments import ALWAYS, NOW, Span
 from audit.past.runs import runs
@@ -24,6 +26,7 @@ from cli.commands.history import Selection, report_events, report_runs, report_t
 from cli.settings import Settings
 from contracts import identity
 from tests.support.documents import BROKEN, days, document, room, speaker, talk, unscheduled
+from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 
 LONG_AFTER = datetime(2999, 1, 1, tzinfo=UTC)
@@ -247,6 +250,50 @@ async def test_texts_are_printed_without_markup(
     assert title in capsys.readouterr().out
 
 
+async def test_a_speaker_without_personal_fields_is_shown_as_erased(
+    past: Past, engine: AsyncEngine, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before the erasure, and in an event that imported the person afterwards."""
+    both = document(talk("1"), LATER | {"speakers": ["bob"]})
+    await past.imports(both)
+    ada = identity.speaker_id(ORGANIZATION, "ada")
+    await erase(engine, ORGANIZATION, ada)
+    later = Past(engine)
+    await later.imports(both)
+    added = [change[:2] for change in await steps_of(past, "speaker", "ada")]
+    assert added == [("added", "erased"), ("erased", None)]
+    assert [step[:2] for step in await steps_of(later, "speaker", "ada")] == [("added", "erased")]
+    assert [step[:2] for step in await steps_of(later, "speaker", "bob")] == [("added", None)]
+
+    changed = await ChangesOfRuns(later.log).of(later.event_id, later.runs[0], None)
+    speakers = {step.sessionize_id: step for step in changed.first if step.kind == "speaker"}
+    assert (speakers["ada"].name, speakers["ada"].reason) == ("", "erased")
+    assert (speakers["bob"].name, speakers["bob"].reason) == ("Bob Example", None)
+
+    asked = Selection(later.event_id, EntityQuery("speaker", "ada"), ALWAYS, None)
+    show = partial(report_timeline, asked, as_json=False)
+    assert await finish(show, Settings(database_url=database_url), as_json=False) == 0
+    assert "the person asked to be forgotten" in capsys.readouterr().out
+
+
+async def test_an_erased_requester_is_not_called_a_speaker(past: Past, engine: AsyncEngine) -> None:
+    """The stream tells the two apart, also if the speaker was erased before."""
+    ada = identity.speaker_id(ORGANIZATION, "ada")
+    requester = identity.requester_subject(ORGANIZATION, "Ada Example")
+    await past.imports(document(talk("1")))
+    await erase_requester(engine, ORGANIZATION, "Ada Example")
+    for _ in range(2):
+        await erase(engine, ORGANIZATION, ada)
+        await lift(engine, ORGANIZATION, ada)
+        await past.imports(document(talk("1")), requested_by=None)
+    found = timeline(past.log, past.event_id, EntityQuery(), ALWAYS, "SpeakerErased")
+    erased = [(e.step.kind, e.step.id, e.step.sessionize_id) async for e in found]
+    assert erased == [("requester", requester, ""), *[("speaker", ada, "ada")] * 2]
+    assert await steps_of(past, "speaker", str(requester)) == []
+    steps = [step[0] for step in await steps_of(past, "speaker", "ada")]
+    assert steps == ["added", "erased", "updated", "erased", "updated"]
+
+
 async def test_history_without_an_event_lists_the_events(
     past: Past,
     engine: AsyncEngine,
@@ -307,7 +354,7 @@ async def test_history_has_warnings_in_words_and_times_in_the_zone_of_the_event(
     asked = Selection(past.event_id, EntityQuery("session", "1"), ALWAYS, None)
     show_steps = partial(report_timeline, asked, as_json=False)
     assert await finish(show_steps, settings, as_json=False) == 0
-    change = "starts_at: 2026-05-28 09:00:00+02:00 → 2026-05-28 10:00:00+02:00"
+    change = "start: 2026-05-28 09:00:00+02:00 → 2026-05-28 10:00:00+02:00"
     assert change in capsys.readouterr().out
     before, after = map(str, past.runs)
     differ = partial(report_difference, past.event_id, before, after)
@@ -315,7 +362,7 @@ async def test_history_has_warnings_in_words_and_times_in_the_zone_of_the_event(
     assert change in capsys.readouterr().out
     why = partial(report_explanation, past.event_id, EntityQuery("session", "1"))
     assert await finish(why, settings, as_json=False) == 0
-    assert "starts_at: 2026-05-28 10:00:00+02:00" in capsys.readouterr().out
+    assert "start: 2026-05-28 10:00:00+02:00" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "120"])
@@ -343,4 +390,4 @@ async def test_as_of_cuts_no_code_and_keeps_withdrawn_apart(
         code = identity.session_code(identity.session_id(past.event_id, key))
         assert f"{starts}  {code}" in part
         assert printed.count(code) == 1
-    assert "2026-05-30 09:00:00+02:00  Talk 3 (after_window)" in skipped
+    assert "2026-05-30 09:00:00+02:00  Talk 3 (it starts after the event's last day)" in skipped

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.support.chaos.clock import REQUIRED, ahead, missing_library
 from tests.support.chaos.kafka_proxy import ApiKey, kafka_proxy
 from tests.support.chaos.proxy import LOOPBACK, Proxy, proxy
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,7 +31,7 @@ async def echoing() -> AsyncIterator[Proxy]:
         writer.close()
 
     server = await asyncio.start_server(echo, LOOPBACK, 0)
-    async with server, proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+    async with server, proxy(free_port()) as made, asyncio.timeout(SECONDS):
         made.target = server.sockets[0].getsockname()[1]
         yield made
 
@@ -110,7 +110,7 @@ async def test_a_late_request_arrives_before_the_one_that_was_named() -> None:
         writer.close()
 
     server = await asyncio.start_server(answer, LOOPBACK, 0)
-    async with server, kafka_proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+    async with server, kafka_proxy(free_port()) as made, asyncio.timeout(SECONDS):
         made.target = server.sockets[0].getsockname()[1]
         late = made.hold(ApiKey.END_TXN)
         late.deliver_before(ApiKey.PRODUCE, nth=2)
@@ -142,7 +142,7 @@ async def test_swallowed_heartbeats_are_answered_in_place_of_the_broker() -> Non
         writer.close()
 
     server = await asyncio.start_server(hear, LOOPBACK, 0)
-    async with server, kafka_proxy(free_ports(1)[0]) as made, asyncio.timeout(SECONDS):
+    async with server, kafka_proxy(free_port()) as made, asyncio.timeout(SECONDS):
         made.target = server.sockets[0].getsockname()[1]
         client = await connected(made)
         swallowing = asyncio.create_task(made.swallow_heartbeats(SECONDS))

@@ -94,7 +94,7 @@ class Scene:
             ("history", event, "--session", "1"),
             ("explain", event, "1"),
             ("as-of", event, "--sync", run, "--json"),
-            ("diff", event, "@1", "@1000"),
+            ("diff", event, "@1", run),
             ("source", "show", str(self.runs[0])),
             ("reimport", event, "--dry-run"),
             ("export",),

@@ -2,12 +2,16 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 from cli.connections import DatabaseAddress, plain_connection
+from cli.runfile import resolve
 from cli.sandbox.conference import conference_window
+from cli.sandbox.stack import for_own_servers, sandbox
+from cli.settings import Settings
 from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE
 from eventstore.pooler import PoolerError, refuse_pooler, shares_sessions
 from tests.support.line import ORGANIZATION, the_line
@@ -63,6 +67,24 @@ async def test_a_rebuild_past_the_pooler(database_url: str) -> None:
         settings = {"database_url": pooled, "direct_database_url": database_url}
         done = await command("projections", "rebuild", **settings)
     assert done.returncode == 0, done.stderr
+
+
+async def test_up_has_the_addresses_of_the_services(
+    own_kafka: str, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=database_url,
+        direct_database_url=f"{database_url}?application_name=direct",
+        kafka_bootstrap_servers=own_kafka,
+        kafka_transactions=False,
+    )
+    async with sandbox(for_own_servers(settings)) as addresses:
+        stand_in = addresses.sessionize_base_url
+    assert addresses == resolve(settings)._replace(sessionize_base_url=stand_in)
+    assert addresses.for_sessions == DatabaseAddress(
+        f"{database_url}?application_name=direct", DIRECT_VARIABLE
+    )
 
 
 async def test_a_waiting_request_reads_from_the_replica(own_kafka: str, database_url: str) -> None:

@@ -93,6 +93,42 @@ async def test_statements(
     assert is_database_outage(await error_of(engine, *statements)) == is_waited_for
 
 
+async def test_a_lock_that_is_not_available_is_not_called_an_outage(engine: AsyncEngine) -> None:
+    async with engine.connect() as other:
+        await other.execute(text("LOCK TABLE event_store.events IN ROW EXCLUSIVE MODE"))
+        error = await error_of(
+            engine,
+            "SET LOCAL lock_timeout = '100ms'",
+            "CREATE INDEX another ON event_store.events (position)",
+        )
+    assert worded(error).startswith(
+        "PostgreSQL at postgresql://h/x has undone this transaction, since another one holds a "
+        "table that it needs: canceling statement due to lock timeout\nRemedy: wait until a "
+        "running backup"
+    )
+
+
+async def test_a_deadlock_is_not_called_an_outage() -> None:
+    deadlock = worded(asyncpg.DeadlockDetectedError("deadlock detected"))
+    assert "that it needs: deadlock detected\nRemedy: wait until" in deadlock
+
+
+async def test_a_cancelled_statement_is_not_called_an_outage(engine: AsyncEngine) -> None:
+    error = await error_of(engine, "SET LOCAL statement_timeout = 1", "SELECT pg_sleep(5)")
+    assert worded(error) == (
+        "PostgreSQL at postgresql://h/x has undone this transaction: canceling statement due to "
+        "statement timeout\nRemedy: if nobody has cancelled it, raise statement_timeout, then run "
+        "this again."
+    )
+
+
+def worded(error: BaseException) -> str:
+    """The sentence with which a command ends."""
+    with pytest.raises(CommandError) as refused, database_errors("postgresql://h/x"):
+        raise error
+    return str(refused.value)
+
+
 async def test_a_full_disk_is_not_called_an_outage() -> None:
     remedy = "free some space."
     with pytest.raises(CommandError) as refused, database_errors("postgresql://h/x", remedy=remedy):

@@ -113,7 +113,7 @@ async def test_a_projector_writes_no_row_that_it_read_before_the_erasure(
 
     async def project_once() -> None:
         async with engine.begin() as connection:
-            assert await apply_next(connection, [stream])
+            assert (await apply_next(connection, [stream])).positions
 
     projecting = asyncio.create_task(project_once())
     await asyncio.wait_for(pause.reached.wait(), PATIENCE)

@@ -28,7 +28,7 @@ from tests.support.database import tables_with
 from tests.support.documents import WINDOW, document, speaker, talk
 from tests.support.erasures import Person, a_call, answer_to
 from tests.support.line import ORGANIZATION, PATIENCE, Line, a_request, the_line
-from tests.support.past import Past
+from tests.support.past import Past, guids_as_spelled
 from tests.support.rebuilds import rebuild_quietly
 from tests.support.roles import grant_roles, logins
 
@@ -166,7 +166,7 @@ async def test_a_redelivered_request_is_carried_out_once_even_after_the_erasure_
     call = a_call(sessionize_id=person.guid)
     await publish_erasure(line.producer, call)
     before = await answer_to(line, call.request_id)
-    assert await lift(line.engine, person.id_in(ORGANIZATION))
+    assert await lift(line.engine, ORGANIZATION, person.id_in(ORGANIZATION))
     await line.sync(a_request("forget04", WINDOW, event_id=request.spreaview_event_id))
 
     await publish_erasure(line.producer, call)
@@ -258,13 +258,10 @@ async def test_several_processes_with_one_request_erase_once(line: Line) -> None
 
 
 @pytest.mark.parametrize("by", ["sessionize_id", "speaker_id"])
-async def test_every_spelling_of_the_id_is_erased(
-    engine: AsyncEngine, by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_spelling_of_the_id_is_erased(engine: AsyncEngine, by: str) -> None:
     person = Person()
     for guid in (person.guid, person.guid.upper()):
-        with monkeypatch.context() as earlier:  # versions that stored a GUID as it was spelled
-            earlier.setattr("worker.rules.ids.canonical_id", str)
+        with guids_as_spelled():
             people = [speaker(guid, fullName=person.mark)]
             await Past(engine).imports(document(talk("1", speakers=[guid]), speakers=people))
 

@@ -3,9 +3,10 @@
 import asyncio
 import json
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from audit.erasure.erase import erase, erase_requester, lift
@@ -26,10 +27,21 @@ DOCUMENT = document(talk("1"), speakers=[speaker("ada", bio="q-biography")])
 REQUESTER = "q-requester"
 
 
+def an_erasure(subject: UUID, organization_id: UUID = ORGANIZATION) -> bytes:
+    """An erasure request, as it is on the topic."""
+    request = {
+        "request_id": str(uuid4()),
+        "organization_id": str(organization_id),
+        "speaker_id": str(subject),
+        "requested_at": "2026-05-20T08:00:00Z",
+    }
+    return json.dumps(request).encode()
+
+
 async def people_come_back(past: Past) -> None:
     """Lift both erasures and import again, so that the data are there as after a restore."""
     for subject in (ADA, requester_subject(ORGANIZATION, REQUESTER)):
-        await lift(past.engine, subject)
+        await lift(past.engine, ORGANIZATION, subject)
     await past.imports(DOCUMENT, requested_by=REQUESTER)
     assert await tables_with(past.engine, "q-biography")
     assert await tables_with(past.engine, REQUESTER)
@@ -55,23 +67,49 @@ async def test_a_file_of_requests_erases_also_whom_nobody_knows(engine: AsyncEng
     known, unknown = ADA, speaker_id(ORGANIZATION, "later")
     past = Past(engine)
     await past.imports(DOCUMENT)
-    lines = [
-        json.dumps(
-            {
-                "request_id": str(uuid4()),
-                "organization_id": str(ORGANIZATION),
-                "speaker_id": str(subject),
-                "requested_at": "2026-05-20T08:00:00Z",
-            }
-        ).encode()
-        for subject in (known, unknown)
-    ]
-
-    done = await replay_lines(engine, lines)
+    done = await replay_lines(engine, [an_erasure(subject) for subject in (known, unknown)])
 
     assert (done.requests, done.answered, done.erased) == (2, 2, 2)
     assert await tables_with(engine, "q-biography") == {}
     assert {known, unknown} <= set(await past.log.erased_speakers(ORGANIZATION))
+
+
+async def test_an_erasure_that_was_lifted_is_repeated_under_another_id(engine: AsyncEngine) -> None:
+    """As after an import, which has the events of a request, and not its answer."""
+    past, request = Past(engine), an_erasure(ADA)
+    await past.imports(DOCUMENT)
+    await replay_lines(engine, [request])
+    await lift(engine, ORGANIZATION, ADA)
+    await past.imports(DOCUMENT)
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.erasures"))
+
+    assert (await replay_lines(engine, [request])).erased == 1
+    assert await tables_with(engine, "q-biography") == {}
+
+
+async def test_a_person_of_another_organization_is_refused(engine: AsyncEngine) -> None:
+    past, elsewhere = Past(engine), uuid4()
+    await past.imports(DOCUMENT)
+    line = {"organization_id": str(elsewhere), "subject": str(ADA), "erasure_id": str(uuid4())}
+
+    done = await replay_lines(engine, [an_erasure(ADA, elsewhere)])
+    with pytest.raises(ValueError, match=f"line 2: the log has {ADA} as a person of organization"):
+        await replay_lines(engine, [b"", json.dumps(line).encode()])
+
+    assert (done.answered, done.erased) == (1, 0)
+    assert await tables_with(engine, "q-biography")
+    assert await past.log.erased_speakers(elsewhere) == frozenset()
+
+
+async def test_an_erasure_in_another_organization_stops_no_import(engine: AsyncEngine) -> None:
+    past, elsewhere = Past(engine), uuid4()
+    done = await replay_lines(engine, [an_erasure(ADA, elsewhere)])  # nobody knows the id yet
+    assert done.erased == 1
+
+    await past.imports(DOCUMENT)
+
+    assert await tables_with(engine, "q-biography")
 
 
 async def test_a_line_that_is_neither_is_named(engine: AsyncEngine) -> None:

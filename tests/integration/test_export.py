@@ -1,22 +1,28 @@
 """An export has the whole log: an import into an empty database gives the same log."""
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.erasure.erase import erase
+from audit.erasure.answer import answer_request
 from audit.transfer.export import ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
 from audit.verify.verify import verify
 from cli.connections import database
+from contracts.canonical import canonical
+from contracts.events import SpeakerImported
+from contracts.messages import SpeakerErasureRequested
+from eventstore.erasure import erased_subjects
 from eventstore.log import EventLog
 from eventstore.restored import unconfirmed_restore
 from projections.projector import Projector
@@ -38,7 +44,9 @@ async def past(engine: AsyncEngine) -> Past:
         found = await connection.execute(text("SELECT speaker_id FROM spreaview.speakers"))
         speaker_id = found.scalars().first()
     assert speaker_id is not None
-    await erase(engine, ORGANIZATION, speaker_id)
+    for subject, status in ((speaker_id, "done"), (uuid4(), "refused")):
+        answer = await answer_request(engine, an_erasure(subject))
+        assert answer.status == status
     await Past(engine).imports(b"no JSON")
     await Projector(engine, sweep_seconds=60).catch_up([past.event_id])
     return past
@@ -54,6 +62,15 @@ async def empty_url(postgres_url: str) -> AsyncIterator[str]:
 async def empty(empty_url: str) -> AsyncIterator[AsyncEngine]:
     async with database(empty_url, pool_size=4) as engine:
         yield engine
+
+
+def an_erasure(subject: UUID) -> SpeakerErasureRequested:
+    return SpeakerErasureRequested(
+        request_id=uuid4(),
+        organization_id=ORGANIZATION,
+        speaker_id=subject,
+        requested_at=datetime(2026, 5, 20, 8, tzinfo=UTC),
+    )
 
 
 async def exported(engine: AsyncEngine, what: ExportScope = ExportScope(key=True)) -> list[bytes]:  # noqa: B008
@@ -98,6 +115,48 @@ async def test_an_imported_log_can_be_appended_to(past: Past, empty: AsyncEngine
     await continued.imports(FIRST)
     assert await EventLog(empty).head() > head
     assert (await verify(empty)).found.total() == 0
+
+
+async def test_an_imported_log_has_the_answers_to_erasure_requests(
+    past: Past, empty: AsyncEngine
+) -> None:
+    await import_log(empty, await exported(past.engine))
+    answers = []
+    for engine in (past.engine, empty):
+        async with engine.connect() as connection:
+            found = await connection.execute(text("SELECT * FROM spreaview.erasures ORDER BY 1"))
+            answers.append(found.all())
+    assert len(answers[0]) == 2
+    assert answers[0] == answers[1]
+
+
+async def test_an_export_of_one_event_brings_no_erased_person_back(
+    past: Past, empty: AsyncEngine
+) -> None:
+    async with past.engine.connect() as connection:
+        erased = await erased_subjects(connection, ORGANIZATION)
+    await import_log(empty, await exported(past.engine, ExportScope(only=past.event_id)))
+    continued = Past(empty, event_id=past.event_id, runs=list(past.runs))
+    await continued.imports(FIRST)
+    imported = [r.event for r in await EventLog(empty).read_all(0, limit=100_000)]
+    shown = [
+        e.full_name for e in imported if isinstance(e, SpeakerImported) and e.speaker_id in erased
+    ]
+    assert shown
+    assert set(shown) == {None}
+
+
+async def test_an_export_of_version_1_has_no_answers_and_is_imported(
+    past: Past, empty: AsyncEngine
+) -> None:
+    lines = [json.loads(line) for line in await exported(past.engine)]
+    lines[0]["version"] = 1
+    older = [canonical(line) + b"\n" for line in lines[:-1] if "answer" not in line]
+    end = lines[-1]["end"]
+    del end["answers"]
+    digest = hashlib.sha256(b"".join(older)).hexdigest()
+    await import_log(empty, [*older, canonical({"end": end, "sha256": digest}) + b"\n"])
+    assert await count(empty) == await count(past.engine)
 
 
 async def test_an_export_has_no_erased_data_and_the_key_only_on_request(

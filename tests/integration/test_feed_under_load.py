@@ -13,10 +13,11 @@ pytestmark = pytest.mark.asyncio
 SIZE = Size(clients=50, kills=2, seconds=1.0, sessions=20, per_second=3.0, burst=5)
 
 
+@pytest.mark.parametrize("feed_bytes", [None, 30_000], ids=["usual tail", "small tail"])
 async def test_every_client_has_each_event_once_in_order_or_gets_a_reset(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, feed_bytes: int | None
 ) -> None:
-    figures = await run(database_url, SIZE, tmp_path)
+    figures = await run(database_url, SIZE._replace(feed_bytes=feed_bytes), tmp_path)
     print(figures.table())
     assert not figures.wrong, figures.table()
     assert figures.numbers["connections"] >= (SIZE.clients - 1) * (SIZE.kills + 1)

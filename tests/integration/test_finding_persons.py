@@ -4,20 +4,31 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.erasure import documents
+from audit.erasure.answer import answer_request
 from audit.erasure.erase import erase, lift
-from audit.erasure.find import find_requester, find_speaker
+from audit.erasure.find import (
+    find_by_our_id,
+    find_by_sessionize_id,
+    find_requester,
+    find_speaker,
+)
 from contracts import identity
 from contracts.codec import JsonObject
+from contracts.messages import SpeakerErasureRequested
 from eventstore.log import EventLog
 from tests.support.database import tables_with
 from tests.support.documents import document, speaker, talk
 from tests.support.line import ORGANIZATION, rows
-from tests.support.past import Past
+from tests.support.off_the_loop import with_free_loop
+from tests.support.past import Past, guids_as_spelled
 from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.asyncio
@@ -63,20 +74,71 @@ async def test_an_id_is_found_in_every_spelling(
 
 
 @pytest.mark.parametrize("key", [GUID.upper(), "0A1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"])
-async def test_a_speaker_imported_with_capitals_is_found(
-    engine: AsyncEngine, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as earlier:  # versions that stored a GUID as it was spelled
-        earlier.setattr("worker.rules.ids.canonical_id", str)
+async def test_a_speaker_imported_with_capitals_is_found(engine: AsyncEngine, key: str) -> None:
+    with guids_as_spelled():
         await Past(engine).imports(naming(key))
-    found = await find_speaker(engine, ORGANIZATION, GUID)
-    assert (found.subjects, found.is_known) == ([identity.speaker_id(ORGANIZATION, key)], True)
+    ours = identity.speaker_id(ORGANIZATION, key)
+    for given in (GUID, str(ours), str(ID)):
+        found = await find_speaker(engine, ORGANIZATION, given)
+        assert (set(found.subjects), found.is_known) == ({ours, ID}, True)
+    found = await find_by_sessionize_id(engine, ORGANIZATION, GUID)
+    assert found.subjects == [ID, ours], "a new import would use the first"
+    for asked, other in ((ours, ID), (ID, ours)):
+        found = await find_by_our_id(engine, ORGANIZATION, asked)
+        assert (found.subjects, found.is_known) == ([asked, other], True)
+
+
+@pytest.mark.parametrize("key", [GUID.upper(), "0A1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"])
+@pytest.mark.parametrize("by", ["given", "ours", "canonical"])
+async def test_an_erasure_and_its_end_cover_every_spelling(
+    engine: AsyncEngine, database_url: str, key: str, by: str
+) -> None:
+    past, later = Past(engine), Past(engine)
+    with guids_as_spelled():
+        await past.imports(naming(key))
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM event_store.sources"))
+    given = {"given": GUID, "ours": str(identity.speaker_id(ORGANIZATION, key))}.get(by, str(ID))
+    assert (await erase_speaker(database_url, given)).returncode == 0
+    await later.imports(naming(GUID))
+    assert not await tables_with(engine, MARK)
+
+    lifted = await erase_speaker(database_url, given, "--lift")
+    assert "is lifted" in lifted.stdout
+    assert await EventLog(engine).erased_speakers(ORGANIZATION) == frozenset()
+    for each in (past, later):
+        await each.imports(naming(GUID))
+        (speaker_row,) = await rows(engine, "event_speakers", each.event_id)
+        assert (speaker_row["full_name"], speaker_row["status"]) == (MARK, "imported")
+
+
+@pytest.mark.parametrize("key", [GUID, GUID.upper()])
+async def test_a_requested_erasure_is_lifted_by_any_id(
+    engine: AsyncEngine, database_url: str, key: str
+) -> None:
+    past = Past(engine)
+    with guids_as_spelled():
+        await past.imports(naming(GUID.upper()))
+    await answer_request(
+        engine,
+        SpeakerErasureRequested(
+            request_id=uuid4(),
+            organization_id=ORGANIZATION,
+            sessionize_id=GUID,
+            requested_at=datetime.now(UTC),
+        ),
+    )
+    assert len(await EventLog(engine).erased_speakers(ORGANIZATION)) == 2
+    ours = identity.speaker_id(ORGANIZATION, key)
+    assert (await erase_speaker(database_url, str(ours), "--lift")).returncode == 0
+    assert await EventLog(engine).erased_speakers(ORGANIZATION) == frozenset()
 
 
 async def test_an_id_that_is_not_a_uuid_is_found_by_its_spelling(engine: AsyncEngine) -> None:
     await Past(engine).imports(naming("Ada"))
     assert (await find_speaker(engine, ORGANIZATION, " Ada ")).is_known
     assert not (await find_speaker(engine, ORGANIZATION, "ada")).is_known
+    assert not (await find_by_sessionize_id(engine, ORGANIZATION, "ada")).is_known
 
 
 async def test_a_speaker_is_unknown_to_another_organization(engine: AsyncEngine) -> None:
@@ -95,10 +157,20 @@ async def test_a_speaker_in_documents_only_is_found(engine: AsyncEngine) -> None
     assert (await find_speaker(engine, ORGANIZATION, str(ours))).is_known
 
 
+async def test_reading_documents_leaves_the_event_loop_free(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = talk("late", "2026-06-30T09:00:00", speakers=[GUID])  # so that no event names her
+    await Past(engine).imports(document(talk("1"), late, speakers=[speaker("ada"), speaker(GUID)]))
+    finding = find_speaker(engine, ORGANIZATION, GUID)
+    found = await with_free_loop(finding, monkeypatch, documents, "read_document")
+    assert found.is_known
+
+
 async def test_an_erased_speaker_stays_known_until_the_end(engine: AsyncEngine) -> None:
     await erase(engine, ORGANIZATION, ID)  # in advance
     assert (await find_speaker(engine, ORGANIZATION, GUID)).is_known
-    await lift(engine, ID)
+    await lift(engine, ORGANIZATION, ID)
     assert not (await find_speaker(engine, ORGANIZATION, GUID)).is_known
 
 

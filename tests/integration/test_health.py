@@ -18,7 +18,6 @@ from audit.erasure import consumer
 from cli.connections import Addresses, database
 from cli.health import monitor
 from cli.sandbox.conference import conference_window
-from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
 from contracts.messages import SpeakerErasureRequested, SyncRequested, encode_request
@@ -28,6 +27,7 @@ from messaging.connection import KafkaConnection
 from messaging.publisher import CommittedPosition, OpenPublisher
 from messaging.requests import publish_erasure, publish_request
 from tests.support.line import Line, a_request, the_line
+from tests.support.ports import free_port
 from tests.support.sessionize.answers import Answer, Delivery, Ending
 from worker.relay.relay import Relay
 
@@ -69,7 +69,7 @@ def is_well(health: Health) -> bool:
 
 @asynccontextmanager
 async def a_line(
-    kafka: str, database_url: str, session_seconds: float = 1.0
+    kafka: str, database_url: str, session_seconds: float = 1.0, **settings: Any
 ) -> AsyncIterator[tuple[Line, int]]:
     port = free_port()
     watched: dict[str, Any] = {
@@ -78,6 +78,7 @@ async def a_line(
         "stuck_seconds": 1.0,
         "kafka_session_seconds": session_seconds,
         "graceful_timeout": 0.5,
+        **settings,
     }
     async with the_line(kafka, database_url, **watched) as line:
         await until(port, is_well)
@@ -97,6 +98,30 @@ async def test_a_stuck_sync_turns_the_intake_red(own_kafka: str, database_url: s
         line.double.documents.put("hanging01", Answer(b"", delivery=silence))
         await publish_request(line.producer, a_request("hanging01", WINDOW))
         await until(port, lambda h: not h.live and h.red == {"intake"})
+
+
+async def test_a_request_that_waits_for_its_turn_is_not_stuck(
+    own_kafka: str, database_url: str
+) -> None:
+    """Sessionize hangs, so each run takes long. The last one begins after `stuck_seconds`."""
+    one_at_a_time = {"worker_concurrency": 1, "fetch_seconds": 0.5, "fetch_attempts": 1}
+    async with a_line(own_kafka, database_url, stuck_seconds=2.0, **one_at_a_time) as (line, port):
+        requests: dict[int, SyncRequested] = {}
+        while len(requests) < 8:
+            api_id = f"hanging{len(requests):02}"
+            line.double.documents.put(
+                api_id, Answer(b"", delivery=Delivery(has_head=False, ending=Ending.HANG))
+            )
+            request = a_request(api_id, WINDOW)
+            requests.setdefault(partition_of(request), request)
+        for request in requests.values():
+            await publish_request(line.producer, request)
+        ended = asyncio.gather(*(line.ended(r.request_id) for r in requests.values()))
+        async with asyncio.timeout(PATIENCE):
+            while not ended.done():
+                assert is_well(await look(port))
+                await asyncio.sleep(0.05)
+        assert {run["failure_code"] for run in await ended} == {"upstream_unavailable"}
 
 
 async def test_a_stuck_erasure_turns_its_consumer_red(

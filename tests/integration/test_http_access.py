@@ -158,6 +158,25 @@ async def test_requesting_a_sync_needs_the_scope_and_the_organization(
     assert answer.status_code == expected
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("read", 200), ("ours", 404)])
+async def test_a_request_of_another_organization_is_seen_by_no_limited_token(
+    http: HttpSide,
+    line: Line,
+    synced: SyncRequested,
+    secrets: tuple[Path, dict[str, str]],
+    kind: str,
+    expected: int,
+) -> None:
+    event, token = synced.spreaview_event_id, {"Authorization": f"Bearer {secrets[1][kind]}"}
+    foreign = a_request(API_ID, WINDOW, event_id=event, organization_id=UUID(int=9))
+    assert (await line.sync(foreign))["status"] == "failed"
+    runs = f"/events/{event}/syncs"
+    listed = await http.client.get(f"/v1{runs}", headers=token)
+    assert (str(foreign.request_id) in listed.text) is (expected == 200)
+    for place in (f"/v1{runs}/{foreign.request_id}", f"{runs}/{foreign.request_id}"):
+        assert (await http.client.get(place, headers=token)).status_code == expected
+
+
 async def test_a_token_in_a_url_is_refused_and_not_logged(
     http: HttpSide, secrets: tuple[Path, dict[str, str]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,14 +12,16 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from asyncpg import QueryCanceledError
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse
 
 from audit.erasure.erase import erase
 from contracts.messages import SyncRequested
 from projections.http.encoded import EncodedCache
 from projections.http.feed.stream import stream as stream_
-from projections.http.feed.tail import LogTail
+from projections.http.feed.tail import LogTail, read_log_id
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import PATIENCE, Line, a_request, the_line
@@ -285,7 +287,7 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
 ) -> None:
     organization, event_id = uuid4(), uuid4()
     event = {"event_id": str(event_id)}
-    pages = (FEED, f"/v1/events/{event_id}/schedule")
+    pages: dict[str, dict[str, str]] = {FEED: event, f"/v1/events/{event_id}/schedule": {}}
     async with (
         the_http_side(line, feed_heartbeat_seconds=3600) as http,
         streaming(http, **event) as everything,
@@ -294,7 +296,10 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
         await sync(line, organization_id=organization, event_id=event_id)
         before = await everything.until("sync-completed")
         await speakers.until("speaker-imported")
-        tags = [(await http.client.get(path, params=event)).headers["etag"] for path in pages]
+        tags = {
+            path: (await http.client.get(path, params=params)).headers["etag"]
+            for path, params in pages.items()
+        }
         person = next(each.data["data"] for each in before if each.type == "speaker-imported")
         assert isinstance(person, dict)
         name = str(person["full_name"])
@@ -304,10 +309,11 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
         async with asyncio.timeout(PATIENCE):
             while in_memory(name):  # noqa: ASYNC110 (the other client gets no event)
                 await asyncio.sleep(0.05)
-        for path, tag in zip(pages, tags, strict=True):
-            page = await http.client.get(path, params=event, headers={"If-None-Match": tag})
+        for path, params in pages.items():
+            known = {"If-None-Match": tags[path]}
+            page = await http.client.get(path, params=params, headers=known)
             assert page.status_code == 200, path
-            assert page.headers["etag"] != tag
+            assert page.headers["etag"] != tags[path]
         async with streaming(http, after="start", **event) as stream:
             after = await stream.until("caught-up")
     assert name in json.dumps([each.data for each in before])
@@ -345,6 +351,22 @@ async def test_a_stop_of_the_server_completes_the_response_of_an_open_stream(lin
                 await own.aclose()
                 with pytest.raises(EOFError):  # and not a broken connection
                     await stream.next()
+
+
+async def test_the_feed_starts_once_the_database_answers(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages: list[Exception] = [QueryCanceledError("statement timeout"), ConnectionRefusedError()]
+
+    async def fails_twice(engine: AsyncEngine) -> UUID:
+        if outages:
+            raise outages.pop()
+        return await read_log_id(engine)
+
+    monkeypatch.setattr("cli.api.read_log_id", fails_twice)
+    async with the_http_side(line) as http:
+        assert (await http.client.get(FEED)).status_code == 200
+    assert not outages
 
 
 async def test_a_restored_database_closes_the_feed(own_kafka: str, database_url: str) -> None:

@@ -9,7 +9,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from audit.erasure.erase import erase
 from audit.http.changes import ChangesOfRuns
+from audit.past.events import event_summaries
+from contracts import identity
 from contracts.codec import JsonObject
 from contracts.messages import SyncRequested
 from eventstore.log import EventLog
@@ -18,6 +21,7 @@ from tests.support.documents import WINDOW, document, room, speaker, talk, unsch
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
 from tests.support.sessionize.answers import Answer
+from tests.support.streams import change_log
 
 pytestmark = pytest.mark.asyncio
 
@@ -243,6 +247,67 @@ async def test_the_report_of_a_newer_run_reads_the_log_on_from_the_one_before(
     assert [after > 0 for after in reads] == [False, True, False]
 
 
+async def test_nothing_that_a_failover_has_lost_is_used_again(
+    http: HttpSide, line: Line, synced: SyncRequested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeated run has the same message ids at the same positions, but other hashes."""
+    event, path = synced.spreaview_event_id, f"/v1/events/{synced.spreaview_event_id}/schedule"
+    changes = ChangesOfRuns(line.log)
+    await changes.of(event, synced.request_id, "state")
+    tag = (await http.client.get(path)).headers["etag"]
+    assert (await http.client.get(path, headers={"If-None-Match": tag})).status_code == 304
+
+    await change_log(
+        line.engine,
+        "UPDATE event_store.events SET hash = sha256(hash) WHERE stream_id = :stream",
+        stream=event,
+    )
+    again = await http.client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.headers["etag"] != tag) == (200, True)
+    reads = []
+    read_stream = EventLog.read_stream
+
+    def recorded(self: EventLog, stream_id: UUID, *, after: int = 0) -> AsyncIterator[Recorded]:
+        reads.append(after)
+        return read_stream(self, stream_id, after=after)
+
+    monkeypatch.setattr(EventLog, "read_stream", recorded)
+    await changes.of(event, synced.request_id, "state")
+    assert reads == [0]
+
+
+async def test_the_history_of_an_unknown_entity_is_not_empty_but_unknown(
+    http: HttpSide, synced: SyncRequested
+) -> None:
+    event = synced.spreaview_event_id
+    answer = await http.client.get(f"/v1/events/{event}/history?session=Keynote")
+    assert answer.status_code == 404
+    assert f"/v1/events/{event}/explain" in answer.json()["detail"]
+
+
+async def test_a_refused_request_of_another_organization_changes_no_answer(
+    http: HttpSide, line: Line, synced: SyncRequested
+) -> None:
+    event = synced.spreaview_event_id
+    known = f"/v1/events/{event}/explain?speaker={identity.speaker_id(ORGANIZATION, 'ada')}"
+    before = (await http.client.get(known)).json()
+    other = a_request(API_ID, WINDOW, event_id=event, organization_id=uuid4())
+    assert (await line.sync(other))["status"] == "failed"
+    after = (await http.client.get(known)).json()
+    assert (before["rule"], after["rule"]) == ("imported", "imported")
+    summaries = {each.spreaview_event_id: each for each in await event_summaries(line.engine)}
+    assert summaries[event].organization_id == ORGANIZATION
+
+
+async def test_a_page_without_a_completed_sync_does_not_say_that_nothing_is_missing(
+    http: HttpSide, line: Line
+) -> None:
+    request = a_request("unknown9", WINDOW)
+    assert (await line.sync(request))["status"] == "failed"
+    page = await http.client.get(f"/events/{request.spreaview_event_id}")
+    assert "No sync has completed yet" in page.text
+
+
 async def test_syncs_are_listed_page_by_page_the_newest_first(
     http: HttpSide, line: Line, synced: SyncRequested
 ) -> None:
@@ -257,6 +322,47 @@ async def test_syncs_are_listed_page_by_page_the_newest_first(
     listed = [run["sync_id"] for page in (first, second) for run in page["runs"]]
     assert listed == [str(each.request_id) for each in (*reversed(later), synced)]
     assert second["next"] is None
+
+
+async def test_every_event_is_on_one_page_also_after_an_erasure(
+    http: HttpSide, line: Line, synced: SyncRequested
+) -> None:
+    organization = uuid4()
+    requests = [a_request(API_ID, WINDOW, organization_id=organization) for _ in range(3)]
+    for request in requests:
+        await line.sync(request)
+    await erase(line.engine, organization, identity.speaker_id(organization, "ada"))
+    events = [synced.spreaview_event_id, *(each.spreaview_event_id for each in requests)]
+    for event in events:
+        version = await line.log.stream_version(event)
+        path = f"/v1/events/{event}/schedule?min_version={version}"
+        assert (await http.client.get(path, headers={"Prefer": "wait=60"})).status_code == 200
+
+    listed: list[str] = []
+    after: str | None = None
+    while after != "":
+        page = (await http.client.get("/v1/events", params=_page_of_two(after))).json()
+        listed += [each["spreaview_event_id"] for each in page["events"]]
+        after = page["next"] or ""
+    assert len(listed) == len(set(listed))
+    assert {str(event) for event in events} <= set(listed)
+
+
+def _page_of_two(after: str | None) -> dict[str, str]:
+    return {"limit": "2"} if after is None else {"limit": "2", "after": after}
+
+
+async def test_a_page_after_a_position_that_the_log_does_not_have_is_a_reset(
+    http: HttpSide, line: Line, synced: SyncRequested
+) -> None:
+    event, head = synced.spreaview_event_id, await line.log.head()
+    for path in (f"/v1/events/{event}/syncs", f"/v1/events/{event}/history", "/v1/events"):
+        last = await http.client.get(f"{path}?after={head}")
+        assert last.status_code == 200, path
+        beyond = await http.client.get(f"{path}?after={head + 1}")
+        assert (beyond.status_code, beyond.json()["field"]) == (410, "after"), path
+        assert beyond.json()["type"] == "urn:spreaview:problem:reset"
+        assert f"which is at {head}" in beyond.json()["detail"]
 
 
 async def test_a_query_waits_for_a_sync_that_is_not_visible_yet(
@@ -333,6 +439,8 @@ async def test_unknown_things_are_not_found(http: HttpSide, synced: SyncRequeste
         ("/v1/import-events?limit=1001", "limit"),
         ("/v1/import-events?type=nonsense", "type"),
         ("/v1/import-events?event_id=1", "event_id"),
+        ("/v1/events?limt=5", "limt"),
+        ("/v1/import-events?organisation_id=1", "organisation_id"),
     ],
 )
 async def test_a_wrong_parameter_is_named(http: HttpSide, path: str, field: str) -> None:

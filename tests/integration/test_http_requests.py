@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from contextlib import AbstractContextManager, AsyncExitStack
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from projections.http.announcements import Announcements, Waiter
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, PATIENCE, Line, the_line
 
@@ -95,7 +98,10 @@ async def test_a_failed_sync_is_reported_with_the_remedy(http: HttpSide) -> None
     [
         ({"sessionize_api_id": "../evil"}, "sessionize_api_id"),
         ({"organization_id": "x"}, "organization_id"),
-        ({"window": {"starts_on": "2026-05-28"}}, "window"),
+        ({"window": {"starts_on": "2026-05-28"}}, "window.ends_on"),
+        ({"window": DAYS | {"starts_on": "28.05.2026"}}, "window.starts_on"),
+        ({"window": DAYS | {"timezone": "Europe/Vienna"}}, "window.timezone"),
+        ({"window": "2026-05-28"}, "window"),
         ({"window": DAYS | {"time_zone": "Mars"}}, "window.time_zone"),
         ({"window": DAYS | {"ends_on": "2026-05-27"}}, "window.ends_on"),
         ({"window": DAYS | {"starts_on": "0001-01-01"}}, "window.starts_on"),
@@ -108,7 +114,8 @@ async def test_a_wrong_field_is_named(
 ) -> None:
     answer = await http.client.post(f"/v1/events/{uuid4()}/syncs", json=BODY | change)
     assert answer.status_code == 400
-    assert field in answer.json()["detail"]
+    assert answer.json()["field"] == field
+    assert answer.json()["detail"].startswith(field)
 
 
 async def test_a_speaker_is_forgotten_by_a_request(line: Line, http: HttpSide) -> None:
@@ -132,11 +139,45 @@ async def test_a_speaker_is_forgotten_by_a_request(line: Line, http: HttpSide) -
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"speaker_id": str(ORGANIZATION), "sessionize_id": "x"}],
-    ids=["none", "both"],
+    [
+        {},
+        {"speaker_id": str(ORGANIZATION), "sessionize_id": "x"},
+        {"speaker_id": "x"},
+        {"speaker": str(ORGANIZATION)},
+    ],
+    ids=["none", "both", "no UUID", "another name"],
 )
 async def test_an_erasure_names_exactly_one_speaker(
     http: HttpSide, body: dict[str, object]
 ) -> None:
     answer = await http.client.post(f"/v1/organizations/{ORGANIZATION}/erasures", json=body)
     assert answer.status_code == 400
+    assert answer.json()["field"] in ("speaker_id", "speaker")
+
+
+async def test_a_stop_of_the_server_answers_the_requests_that_wait(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = asyncio.Event()
+    waiting = Announcements.waiting
+
+    def noticed(self: Announcements, event_id: UUID) -> AbstractContextManager[Waiter]:
+        waits.set()
+        return waiting(self, event_id)
+
+    monkeypatch.setattr(Announcements, "waiting", noticed)
+    async with AsyncExitStack() as own:
+        side = await own.enter_async_context(the_http_side(line))
+        async with httpx.AsyncClient(base_url=side.url, timeout=PATIENCE) as client:
+            asked = asyncio.create_task(
+                client.get(
+                    f"/v1/events/{uuid4()}/schedule",
+                    params={"min_version": 1},
+                    headers={"Prefer": "wait=60"},
+                )
+            )
+            await waits.wait()
+            await own.aclose()
+            answer = await asked
+    assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
+    assert answer.json()["type"] == "urn:spreaview:problem:not-yet"

@@ -15,7 +15,7 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from audit.transfer.export import ExportScope, export
+from audit.transfer.export import KINDS, ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
 from audit.transfer.lines import DocumentLine
 from cli.connections import database
@@ -69,7 +69,7 @@ def encoded(lines: list[JsonLine], *, sealed: bool) -> list[bytes]:
             line["hash"] = head.hex()
     counts = {
         kind: sum(key in line for line in lines)
-        for kind, key in (("events", "data"), ("erasures", "erased"), ("documents", "document"))
+        for kind, key in zip(KINDS, ("data", "erased", "answer", "document"), strict=True)
     }
     whole = [canonical(line) + b"\n" for line in lines[:-1]]
     end = {"end": counts, "sha256": hashlib.sha256(b"".join(whole)).hexdigest()}

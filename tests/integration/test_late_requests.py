@@ -14,13 +14,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from audit.transfer.replay import ReplayIdentity, ReplaySelection, replay, to_topic
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.publisher import TransactionalPublisher
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.brokers import KnownBroker
 from tests.support.chaos.kafka_proxy import ApiKey, KafkaProxy, kafka_proxy
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_port
 from tests.support.relaying import PATIENCE, Subject, versions
 
 pytestmark = pytest.mark.asyncio
@@ -41,7 +42,7 @@ class Behind(NamedTuple):
 @pytest_asyncio.fixture(scope="module")
 async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
     async with (
-        kafka_proxy(free_ports(1)[0]) as proxy,
+        kafka_proxy(free_port()) as proxy,
         own_broker_behind(tmp_path_factory.mktemp("kafka"), proxy.port) as broker,
     ):
         proxy.target = broker.behind_proxy
@@ -83,6 +84,21 @@ async def test_a_late_request_repeats_nothing(
         await subject.caught_up()
         assert late.is_delivered
     assert versions(await subject.all_published()) == list(range(1, BEFORE + AFTER + 1))
+    committed = await subject.publisher.committed()
+    assert committed is not None
+    assert committed.position == await subject.log.head()
+
+
+async def test_a_late_commit_repeats_nothing_of_a_replay(subject: Subject, behind: Behind) -> None:
+    """The events fill two transactions: the late commit belongs to the first one."""
+    await subject.append(uuid4(), 0, AFTER)
+    identity = ReplayIdentity((await subject.log.identity()).log_id, "again")
+    late = behind.proxy.hold(ApiKey.END_TXN)
+    late.deliver_before(ApiKey.TXN_OFFSET_COMMIT)
+    async with to_topic(subject.publisher, identity) as (sender, reached):
+        await replay(subject.log, ReplaySelection(after=reached), sender)
+    assert late.is_delivered
+    assert versions(await subject.all_published()) == list(range(1, AFTER + 1))
     committed = await subject.publisher.committed()
     assert committed is not None
     assert committed.position == await subject.log.head()

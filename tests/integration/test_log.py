@@ -30,7 +30,9 @@ from eventstore.model import (
     SourceDocument,
     StreamMovedError,
 )
+from eventstore.read import read_outcomes
 from eventstore.wakeup import WakeUp
+from tests.support.streams import append_run
 
 pytestmark = pytest.mark.asyncio
 
@@ -278,6 +280,18 @@ async def test_a_page_of_long_events_ends_early(
         pages.append(len(page))
         after = page[-1].position
     assert pages == [1] * 5
+
+
+async def test_an_outcome_is_read_whole_although_its_events_exceed_a_page(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    await append_run(log, uuid4(), 1)
+    async with engine.connect() as connection:
+        start = await read_outcomes(connection, 0, limit=1, max_bytes=1)
+        rest = await read_outcomes(connection, start[-1].position, limit=1, max_bytes=1)
+        none = await read_outcomes(connection, rest[-1].position, limit=1, max_bytes=1)
+    found = [[event.type for event in page] for page in (start, rest, none)]
+    assert found == [["SyncStarted"], ["RoomImported", "SyncCompleted"], []]
 
 
 async def test_documents_are_kept_while_runs_use_them(log: EventLog, engine: AsyncEngine) -> None:

@@ -29,7 +29,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import database
 from cli.sandbox.conference import conference, conference_window, encode_conference
-from cli.sandbox.ports import free_port
 from cli.telemetry.tracing import ENDPOINTS
 from contracts import identity
 from contracts.messages import encode_request
@@ -44,10 +43,11 @@ from projections.generations import select_live_generation
 from tests.support.faulty_awaits.places import places
 from tests.support.line import ORGANIZATION, a_request
 from tests.support.otlp import Collector, otlp_collector
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ROOT, environment
 from tests.support.sessionize.answers import Answer, Documents
 from tests.support.sessionize.double import Double, sessionize_double
-from tests.support.streams import STARTED
+from tests.support.streams import BREAK, STARTED, append_run, change_log
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,7 +64,7 @@ SECONDS = 240.0
 """Time limit to reach every place. Most of it are starts: many faults end the projector."""
 
 STOPPED_BY_OTHER_CODE = text("""
-    UPDATE stream_progress SET code_version = 'other' WHERE error IS NOT NULL
+    UPDATE stream_progress SET error = coalesce(error, 'stopped'), code_version = 'other'
 """)
 AHEAD_OF_THE_LOG = text("""
     INSERT INTO stream_progress (spreaview_event_id, version, position)
@@ -134,7 +134,15 @@ async def scene(module_kafka: str, module_database_url: str) -> AsyncIterator[Sc
         database(module_database_url, pool_size=4) as engine,
     ):
         double.documents.put(API_ID, Answer(encode_conference(conference(API_ID))))
+        await append_broken_run(engine)
         yield Scene(module_kafka, module_database_url, double, producer, engine)
+
+
+async def append_broken_run(engine: AsyncEngine) -> None:
+    """Append a run that no projector can apply: its stream stops whenever it is tried again."""
+    stream = uuid4()
+    await append_run(EventLog(engine), stream, 1)
+    await change_log(engine, BREAK, stream=stream)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,14 +19,14 @@ from cli.sandbox.kafka import kafka
 from contracts import identity
 from contracts.topics import IMPORT_EVENTS
 from eventstore import append
-from eventstore.log import EventLog, RunRecord
+from eventstore.log import EventLog, Opening, RunRecord
 from eventstore.model import Recorded
 from messaging.requests import publish_request
 from tests.support.apache_kafka import own_broker
 from tests.support.chaos.oracle.topic import read_topic
 from tests.support.chaos.postgres_proxy import Fate, PostgresProxy, postgres_proxy
-from tests.support.kafka.broker import free_ports
 from tests.support.line import PATIENCE, Line, a_request, the_line
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
 
@@ -72,7 +73,7 @@ async def scene(
             address = (await stack.enter_async_context(own_broker(folder))).address
         else:
             address = await stack.enter_async_context(kafka(log_path=folder / "kafka.log"))
-        proxy = await stack.enter_async_context(postgres_proxy(free_ports(1)[0]))
+        proxy = await stack.enter_async_context(postgres_proxy(free_port()))
         server, _, name = module_database_url.rpartition("/")
         proxy.target = int(server.rpartition(":")[2])
         url = f"postgresql://postgres@{proxy.address}/{name}"
@@ -119,7 +120,14 @@ async def test_a_lost_commit_is_repeated_by_a_program_that_forgets_its_runs(
         return (await clock_and_run(self, sync_id))._replace(begun_in=None, ended_in=None)
 
     monkeypatch.setattr(append, "_enter_inbox", forget)
+    opening = EventLog.opening
+
+    async def always_new(self: EventLog, *arguments: Any) -> Opening:
+        found = await opening(self, *arguments)
+        return found._replace(run=found.run._replace(begun_in=None, ended_in=None))
+
     monkeypatch.setattr(EventLog, "clock_and_run", never_over)
+    monkeypatch.setattr(EventLog, "opening", always_new)
     monkeypatch.setattr(identity, "message_id", lambda *_: uuid4())
     request = a_request("demo2026", conference_window())
     lost = scene.proxy.lose(rb"INSERT INTO event_store\.events.*SyncCompleted", Fate.DONE)

@@ -10,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import leader_connection
 from eventstore.leadership import Leadership
+from eventstore.log import EventLog
 from eventstore.wakeup import WakeUp
 from tests.support.documents import document, talk
 from tests.support.line import ORGANIZATION
 from tests.support.past import Past
 from tests.support.processes import environment, run
+from tests.support.streams import stopped_stream, the_stopped
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,6 +29,11 @@ LOG = (*VERSION, "GRANT SELECT ON ALL TABLES IN SCHEMA event_store TO {role}")
 WRITES = (
     *("GRANT USAGE ON SCHEMA event_store, projections TO {role}",),
     *("GRANT ALL ON ALL TABLES IN SCHEMA event_store, projections TO {role}",),
+)
+READS = (
+    *LOG,
+    "GRANT USAGE ON SCHEMA projections, spreaview_g1 TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA projections, spreaview_g1 TO {role}",
 )
 ERASE = (*("erase-speaker", "--yes", "--organization-id", str(ORGANIZATION), "--speaker", "ada"),)
 
@@ -73,6 +80,18 @@ async def test_the_right_that_a_role_lacks_is_named(
     assert "deploy/roles.sql" in done.stderr
     assert "not migrated" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_retry_by_a_role_that_only_reads_ends_and_leaves_the_stream_stopped(
+    engine: AsyncEngine, log: EventLog, database_url: str
+) -> None:
+    await stopped_stream(engine, log)
+    stopped = await the_stopped(engine)
+    env = environment(database_url=await a_role(engine, database_url, READS))
+    done = await asyncio.to_thread(run, "projections", "retry", "--all", env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "refuses: permission denied for table stream_progress\nRemedy: " in done.stderr
+    assert (await the_stopped(engine)).error == stopped.error
 
 
 async def test_a_refused_rewind_ends_with_its_sentence_alone(

@@ -1,6 +1,6 @@
 """Every run ends, also one whose request is gone; a run whose request is still there stays open."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -14,8 +14,10 @@ from cli.sandbox.conference import conference_window
 from contracts import identity
 from contracts.events import SyncCompleted, SyncFailed, SyncStarted
 from contracts.failures import FailureCode
+from eventstore import open_runs
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
+from eventstore.open_runs import OpenRun
 from messaging.backlog import PartitionBacklog
 from tests.support.failure_table import documented
 from tests.support.line import ORGANIZATION, a_request, the_line
@@ -109,6 +111,32 @@ async def test_a_run_whose_request_is_gone_ends_as_an_internal_error(
     assert [await scene.open_runs.look() for _ in range(3)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("damage", "reports"),
+    [("schema_version = 1000", 1), ("data = 'null'", 0), ("data = data || '{\"sync_id\": 5}'", 0)],
+)
+async def test_a_run_that_cannot_be_read_keeps_no_other_run_open(
+    scene: Scene, caplog: pytest.LogCaptureFixture, damage: str, reports: int
+) -> None:
+    """Such as one of a newer worker, while the version is replaced."""
+    await scene.start()
+    async with scene.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE event_store.events DISABLE TRIGGER USER")
+        await connection.exec_driver_sql(f"UPDATE event_store.events SET {damage}")
+        await connection.exec_driver_sql("ALTER TABLE event_store.events ENABLE TRIGGER USER")
+    others = [uuid4(), uuid4()]
+    for other in others:
+        await scene.start(other)
+    scene.backlog = {}
+
+    assert sum([await scene.open_runs.look() for _ in range(6)]) == len(others)
+
+    found = [r.getMessage() for r in caplog.records if r.name == "worker.relay.open_runs"]
+    assert len(found) == reports
+    assert all(f"sync {scene.sync_id} stays open: " in line for line in found)
+    assert all(str(scene.stream) in line and "cannot be read" in line for line in found)
+
+
 async def test_a_run_that_started_after_the_note_waits_for_the_next_one(scene: Scene) -> None:
     await scene.start()
     await scene.open_runs.look()
@@ -170,6 +198,32 @@ async def test_short_runs_do_not_make_the_leader_ask_kafka(scene: Scene) -> None
     await scene.complete()
     assert await scene.open_runs.look() == 0
     assert scene.asked == 0
+
+
+async def test_the_runs_of_the_log_are_read_page_by_page(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_runs, "_PAGE", 2)
+    pages: list[int] = []
+    of_page = open_runs.still_open
+
+    async def noted(engine: AsyncEngine, runs: Collection[OpenRun]) -> set[OpenRun]:
+        pages.append(len(runs))
+        return await of_page(engine, runs)
+
+    monkeypatch.setattr(open_runs, "still_open", noted)
+    await scene.start()
+    await scene.complete()
+    others = [uuid4() for _ in range(4)]
+    for other in others:
+        await scene.start(other)
+    head = await scene.log.head()
+    await scene.start(uuid4())
+
+    found = await open_runs.started_runs(scene.engine, after=0, upto=head)
+
+    assert found == {OpenRun(scene.stream, other) for other in others}
+    assert pages == [2, 2, 1]
 
 
 async def test_the_search_for_open_runs_uses_its_index(engine: AsyncEngine) -> None:

@@ -134,6 +134,11 @@ async def test_a_newly_stopped_stream_prevents_the_switch_unless_accepted(
         found = await connection.execute(text("SELECT * FROM spreaview.stream_progress"))
         versions = {row.spreaview_event_id: row.version for row in found}
     assert versions == {broken: 10} | dict.fromkeys(good, 18)
+    await rollback_quietly(engine)
+    with pytest.raises(StoppedStreamsError, match="stopped in generation 2") as refused:
+        await rollback_quietly(engine)
+    assert "projections drop" not in str(refused.value)
+    await rollback_quietly(engine, accept_stopped=True)
     again = await rebuild_quietly(engine)  # stopped in both, at the same version
     assert again.live.number == 3
 

@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.api import Mismatch
 from cli.connections import leader_connection
-from cli.sandbox.ports import free_port
+from cli.health.probes import relay_probe
 from eventstore.checkpoints import Checkpoint
 from eventstore.leadership import LOCK, Leadership
 from eventstore.log import EventLog
@@ -29,8 +30,10 @@ from messaging.publisher import CommittedPosition, OpenPublisher, TransactionalP
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.chaos.proxy import LOOPBACK, Proxy
+from tests.support.ports import free_port
 from tests.support.relaying import PATIENCE, Subject, versions
 from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.mismatch import LogMismatchError
 from worker.relay.relay import record_of
 from worker.relay.rewind import RewindError, rewind
 
@@ -228,6 +231,9 @@ async def test_a_log_that_lacks_the_checkpoints_event_is_not_relayed_until_an_op
         assert not status.is_well
         with pytest.raises(RewindError, match="--to POSITION"):
             await subject.rewind(None, restored=True)
+        head = await subject.log.head()
+        with pytest.raises(RewindError, match=f"beyond the head of the log, which is at {head}"):
+            await subject.rewind(head + 1, restored=True)
         await subject.rewind(1, restored=True)
         await subject.append(stream, 3, 1)
         await subject.caught_up()
@@ -265,12 +271,22 @@ async def test_a_restored_log_is_noticed_by_what_kafka_has_seen(subject: Subject
     async with subject.leadership.deposing() as leader:
         await leader.write(CHECKPOINT, earlier)
 
-    await subject.append(stream, 3, 4)
+    probe = relay_probe(subject.relay(), subject.log, subject.checkpoints, subject.publisher)
+    serving = Mismatch(subject.engine, look_seconds=0)
+    assert await serving.reason() is None, "only Kafka shows it, and only the relay looks there"
     async with subject.relaying():
         seen_by = "Kafka keeps" if subject.publisher.transactions else "the event at position 6 on"
         assert seen_by in str((await subject.status()).mismatch)
+        async with asyncio.timeout(PATIENCE):
+            while await serving.reason() is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        with pytest.raises(LogMismatchError, match="position 6"):
+            await probe.look()
+        await subject.append(stream, 3, 4)
         await subject.rewind(None, restored=True)
         await subject.caught_up()
+        assert await serving.reason() is None
+        assert await probe.look()
         published = await subject.published(10)
     assert versions(published) == [1, 2, 3, 4, 5, 6, 4, 5, 6, 7]
     assert len({event.source for event in published}) == 2

@@ -23,7 +23,7 @@ from messaging.requests import producing
 from tests.support.apache_kafka import own_broker_behind
 from tests.support.brokers import KnownBroker
 from tests.support.chaos.proxy import Proxy, proxy
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_port
 from tests.support.relaying import Subject, versions
 
 pytestmark = pytest.mark.asyncio
@@ -46,7 +46,7 @@ class Behind(NamedTuple):
 @pytest_asyncio.fixture(scope="module")
 async def behind(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Behind]:
     async with (
-        proxy(free_ports(1)[0]) as made,
+        proxy(free_port()) as made,
         own_broker_behind(tmp_path_factory.mktemp("kafka"), made.port) as broker,
     ):
         made.target = broker.behind_proxy

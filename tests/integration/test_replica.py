@@ -16,8 +16,9 @@ from cli.sandbox.postgres import postgres
 from eventstore.connection import READ_VARIABLE
 from eventstore.migrate import migrate
 from projections.prepare import prepare
-from tests.support.line import ORGANIZATION, Line, the_line
-from tests.support.processes import environment, run
+from tests.support.http_side import the_http_side
+from tests.support.line import ORGANIZATION, Line, a_request, the_line
+from tests.support.processes import PATIENCE, environment, run
 from tests.support.replica import Replica, streaming_replica
 
 pytestmark = pytest.mark.asyncio
@@ -79,3 +80,24 @@ async def test_a_waiting_request_answers_when_the_replica_shows_the_outcome(scen
 
     follows = await scene.request(uuid4(), 60)
     assert follows.returncode == 0, follows.stderr
+
+
+async def test_a_page_that_the_replica_has_not_reached_is_not_there_yet(scene: Scene) -> None:
+    async with the_http_side(scene.line, read_database_url=scene.replica.url) as side:
+        reached = (await scene.line.sync(a_request("demo2026", WINDOW)))["position"]
+        before = {"after": str(reached)}
+        async with asyncio.timeout(PATIENCE):
+            while (await side.client.get("/v1/events", params=before)).status_code != 200:
+                pass
+        await scene.replica.pause()
+        beyond = (await scene.line.sync(a_request("demo2026", WINDOW)))["position"]
+        lags = await side.client.get("/v1/events", params={"after": str(beyond)})
+        assert (lags.status_code, lags.json()["type"]) == (409, "urn:spreaview:problem:not-yet")
+        assert str(beyond) in lags.json()["detail"]
+
+        await scene.replica.resume()
+        async with asyncio.timeout(PATIENCE):
+            while (
+                found := await side.client.get("/v1/events", params={"after": str(beyond)})
+            ).status_code != 200:
+                assert found.status_code == 409

@@ -19,6 +19,7 @@ from cli.settings import Settings
 from eventstore.inbox import count_entries, prune_inbox
 from eventstore.sources import count_sources, prune_sources
 from messaging.connection import KafkaConnection
+from messaging.dead_letters.records import dead_letter
 from messaging.dead_letters.resolution import discard, letter_record
 from messaging.dead_letters.retention import plan_pruning, prune_letters
 from projections.generations import list_generations, maintenance_lock
@@ -189,6 +190,30 @@ async def test_resolved_dead_letters_go_up_to_the_first_that_somebody_needs(
         await prune_letters(broker.reader, plan)
         assert (plan.records, plan.kept) == (5, 0)
         assert await broker.all() == []
+
+
+async def test_the_copies_of_a_dead_letter_go_together(
+    apache_kafka: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A later copy alone would be open again, and `dlq retry --all` would publish it."""
+    async with topics(apache_kafka) as broker:
+        twice, other = [await broker.came(value) for value in (b"twice", b"other")]
+        first = await broker.dead_letter_of(twice)
+        second = await broker.dead_letter_of(other)
+        await dead_letter(broker.producer, twice, "no ids", topic=broker.letters)
+        await discard(broker.producer, first.name, "typed by hand", topic=broker.letters)
+        later = int(time.time() * 1000) + 60_000
+
+        plan = await plan_pruning(broker.reader, later, topic=broker.letters)
+        await prune_letters(broker.reader, plan)
+        assert [letter.name for letter in await broker.open()] == [second.name]
+
+        await discard(broker.producer, second.name, "typed by hand", topic=broker.letters)
+        kept = await broker.dead_letter_of(await broker.came(b"open"))
+        plan = await plan_pruning(broker.reader, later, topic=broker.letters)
+        await prune_letters(broker.reader, plan)
+        assert [letter.name for letter in await broker.all()] == [kept.name]
+        assert "resolves no dead letter" not in caplog.text
 
 
 async def test_a_broker_that_does_not_answer_is_the_problem_of_its_kind_only(

@@ -97,6 +97,7 @@ COLUMNS = {
         ("projections.generations", "number", "SELECT"),
         ("projections.generations", "schema", "SELECT"),
         ("spreaview_g1.event_speakers", "organization_id", "SELECT"),
+        ("spreaview_g1.event_speakers", "spreaview_event_id", "SELECT"),
         ("spreaview_g1.event_speakers", "speaker_id", "SELECT"),
         *(
             ("spreaview_g1.event_speakers", column, "UPDATE")

@@ -17,13 +17,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses, database
-from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
 from eventstore.log import EventLog
 from eventstore.schema_version import MIGRATIONS, NEEDED, REVISIONS
 from messaging import backoff
 from messaging.connection import KafkaConnection
+from tests.support.ports import free_port
 from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.asyncio

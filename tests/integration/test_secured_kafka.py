@@ -19,7 +19,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-expo
 from audit.transfer.seal_files import published_seals
 from cli.connections import Addresses
 from cli.sandbox.conference import conference_window
-from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
 from contracts.topics import IMPORT_EVENTS
@@ -50,6 +49,7 @@ from tests.support.kafka.secured import (
     User,
 )
 from tests.support.line import a_request, the_line
+from tests.support.ports import free_port
 from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.asyncio

@@ -14,7 +14,6 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from cli.connections import Addresses, database, leader_connection
-from cli.sandbox.ports import free_port
 from cli.services import Role, running
 from cli.settings import Settings
 from eventstore.connection import DatabaseAccessError
@@ -23,6 +22,7 @@ from eventstore.leadership import who_leads
 from eventstore.wakeup import CHANNEL
 from messaging.connection import KafkaConnection
 from tests.support.certificates import Authority, Certificate
+from tests.support.ports import free_port
 from tests.support.processes import environment, run
 from tests.support.tls_postgres import CERTIFIED, PASSWORD, USER, tls_postgres
 

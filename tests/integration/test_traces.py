@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import socket
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +23,7 @@ from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import ORGANIZATION, Line, a_request, the_line
 from tests.support.otlp import Collector, ReceivedSpan, otlp_collector
+from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,6 +77,7 @@ async def test_one_trace_from_the_publisher_to_the_query(
         await ask(side, path)
         await ask(side, path, traceparent=FROM_PUBLISHER)
         metadata = await metadata_of_outcome(line, sync_id)
+        await line.published()
     # The end of both has exported everything.
     spans = collector.of_trace(TRACE)
     names = Counter(span.name for span in spans)
@@ -130,6 +134,86 @@ async def metadata_of_outcome(line: Line, sync_id: str) -> object:
     return outcome.metadata.get(TRACEPARENT)
 
 
+async def test_the_request_command_continues_the_trace_of_its_caller_to_its_own_query(
+    collector: Collector, own_kafka: str, database_url: str
+) -> None:
+    async with the_line(own_kafka, database_url) as line:
+        done, sync_id = await requested(line, "--wait", TRACEPARENT=FROM_PUBLISHER)
+        assert done.returncode == 0, done.stderr
+        metadata = await metadata_of_outcome(line, sync_id)
+        await line.published()
+    spans = collector.of_trace(TRACE)
+    by_name = {span.name: span for span in spans}
+    command, sent = by_name["request"], by_name[f"send {REQUESTS}"]
+    processed = by_name[f"process {REQUESTS}"]
+    assert (command.parent_id, command.kind) == (PUBLISHER, INTERNAL)
+    assert (sent.parent_id, sent.kind) == (command.span_id, PRODUCER)
+    assert (processed.parent_id, processed.kind) == (sent.span_id, CONSUMER)
+    for name in ("load", "fetch", "decide", "append", f"send {EVENTS}", f"process {EVENTS}"):
+        assert by_name[name].parent_id == processed.span_id
+    assert command.attributes["spreaview.sync_id"] == sync_id
+    assert command.resource["spreaview.role"] == "request"
+    # It has waited for the outcome in the read models.
+    assert command.start < processed.start
+    assert by_name[f"process {EVENTS}"].start < command.end
+    assert metadata == f"00-{TRACE}-{processed.span_id}-01"
+    assert not [span for span in spans if span.is_error]
+    assert not [body for body in collector.bodies if API_ID.encode() in body]
+
+
+async def test_the_request_command_begins_a_trace(
+    collector: Collector, own_kafka: str, database_url: str
+) -> None:
+    async with the_line(own_kafka, database_url) as line:
+        done, sync_id = await requested(line)
+        assert (done.returncode, done.stderr) == (0, "")
+        await line.ended(UUID(sync_id))
+    (command,) = named(collector, "request")
+    assert command.parent_id == ""
+    names = {span.name for span in collector.of_trace(command.trace_id)}
+    assert {f"send {REQUESTS}", f"process {REQUESTS}", "fetch", f"process {EVENTS}"} <= names
+
+
+async def test_without_an_endpoint_the_request_command_hands_the_trace_on(
+    own_kafka: str, database_url: str
+) -> None:
+    async with the_line(own_kafka, database_url) as line:
+        _, in_a_trace = await requested(line, "--wait", TRACEPARENT=FROM_PUBLISHER)
+        _, in_none = await requested(line, "--wait", TRACEPARENT="not a traceparent")
+        assert await metadata_of_outcome(line, in_a_trace) == FROM_PUBLISHER
+        assert await metadata_of_outcome(line, in_none) is None
+
+
+async def test_the_request_command_neither_fails_nor_waits_for_a_silent_collector(
+    own_kafka: str, database_url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with the_line(own_kafka, database_url) as line:
+            done, sync_id = await requested(line, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+            assert (done.returncode, done.stderr) == (0, "")
+            await line.ended(UUID(sync_id))
+
+
+async def requested(
+    line: Line, *options: str, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run the command `request` as a process; its end, and the id of the sync."""
+    sync_id = str(uuid4())
+    env = environment(
+        database_url=line.addresses.database_url,
+        kafka_bootstrap_servers=str(line.addresses.kafka),
+        kafka_transactions="false",
+    )
+    arguments = (
+        *("request", "--request-id", sync_id, "--organization-id", str(ORGANIZATION)),
+        *("--event-id", str(uuid4()), "--api-id", API_ID, "--time-zone", WINDOW.time_zone),
+        *("--from", WINDOW.starts_on.isoformat(), "--to", WINDOW.ends_on.isoformat()),
+    )
+    done = await asyncio.to_thread(run, *arguments, *options, env=env | variables)
+    return done, sync_id
+
+
 async def test_a_request_without_a_trace_begins_one(
     collector: Collector, own_kafka: str, database_url: str
 ) -> None:
@@ -137,6 +221,7 @@ async def test_a_request_without_a_trace_begins_one(
         request = a_request("failing8", WINDOW)
         row = await line.sync(request)
         assert row["status"] == "failed"
+        await line.published()
     (processed,) = named(collector, f"process {REQUESTS}")
     assert processed.parent_id == ""
     trace = collector.of_trace(processed.trace_id)

@@ -190,6 +190,32 @@ async def test_a_rebuilt_chain_breaks_its_seal(scene: Scene) -> None:
     assert named(found, FindingKind.SEAL, scene.stream) == {await scene.head()}
 
 
+async def test_seals_of_the_log_before_a_restore_are_named_first_and_prove_nothing(
+    scene: Scene,
+) -> None:
+    before = await EventLog(scene.engine).log_id()
+    after, head = uuid4(), await scene.head()
+    restored = "UPDATE event_store.log SET log_id = :log"
+    await scene.tamper(restored, log=after)
+    ahead = msgspec.structs.replace(scene.seals[0], version=head + 5, position=9_999)
+    found = await verify(scene.engine, seals=[*scene.seals, ahead])
+    assert [finding.kind for finding in found.findings] == [FindingKind.LOG] * 2
+    first, lost = found.findings
+    assert first.what == f"3 seals of the log {before} were given; this is the log {after}"
+    assert (lost.place.stream_id, lost.place.version) == (ahead.stream_id, head + 5)
+    assert f"in the log {before}" in lost.what
+    assert "seals export" in found.next_steps[0]
+    assert found.checked["seals"] == 0
+    assert "no seals of this log were given" in " ".join(found.unchecked)
+    await scene.tamper(
+        """UPDATE event_store.events SET data = data || '{"title": "Another"}'
+           WHERE stream_id = :s AND type = 'SessionImported'"""
+    )
+    changed = await scene.verified()
+    kinds = [kind for kind, _ in changed.groups()]
+    assert kinds[:2] == [FindingKind.LOG, FindingKind.CHANGED]
+
+
 async def rebuild_the_chain(scene: Scene) -> None:
     previous = chain.GENESIS
     async for event in EventLog(scene.engine).read_stream(scene.stream):
@@ -421,7 +447,7 @@ async def test_a_lost_stream(scene: Scene) -> None:
     found = await scene.verified()
     assert named(found, FindingKind.SEAL, scene.stream)
     alone = await verify(scene.engine)
-    assert "no seals were given" in " ".join(alone.unchecked)
+    assert "no seals of this log were given" in " ".join(alone.unchecked)
     assert "no event of it" in " ".join(f.what for f in alone.findings)
 
 

@@ -10,7 +10,7 @@ often and whenever they read.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.canonical import canonical
 from eventstore import chain
-from eventstore.append import append
+from eventstore.append import append_within
 from eventstore.log import EventLog
 from eventstore.model import (
     AlreadyRecordedError,
@@ -44,13 +44,13 @@ class Appender:
 
     async def _append(self) -> Appended | Exception:
         try:
-            return await append(cast("AsyncEngine", self), self.commit)
+            return await append_within(self.begin(), self.commit)
         except (StreamMovedError, AlreadyRecordedError) as error:
             return error
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["Appender"]:
-        """Stand in for `AsyncEngine.begin`."""
+        """Stand in for `driver_transaction`."""
         async with self._connection.begin():
             try:
                 yield self
@@ -58,7 +58,7 @@ class Appender:
                 await self._gate()
 
     async def execute(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> Any:
-        """Stand in for `AsyncConnection.execute`."""
+        """Stand in for `DriverConnection.execute`."""
         await self._gate()
         return await self._connection.execute(statement, parameters)
 
@@ -144,7 +144,8 @@ class Scene:
         readers: set[Reader] = {(limit, ()) for limit in LIMITS}
         order, instead, ended = "", [], ""
         while True:
-            for appender in appenders.values():
+            for appender in (*appenders.values(), *appenders.values()):
+                # Once more, because the other may just have ended, and with it a lock.
                 await appender.settled(observer)
             done = "".join(name for name in appenders if appenders[name].task.done())
             if len(done) > len(ended):

@@ -26,7 +26,8 @@ from tests.support.processes import PATIENCE
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands leave the logging of the tests alone, and nothing has been logged yet."""
+    """Commands leave logging and process of the tests alone, and nothing has been logged yet."""
+    monkeypatch.setattr(command_module, "_leave", command_module.finish)
     monkeypatch.setattr(command_module, "configure_logging", lambda *_: None)
     monkeypatch.setattr(backoff, "_failing", {})
 

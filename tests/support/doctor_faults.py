@@ -14,7 +14,6 @@ from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from cli.commands.dlq import discard_letters
-from cli.sandbox.ports import free_port
 from cli.settings import Settings
 from contracts import identity
 from contracts.topics import DEAD_LETTERS, IMPORT_EVENTS, LOG_SEALS, SYNC_REQUESTS
@@ -30,6 +29,7 @@ from projections.version import CODE_VERSION
 from tests.support.doctoring import WINDOW, Site
 from tests.support.line import a_request
 from tests.support.pgbouncer import pgbouncer
+from tests.support.ports import free_port
 from tests.support.streams import STARTED
 from tests.support.topic_settings import set_topic
 

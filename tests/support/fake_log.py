@@ -11,7 +11,7 @@ from contracts.canonical import canonical
 from contracts.codec import take_apart
 from contracts.events import ImportEvent, Source
 from contracts.identity import OUTCOME, message_id
-from eventstore.log import RunRecord
+from eventstore.log import Opening, RunRecord
 from eventstore.model import (
     AlreadyRecordedError,
     Appended,
@@ -77,9 +77,16 @@ class FakeLog:
     async def stream_version(self, stream_id: UUID) -> int:
         return len(self.streams[stream_id])
 
-    async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
+    async def opening(
+        self, sync_id: UUID, stream_id: UUID, organization_id: UUID, fold_version: str
+    ) -> Opening:
         del organization_id
-        return frozenset(self.erased)
+        return Opening(
+            await self.clock_and_run(sync_id),
+            len(self.streams[stream_id]),
+            await self.snapshot(stream_id, fold_version),
+            frozenset(self.erased),
+        )
 
     async def snapshot(self, stream_id: UUID, fold_version: str) -> Snapshot | None:
         self.loads += 1

@@ -105,7 +105,7 @@ _REMEDIES = {
     "schedule_empty": (False, "check that sessions are accepted"),
     "schedule_not_announced": (False, "Announce the schedule"),
     "unexpected_document": (True, "try again in a few minutes"),
-    "upstream_unavailable": (True, "Sync again in a few minutes"),
+    "upstream_unavailable": (True, "Sync again"),
 }
 
 

@@ -1,5 +1,6 @@
 """The whole line in this process: broker and database are real, Sessionize is the double."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from cli.services import Role, running
 from cli.settings import Settings
 from cli.waiting import run_ended
 from contracts.messages import SyncRequested, Window
+from eventstore.checkpoints import Checkpoints
 from eventstore.log import EventLog
 from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
 from tests.support.sessionize.answers import Documents
 from tests.support.sessionize.double import Double, sessionize_double
+from worker.relay.checkpoint import CHECKPOINT
 
 PATIENCE = 60.0
+_LOOK_SECONDS = 0.05
 """Seconds after which a run that has not ended is a fault."""
 
 ORGANIZATION = UUID("11111111-0000-4000-8000-000000000001")
@@ -80,6 +84,16 @@ class Line:
 
     async def ended(self, request_id: UUID) -> JsonRow:
         return await run_ended(Queries(self.engine), request_id, PATIENCE)
+
+    async def published(self) -> None:
+        """Return once the relay has confirmed all events that the log has now."""
+        head = await self.log.head()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                checkpoint = await Checkpoints(self.engine).read(CHECKPOINT)
+                if checkpoint is not None and checkpoint.position >= head:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def types(self, event_id: UUID) -> list[str]:
         """The types of a stream's events, in order."""

@@ -305,6 +305,10 @@ def _tables_beside() -> Iterator[Manipulation]:
     for table in ("inbox", "personal_data", "sources", "snapshots", "checkpoints", "unpublished",
                   "erased_subjects", "streams"):  # fmt: skip
         yield _of(f"{table}: the table dropped", f"DROP TABLE event_store.{table}", kinds="guard")
+    yield _of("erasures: an answer to a request that nobody made",
+              "INSERT INTO event_store.erasures (request_id, organization_id, status, streams) "
+              "VALUES (gen_random_uuid(), gen_random_uuid(), 'done', 3)",
+              unseen="the answers to erasure requests, changed or added by hand")  # fmt: skip
     snapshot = "UPDATE event_store.snapshots SET"
     yield _of("snapshot: another version", f"{snapshot} version = 1 {of_a}", kinds="snapshot")
     yield _of("snapshot: garbage", f"{snapshot} body = 'x' {of_a}", kinds="snapshot")

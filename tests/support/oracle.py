@@ -248,7 +248,9 @@ def _place(shown: Shown, document: Read, bounds: tuple[str, str]) -> tuple[Rows,
         if good:
             placed[key] = [*same, *good][0]
         else:
-            skips[key] = possible[0][1]
+            before = {**shown.skips.get(key, {}), "sync_id": None}
+            known = [row for _, row in possible if before == {**row, "sync_id": None}]
+            skips[key] = [*known, possible[0][1]][0]
     for key, lost in document.bad.items():
         if key in now["sessions"]:
             if outside := _outside(now["sessions"][key], bounds):

@@ -1,18 +1,21 @@
 """A past: documents that the real decider imports one after the other into a real log."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts import identity
 from contracts.events import ImportEvent, Source, SyncStarted
+from contracts.instants import INSTANT_COLUMNS
 from contracts.messages import RequestIds, Window
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent, SourceDocument
@@ -21,6 +24,7 @@ from projections.generations import select_live_generation
 from projections.projector import apply_next
 from tests.support.documents import WINDOW
 from tests.support.line import ORGANIZATION
+from worker.rules import ids
 from worker.rules.decide import decide
 from worker.rules.placement import ImportCommand
 from worker.rules.reading import read_document
@@ -30,6 +34,15 @@ from worker.rules.window import bounds_of, zone_of
 from worker.sync.state_snapshots import load_state, snapshot_of
 
 BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@contextmanager
+def guids_as_spelled() -> Iterator[None]:
+    """Read ids as versions did that stored a GUID as it was spelled."""
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(ids, "canonical_id", str)
+        earlier.setattr(ids, "_read_usual", ids._read)  # without the cache
+        yield
 
 
 @dataclass
@@ -132,7 +145,7 @@ class Past:
         async with self.engine.begin() as connection:
             await select_live_generation(connection)
             await connection.execute(statements.CREATE_PROGRESS, {"stream_ids": [self.event_id]})
-            while await apply_next(connection, [self.event_id]):
+            while (await apply_next(connection, [self.event_id])).positions:
                 pass
 
 
@@ -152,8 +165,8 @@ async def dumped(engine: AsyncEngine, view: str, event_id: UUID) -> list[dict[st
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows in a stable order, with parsed instants."""
-    instants = ("requested_at", "started_at", "finished_at")  # with or without trailing zeros
     parsed = [
-        row | {k: datetime.fromisoformat(row[k]) for k in instants if row.get(k)} for row in rows
+        row | {k: datetime.fromisoformat(row[k]) for k in INSTANT_COLUMNS if row.get(k)}
+        for row in rows
     ]
     return sorted(parsed, key=lambda row: json.dumps(row, sort_keys=True, default=str))

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from cli.sandbox.binaries import server_user
-from cli.sandbox.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 
 REQUIRED = "SPREAVIEW_TEST_REQUIRE_PGBOUNCER"

@@ -38,6 +38,16 @@ QUICK: Mapping[str, Any] = {
 }
 """Settings of a line whose metrics are scraped."""
 
+LAGS = (
+    "spreaview_relay_lag_seconds",
+    "spreaview_projection_lag_seconds",
+    "spreaview_requests_oldest_seconds",
+    "spreaview_erasures_oldest_seconds",
+    "spreaview_open_runs_oldest_seconds",
+    "spreaview_unsealed_seconds",
+)
+"""The gauges that are 0 while nothing waits."""
+
 _RULE = re.compile(r"^      - alert: ", re.MULTILINE)
 _FIELD = re.compile(r"^ +(\w+): (.+)$", re.MULTILINE)
 _FIRING = 'group by (alertname) (ALERTS{alertstate="firing"})'
@@ -136,6 +146,15 @@ async def scraped_until(
     except TimeoutError:
         shown = {name: value for name, value in found.values.items() if "_bucket" not in name}
         raise AssertionError(shown) from None
+
+
+def calm(*besides: str) -> Callable[[Scrape], bool]:
+    """Whether nothing waits, without some gauges: between two such scrapes only faults grow."""
+
+    def is_calm(found: Scrape) -> bool:
+        return all(set(found.values_of(name)) == {0} for name in LAGS if name not in besides)
+
+    return is_calm
 
 
 def _series(name: str, labels: Mapping[str, str]) -> str:

@@ -34,8 +34,8 @@ from projections.prepare import prepare
 from tests.support.chaos.members import Member, members
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.documents import WINDOW, document, room, speaker, talk
-from tests.support.kafka.broker import free_ports
 from tests.support.line import ORGANIZATION
+from tests.support.ports import free_port
 from tests.support.processes import COMMAND, environment
 from tests.support.replica import Replica, streaming_replica
 from tests.support.sessionize.answers import Documents
@@ -99,8 +99,8 @@ class Scene:
     async def _switch(self, random_: random.Random) -> None:
         while True:
             self.to_replica.target = random_.choice(self.ports)
-            await asyncio.sleep(random_.uniform(0.05, 0.3))
-            if random_.random() < 0.03:
+            await asyncio.sleep(random_.uniform(0.001, 0.02))  # one pool leads to both databases
+            if random_.random() < 0.002:
                 self.to_replica.cut()
                 self.disturbances["connections cut"] += 1
 
@@ -115,7 +115,7 @@ async def reading_scene(kafka: str, folder: Path) -> AsyncIterator[Scene]:
         await migrate(engine)
         await prepare(engine)
         replica = await enter(streaming_replica(url, folder))
-        to_replica = await enter(proxy((await asyncio.to_thread(free_ports, 1))[0]))
+        to_replica = await enter(proxy(await asyncio.to_thread(free_port)))
         ports = _port(replica.url), _port(url)
         to_replica.target = ports[0]
         double = await enter(sessionize_double(Documents()))

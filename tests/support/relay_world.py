@@ -7,7 +7,7 @@ log, its checkpoints, the session that holds the leadership, and the broker.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -195,7 +195,7 @@ class World:
         self.epoch = 0
         self.late: list[LateCommit] = []
         """Commits that were given up, and may still arrive."""
-        self.rewound_to: Checkpoint | None = None
+        self.rewound_from: Checkpoint | None = None
         """The checkpoint in the database to which an operator rewound the relay."""
         self.rewound: tuple[int, int] | None = None
         """Length of the topic when the operator rewound the relay, and the position."""
@@ -248,10 +248,10 @@ class World:
 
     def keep(self, name: str, checkpoint: Checkpoint) -> None:
         if name == REWOUND:
-            self.rewound_to = checkpoint
+            self.rewound_from = checkpoint
             return
         self.checkpoint = checkpoint
-        if not self.transactions and checkpoint == self.rewound_to and self.rewound is None:
+        if self.rewound_from is not None and self.rewound is None:
             self.rewound = (len(self.topic), checkpoint.position)
 
     async def identity(self) -> LogIdentity:
@@ -283,7 +283,7 @@ class World:
     async def read(self, name: str) -> Checkpoint | None:
         assert name in (CHECKPOINT, REWOUND)
         is_rewound = name == REWOUND
-        return await self.step("read", lambda: self.rewound_to if is_rewound else self.checkpoint)
+        return await self.step("read", lambda: self.rewound_from if is_rewound else self.checkpoint)
 
     @property
     def log(self) -> Sequence[Recorded]:
@@ -325,6 +325,9 @@ class World:
         """Wait as `WakeUp` does."""
         me = self.me
         await self.step("wait", lambda: None, lambda: self.length > me.has_read)
+
+    async def gather(self, streams: Iterable[UUID]) -> None:
+        """Do nothing: pauses change nothing but the time."""
 
     async def listen(self, connection: object) -> None:
         """Do nothing: `wait` knows the length of the log."""
@@ -433,7 +436,7 @@ class World:
             self.length,
             self.faults,
             self.rewound,
-            self.rewound_to and self.rewound_to.position,
+            self.rewound_from and self.rewound_from.position,
             self.checkpoint and self.checkpoint.position,
             self.committed and self.committed.position,
             tuple(self.topic),

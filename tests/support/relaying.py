@@ -26,6 +26,7 @@ from messaging.cloudevents import CloudEvent, decode
 from messaging.publisher import TransactionalPublisher
 from messaging.topic_reader import open_topic_reader, partitions_of, to_the_end
 from worker.relay.checkpoint import CHECKPOINT
+from worker.relay.refusals import Refusals
 from worker.relay.relay import Relay
 from worker.relay.rewind import RelayStatus, relay_status, rewind
 
@@ -47,6 +48,10 @@ class Subject:
         return Checkpoints(self.engine)
 
     @property
+    def refusals(self) -> Refusals:
+        return Refusals(self.log, self.checkpoints)
+
+    @property
     def connect(self) -> Connect:
         return partial(leader_connection, self.database_url)
 
@@ -54,18 +59,21 @@ class Subject:
     def leadership(self) -> Leadership:
         return Leadership(self.connect)
 
-    @asynccontextmanager
-    async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
-        """Run another relay while the block runs."""
-        relay = Relay(
+    def relay(self, *, batch: int = 7) -> Relay:
+        return Relay(
             self.log,
             self.checkpoints,
             self.publisher,
             self.leadership,
             WakeUp(poll_seconds=0.1),
             batch=batch,
+            refusals=self.refusals,
         )
-        task = asyncio.create_task(relay.run())
+
+    @asynccontextmanager
+    async def relaying(self, *, batch: int = 7) -> AsyncIterator[asyncio.Task[None]]:
+        """Run another relay while the block runs."""
+        task = asyncio.create_task(self.relay(batch=batch).run())
         try:
             yield task
         finally:
@@ -134,7 +142,13 @@ class Subject:
     async def rewind(self, to: int | None, *, restored: bool = False) -> Checkpoint:
         """Rewind; a restored log is confirmed as well, as its operator does next."""
         checkpoint = await rewind(
-            self.log, self.checkpoints, self.publisher, self.leadership, to=to, restored=restored
+            self.log,
+            self.checkpoints,
+            self.publisher,
+            self.leadership,
+            to=to,
+            restored=restored,
+            refusals=self.refusals,
         )
         if restored:
             async with self.engine.begin() as connection:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from cli.sandbox.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import COMMAND, PATIENCE, ROOT, environment
 
 

@@ -23,6 +23,7 @@ HEALTHY: dict[str, str] = steady(
         f"up{{{WORKER}}}": 1,
         f"up{{{API}}}": 1,
         f"spreaview_requests_oldest_seconds{{{WORKER}}}": 299,
+        f"spreaview_erasures_oldest_seconds{{{WORKER}}}": 299,
         f"spreaview_open_runs_oldest_seconds{{{WORKER}}}": 1799,
         f"spreaview_held_removals{{{API}}}": 0,
         f"spreaview_dead_letters_open{{{WORKER}}}": 0,
@@ -48,6 +49,7 @@ HEALTHY: dict[str, str] = steady(
 
 FAULTS: dict[str, dict[str, str]] = {
     "SpreaviewRequestsWait": {f"spreaview_requests_oldest_seconds{{{WORKER}}}": "301x180"},
+    "SpreaviewErasuresWait": {f"spreaview_erasures_oldest_seconds{{{WORKER}}}": "301x180"},
     "SpreaviewRunStaysOpen": {f"spreaview_open_runs_oldest_seconds{{{WORKER}}}": "1801x180"},
     "SpreaviewSyncsFail": {
         f'spreaview_sync_outcomes_total{{code="internal_error",{WORKER}}}': "0x164 1x16"

@@ -3,14 +3,18 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import asyncpg
 import httpx
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from projections.http.application import Security, answering, application
-from projections.http.endpoint import Call, Endpoint
+from projections.http.endpoint import Call, Endpoint, Parameter
 from projections.http.tokens import Scope
 
 pytestmark = pytest.mark.asyncio
@@ -45,6 +49,14 @@ def endpoints() -> Sequence[Endpoint]:
             scope=Scope.READ,
             handle=_feed if is_stream else _thing,
             answers={200: None},
+            parameters=(
+                Parameter("id", "path", ""),
+                Parameter("limit", "query", ""),
+                Parameter("after", "query", ""),
+                Parameter("Prefer", "header", ""),
+            )
+            if path == "/things/{id}"
+            else (),
             is_stream=is_stream,
         )
 
@@ -159,6 +171,45 @@ async def test_a_query_over_8_kib_is_too_large() -> None:
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:spreaview:problem:too-large")
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("limit=5&after=1&limit=6", 200, ()),
+        ("", 200, ()),
+        ("&", 200, ()),
+        ("limt=5", 400, ("limt ", "Did you mean limit?", "It takes: limit, after")),
+        ("limit=5&Limit=5", 400, ("Limit ", "It takes: limit, after")),
+        ("prefer=wait", 400, ("prefer ", "It takes: limit, after")),
+        ("id=2", 400, ("id ", "It takes: limit, after")),
+        ("%FF=1", 400, ("\N{REPLACEMENT CHARACTER} ",)),
+        ("=1", 400, ("A parameter without a name ",)),
+    ],
+)
+async def test_a_query_parameter_that_the_endpoint_does_not_declare_is_refused(
+    query: str, status: int, words: Sequence[str]
+) -> None:
+    async with client() as http:
+        answer = await http.get(f"/things/1?{query}")
+    assert answer.status_code == status
+    for each in words:
+        assert each in answer.json()["detail"]
+    if status == 400:
+        assert answer.json()["type"] == "urn:spreaview:problem:bad-request"
+
+
+async def test_an_endpoint_without_query_parameters_takes_none() -> None:
+    async with client() as http:
+        answer = await http.post("/things?dry_run=1")
+    assert (answer.status_code, answer.json()["field"]) == (400, "dry_run")
+    assert "It takes none" in answer.json()["detail"]
+
+
+async def test_a_page_ignores_a_query_parameter_that_it_does_not_know() -> None:
+    async with client() as http:
+        answer = await http.get("/form?utm_source=mail")
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/things/", "/things/1/2", "//things", "/%00"])
 async def test_an_unknown_path_is_a_problem(path: str) -> None:
     async with client() as http:
@@ -193,3 +244,27 @@ async def test_no_other_origin_is_allowed_unless_it_is_set() -> None:
         )
     assert "access-control-allow-origin" not in answer.headers
     assert "access-control-allow-origin" not in preflight.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ConnectionRefusedError(), "the connection was refused"),
+        (TimeoutError(), "no answer in time"),
+        (PoolTimeoutError("pool"), "no connection of this process became free in time"),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "sorry, too many"),
+        (asyncpg.DiskFullError("could not extend file: disk full"), "could not extend file"),
+    ],
+)
+async def test_an_outage_of_the_database_is_answered_with_its_cause(
+    error: Exception, cause: str
+) -> None:
+    async def fail(_: Request) -> Response:
+        raise error
+
+    app = Starlette(routes=[Route("/", answering(fail))])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as asking:
+        answer = await asking.get("/")
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith(f"The database cannot answer: {cause}")

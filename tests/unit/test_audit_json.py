@@ -91,7 +91,7 @@ KEYS: list[tuple[Any, str]] = [
     (ImportResult(ID, 1, 2), "log_id events documents"),
     (ReplayResult("again", 1, 2), "replay events position"),
     (
-        ErasureReport(ID, ID, Erased([ID], 1, 2), 3),
+        ErasureReport(ID, Erased(ID, [ID], 1, 2), 3),
         "speaker_id erasure_id spreaview_event_ids personal_data sources rows",
     ),
 ]

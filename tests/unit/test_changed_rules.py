@@ -19,6 +19,7 @@ DOCUMENT = document(
 def _stricter_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the text rule drop the tilde, too."""
     monkeypatch.setattr("worker.rules.text._DROPPED", re.compile("[\x00-\x08~]+"))
+    monkeypatch.setattr("worker.rules.text._is_plain", lambda _: False)
 
 
 def test_the_document_contains_what_the_stricter_rule_drops() -> None:

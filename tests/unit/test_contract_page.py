@@ -1,10 +1,12 @@
 """The page about the contract matches the models, and the models match the code."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from contracts import publish
 from contracts.failures import FAILURES, FailureCode
 from contracts.views import VIEWS
 from contracts.warning_codes import WARNINGS
@@ -13,6 +15,7 @@ from tests.support.contract_page import PAGE, page
 from worker.rules import sync_failures
 from worker.rules.sync_failures import Removals, SyncFailure
 
+SCHEMAS = sorted((publish.HERE / "schemas").glob("*.json"))
 RULES = Path(sync_failures.__file__).parent
 REMOVALS = Removals(missing=6, unscheduled=0, outside=0, source_changed=False)
 MADE = (
@@ -35,6 +38,26 @@ MADE = (
 
 def test_the_page_is_fresh() -> None:
     assert PAGE.read_text("utf-8") == page(), "docs/contract.md is stale: run make contracts"
+
+
+@pytest.mark.parametrize("name", ["contract.md", "commands.md", "configuration.md"])
+def test_no_meaning_in_a_table_of_a_generated_page_is_empty(name: str) -> None:
+    tables = [line for line in PAGE.with_name(name).read_text("utf-8").splitlines() if "|" in line]
+    rows = [line for line in tables if line.startswith("| ")]
+    assert len(rows) > 50
+    assert [row for row in rows if not row.removesuffix("|").rpartition("|")[2].strip()] == []
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
+def test_every_field_of_a_schema_has_a_description(path: Path) -> None:
+    schema = json.loads(path.read_text("utf-8"))
+    models = {"": schema, **schema.get("$defs", {})}
+    assert [
+        f"{model}.{field}"
+        for model, definition in models.items()
+        for field, described in definition["properties"].items()
+        if not described.get("description")
+    ] == []
 
 
 def test_every_failure_code_has_a_meaning_and_a_remedy() -> None:

@@ -139,6 +139,15 @@ def test_a_resolution_in_another_partition_is_ignored() -> None:
     assert len(letters.open()) == 1
 
 
+def test_a_resolution_is_reported_if_its_letter_is_missing_but_not_if_it_was_pruned(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fold(a_letter(4), a_resolution(5, "0/2"), a_resolution(6, "0/3", partition=1))
+    assert [record.message for record in caplog.records] == [
+        f"{DEAD_LETTERS}/1@6 resolves no dead letter before it"
+    ]
+
+
 def test_a_request_cannot_forge_a_resolution() -> None:
     """The right to publish requests must not include discarding dead letters with a header."""
     forged = dead_letter_of(

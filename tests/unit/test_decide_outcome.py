@@ -142,6 +142,16 @@ def test_a_schedule_without_a_session_in_the_window_completes_with_a_warning() -
     assert outcome.warnings == ["no_session_in_window"]
 
 
+def test_sessions_without_a_room_are_not_said_to_lie_outside_the_dates() -> None:
+    outcome = given().when(document(talk("1", room=None), talk("2", room=None)))
+
+    assert outcome.changes == [
+        "SessionSkippedUnscheduled 1: room",
+        "SessionSkippedUnscheduled 2: room",
+    ]
+    assert outcome.warnings == []
+
+
 def booked(*sessions: JsonObject) -> list[str]:
     return given().when(document(*sessions)).warnings
 

@@ -129,6 +129,25 @@ def test_the_bounds_of_the_window_are_facts_of_a_skip(window: Window) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "twins",
+    [
+        (talk("1", "2026-06-02T09:00:00", title="A"), talk("1", "2026-06-02T10:00:00", title="B")),
+        (unscheduled("1", title="A"), unscheduled("1", title="B")),
+    ],
+    ids=["outside", "unscheduled"],
+)
+def test_a_skipped_session_that_is_listed_twice_is_unchanged_in_any_order(
+    twins: tuple[JsonObject, JsonObject],
+) -> None:
+    history = given(document(talk("9"), *twins))
+
+    for order in (reversed(twins), twins):
+        source = document(talk("9"), *order)
+        assert history.when(source).changes == []
+        history = history.after(source)
+
+
 @pytest.mark.parametrize("skipped", [unscheduled("2"), BEFORE])
 def test_a_skipped_session_that_finds_its_place_is_added(skipped: JsonObject) -> None:
     scheduled = document(STAYS, talk("2", "2026-05-29T10:00:00"))

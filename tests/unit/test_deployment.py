@@ -12,6 +12,7 @@ import yaml
 from cli.health.monitor import Monitor
 from cli.health.server import health_app
 from cli.main import SECTIONS
+from cli.services import CLOSING_SECONDS
 from cli.settings import PREFIX, SECRETS, Settings
 from tests.support.kafka.jars import kafka_version
 from tests.support.processes import ROOT
@@ -25,6 +26,7 @@ VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {
 }
 OURS = {name: s for name, s in COMPOSE["services"].items() if s["image"] == "spreaview-sync"}
 PORT = "8081"
+LONGEST_STOP = Settings().graceful_timeout + CLOSING_SECONDS
 
 
 def documents() -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -79,7 +81,9 @@ def test_a_role_has_probes_and_ends_gracefully(role: str) -> None:
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
     assert ports["health"] == SHARED["SPREAVIEW_HEALTH_PORT"] == PORT
     assert SHARED["SPREAVIEW_HTTP_HOST"] == "0.0.0.0"
-    assert pod["terminationGracePeriodSeconds"] > Settings().graceful_timeout
+    delay = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [0])
+    assert pod["terminationGracePeriodSeconds"] > float(delay[-1]) + LONGEST_STOP
+    assert (float(delay[-1]) > 0) is (role == "api"), "only it is called from outside"
 
 
 def test_the_secret_has_every_file_that_a_setting_names() -> None:
@@ -102,7 +106,7 @@ def test_compose_has_every_role_with_health_and_restarts() -> None:
     for service in OURS.values():
         assert service["environment"].keys() <= VARIABLES
         assert service["read_only"] is True
-        assert float(service["stop_grace_period"].rstrip("s")) > Settings().graceful_timeout
+        assert float(service["stop_grace_period"].rstrip("s")) > LONGEST_STOP
     for name in ("postgres", "kafka"):
         assert COMPOSE["services"][name]["restart"] == "unless-stopped"
         assert COMPOSE["services"][name]["healthcheck"]

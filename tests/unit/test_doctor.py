@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,8 @@ from cli.doctor.clocks import assess
 from cli.doctor.database import Space, assess_space
 from cli.doctor.examine import Examination, examine
 from cli.doctor.findings import Check, Result, Server, Verdict, not_checked, ok, problem, warning
-from cli.doctor.installation import LIMITS, Limits
+from cli.doctor.installation import LIMITS, Installation, Limits
+from cli.doctor.servers import sessionize
 from cli.doctor.texts import split_remedy
 from cli.errors import CommandError, MissingRightError
 
@@ -24,6 +25,7 @@ MIB = 1024 * 1024
 class Addresses:
     database_url = "postgresql://user:secret@host/x"
     kafka = "host:9092"
+    sessionize_base_url = "https://host"
 
 
 class Nothing:
@@ -55,6 +57,18 @@ async def examined(*checks: Check, limits: Limits = LIMITS) -> Examination:
 
 def texts(examination: Examination) -> dict[str, tuple[str, str]]:
     return {one.check: (str(one.verdict), one.sentence) for one in examination.findings}
+
+
+async def test_a_proxy_that_cannot_be_used_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:9")
+
+    (found,) = await sessionize(cast("Installation", Nothing(LIMITS)))
+
+    assert (found.verdict, found.sentence) == (
+        Verdict.PROBLEM,
+        "the HTTP proxy of ALL_PROXY cannot be used",
+    )
+    assert "http:// or https://" in str(found.remedy)
 
 
 async def test_findings_are_in_the_order_of_the_checks() -> None:

@@ -14,6 +14,7 @@ from contracts import samples
 from contracts.canonical import canonical
 from contracts.codec import take_apart
 from eventstore.model import Recorded
+from projections.http.feed.batch import Batch
 from projections.http.feed.cursor import cursor_at
 from projections.http.feed.frames import Filter
 from projections.http.feed.pages import FeedReader
@@ -86,6 +87,7 @@ async def test_a_heartbeat_never_passes_an_event_that_was_not_sent() -> None:
         Filter(),
         is_allowed=lambda: True,
         heartbeat_seconds=0.01,
+        epoch=0,
     )
     async for chunk in client:
         received.append(chunk.decode())
@@ -96,6 +98,19 @@ async def test_a_heartbeat_never_passes_an_event_that_was_not_sent() -> None:
     assert "event: caught-up" in caught_up
     assert "event: sync-started" in event
     assert heartbeat == f"id: {cursor_at(LOG, 1, UUID(int=1))}\n\n"
+
+
+@pytest.mark.parametrize("event_id", [None, samples.EVENT])
+async def test_a_client_that_is_beyond_the_tail_receives_nothing_again(
+    event_id: UUID | None,
+) -> None:
+    tail, wanted = LateTail(), Filter(event_id=event_id)
+    reader, cursor = FeedReader(NO_DATABASE, tail), cursor_at(LOG, 3, UUID(int=3))
+    tail._add([recorded(1)])
+    assert await reader.next_batch(cursor, wanted) == Batch([], cursor, at_head=True)
+    tail._add([recorded(position) for position in (2, 3, 4)])
+    later = await reader.next_batch(cursor, wanted)
+    assert [frame.position for frame in later.frames] == [4]
 
 
 async def test_clients_at_the_same_place_share_one_batch_until_the_log_grows() -> None:

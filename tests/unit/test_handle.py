@@ -18,12 +18,19 @@ from contracts.events import (
     SyncStarted,
 )
 from contracts.failures import FailureCode
-from contracts.messages import RequestIds, decode_request, encode_request
+from contracts.messages import RequestIds, decode_request, encode_request, mask_api_id
 from eventstore.log import LogIdentity
-from eventstore.model import AlreadyRecordedError, Commit, NewEvent
+from eventstore.model import (
+    AlreadyRecordedError,
+    Appended,
+    Commit,
+    NewEvent,
+    StreamMovedError,
+)
 from tests.support.documents import WINDOW, document, talk
 from tests.support.fake_log import NOW, FakeLog, FakeSessionize
 from worker.rules import sync_failures
+from worker.rules.command import check_request
 from worker.sync.end_run import RequestIdTakenError
 from worker.sync.handle import Handler, RequestContext
 from worker.sync.state_snapshots import load_state
@@ -37,6 +44,7 @@ EVENT, SYNC, ORGANIZATION = (
     REQUEST.organization_id,
 )
 OTHER_EVENT, OTHER_SYNC = UUID(int=7), UUID(int=8)
+KEY = b"k" * 32
 CONTEXT = RequestContext(NOW - timedelta(minutes=1), 5.0, "00-trace")
 FIRST, SECOND = document(talk("1")), document(talk("1"), talk("2"))
 
@@ -54,7 +62,7 @@ class Bench:
         return Handler(
             self.log,
             self.sessionize,
-            LogIdentity(UUID(int=1), b"k" * 32),
+            LogIdentity(UUID(int=1), KEY),
             "test",
             snapshot_events=self.snapshot_events,
         )
@@ -90,6 +98,11 @@ def started(sync_id: UUID = SYNC, *, minutes: int = -9) -> tuple[UUID, SyncStart
         organization_id=ORGANIZATION,
         spreaview_event_id=EVENT,
         ordered_at=NOW + timedelta(minutes=minutes),
+        window=REQUEST.window,
+        force=bool(REQUEST.force),
+        allow_removals=REQUEST.allow_removals,
+        api_id_masked=mask_api_id(REQUEST.sessionize_api_id),
+        api_id_fingerprint=check_request(REQUEST, KEY).api_id_fingerprint,
     )
     assert isinstance(event, SyncStarted)
     return identity.message_id(sync_id, 0), event
@@ -209,6 +222,58 @@ async def test_a_run_that_another_worker_started_is_resumed(bench: Bench) -> Non
     assert bench.types.count("SyncStarted") == 1
     assert isinstance(bench.outcome, SyncCompleted)
     assert bench.outcome.ordered_at == NOW - timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sessionize_api_id", "zzzz9999"),
+        ("organization_id", UUID(int=9)),
+        ("window", msgspec.structs.replace(WINDOW, time_zone="Europe/London")),
+        ("force", True),
+        ("allow_removals", 3),
+    ],
+)
+async def test_a_started_run_is_not_ended_by_another_request_with_its_id(
+    bench: Bench, field: str, value: object
+) -> None:
+    bench.add(started())
+    other = msgspec.structs.replace(REQUEST, **{field: value})
+
+    with pytest.raises(RequestIdTakenError, match=f"differs in: {field}"):
+        await bench.handler.handle(other, CONTEXT)
+
+    assert bench.types == ["SyncStarted"]
+    await bench.sync()
+    assert isinstance(bench.outcome, SyncCompleted)
+
+
+async def test_a_started_run_is_not_ended_by_a_faulty_request_with_its_id(bench: Bench) -> None:
+    bench.add(started())
+    faulty = msgspec.structs.replace(REQUEST, sessionize_api_id="?")
+
+    with pytest.raises(RequestIdTakenError, match="invalid_api_id"):
+        await bench.handler.handle(faulty, CONTEXT)
+
+    assert bench.types == ["SyncStarted"]
+
+
+async def test_an_append_that_is_refused_without_a_reason_ends_the_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, refused = bench.log.add, []
+
+    def refuse_outcomes(commit: Commit) -> Appended:
+        if any(isinstance(new.event, SessionImported) for new in commit.events):
+            refused.append(commit)
+            raise StreamMovedError(commit.stream_id, commit.expected_version)
+        return add(commit)
+
+    monkeypatch.setattr(bench.log, "add", refuse_outcomes)
+    await bench.sync()
+
+    assert isinstance(bench.outcome, SyncFailed)
+    assert (bench.outcome.code, len(refused)) == ("internal_error", 4)
 
 
 async def test_an_event_in_between_makes_the_run_decide_again_with_its_document(
@@ -477,7 +542,7 @@ async def test_an_erased_speaker_is_imported_without_personal_fields(bench: Benc
     assert state.speakers["ada"].full_name is None
     assert commit.source is None
     assert commit.erasures is not None
-    assert commit.erasures.subjects == bench.log.erased
+    assert commit.erasures == bench.log.erased
 
 
 async def test_an_erased_requester_is_not_named(bench: Bench) -> None:

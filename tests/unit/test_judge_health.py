@@ -9,7 +9,8 @@ ALL = ("worker-0", "worker-1")
 
 
 def answer(name: str, at: float, *, is_ready: bool, is_live: bool = True) -> Answer:
-    return Answer(name, at, at + 0.1, is_live, is_ready, "PostgreSQL: away")
+    faults = "" if is_ready else "PostgreSQL: away"
+    return Answer(name, at, at + 0.1, is_live, is_ready, faults)
 
 
 def findings(*answers: Answer, hits_all: bool = True) -> list[str]:
@@ -28,7 +29,13 @@ def test_a_process_that_is_ready_in_spite_of_an_outage_is_found() -> None:
     (found,) = findings(
         answer("worker-0", 16.0, is_ready=True), answer("worker-1", 16.0, is_ready=False)
     )
-    assert found == "worker-0 reported ready more than 5 s after: the path is refused"
+    assert found == "worker-0 reported no outage more than 5 s after: the path is refused"
+
+
+def test_a_process_that_is_ready_and_shows_the_outage_is_right() -> None:
+    """As the HTTP side without Kafka, which it needs for requests only."""
+    shown = answer("worker-0", 16.0, is_ready=True)._replace(faults="Kafka: away")
+    assert findings(shown) == []
 
 
 def test_one_process_that_reports_an_outage_may_be_enough() -> None:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.asyncio
 
 KEPT, LOST = TopicPartition("topic", 0), TopicPartition("topic", 1)
 MOST_BYTES = 1000
+UNREADABLE = b"unreadable"
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Consumer:
 class Member:
     """A keyed consumer in a group that the test rebalances; its tasks note their records."""
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: int = 4) -> None:
         self.consumer = Consumer()
         self.done: list[tuple[int, int]] = []
         self.when_done: Callable[[], None] = lambda: None
@@ -85,13 +86,16 @@ class Member:
             "topic",
             self._task_of,
             membership=Membership("group"),
-            concurrency=4,
+            concurrency=concurrency,
             in_flight=50,
             in_flight_bytes=MOST_BYTES,
         )
         self._listener = self.keyed.listener()
 
     def _task_of(self, record: RawRecord) -> KeyedTask:
+        if record.value == UNREADABLE:
+            raise ValueError  # so its task has a key of its own, and never succeeds
+
         async def work() -> None:
             self.tries += 1
             await self.may_work.wait()
@@ -209,6 +213,19 @@ async def test_a_failing_record_of_a_lost_partition_is_not_retried(member: Membe
     assert member.tries == 1
 
 
+async def test_a_failing_record_gives_its_slot_to_others_between_its_attempts() -> None:
+    member = Member(concurrency=1)
+    await member.assign(KEPT, LOST)
+    async with asyncio.timeout(10):
+        done = asyncio.Event()
+        member.when_done = done.set
+        await member.hand_over(member.fetch(Record(0, 0, value=UNREADABLE), Record(1, 0)))
+        await done.wait()
+        await member.keyed.drain(60)
+    assert member.done == [(1, 0)]
+    assert member.consumer.committed == {KEPT: 0, LOST: 1}, "the failing one is handed back"
+
+
 async def test_a_partition_is_not_through_before_its_offset_is_committed(member: Member) -> None:
     """So health turns red when commits do not succeed, although all work is done."""
     await member.hand_over(member.fetch(Record(0, 0)))
@@ -219,6 +236,33 @@ async def test_a_partition_is_not_through_before_its_offset_is_committed(member:
     member.consumer.is_broker_away = False
     assert await member.commit()
     assert await member.keyed.is_through(KEPT, 1)
+
+
+async def test_a_partition_waits_for_others_until_its_oldest_record_is_started() -> None:
+    member = Member(concurrency=1)
+    await member.assign(KEPT, LOST)
+    assert member.keyed.progress_of_others(LOST) is None, "nothing was taken, and nothing is full"
+    member.may_work.clear()
+    await member.hand_over(member.fetch(Record(0, 0), Record(0, 1), Record(1, 0)))
+    await asyncio.sleep(0)
+    assert member.keyed.progress_of_others(KEPT) is None, "its oldest record has started"
+    assert member.keyed.progress_of_others(LOST) == 0
+    seen: list[int | None] = []
+    member.when_done = lambda: seen.append(member.keyed.progress_of_others(LOST))
+    member.may_work.set()
+    await member.has_ended()
+    assert seen == [0, 1, None]
+
+
+async def test_a_partition_that_is_not_taken_for_want_of_room_waits_for_others(
+    member: Member,
+) -> None:
+    member.may_work.clear()
+    await member.hand_over(member.fetch(Record(0, 0, value=b"x" * MOST_BYTES)))
+    assert member.keyed.progress_of_others(LOST) == 0
+    member.may_work.set()
+    await member.has_ended()
+    assert member.keyed.progress_of_others(LOST) is None
 
 
 async def test_records_in_flight_are_bounded_in_bytes(member: Member) -> None:

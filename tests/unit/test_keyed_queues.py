@@ -29,13 +29,14 @@ class Work:
         await settle()
 
     async def _run(self, item: str) -> None:
-        self.started.append(item)
-        self.running.append(item)
-        try:
-            await self._gates[item].wait()
-            self.done.append(item)
-        finally:
-            self.running.remove(item)
+        async with self.queues.slot():
+            self.started.append(item)
+            self.running.append(item)
+            try:
+                await self._gates[item].wait()
+                self.done.append(item)
+            finally:
+                self.running.remove(item)
 
 
 async def settle() -> None:
@@ -76,3 +77,16 @@ async def test_draining_starts_no_queued_item_and_cancels_late_ones() -> None:
     await draining
     assert work.started == ["a:0", "b:0"]
     assert (work.done, work.running) == (["a:0"], [])
+
+
+async def test_draining_starts_no_item_that_waits_for_a_slot() -> None:
+    work = Work(concurrency=2)
+    work.add("a:0", "b:0", "c:0", "d:0", "e:0")
+    await settle()
+    async with asyncio.timeout(10):
+        draining = asyncio.create_task(work.queues.drain(60))
+        await settle()
+        await work.release("a:0")
+        await work.release("b:0")
+        await draining
+    assert work.started == work.done == ["a:0", "b:0"]

@@ -79,7 +79,8 @@ async def test_a_report_lists_the_first_changes_and_counts_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     event_id, run = uuid4(), uuid4()
-    outcome = SimpleNamespace(stream_id=event_id, version=1, event=SimpleNamespace(sync_id=run))
+    ended = SimpleNamespace(sync_id=run)
+    outcome = SimpleNamespace(stream_id=event_id, version=1, hash=b"", event=ended)
 
     class Log:
         async def event(self, _: object) -> SimpleNamespace:

@@ -32,6 +32,8 @@ def test_the_names_and_labels_of_the_metrics() -> None:
         "build_info": ("version", "role"),
         "requests_waiting": (),
         "requests_oldest_seconds": (),
+        "erasures_waiting": (),
+        "erasures_oldest_seconds": (),
         "dead_letters_open": (),
         "relay_lag_events": (),
         "relay_lag_seconds": (),

@@ -40,3 +40,15 @@ def test_a_recreated_topic_starts_again() -> None:
     offsets.end(900)
     offsets.take(0)
     assert offsets.due == 0
+
+
+def test_the_oldest_record_waits_until_work_on_it_begins() -> None:
+    offsets = OpenOffsets()
+    waits = [offsets.oldest_waits]
+    for step, offset in (
+        *((offsets.take, 5), (offsets.take, 6), (offsets.start, 6), (offsets.start, 5)),
+        *((offsets.take, 7), (offsets.end, 5), (offsets.end, 6), (offsets.end, 7)),
+    ):
+        step(offset)
+        waits.append(offsets.oldest_waits)
+    assert waits == [False, True, True, True, False, False, False, True, False]

@@ -1,8 +1,10 @@
 """An outage is described for people: no type of an exception, no statement, no link."""
 
 import socket
+import ssl
 
 import asyncpg
+import httpx
 import pytest
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -28,6 +30,22 @@ def wrapped(error: Exception) -> DBAPIError:
 STARTING = asyncpg.CannotConnectNowError("the database system is starting up")
 LOST = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 POOL = PoolTimeoutError("QueuePool limit of size 2 overflow 0 reached", code="3o7r")
+REFUSED = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)")
+REFUSED_BY_PROXY = "the proxy refused the connection"
+UNTRUSTED = "the certificate of the server is not trusted"
+
+
+def untrusted(reason: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, f"certificate verify failed: {reason}")
+    error.verify_message = reason
+    return error
+
+
+def caused_by(cause: Exception) -> httpx.ConnectError:
+    error = httpx.ConnectError("All connection attempts failed: http://secret")
+    error.__cause__ = OSError("All connection attempts failed")
+    error.__cause__.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -61,6 +79,22 @@ POOL = PoolTimeoutError("QueuePool limit of size 2 overflow 0 reached", code="3o
         (TopicAuthorizationFailedError("topic-1"), "topic authorization failed: topic-1"),
         (UnreachableError("Kafka at h:1 does not answer"), "Kafka at h:1 does not answer"),
         (KafkaAccessError("Kafka refuses us", "VARIABLE"), "Kafka refuses us"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "the connection was lost"),
+        (ssl.SSLError(1, "wrong version number"), "no encrypted connection could be made"),
+        (untrusted("certificate has expired"), f"{UNTRUSTED} (certificate has expired)"),
+        (
+            untrusted("Hostname mismatch, certificate is not valid for 'secret'."),
+            f"{UNTRUSTED} (Hostname mismatch, certificate is not valid for …)",
+        ),
+        (httpx.ProxyError("407 Authentication Required"), f"{REFUSED_BY_PROXY} (HTTP 407)"),
+        (httpx.ProxyError("http://secret"), REFUSED_BY_PROXY),
+        (httpx.ReadError("http://secret"), "the connection was lost"),
+        (httpx.PoolTimeout("http://secret"), "no answer in time"),
+        (httpx.UnsupportedProtocol("http://secret"), "the connection failed"),
+        (
+            caused_by(ExceptionGroup("two", [OSError(101, ""), REFUSED])),
+            "the connection was refused",
+        ),
         (KeyError("Ada"), "KeyError: …"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

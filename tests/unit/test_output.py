@@ -14,7 +14,9 @@ OTHERS = 0o077
 
 
 def write(path: Path | None, content: bytes = b"new", *, keep: int | None = None) -> None:
-    with output_file(path, keep=keep) as file:
+    there = existing_file(path) if path is not None else None
+    size = there.stat().st_size if there is not None else 0
+    with output_file(path, keep=keep, size=size) as file:
         file.write(content)
 
 
@@ -101,6 +103,25 @@ def test_a_file_is_extended_after_its_whole_lines(tmp_path: Path) -> None:
     path.write_bytes(b"one\ntw")
     write(path, b"two\n", keep=4)
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"one\n"], ids=["new", "there"])
+def test_two_commands_never_extend_a_file_at_once(tmp_path: Path, before: bytes) -> None:
+    """The second would cut off the lines that the first has written since both read the file."""
+    path = tmp_path / "file"
+    path.write_bytes(before)
+
+    def extend(content: bytes) -> None:
+        with output_file(path, keep=len(before), size=len(before)) as file:
+            file.write(content)
+
+    with output_file(path, keep=len(before), size=len(before)) as first:
+        with pytest.raises(CommandError, match="file cannot be written: another command writes it"):
+            extend(b"second\n")
+        first.write(b"first\n")
+    with pytest.raises(CommandError, match="file has changed meanwhile"):
+        extend(b"second\n")
+    assert path.read_bytes() == before + b"first\n"
 
 
 @pytest.mark.parametrize("keep", [None, 0], ids=["replaced", "extended"])

@@ -6,7 +6,10 @@ from uuid import UUID
 import pytest
 
 from audit.http.models import ChangedField, EntityChange
-from audit.http.page.words import counts_to_show, day, fields_to_show, reason, sentence, shown_in
+from audit.http.page.grid import COLUMNS, chart_of
+from audit.http.page.words import counts_to_show, day, fields_to_show, sentence, shown_in, total
+from audit.words import reason
+from contracts.events import Counts
 
 
 def test_a_date_has_its_weekday() -> None:
@@ -43,6 +46,22 @@ def test_a_time_names_its_zone() -> None:
 def test_counts_that_are_zero_everywhere_are_left_out() -> None:
     counts = {"sessions": {"added": 0, "unchanged": 3}, "rooms": {"updated": 1, "left": 4}}
     assert counts_to_show(counts) == ["updated", "unchanged"]
+
+
+def test_every_count_of_a_sync_is_shown() -> None:
+    among_others = {"left"}
+    for name in set(Counts.__struct_fields__) - among_others:
+        assert counts_to_show({"sessions": {name: 1}}) == [name]
+
+
+def test_the_history_counts_what_its_chart_shows() -> None:
+    counts = {"sessions": dict.fromkeys(Counts.__struct_fields__, 1)}
+    (bar,) = chart_of([counts], [""])
+    columns = {column: total(counts["sessions"], names) for column, names in COLUMNS}
+    assert [columns["Added"], columns["Updated"]] == [2, 2]
+    assert columns["Skipped"] + columns["Withdrawn"] == 2
+    sizes = [size for _, _, size in bar.parts]
+    assert len(set(sizes)) == 1
 
 
 def test_a_skipped_session_shows_only_what_changed() -> None:

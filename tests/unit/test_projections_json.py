@@ -38,7 +38,7 @@ def test_the_status() -> None:
         '"head": 40, "streams": 3, "lagging_streams": 2, "behind_events": 9, '
         '"behind_seconds": 12.346, "stands_still": true, "stopped": [{"stream_id": '
         f'"{STREAM}", "version": 3, "error": "an error", "stopped_at": '
-        '"2026-05-01 12:30:00+00:00", "code_version": "abc", "position": 7, '
+        '"2026-05-01T12:30:00Z", "code_version": "abc", "position": 7, '
         '"type": "RoomImported", "behind": 5}], "ahead": [{"stream_id": '
         f'"{STREAM}", "version": 4, "log_version": 2, "stopped": true}}], '
         '"without_rights": ["spreaview_projector"], "unfilled_rows": 2}'
@@ -65,8 +65,8 @@ def test_a_repair() -> None:
 def test_the_summary_of_a_generation() -> None:
     assert json.dumps(GenerationSummary(GENERATION, 12, 4096).to_json()) == (
         '{"number": 2, "schema": "spreaview_g2", "live": false, "code_version": "abc", '
-        '"created_at": "2026-05-01 12:30:00+00:00", "position": 40, '
-        '"filled_at": "2026-05-01 12:30:00+00:00", "switched_at": null, "state": "filled", '
+        '"created_at": "2026-05-01T12:30:00Z", "position": 40, '
+        '"filled_at": "2026-05-01T12:30:00Z", "switched_at": null, "state": "filled", '
         '"rows": 12, "size_bytes": 4096}'
     )
 
@@ -92,7 +92,7 @@ def test_the_result_of_a_rebuild() -> None:
         '"first": [{"key": {"room_id": "r"}, "kind": "changed", '
         '"fields": {"name": ["old", null]}}]}]}, '
         f'"stopped": [{{"stream_id": "{STREAM}", "version": 3, "live_version": 4, '
-        '"live_stopped": true, "error": "an error"}], "dropped": [0]}'
+        '"live_stopped": true, "error": "an error"}], "dropped": [0], "problem": null}'
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from audit.past.moments import parse_time
-from cli.render.sync import show_outcome, show_timetable
+from cli.render.sync import show_outcome, show_skipped, show_timetable
 from cli.render.times import shown_time
 from contracts.events import Counts
 from projections.queries import JsonRow
@@ -88,3 +88,16 @@ def test_counts_have_one_order_however_they_are_stored() -> None:
     assert heading == ["added", "unchanged", "skipped"]
     assert [row[0] for row in rows] == ["sessions", "speakers", "rooms"]
     assert rows[0] == ["sessions", "1", "112", "2"]
+
+
+def test_a_skipped_session_is_explained_in_the_words_of_the_page() -> None:
+    output = StringIO()
+    row: JsonRow = {
+        "title": "A talk",
+        "starts_at": None,
+        "reason": "unscheduled",
+        "missing": ["starts_at", "ends_at", "room"],
+    }
+    show_skipped(Console(file=output, width=120), [row], "Europe/Vienna")
+    assert "it has no time or no room yet: missing start, end, room" in output.getvalue()
+    assert "starts_at" not in output.getvalue()

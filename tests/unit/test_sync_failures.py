@@ -1,5 +1,6 @@
 """Sync failures: each code has a sentence for the organiser and a remedy."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -29,7 +30,7 @@ MAKERS: Sequence[Make] = (
     lambda: sync_failures.nothing_in_window(REMOVALS),
     lambda: sync_failures.schedule_replaced(REMOVALS),
     lambda: sync_failures.response_too_large(64 * 1024 * 1024),
-    lambda: sync_failures.upstream_unavailable("it answered HTTP 503", 503),
+    lambda: sync_failures.upstream_unavailable("the connection was lost"),
     lambda: sync_failures.superseded(),
     lambda: sync_failures.internal_error(),
 )
@@ -84,7 +85,8 @@ def test_temporary_failures_are_retryable() -> None:
         (lambda: sync_failures.endpoint_not_json(200), 200),
         (lambda: sync_failures.endpoint_rejected(302), 302),
         (lambda: sync_failures.unexpected_document("?", 201), 201),
-        (lambda: sync_failures.upstream_unavailable("?", 429), 429),
+        (lambda: sync_failures.upstream_busy(429), 429),
+        (lambda: sync_failures.upstream_busy(503, 3600), 503),
         (lambda: sync_failures.upstream_unavailable("?"), None),
         (lambda: sync_failures.schedule_empty(), None),
     ],
@@ -173,8 +175,25 @@ def test_the_event_of_a_failure_has_all_its_facts(source: Source | None) -> None
             "Sessionize's answer is larger than 64 MiB.",
         ),
         (
-            lambda: sync_failures.upstream_unavailable("it took too long"),
-            "Sessionize could not be reached: it took too long.",
+            lambda: sync_failures.upstream_unavailable("the connection was lost"),
+            "Sessionize could not be reached: the connection was lost.",
+        ),
+        (
+            lambda: sync_failures.upstream_too_slow(0.5),
+            "Sessionize gave no complete answer within 0.5 seconds.",
+        ),
+        (lambda: sync_failures.upstream_busy(503), "Sessionize answered HTTP 503."),
+        (
+            lambda: sync_failures.upstream_busy(503, 119.5),
+            "Sessionize answered HTTP 503 and asked to wait 120 seconds.",
+        ),
+        (
+            lambda: sync_failures.upstream_busy(429, 3600),
+            "Sessionize answered HTTP 429 and asked to wait 60 minutes.",
+        ),
+        (
+            lambda: sync_failures.upstream_busy(429, math.inf),
+            "Sessionize answered HTTP 429 and asked to wait more than a day.",
         ),
         (lambda: sync_failures.superseded(), "A later sync of this event has completed already."),
         (
@@ -221,8 +240,16 @@ def test_the_message_names_the_exact_problem(make: Make, message: str) -> None:
             "should really be removed, sync again and confirm 40 removals (allow_removals: 40). "
             "What was imported before is kept.",
         ),
+        (
+            lambda: sync_failures.upstream_busy(429),
+            "Sync again in a few minutes. What was imported before is kept.",
+        ),
+        (
+            lambda: sync_failures.upstream_busy(429, 3600),
+            "Sync again after that time. What was imported before is kept.",
+        ),
     ],
-    ids=["stand-in", "dates", "dates and API ID", "replaced"],
+    ids=["stand-in", "dates", "dates and API ID", "replaced", "busy", "busy for long"],
 )
 def test_the_remedy_follows_from_the_cause(make: Make, remedy: str) -> None:
     failure = make()

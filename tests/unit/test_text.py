@@ -1,12 +1,15 @@
 """The text rule, clause by clause."""
 
 import unicodedata
+from unicodedata import normalize
 
 import pytest
 from hypothesis import strategies as st
 
 from tests.support.properties import for_all
 from worker.rules.text import (
+    _BREAKS,
+    _DROPPED,
     MAX_FIELD_BYTES,
     FieldTooLongError,
     clean,
@@ -52,6 +55,15 @@ def test_only_tab_and_newline_remain_of_the_control_characters() -> None:
     controls = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) == "Cc"]
 
     assert clean("a" + "".join(controls) + "b") == "a\t\nb"
+
+
+def test_whatever_the_rule_drops_or_replaces_is_not_printable() -> None:
+    """Printable texts take a short cut."""
+    printable = [c for c in map(chr, range(0x110000)) if c.isprintable()]
+    replaced = [c for c in printable if clean_lines(f"a{c}b") != normalize("NFC", f"a{c}b")]
+    by_the_long_way = [c for c in printable if _DROPPED.search(c) or _BREAKS.search(c)]
+
+    assert (replaced, by_the_long_way) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tokens: a file of hashes, scopes and organizations, read again when it changes."""
 
 import json
+import logging
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,16 @@ from uuid import UUID
 import pytest
 
 from cli.commands.token import write_token
+from messaging import backoff
 from projections.http.tokens import Access, Scope, TokenFileError, Tokens
 
 ORGANIZATION = UUID(int=7)
 NOW = datetime(2026, 5, 28, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_has_been_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "_failing", {})
 
 
 def test_a_created_token_allows_its_scopes_and_organizations(tmp_path: Path) -> None:
@@ -68,22 +75,67 @@ def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
     assert tokens.access(token) is None
 
 
-def test_a_file_that_becomes_unreadable_keeps_the_tokens_and_names_the_cause(
-    tmp_path: Path,
+@pytest.mark.parametrize("content", [b"{", b'{"tokens": [{"name": "\xff"}]}'])
+def test_a_malformed_file_keeps_the_tokens_and_is_logged_once(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens.json"
+    token = write_token(path, "web tier", [Scope.READ], None)
+    usable = path.read_bytes()
+    tokens = Tokens(path)
+    path.write_bytes(content)
+    for _ in range(3):
+        assert tokens.access(token) is not None
+    (line,) = caplog.messages
+    assert f"the token file {path} cannot be used" in line
+    assert "the tokens that were read last stay valid" in line
+    path.write_bytes(usable)
+    with caplog.at_level(logging.INFO):
+        assert tokens.access(token) is not None
+    assert caplog.messages[1:] == ["tokens works again"]
+
+
+def test_a_file_that_is_gone_has_no_tokens_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens.json"
+    token = write_token(path, "web tier", [Scope.READ], None)
+    tokens = Tokens(path)
+    path.rename(tmp_path / "elsewhere")
+    for _ in range(3):
+        assert tokens.access(token) is None
+    (line,) = caplog.messages
+    assert f"the token file {path} is gone: no token is valid" in line
+    (tmp_path / "elsewhere").rename(path)
+    assert tokens.access(token) is not None
+
+
+def test_a_change_from_one_fault_to_another_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "tokens.json"
     token = write_token(path, "web tier", [Scope.READ], None)
     tokens = Tokens(path)
     path.write_text("{", "utf-8")
     assert tokens.access(token) is not None
-    assert tokens.error is not None
-    assert str(path) in tokens.error
+    path.unlink()
+    assert tokens.access(token) is None
+    assert ["is gone" in line for line in caplog.messages] == [False, True]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"tokens": [{"name": "a"}]}', '{"token": []}'])
-def test_a_file_that_is_no_token_file_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"tokens": [{"name": "a"}]}',
+        b'{"token": []}',
+        b'{"tokens": [{"name": "\xff"}]}',
+    ],
+)
+def test_a_file_that_is_no_token_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tokens.json"
-    path.write_text(content, "utf-8")
+    path.write_bytes(content)
     with pytest.raises(TokenFileError, match=str(path)):
         Tokens(path)
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.events import SyncStarted
 from contracts.identity import message_id
+from eventstore.damage import UnreadableEventError
 from eventstore.log import EventLog
 from eventstore.open_runs import OpenRun, started_runs, still_open
 from messaging.backlog import PartitionBacklog
@@ -64,6 +65,7 @@ class OpenRuns:
         self._open: set[OpenRun] = set()
         self._seen: set[OpenRun] | None = None
         self._note: _Note | None = None
+        self._unreadable: set[OpenRun] = set()
 
     async def look(self) -> int:
         """Note the open runs, or end the runs of the last note; return the number of ended runs.
@@ -103,9 +105,18 @@ class OpenRuns:
 
     async def _end(self, run: OpenRun) -> bool:
         recorded = await self._log.event(message_id(run.sync_id, 0))
-        if recorded is None or not isinstance(recorded.event, SyncStarted):
+        try:
+            started = recorded.event if recorded is not None else None
+        except UnreadableEventError as error:  # a newer worker may have written it
+            if run not in self._unreadable:
+                self._unreadable.add(run)
+                logger.warning(
+                    "sync %s stays open: %s", run.sync_id, error, extra={"sync_id": run.sync_id}
+                )
+            return False
+        if not isinstance(started, SyncStarted):
             return False  # appended under another message id: by no version of the worker
-        return await end_run(self._log, open_run(recorded.event), internal_error(_REQUEST_IS_GONE))
+        return await end_run(self._log, open_run(started), internal_error(_REQUEST_IS_GONE))
 
 
 async def end_abandoned_runs(open_runs: OpenRuns, relay: Relay) -> None:

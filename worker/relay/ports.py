@@ -9,6 +9,7 @@ from eventstore.leadership import Leader
 from eventstore.log import LogIdentity
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
+from worker.relay.mismatch import LogMismatchError
 
 
 class RelayLog(Protocol):
@@ -35,6 +36,16 @@ class RelayCheckpoints(Protocol):
 
     async def read(self, name: str) -> Checkpoint | None:
         """Return the checkpoint, or None for a reader that starts at the beginning."""
+
+
+class RelayRefusals(Protocol):
+    """The reason why nothing is published, kept for other processes."""
+
+    async def note(self, refused: LogMismatchError) -> None:
+        """Keep the event that was published and is not in the log."""
+
+    async def clear(self) -> None:
+        """Forget it: the relay publishes again, or an operator has rewound it."""
 
 
 class RelayLeadership(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -25,13 +25,13 @@ from worker.relay.checkpoint import (
     BEGINNING,
     CHECKPOINT,
     REWOUND,
-    LogMismatchError,
     checkpoint_of,
     committed_position_of,
     confirm_published,
     confirms,
 )
-from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
+from worker.relay.mismatch import LogMismatchError
+from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog, RelayRefusals
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Relay:
         wake_up: wakes the leader when there may be new events.
         batch: maximum number of events to read and publish together.
         may_publish: raises while an operator has to act before anything is published.
+        refusals: keep for other processes why nothing is published.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class Relay:
         batch: int,
         observer: Observer = UNOBSERVED,
         may_publish: Callable[[], Awaitable[None]] | None = None,
+        refusals: RelayRefusals | None = None,
     ) -> None:
         self._observer = observer
         self._may_publish = may_publish
+        self._refusals = refusals
         self._log = log
         self._checkpoints = checkpoints
         self._publisher = publisher
@@ -103,6 +106,8 @@ class Relay:
                 while True:
                     async with self._publisher.opened() as publisher:
                         turn = await self._turn(leader, publisher)
+                        if self._refusals is not None:
+                            await self._refusals.clear()
                         self.is_leading = True
                         position = turn.checkpoint.position
                         logger.info(
@@ -115,17 +120,25 @@ class Relay:
                             log_working("relay")
                             if turn.is_at_head:
                                 await self._wake_up.wait()
+                            else:
+                                await self._wake_up.gather(turn.streams)
         except Exception as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError from error  # not the error of a clean-up
             reason = next(_leaves(error))
             if not can_pass(reason):
                 logger.exception("relay: met a fault")
+            if isinstance(reason, LogMismatchError):
+                await self._refuse(reason)
             if not (has_published or isinstance(reason, TOO_LARGE)):
                 raise reason from error
             logger.warning("relay: leadership given up: %s", describe_outage(reason))
         finally:
             self.is_leading = False
+
+    async def _refuse(self, reason: LogMismatchError) -> None:
+        if self._refusals is not None:
+            await self._refusals.note(reason)
 
     async def _turn(self, leader: Leader, publisher: OpenPublisher) -> "_Turn":
         if self._may_publish is not None:
@@ -143,11 +156,12 @@ class Relay:
         Raises:
             TopicMismatchError: the newest of them is not in this log.
         """
-        if await self._checkpoints.read(REWOUND) == checkpoint:
-            return {}
+        rewound = await self._checkpoints.read(REWOUND)
+        if rewound is not None and _is_within(checkpoint, rewound):
+            return {}  # what the topic has beyond it may be from before the rewind
         source = log_source(checkpoint.log_id)
         published = await self._publisher.published_beyond(source, checkpoint.position)
-        await confirm_published(self._log, published, self._publisher.topic)
+        await confirm_published(self._log, checkpoint.log_id, published, self._publisher.topic)
         return published
 
     async def _publish_next(self, turn: "_Turn") -> bool:
@@ -157,6 +171,7 @@ class Relay:
         async with turn.leader.publishing():
             events = await self._log.read_all(after, limit=limit)
             turn.is_at_head = not events
+            turn.streams = {event.stream_id for event in events} if len(events) < limit else ()
             if events:
                 await self._publish(turn, events)
         return bool(events)
@@ -210,7 +225,7 @@ class Relay:
         theirs = None if publisher.committed is None else checkpoint_of(publisher.committed)
         for copy, kept_by in ((ours, "the database"), (theirs, "Kafka")):
             if copy is not None and not await confirms(self._log, log_id, copy):
-                raise LogMismatchError(copy.position, kept_by)
+                raise LogMismatchError(copy, kept_by)
         copies = [copy for copy in (ours, theirs) if copy is not None]
         latest = max(copies, key=_position, default=Checkpoint(log_id, 0, BEGINNING))
         await leader.write(CHECKPOINT, latest)
@@ -228,6 +243,8 @@ class _Turn:
     skipped: Set[int]
     """Positions of events that are too large for the topic, or already on it."""
     is_at_head: bool = False
+    streams: Collection[UUID] = ()
+    """Those of the last batch, unless it was full."""
 
 
 class _Caution(NamedTuple):
@@ -235,6 +252,10 @@ class _Caution(NamedTuple):
 
     until: int
     batch: int
+
+
+def _is_within(checkpoint: Checkpoint, rewound: Checkpoint) -> bool:
+    return checkpoint.log_id == rewound.log_id and checkpoint.position <= rewound.position
 
 
 def _position(checkpoint: Checkpoint) -> int:

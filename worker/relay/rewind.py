@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from contracts.instants import utc_text
 from eventstore.checkpoints import Checkpoint, Checkpoints, Unpublished
 from eventstore.connection import Connect
 from eventstore.leadership import who_leads
@@ -16,14 +17,16 @@ from worker.relay.checkpoint import (
     BEGINNING,
     CHECKPOINT,
     REWOUND,
-    ForeignPositionError,
-    LogMismatchError,
     checkpoint_of,
     committed_position_of,
     confirm_published,
     confirms,
 )
-from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog
+from worker.relay.mismatch import ForeignPositionError, LogMismatchError
+from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog, RelayRefusals
+from worker.relay.refusals import Refusals
+
+_LAST_POSITION = 2**63 - 1
 
 
 class RewindError(Exception):
@@ -73,7 +76,7 @@ class RelayStatus:
                     "position": event.position,
                     "message_id": str(event.message_id),
                     "reason": event.reason,
-                    "since": event.since.isoformat(),
+                    "since": utc_text(event.since),
                 }
                 for event in self.unpublished
             ],
@@ -152,7 +155,8 @@ async def read_copies(
         if await confirms(log, log_id, copy):
             published = max(published, copy.position)
         else:
-            mismatch = LogMismatchError(copy.position, kept_by)
+            mismatch = LogMismatchError(copy, kept_by)
+    mismatch = mismatch or await Refusals(log, checkpoints).read()
     return Copies(log_id, checkpoint, committed, published, mismatch)
 
 
@@ -165,7 +169,7 @@ async def _mismatch(
     source = log_source(copies.log_id)
     published = await publisher.published_beyond(source, copies.published)
     try:
-        await confirm_published(log, published, publisher.topic)
+        await confirm_published(log, copies.log_id, published, publisher.topic)
     except LogMismatchError as mismatch:
         return mismatch
     return None
@@ -179,6 +183,7 @@ async def rewind(
     *,
     to: int | None,
     restored: bool,
+    refusals: RelayRefusals | None = None,
 ) -> Checkpoint:
     """Set the relay to a position; it publishes all later events, also those published before.
 
@@ -188,8 +193,9 @@ async def rewind(
     source, and `to` may skip events that were never published.
 
     Raises:
-        RewindError: `to` is None and the log has no checkpoint of its own; or `to` is beyond the
-            published events and the database was not restored.
+        RewindError: `to` is None and the log has no checkpoint of its own; `to` is beyond the
+            published events and the database was not restored; or `to` is beyond the head of the
+            log.
     """
     async with leadership.deposing() as leader:
         log_id = (await log.identity()).log_id
@@ -204,9 +210,11 @@ async def rewind(
         if not restored:
             await _refuse_to_pass_over(log, checkpoints, publisher, to)
         position, message_id = await log.last_event(to) or (0, BEGINNING)
+        if position < to:  # a gap, or beyond the head
+            await _refuse_beyond_the_head(log, to)
         checkpoint = Checkpoint(uuid4() if restored else log_id, position, message_id)
         if not publisher.transactions:
-            await leader.write(REWOUND, checkpoint)
+            await leader.write(REWOUND, await _furthest(checkpoints, publisher, checkpoint))
         async with publisher.opened() as opened:
             if restored:
                 # First: after a crash here the log confirms its own checkpoint but not Kafka's.
@@ -214,7 +222,22 @@ async def rewind(
             await opened.send([], committed_position_of(checkpoint))
         await leader.forget_unpublished(position)
         await leader.write(CHECKPOINT, checkpoint)
+    if refusals is not None:
+        await refusals.clear()
     return checkpoint
+
+
+async def _furthest(
+    checkpoints: RelayCheckpoints, publisher: TransactionalPublisher, rewound: Checkpoint
+) -> Checkpoint:
+    """The last event on the topic, also if an earlier rewind is not made up for yet."""
+    copies = [await checkpoints.read(name) for name in (CHECKPOINT, REWOUND)]
+    of_this_log = [copy for copy in copies if copy is not None and copy.log_id == rewound.log_id]
+    furthest = max([rewound, *of_this_log], key=lambda copy: copy.position)
+    source = log_source(rewound.log_id)
+    beyond = await publisher.published_beyond(source, furthest.position)
+    position = max(beyond, default=0)
+    return Checkpoint(rewound.log_id, position, beyond[position]) if beyond else furthest
 
 
 async def _refuse_to_pass_over(
@@ -229,4 +252,13 @@ async def _refuse_to_pass_over(
         raise RewindError(
             f"position {to} is beyond the relay's position {published}: the events between would "
             f"never be published. Remedy: use a position from 0 to {published}"
+        )
+
+
+async def _refuse_beyond_the_head(log: RelayLog, to: int) -> None:
+    head, _ = await log.last_event(_LAST_POSITION) or (0, BEGINNING)
+    if to > head:
+        raise RewindError(
+            f"position {to} is beyond the head of the log, which is at {head}. Remedy: use a "
+            f"position from 0 to {head}"
         )

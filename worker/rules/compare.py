@@ -4,7 +4,10 @@ Both sides are normalised by the current text rule first. So a new version of th
 another text rule reports no change where the document has none.
 """
 
+import msgspec
+
 from contracts.events import Link, Room, Session, Speaker, Topic
+from worker.rules.state import Skip
 from worker.rules.text import clean_field
 
 _AS_SETS = frozenset({"speaker_ids", "topics"})
@@ -17,11 +20,22 @@ def changed_fields(
     before: Room | Speaker | Session, after: Room | Speaker | Session
 ) -> tuple[str, ...]:
     """Return the names of the fields that differ, in the order of the contract."""
+    if before == after:
+        return ()  # as for most entities of most syncs
     return tuple(
         name
         for name in after.__struct_fields__
         if (old := getattr(before, name)) != (new := getattr(after, name))
         and _shown(name, old) != _shown(name, new)
+    )
+
+
+def same_skip(skip: Skip, before: Skip) -> bool:
+    """Compare all but the run and `was_imported`."""
+    if by_todays_rule("title", skip.title) != by_todays_rule("title", before.title):
+        return False
+    return skip == msgspec.structs.replace(
+        before, sync_id=skip.sync_id, was_imported=skip.was_imported, title=skip.title
     )
 
 

@@ -32,7 +32,7 @@ from contracts.events import (
 )
 from worker.rules import sync_failures
 from worker.rules.bytes_of_json import cut
-from worker.rules.compare import by_todays_rule
+from worker.rules.compare import same_skip
 from worker.rules.never_empty import require_a_session
 from worker.rules.placement import ImportCommand, Placement, place_sessions
 from worker.rules.reconcile import Reconciliation, reconcile
@@ -177,17 +177,8 @@ def _changed_skips(skips: Mapping[str, Skip], state: State) -> Iterator[Skip]:
     """Skips with other facts than the skip in force."""
     for key, skip in skips.items():
         before = state.skipped.get(key)
-        if before is None or not _same_facts(skip, before):
+        if before is None or not same_skip(skip, before):
             yield skip
-
-
-def _same_facts(skip: Skip, before: Skip) -> bool:
-    """Compare all but the run and `was_imported`, by the current text rule on both sides."""
-    if by_todays_rule("title", skip.title) != by_todays_rule("title", before.title):
-        return False
-    return skip == msgspec.structs.replace(
-        before, sync_id=skip.sync_id, was_imported=skip.was_imported, title=skip.title
-    )
 
 
 def _withdrawn_sessions(

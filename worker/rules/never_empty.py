@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from contracts.events import SessionSkippedUnscheduled
 from worker.rules import sync_failures
-from worker.rules.placement import ImportCommand, Placement
+from worker.rules.placement import ImportCommand, Placement, all_start_outside
 from worker.rules.schedule import Schedule
 from worker.rules.state import State
 from worker.rules.sync_failures import Removals
@@ -27,8 +27,7 @@ def require_a_session(
     if not number or placed.sessions or (command.allow_removals or 0) >= number:
         return
     removals = removals_of(state.sessions, placed, source_changed=source_changed(state, command))
-    starts = [planned.starts_at for planned in schedule.all_sessions() if planned.starts_at]
-    if starts and all(command.bounds.place(start) != "in_window" for start in starts):
+    if all_start_outside(schedule, command.bounds):
         raise sync_failures.nothing_in_window(removals)
     raise sync_failures.schedule_replaced(removals)
 

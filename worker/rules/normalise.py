@@ -84,7 +84,11 @@ class _Fields:
     """The fields of one element, and the reason for each unreadable field."""
 
     def __init__(self, unreadable: Mapping[str, str]) -> None:
-        self.unreadable = {_CONTRACT_NAMES.get(name, name): why for name, why in unreadable.items()}
+        self.unreadable: dict[str, str] = {}
+        if unreadable:
+            self.unreadable = {
+                _CONTRACT_NAMES.get(field, field): why for field, why in unreadable.items()
+            }
         self.unknown: set[str] = set()
         """Fields without a value because another element cannot be read, which has a warning."""
 
@@ -100,11 +104,17 @@ class _Fields:
 
     def text(self, name: str, found: str | None) -> str | None:
         """Return a clean text, or None."""
-        return self.read(name, lambda: None if found is None else clean_field(name, found))
+        return None if found is None else self.name(name, found)
 
     def name(self, name: str, found: str | None) -> str | None:
         """Return a clean text, which is empty if the document has null; None if unreadable."""
-        return self.read(name, lambda: clean_field(name, found or ""))
+        if name in self.unreadable:
+            return None
+        try:
+            return clean_field(name, found or "")
+        except ValueError as error:
+            self.unreadable[name] = str(error)
+            return None
 
 
 class _Collected(NamedTuple, Generic[Entity]):

@@ -10,13 +10,14 @@ from contracts.events import (
     Session,
     SessionSkippedOutOfWindow,
     SessionSkippedUnscheduled,
+    SyncStarted,
     SyncWarning,
 )
-from worker.rules.compare import changed_fields
-from worker.rules.schedule import PlannedSession, Schedule
+from worker.rules.compare import changed_fields, same_skip
+from worker.rules.schedule import PlannedSession, Reading, Schedule
 from worker.rules.state import Skip, State
 from worker.rules.warnings import double_bookings, short
-from worker.rules.window import Bounds
+from worker.rules.window import Bounds, bounds_of
 
 _ACCEPTED = "Accepted"
 
@@ -42,6 +43,20 @@ class ImportCommand(NamedTuple):
         }
 
 
+def command_of(started: SyncStarted) -> ImportCommand:
+    """Return the command of a run in the log. Raises `InvalidWindowError`."""
+    return ImportCommand(
+        sync_id=started.sync_id,
+        organization_id=started.organization_id,
+        spreaview_event_id=started.spreaview_event_id,
+        bounds=bounds_of(started.window),
+        ordered_at=started.ordered_at,
+        force=started.force,
+        allow_removals=started.allow_removals,
+        api_id_fingerprint=started.api_id_fingerprint,
+    )
+
+
 class Placement(NamedTuple):
     """The sessions of a document, scheduled or skipped; keyed by Sessionize id."""
 
@@ -56,15 +71,11 @@ def place_sessions(state: State, schedule: Schedule, command: ImportCommand) -> 
     A session outside the window is skipped for that reason, even if something else is missing. A
     session without a time or a known room is skipped as unscheduled. A speaker whom the document
     does not list is left out. An unreadable session stays as it was last imported, unless that
-    lies outside the window. Of several sessions with one id, the one that is imported already
-    counts, else the first that can be scheduled, else the first.
+    lies outside the window. `choose_sessions` decides between several sessions with one id.
     """
     placed = Placement({}, {}, list(schedule.warnings))
-    for key, first in schedule.sessions.items():
-        readings = schedule.session_readings.get(key)
-        listed = [reading.entity for reading in readings] if readings else [first]
-        places = [(planned, _place(planned, state, schedule, command)) for planned in listed]
-        planned, place = _choose(places, state.sessions.get(key))
+    for key, planned in choose_sessions(state, schedule, command).sessions.items():
+        place = _place(planned, state, schedule, command)
         if isinstance(place, Session):
             placed.sessions[key] = place
             unknown = tuple(who for who in planned.speakers if who not in schedule.speakers)
@@ -79,8 +90,30 @@ def place_sessions(state: State, schedule: Schedule, command: ImportCommand) -> 
             if planned.room is not None and "room" in getattr(place, "missing", ()):
                 placed.warnings.append(_unknown("room", planned, (planned.room,)))
     _keep_unreadable(state, schedule, command, placed)
-    _warn(schedule, placed)
+    _warn(schedule, placed, command.bounds)
     return placed
+
+
+def choose_sessions(state: State, schedule: Schedule, command: ImportCommand) -> Schedule:
+    """Return a settled schedule with one reading of each session: the one that counts.
+
+    Of several sessions with one id, the one that is imported already counts, else the first that
+    can be scheduled, else the one that is skipped already, else the first.
+    """
+    chosen = {
+        key: _chosen(key, readings, state, schedule, command)
+        for key, readings in schedule.session_readings.items()
+    }
+    return schedule._replace(
+        sessions=schedule.sessions | {key: reading.entity for key, reading in chosen.items()},
+        session_readings={key: (reading,) for key, reading in chosen.items()},
+    )
+
+
+def all_start_outside(schedule: Schedule, bounds: Bounds) -> bool:
+    """Whether each session that has a time starts outside the window, and one has a time."""
+    starts = [planned.starts_at for planned in schedule.all_sessions() if planned.starts_at]
+    return bool(starts) and all(bounds.place(start) != "in_window" for start in starts)
 
 
 def _place(
@@ -91,19 +124,30 @@ def _place(
         return _outside(planned, command, was_imported=was_imported)
     if missing := _missing(planned, schedule.rooms):
         return _unscheduled(planned, command, missing, was_imported=was_imported)
-    return _session(planned, command, schedule.speakers)
+    return _session(planned, command, schedule)
 
 
-def _choose(
-    places: Sequence[tuple[PlannedSession, Session | Skip]], imported: Session | None
-) -> tuple[PlannedSession, Session | Skip]:
-    """Choose among the sessions of one id."""
-    scheduled = [found for found in places if isinstance(found[1], Session)]
-    if imported is not None and len(places) > 1:
-        for planned, session in scheduled:
-            if isinstance(session, Session) and not changed_fields(imported, session):
-                return planned, session
-    return (scheduled or places)[0]
+def _chosen(
+    key: str,
+    readings: Sequence[Reading[PlannedSession]],
+    state: State,
+    schedule: Schedule,
+    command: ImportCommand,
+) -> Reading[PlannedSession]:
+    if len(readings) == 1:
+        return readings[0]
+    places = [(reading, _place(reading.entity, state, schedule, command)) for reading in readings]
+    candidates = [found for found in places if isinstance(found[1], Session)] or places
+    imported, skipped = state.sessions.get(key), state.skipped.get(key)
+    known = [found for found in candidates if _is_known(found[1], imported, skipped)]
+    whole = (reading for reading, _ in known if not reading.unreadable)
+    return next(whole, (known or candidates)[0][0])
+
+
+def _is_known(place: Session | Skip, imported: Session | None, skipped: Skip | None) -> bool:
+    if isinstance(place, Session):
+        return imported is not None and not changed_fields(imported, place)
+    return skipped is not None and same_skip(place, skipped)
 
 
 def _keep_unreadable(
@@ -129,7 +173,7 @@ def _keep_unreadable(
             placed.skips[key] = _unscheduled(skip, command, missing, was_imported=False)
 
 
-def _warn(schedule: Schedule, placed: Placement) -> None:
+def _warn(schedule: Schedule, placed: Placement, bounds: Bounds) -> None:
     placed.warnings.extend(
         SyncWarning(
             code="session_ends_before_it_starts",
@@ -141,7 +185,7 @@ def _warn(schedule: Schedule, placed: Placement) -> None:
         if session.ends_at < session.starts_at
     )
     placed.warnings.extend(double_bookings(placed.sessions.values(), schedule.rooms))
-    if not placed.sessions:
+    if not placed.sessions and all_start_outside(schedule, bounds):
         placed.warnings.append(
             SyncWarning(
                 code="no_session_in_window",
@@ -190,9 +234,7 @@ def _unscheduled(
     )
 
 
-def _session(
-    planned: PlannedSession, command: ImportCommand, known_speakers: Collection[str]
-) -> Session:
+def _session(planned: PlannedSession, command: ImportCommand, schedule: Schedule) -> Session:
     if planned.starts_at is None or planned.ends_at is None or planned.room is None:
         raise ValueError(f"session {planned.sessionize_id} is not scheduled")
     session_id = identity.session_id(command.spreaview_event_id, planned.sessionize_id)
@@ -202,7 +244,7 @@ def _session(
         sessionize_id=planned.sessionize_id,
         title=planned.title,
         abstract=planned.abstract,
-        room_id=identity.room_id(command.spreaview_event_id, planned.room),
+        room_id=schedule.rooms[planned.room].room_id,
         starts_at=planned.starts_at,
         ends_at=planned.ends_at,
         is_service_session=planned.is_service_session,
@@ -210,9 +252,9 @@ def _session(
         live_url=planned.live_url,
         recording_url=planned.recording_url,
         speaker_ids=tuple(
-            identity.speaker_id(command.organization_id, speaker)
+            schedule.speakers[speaker].speaker_id
             for speaker in planned.speakers
-            if speaker in known_speakers
+            if speaker in schedule.speakers
         ),
         topics=planned.topics,
     )

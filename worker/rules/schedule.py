@@ -71,7 +71,10 @@ class Schedule(NamedTuple):
                 yield first
 
     def unreadable_fields(self, kind: str, key: str) -> tuple[str, ...]:
-        """Return the fields of a readable element that cannot be read and keep their last value."""
+        """Return the fields of a readable element that cannot be read and keep their last value.
+
+        Of an element that is listed several times it is the first, unless one has been chosen.
+        """
         if kind == "session":
             readings: Sequence[Reading[object]] = self.session_readings.get(key, ())
         elif kind == "room":

@@ -34,21 +34,23 @@ def settle(state: State, schedule: Schedule, ids: Ids) -> Schedule:
 
     A field that cannot be read has its last value, if there is one. Of rooms and speakers listed
     several times, the one that is imported already counts, else the first without an unreadable
-    field, else the first. Sessions listed several times are left to `place_sessions`, since the
-    window decides between them.
+    field, else the first; only this reading is left. Sessions listed several times are left to
+    `choose_sessions`, since the window decides between them.
     """
     schedule = respelled(state, schedule, ids)
+    rooms = {
+        key: _settled(readings, state.rooms.get(key), state.past_rooms.get(key))
+        for key, readings in schedule.room_readings.items()
+    }
+    speakers = {
+        key: _settled(readings, state.speakers.get(key), state.past_speakers.get(key))
+        for key, readings in schedule.speaker_readings.items()
+    }
     return schedule._replace(
-        rooms=schedule.rooms
-        | {
-            key: _settled(readings, state.rooms.get(key), state.past_rooms.get(key))
-            for key, readings in schedule.room_readings.items()
-        },
-        speakers=schedule.speakers
-        | {
-            key: _settled(readings, state.speakers.get(key), state.past_speakers.get(key))
-            for key, readings in schedule.speaker_readings.items()
-        },
+        rooms=schedule.rooms | {key: reading.entity for key, reading in rooms.items()},
+        speakers=schedule.speakers | {key: reading.entity for key, reading in speakers.items()},
+        room_readings={key: (reading,) for key, reading in rooms.items()},
+        speaker_readings={key: (reading,) for key, reading in speakers.items()},
         session_readings={
             key: tuple(
                 Reading(
@@ -64,22 +66,19 @@ def settle(state: State, schedule: Schedule, ids: Ids) -> Schedule:
 
 def _settled(
     readings: Sequence[Reading[Shown]], imported: Shown | None, past: Shown | None
-) -> Shown:
-    last = imported or past
-    filled = [
-        msgspec.structs.replace(
-            reading.entity, **{name: getattr(last, name) for name in reading.unreadable}
-        )
-        if last is not None
-        else reading.entity
-        for reading in readings
-    ]
+) -> Reading[Shown]:
+    filled = [_filled(reading, imported or past) for reading in readings]
     if imported is not None:
-        for entity in filled:
-            if not changed_fields(imported, entity):
-                return entity
-    whole = (e for e, reading in zip(filled, readings, strict=True) if not reading.unreadable)
-    return next(whole, filled[0])
+        same = [each for each in filled if not changed_fields(imported, each.entity)]
+        filled = same or filled
+    return next((each for each in filled if not each.unreadable), filled[0])
+
+
+def _filled(reading: Reading[Shown], last: Shown | None) -> Reading[Shown]:
+    if last is None:
+        return reading
+    kept = {name: getattr(last, name) for name in reading.unreadable}
+    return reading._replace(entity=msgspec.structs.replace(reading.entity, **kept))
 
 
 def _planned(reading: Reading[PlannedSession], last: Session | None) -> PlannedSession:

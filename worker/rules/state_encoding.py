@@ -43,7 +43,7 @@ class _Stored(msgspec.Struct, frozen=True):
 def encode_state(state: State) -> bytes:
     """Encode a state as compressed JSON; equal states give equal bytes.
 
-    Leaves out the requester of a run, who is personal data and does not matter to a decision.
+    Leaves out the requester of a run: the name is personal, and no decision depends on it.
     """
     runs = {k: msgspec.structs.replace(s, **_NOBODY) for k, s in state.open_runs.items()}
     kept = {name: getattr(state, name) for name in _Stored.__struct_fields__} | {

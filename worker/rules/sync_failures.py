@@ -1,11 +1,13 @@
 """Failures of a run: each code with a sentence for the organiser and the remedy."""
 
+import math
 from datetime import datetime
 from typing import NamedTuple
 
 from contracts.events import Source, SyncFailed
 from contracts.failures import FAILURES, FailureCode
 from contracts.messages import RequestIds
+from contracts.wording import counted
 
 _KEPT = "What was imported before is kept."
 _CHECK_API_ID = ", and check the API ID"
@@ -14,7 +16,7 @@ _CHECK_API_ID = ", and check the API ID"
 class SyncFailure(Exception):  # noqa: N818 (an outcome of the import, not a defect)
     """Ends the run as `SyncFailed`; earlier imports stay unchanged.
 
-    The remedy, and whether a retry may succeed, are those of the code unless given.
+    Without `remedy` or `retryable`, the value of the code is used.
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class Removals(NamedTuple):
     unscheduled: int
     outside: int
     source_changed: bool
-    """Whether the API ID is not that of the last sync."""
+    """Whether the API ID differs from the one of the last sync."""
 
     @property
     def total(self) -> int:
@@ -203,13 +205,39 @@ def response_too_large(limit: int) -> SyncFailure:
     )
 
 
-def upstream_unavailable(reason: str, status: int | None = None) -> SyncFailure:
-    """Not reached, too slow, or overloaded; `reason` completes the sentence."""
+def upstream_unavailable(reason: str) -> SyncFailure:
+    """No answer, or only a part of one; `reason` completes the sentence."""
     return SyncFailure(
         FailureCode.UPSTREAM_UNAVAILABLE,
         f"Sessionize could not be reached: {reason}.",
-        http_status=status,
     )
+
+
+def upstream_too_slow(seconds: float) -> SyncFailure:
+    """No complete answer within the limit of an attempt."""
+    return SyncFailure(
+        FailureCode.UPSTREAM_UNAVAILABLE,
+        f"Sessionize gave no complete answer within {seconds:g} seconds.",
+    )
+
+
+def upstream_busy(status: int, wait_seconds: float | None = None) -> SyncFailure:
+    """A status that passes; `wait_seconds` is a Retry-After that the run did not wait for."""
+    if wait_seconds is None:
+        message, remedy = f"Sessionize answered HTTP {status}.", None
+    else:
+        wait = _in_words(wait_seconds)
+        message = f"Sessionize answered HTTP {status} and asked to wait {wait}."
+        remedy = f"Sync again after that time. {_KEPT}"
+    return SyncFailure(FailureCode.UPSTREAM_UNAVAILABLE, message, remedy, http_status=status)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds > 24 * 3600:
+        return "more than a day"
+    if seconds > 120:
+        return counted(math.ceil(seconds / 60), "minute")
+    return counted(math.ceil(seconds), "second")
 
 
 def superseded() -> SyncFailure:

@@ -52,9 +52,22 @@ def clean_lines(text: str) -> str:
     return _clean(text, _BREAKS, "\n")
 
 
+def _is_plain(text: str) -> bool:
+    """Whether the rules replace nothing but CRLF in a text, as in most.
+
+    What they drop or replace is not printable, in any version of Unicode.
+    """
+    return text.isprintable() or text.replace("\r\n", "").replace("\n", "").isprintable()
+
+
 def _clean(text: str, breaks: re.Pattern[str], instead: str) -> str:
-    text = breaks.sub(instead, _DROPPED.sub("", text).replace("\r\n", "\n"))
-    text = unicodedata.normalize("NFC", text).strip()
+    if not _is_plain(text):
+        text = breaks.sub(instead, _DROPPED.sub("", text).replace("\r\n", "\n"))
+    elif "\r" in text:
+        text = text.replace("\r\n", "\n")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    text = text.strip()
     if len(text) * 4 > MAX_FIELD_BYTES and len(text.encode()) > MAX_FIELD_BYTES:
         most = f"{MAX_FIELD_BYTES // 1024} KiB"
         raise FieldTooLongError(f"a text of {len(text.encode())} bytes exceeds {most}")

@@ -1,7 +1,7 @@
 """Time: convert wall times to instants, and days to the bounds of a window."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,6 +14,10 @@ LATEST_DAY = date(2199, 12, 31)
 
 class InvalidWindowError(ValueError):
     """The window of a request is invalid; the text names the field and the remedy."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.field = f"window.{name}"
+        super().__init__(f"{self.field} {problem}")
 
 
 class Bounds(NamedTuple):
@@ -33,8 +37,8 @@ def zone_of(window: Window) -> ZoneInfo:
     """Return the time zone of a window. Raises `InvalidWindowError` for an unknown one."""
     if window.time_zone not in _iana_zones():
         raise InvalidWindowError(
-            f"window.time_zone {window.time_zone[:80]!r} is not an IANA time zone; "
-            "use a name such as Europe/Vienna"
+            "time_zone",
+            f"{window.time_zone[:80]!r} is not an IANA time zone; use a name such as Europe/Vienna",
         )
     return ZoneInfo(window.time_zone)
 
@@ -52,13 +56,12 @@ def bounds_of(window: Window) -> Bounds:
     """
     for name, day in (("starts_on", window.starts_on), ("ends_on", window.ends_on)):
         if not EARLIEST_DAY <= day <= LATEST_DAY:
-            raise InvalidWindowError(
-                f"window.{name} {day} is not between {EARLIEST_DAY} and {LATEST_DAY}"
-            )
+            raise InvalidWindowError(name, f"{day} is not between {EARLIEST_DAY} and {LATEST_DAY}")
     if window.ends_on < window.starts_on:
         raise InvalidWindowError(
-            f"window.ends_on {window.ends_on} is before window.starts_on {window.starts_on}; "
-            "both days are inclusive, so a one-day event has the same date twice"
+            "ends_on",
+            f"{window.ends_on} is before window.starts_on {window.starts_on}; both days are "
+            "inclusive, so a one-day event has the same date twice",
         )
     zone = zone_of(window)
     return Bounds(
@@ -70,6 +73,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return _instant_of(datetime.combine(day, time()), zone)
 
 
+@lru_cache(maxsize=1024)  # the sessions of a schedule share their times
 def parse_instant(text: str, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetime:
     """Parse an ISO 8601 time into UTC; without `Z` or an offset it is wall time in `zone`.
 
@@ -90,8 +94,7 @@ def parse_instant(text: str, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetim
 def parse_end(text: str, starts_at: datetime | None, zone: ZoneInfo) -> datetime:
     """Parse the end of a session as `parse_instant` does, and with the same errors.
 
-    If a wall time occurs twice and the first lies before the start, the second is meant, provided
-    that it lies after the start.
+    A wall time that occurs twice is the first one, unless only the second lies after the start.
     """
     first = parse_instant(text, zone)
     if starts_at is None or first >= starts_at:

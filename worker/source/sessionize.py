@@ -6,6 +6,7 @@ honoured, and redirects are not followed.
 
 import asyncio
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,12 +17,16 @@ from typing import NamedTuple
 import httpx
 import stamina
 
+from contracts.error_text import describe_error
 from contracts.events import Source
+from contracts.outage_text import describe_outage, first_cause
 from eventstore.model import SourceDocument
 from messaging.observer import UNOBSERVED, Observer
 from worker.rules import sync_failures
 from worker.source.shared_fetch import SharedFetch
 from worker.source.validators import HeldBodies
+
+logger = logging.getLogger(__name__)
 
 STAND_IN_HEADER = "spreaview-stand-in"
 """Only the sandbox's stand-in for Sessionize sends this header."""
@@ -29,7 +34,7 @@ _TEMPORARY = frozenset({408, 429})
 
 
 class Fetched(NamedTuple):
-    """An answer with status 200."""
+    """A document: the body of an answer with status 200, or the cached one after a 304."""
 
     body: bytes
     source: Source
@@ -88,16 +93,25 @@ class Sessionize:
 
     async def _fetch(self, api_id: str) -> Fetched:
         url = f"{self._base_url}/{api_id}/view/All"
-        async for attempt in stamina.retry_context(
-            on=self._is_temporary,
-            attempts=self._limits.attempts,
-            timeout=None,
-            wait_initial=0.5,
-            wait_max=5.0,
-            wait_jitter=0.5,
-        ):
-            with attempt, self._observer.upstream():
-                return await self._attempt(url)
+        try:
+            async for attempt in stamina.retry_context(
+                on=self._is_temporary,
+                attempts=self._limits.attempts,
+                timeout=None,
+                wait_initial=0.5,
+                wait_max=5.0,
+                wait_jitter=0.5,
+            ):
+                with attempt, self._observer.upstream():
+                    return await self._attempt(url)
+        except _TemporaryFailure as failure:
+            cause = f" ({describe_error(first_cause(failure))})" if failure.__cause__ else ""
+            logger.warning(
+                "a fetch failed: %s%s",
+                *(failure.message, cause),
+                extra={"component": "Sessionize", "code": failure.code, "reason": failure.message},
+            )
+            raise
         raise AssertionError("the last attempt raises")
 
     def _is_temporary(self, error: Exception) -> bool | float:
@@ -124,13 +138,11 @@ class Sessionize:
                     body = await self._read(response)
                     self._held.keep(url, response, body)
         except TimeoutError as error:
-            raise _TemporaryFailure(
-                f"no complete answer within {self._limits.attempt_seconds:g} seconds"
-            ) from error
-        except httpx.TimeoutException as error:
-            raise _TemporaryFailure("it did not answer in time") from error
+            slow = sync_failures.upstream_too_slow(self._limits.attempt_seconds)
+            raise _TemporaryFailure(slow) from error
         except httpx.TransportError as error:
-            raise _TemporaryFailure(_reason(error)) from error
+            away = sync_failures.upstream_unavailable(describe_outage(error))
+            raise _TemporaryFailure(away) from error
         except (httpx.DecodingError, httpx.InvalidURL) as error:
             raise sync_failures.unexpected_document(f"it cannot be decoded ({error})") from error
         return Fetched(
@@ -146,9 +158,10 @@ class Sessionize:
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
         if status in _TEMPORARY or status >= 500:
-            raise _TemporaryFailure(
-                f"it answered HTTP {status}", status, _retry_after(response, self._clock())
-            )
+            wait = _retry_after(response, self._clock())
+            is_too_long = wait is not None and wait > self._limits.longest_wait_seconds
+            busy = sync_failures.upstream_busy(status, wait if is_too_long else None)
+            raise _TemporaryFailure(busy, wait)
         if status in (404, 410):
             if STAND_IN_HEADER in response.headers:
                 raise sync_failures.unknown_to_the_stand_in(status)
@@ -171,11 +184,8 @@ class Sessionize:
 class _TemporaryFailure(sync_failures.SyncFailure):
     """`upstream_unavailable`, with the Retry-After of the answer if it had one."""
 
-    def __init__(
-        self, reason: str, status: int | None = None, retry_after: float | None = None
-    ) -> None:
-        like = sync_failures.upstream_unavailable(reason, status)
-        super().__init__(like.code, like.message, like.remedy, retryable=True, http_status=status)
+    def __init__(self, like: sync_failures.SyncFailure, retry_after: float | None = None) -> None:
+        super().__init__(like.code, like.message, like.remedy, http_status=like.http_status)
         self.retry_after = retry_after
 
 
@@ -186,16 +196,6 @@ def _retry_after(response: httpx.Response, now: datetime) -> float | None:
         return float(value) if len(value) < 10 else math.inf
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for an offset of many digits
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
-
-
-def _reason(error: httpx.TransportError) -> str:
-    """Describe a transport error without the URL: it contains the API ID."""
-    kinds = {
-        httpx.ConnectError: "no connection could be made",
-        httpx.ReadError: "the connection broke off",
-        httpx.RemoteProtocolError: "the connection broke off or it does not speak HTTP",
-    }
-    return kinds.get(type(error), "the connection failed")

@@ -28,14 +28,19 @@ class HeldBodies:
         return self._held.get(url)
 
     def keep(self, url: str, response: httpx.Response, body: bytes) -> None:
-        """Replace the cached body of a URL; a body without validators is not cached."""
+        """Replace the cached body of a URL.
+
+        A body is not cached without validators, nor with one that a request cannot carry: httpx
+        encodes request headers as ASCII, and an answer may have other bytes.
+        """
         self._drop(url)
         validators = {
             "If-None-Match": response.headers.get("etag"),
             "If-Modified-Since": response.headers.get("last-modified"),
         }
         headers = {name: value for name, value in validators.items() if value}
-        if headers and len(body) <= _MOST_BYTES:
+        are_sendable = all(value.isascii() and value.isprintable() for value in headers.values())
+        if headers and are_sendable and len(body) <= _MOST_BYTES:
             self._held[url] = Held(body, headers)
             self._bytes += len(body)
             while self._bytes > _MOST_BYTES:

@@ -3,14 +3,15 @@
 The ids do not depend on the worker, so a repeated or concurrent append of the same run is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from contracts import identity
 from contracts.events import SyncStarted
 from contracts.messages import RequestIds
-from eventstore.model import Commit, KnownErasures, NewEvent, Snapshot
+from eventstore.model import Commit, NewEvent, Snapshot
 from worker.rules.sync_failures import SyncFailure, sync_failed
 from worker.source.sessionize import Fetched
 from worker.sync.run import RunOutcome
@@ -26,6 +27,8 @@ class ActiveRun:
     metadata: Mapping[str, str]
     received: float
     """Earliest start of a fetch that serves this run, by the monotonic clock."""
+    erased: frozenset[UUID] = frozenset()
+    """The erased persons of the organization when the state was loaded."""
     began: float | None = None
     """When this process started or resumed the run, by the monotonic clock."""
     fetched: Fetched | None = None
@@ -64,7 +67,7 @@ def outcome_commit(
     outcome: RunOutcome,
     *,
     snapshot: Snapshot | None = None,
-    erasures: KnownErasures | None = None,
+    erasures: Set[UUID] | None = None,
 ) -> Commit:
     """Return the commit that ends a run. It is the only one with an inbox entry."""
     sync_id, last = run.ids.request_id, len(outcome.events)

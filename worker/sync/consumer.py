@@ -28,6 +28,7 @@ from messaging.observer import UNOBSERVED, Observer
 from messaging.raw_record import RawRecord
 from messaging.requests import ORDERED_AT
 from worker.rules import sync_failures
+from worker.rules.sync_failures import SyncFailure
 from worker.sync.end_run import RequestIdTakenError, fields_of
 from worker.sync.handle import Handler, RequestContext
 
@@ -86,7 +87,7 @@ class RequestReader:
             request = decode_request(record.value or b"")
         except InvalidRequestError as invalid:
             ids, failure = invalid.ids, sync_failures.invalid_request(invalid.reason)
-            refuse = partial(self._refuse, ids, failure, record)
+            refuse = partial(self._refuse, self._handler.refuse_record, ids, failure, record)
             return KeyedTask(ids.spreaview_event_id, self._observed(refuse, context, record, ids))
         except UnreadableRequestError as unreadable:
             to_dead_letters = partial(self._dead_letter, record, str(unreadable))
@@ -137,19 +138,21 @@ class RequestReader:
             logger.exception(
                 "sync %s failed unexpectedly", request.request_id, extra=fields_of(request)
             )
-            await self._refuse(request, sync_failures.internal_error(), record, context)
+            failure = sync_failures.internal_error()
+            await self._refuse(self._handler.refuse, request, failure, record, context)
 
     async def _refuse(
         self,
+        refuse: Callable[[RequestIds, SyncFailure, RequestContext], Awaitable[None]],
         ids: RequestIds,
-        failure: sync_failures.SyncFailure,
+        failure: SyncFailure,
         record: RawRecord,
         context: RequestContext,
     ) -> None:
         try:
             await retry_until_success(
                 "PostgreSQL",
-                lambda: self._handler.refuse(ids, failure, context),
+                lambda: refuse(ids, failure, context),
                 on=_is_temporary,
             )
         except RequestIdTakenError as taken:

@@ -18,18 +18,23 @@ _INBOX_WITHOUT_OUTCOME = (
 
 
 class RequestIdTakenError(ValueError):
-    """The request id belongs to a run of another SpreaView event: this request cannot have one."""
+    """The request id belongs to the run of another request: this one cannot have a run."""
 
-    def __init__(self) -> None:
-        super().__init__("request_id is that of a sync of another SpreaView event")
+    def __init__(self, whose: str = "of another SpreaView event") -> None:
+        super().__init__(f"request_id is that of a sync {whose}")
 
 
 async def find_run(log: SyncLog, ids: RequestIds) -> RunRecord:
     """Look a run up in the log. Raises `RequestIdTakenError`."""
     found = await log.clock_and_run(ids.request_id)
+    check_stream(found, ids)
+    return found
+
+
+def check_stream(found: RunRecord, ids: RequestIds) -> None:
+    """Raise `RequestIdTakenError` if the run is one of another SpreaView event."""
     if {found.begun_in, found.ended_in} - {None, ids.spreaview_event_id}:
         raise RequestIdTakenError
-    return found
 
 
 async def end_run(log: SyncLog, run: ActiveRun, failure: SyncFailure) -> bool:

@@ -27,7 +27,7 @@ async def find_first_request(log: EventLog, request: SyncRequested) -> FirstRequ
     """Return the run that already has the id of a request; None if the id is new.
 
     The API IDs are compared by their mask and keyed fingerprint, the only traces of one in the log.
-    Of a run that failed before it started, the log has the ids only.
+    If a run failed before it started, the log has its ids only.
     """
     found = await log.clock_and_run(request.request_id)
     ordinal = 0 if found.begun_in is not None else identity.OUTCOME

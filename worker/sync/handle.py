@@ -7,17 +7,15 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
-from uuid import UUID
 
 from contracts import identity
 from contracts.events import SyncCompleted, SyncFailed, SyncStarted
 from contracts.messages import RequestIds, SyncRequested, mask_api_id
 from contracts.wording import counted
-from eventstore.log import LogIdentity
+from eventstore.log import LogIdentity, Opening, RunRecord
 from eventstore.model import (
     AlreadyRecordedError,
     Commit,
-    KnownErasures,
     Snapshot,
     StreamMovedError,
 )
@@ -35,14 +33,25 @@ from worker.sync.commits import (
     outcome_commit,
     start_commit,
 )
-from worker.sync.end_run import end_run, fields_of, find_run
+from worker.sync.end_run import (
+    RequestIdTakenError,
+    check_stream,
+    end_run,
+    fields_of,
+    find_run,
+)
+from worker.sync.first_request import list_differences
+from worker.sync.fold_version import FOLD_VERSION
 from worker.sync.ports import ScheduleSource, SyncLog
 from worker.sync.run import RunOutcome, decide_run
-from worker.sync.state_snapshots import load_state, snapshot_of
+from worker.sync.state_snapshots import snapshot_of, state_at
 
 logger = logging.getLogger(__name__)
 
 _PART_OF_OUTCOME = "a part of its outcome is in the log, and the outcome is not"
+_UNEXPLAINED = "the log refuses its events, although neither stream nor erasures have changed"
+_MOST_UNEXPLAINED = 3
+"""Refusals without a visible reason: an erasure may be lifted before it is looked for."""
 
 
 class RequestContext(NamedTuple):
@@ -88,17 +97,20 @@ class Handler:
         Raises:
             RequestIdTakenError: dead-letter the request.
         """
-        run = await self._open(request, context)
-        if run is None:
-            return
         try:
             checked = check_request(request, self._fingerprint_key)
         except SyncFailure as failure:
-            await end_run(self._log, run, failure)
+            await self.refuse_record(request, failure, context)
+            return
+        opening = await self._opening(request)
+        check_stream(opening.run, request)
+        run = _active_run(request, context, opening.run)
+        if run is None:
             return
         outcome = await self._append_until_ended(
             run,
-            load=partial(self._load, request.spreaview_event_id),
+            state=await self._load(run, opening),
+            load=partial(self._load, run),
             decide=partial(self._next_commit, run, checked),
         )
         if outcome is not None and isinstance(outcome.events[-1].event, SyncCompleted):
@@ -107,46 +119,65 @@ class Handler:
 
     async def refuse(self, ids: RequestIds, failure: SyncFailure, context: RequestContext) -> None:
         """End a request that cannot be carried out, from its ids alone. Raises as `handle`."""
-        run = await self._open(ids, context)
+        run = _active_run(ids, context, await find_run(self._log, ids))
         if run is not None:
             await end_run(self._log, run, failure)
 
-    async def _open(self, ids: RequestIds, context: RequestContext) -> ActiveRun | None:
-        """The run to work on, or None if it has an outcome. Raises `RequestIdTakenError`."""
-        found = await find_run(self._log, ids)
-        if found.ended_in is not None:
-            logger.info("sync %s has an outcome already", ids.request_id, extra=fields_of(ids))
-            return None
-        metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
-        return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
+    async def refuse_record(
+        self, ids: RequestIds, failure: SyncFailure, context: RequestContext
+    ) -> None:
+        """As `refuse`, for a fault of the record itself.
 
-    async def _load(self, event_id: UUID) -> State:
+        A run that has begun began with another record, and is not ended by this one.
+        """
+        found = await find_run(self._log, ids)
+        if found.begun_in is not None and found.ended_in is None:
+            raise RequestIdTakenError(f"that has begun, and this request is faulty: {failure}")
+        await self.refuse(ids, failure, context)
+
+    async def _opening(self, ids: RequestIds) -> Opening:
+        return await self._log.opening(
+            ids.request_id, ids.spreaview_event_id, ids.organization_id, FOLD_VERSION
+        )
+
+    async def _load(self, run: ActiveRun, opening: Opening | None = None) -> State:
+        """Load the state, and the erased persons into `run`."""
         with self._observer.phase("load"):
-            return await load_state(self._log, event_id)
+            if opening is None:
+                opening = await self._opening(run.ids)
+            run.erased = opening.erased
+            return await state_at(self._log, run.ids.spreaview_event_id, opening)
 
     async def _append_until_ended(
         self,
         run: ActiveRun,
         *,
+        state: State,
         load: Callable[[], Awaitable[State]],
         decide: Callable[[State], Awaitable[Commit]],
     ) -> Commit | None:
-        """Load, decide and append, again whenever another writer was first.
+        """Decide and append; load the state and decide again whenever another writer was first.
 
         Returns the outcome; None if the run ended in another way.
 
-        `decide` may fold the commit's events into what was loaded: if the append succeeds, the
-        next commit is decided on that, otherwise it is loaded again. Only the outcome of a run
+        `decide` may fold the commit's events into `state`: if the append succeeds, the next
+        commit is decided on that, otherwise it is loaded again. Only the outcome of a run
         has an inbox entry, so that commit is the last.
         """
-        loaded = await load()
+        unexplained = 0
         while True:
-            commit = await decide(loaded)
+            commit = await decide(state)
             try:
                 with self._observer.phase("append"):
                     await self._log.append(commit)
             except StreamMovedError:
-                loaded = await load()
+                erased = run.erased
+                state = await load()
+                if (state.version, run.erased) == (commit.expected_version, erased):
+                    unexplained += 1
+                if unexplained > _MOST_UNEXPLAINED:
+                    await self._give_up(run)
+                    return None
             except AlreadyRecordedError:
                 # Another worker appended an event of this run: its start, or its outcome.
                 found = await find_run(self._log, run.ids)
@@ -167,17 +198,22 @@ class Handler:
                     run.ids.request_id,
                     extra=fields_of(run.ids),
                 )
-                loaded = await load()
+                state = await load()
             else:
                 if commit.inbox is not None:
                     _log_outcome(run.ids, commit)
                     return commit
 
+    async def _give_up(self, run: ActiveRun) -> None:
+        await end_run(self._log, run, sync_failures.internal_error(_UNEXPLAINED))
+
     async def _next_commit(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """The start of the run, or its outcome once it is started. Folds it into `state`."""
         started = state.open_runs.get(run.ids.request_id)
         if started is None:
-            return await self._start(run, checked, state)
+            return self._start(run, checked, state)
+        if differences := list_differences(started, checked.request, self._fingerprint_key):
+            raise RequestIdTakenError(f"that differs in: {', '.join(differences)}")
         run.ordered_at = started.ordered_at
         if run.began is None:
             logger.info("sync %s is resumed", run.ids.request_id, extra=fields_of(run.ids))
@@ -189,8 +225,6 @@ class Handler:
         run.earlier_open_runs = [
             open_ for open_ in state.open_runs.values() if open_.ordered_at < run.ordered_at
         ]
-        organization_id = run.ids.organization_id
-        erased = await self._log.erased_speakers(organization_id)
         outcome = await decide_run(
             self._source,
             state,
@@ -198,17 +232,16 @@ class Handler:
             ordered_at=run.ordered_at,
             began=run.began,
             received=run.received,
-            erased=erased,
+            erased=run.erased,
             fetched=run.fetched,
             observer=self._observer,
         )
         run.fetched = outcome.fetched
         version = state.version
         snapshot = await self._snapshot_after(state, outcome)
-        erasures = KnownErasures(organization_id, erased)
-        return outcome_commit(run, version, outcome, snapshot=snapshot, erasures=erasures)
+        return outcome_commit(run, version, outcome, snapshot=snapshot, erasures=run.erased)
 
-    async def _start(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
+    def _start(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """`SyncStarted`, or `SyncFailed` if the request is not to be carried out any more."""
         request, version = checked.request, state.version
         try:
@@ -216,22 +249,22 @@ class Handler:
         except SyncFailure as failure:
             return failure_commit(run, version, failure)
         run.began = time.monotonic()
-        event = await self._started(checked, run.ordered_at)
+        event = self._started(checked, run)
         fold([event], state)
         return start_commit(run, version, event)
 
-    async def _started(self, checked: CheckedRequest, ordered_at: datetime) -> SyncStarted:
+    def _started(self, checked: CheckedRequest, run: ActiveRun) -> SyncStarted:
         request = checked.request
         by = clean_title(request.requested_by) if request.requested_by else None
         if by is not None:
             subject = identity.requester_subject(request.organization_id, by)
-            if subject in await self._log.erased_speakers(request.organization_id):
+            if subject in run.erased:
                 by = None  # an erased person may still request syncs
         return SyncStarted(
             sync_id=request.request_id,
             organization_id=request.organization_id,
             spreaview_event_id=request.spreaview_event_id,
-            ordered_at=ordered_at,
+            ordered_at=run.ordered_at,
             requested_at=request.requested_at,
             requested_by=by,
             window=request.window,
@@ -252,6 +285,15 @@ class Handler:
             return None
         fold(outcome.events, state)
         return await asyncio.to_thread(snapshot_of, state)
+
+
+def _active_run(ids: RequestIds, context: RequestContext, found: RunRecord) -> ActiveRun | None:
+    """Return the run to work on; None if it has an outcome."""
+    if found.ended_in is not None:
+        logger.info("sync %s has an outcome already", ids.request_id, extra=fields_of(ids))
+        return None
+    metadata = {TRACEPARENT: context.traceparent} if context.traceparent else {}
+    return ActiveRun(ids, min(context.ordered_at, found.now), metadata, context.received)
 
 
 def _log_outcome(ids: RequestIds, commit: Commit) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 from uuid import UUID
 
-from eventstore.log import RunRecord
+from eventstore.log import Opening, RunRecord
 from eventstore.model import Appended, Commit, Recorded, Snapshot
 from worker.source.sessionize import Fetched
 
@@ -22,14 +22,16 @@ class StateLog(Protocol):
 class SyncLog(StateLog, Protocol):
     """The log as the handler uses it; `EventLog` has the guarantees and errors."""
 
+    async def opening(
+        self, sync_id: UUID, stream_id: UUID, organization_id: UUID, fold_version: str
+    ) -> Opening:
+        """Return all that a run needs to know of the log before it starts."""
+
     async def clock_and_run(self, sync_id: UUID) -> RunRecord:
         """Return the database's clock, and the streams that hold events of a run."""
 
     async def stream_version(self, stream_id: UUID) -> int:
         """Return the version of a stream's newest event; 0 for an unknown stream."""
-
-    async def erased_speakers(self, organization_id: UUID) -> frozenset[UUID]:
-        """Return the speakers of an organization who asked to be forgotten."""
 
     async def append(self, commit: Commit) -> Appended:
         """Append a commit atomically."""

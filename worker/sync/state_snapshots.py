@@ -7,6 +7,7 @@ They contain personal fields, so an erasure deletes the snapshots of all streams
 import logging
 from uuid import UUID
 
+from eventstore.log import Opening
 from eventstore.model import Snapshot
 from worker.rules.state import State, fold
 from worker.rules.state_encoding import decode_state, encode_state
@@ -23,13 +24,28 @@ def snapshot_of(state: State) -> Snapshot:
 
 async def load_state(log: StateLog, spreaview_event_id: UUID) -> State:
     """Load the state of a SpreaView event: its snapshot and the events after it."""
-    state = State()
     snapshot = await log.snapshot(spreaview_event_id, FOLD_VERSION)
+    return await _add_later_events(log, spreaview_event_id, _state_of(snapshot, spreaview_event_id))
+
+
+async def state_at(log: StateLog, spreaview_event_id: UUID, opening: Opening) -> State:
+    """Load the state of a SpreaView event, with the snapshot and the version in `opening`."""
+    state = _state_of(opening.snapshot, spreaview_event_id)
+    if state.version == opening.version:
+        return state
+    return await _add_later_events(log, spreaview_event_id, state)
+
+
+def _state_of(snapshot: Snapshot | None, spreaview_event_id: UUID) -> State:
     if snapshot is not None:
         try:
-            state = decode_state(snapshot.body)
+            return decode_state(snapshot.body)
         except ValueError as error:
             logger.warning("ignoring the snapshot of %s: %s", spreaview_event_id, error)
+    return State()
+
+
+async def _add_later_events(log: StateLog, spreaview_event_id: UUID, state: State) -> State:
     async for recorded in log.read_stream(spreaview_event_id, after=state.version):
         fold([recorded.event], state)
     return state

@@ -55,11 +55,14 @@ class Bar(NamedTuple):
     """Class, y and height of each part, from the bottom."""
 
 
-_PARTS = (
-    ("added", ("added", "restored")),
-    ("updated", ("updated", "repeated")),
-    ("removed", ("withdrawn", "skipped")),
+_ADDED, _UPDATED = ("added", "restored"), ("updated", "repeated")
+_PARTS = (("added", _ADDED), ("updated", _UPDATED), ("removed", ("withdrawn", "skipped")))
+COLUMNS = (
+    ("Added", _ADDED),
+    ("Updated", _UPDATED),
+    *((name.capitalize(), (name,)) for name in ("skipped", "withdrawn", "withheld")),
 )
+"""The columns of the history and what each counts: together as many as the chart shows."""
 CHART_HEIGHT = 120
 BAR_WIDTH = 24
 

@@ -15,13 +15,14 @@ from starlette.routing import Route
 from audit.explain.explain import explain
 from audit.http.bodies import limited_body
 from audit.http.changes import ChangesOfRuns
-from audit.http.models import SyncRequest
+from audit.http.models import SyncRequest, SyncWindow
 from audit.http.page import words
-from audit.http.page.grid import BAR_WIDTH, CHART_HEIGHT, chart_of, grid_of
+from audit.http.page.grid import BAR_WIDTH, CHART_HEIGHT, COLUMNS, chart_of, grid_of
 from audit.http.page.sandbox import Sandbox
 from audit.http.requests import SyncRequests, message_of
 from audit.http.routes import read_report, read_skipped
 from audit.past.moments import NotInThePastError
+from audit.words import field_name, field_names, reason
 from contracts.wording import counted
 from eventstore.log import EventLog
 from projections.http import reading
@@ -69,30 +70,33 @@ class PageRoutes:
             ("audit.http.page", "projections.http"),
             {
                 "shown": words.shown,
-                "field_name": words.field_name,
-                "reason": words.reason,
+                "field_name": field_name,
+                "field_names": field_names,
+                "reason": reason,
                 "sentence": words.sentence,
                 "day": words.day,
                 "shown_in": words.shown_in,
                 "counts_to_show": words.counts_to_show,
                 "fields_to_show": words.fields_to_show,
+                "total": words.total,
                 "counted": counted,
             },
         )
 
     async def home(self, call: Call) -> Response:
         """The events with their last syncs, or the first step in an empty system."""
-        organizations = call.access.organizations
         async with self._answers.snapshot() as connection:
             events = await reading.read_rows(
                 connection,
                 reading.EVENTS,
                 EventSummary,
                 before=2**63 - 1,
-                limit=_EVENTS,
-                organizations=None if organizations is None else sorted(organizations),
+                limit=_EVENTS + 1,
+                organizations=call.access.listed,
             )
-        return self._page(call, "home.html", events=events)
+        return self._page(
+            call, "home.html", events=events[:_EVENTS], has_more=len(events) > _EVENTS
+        )
 
     async def event(self, call: Call) -> Response:
         """One event: the schedule to verify, the missing sessions, and the last sync."""
@@ -122,7 +126,9 @@ class PageRoutes:
             try:
                 if not is_ours:
                     raise ProblemError(ProblemType.NOT_FOUND, "There is no such sync here")
-                report = await read_report(connection, self._changes, event_id, sync_id, event)
+                report = await read_report(
+                    connection, self._changes, event_id, sync_id, event, call.access
+                )
             except ProblemError:
                 if self._sandbox is not None and event_id == self._sandbox.event_id:
                     return self._page(
@@ -146,7 +152,8 @@ class PageRoutes:
         event_id = call.path_uuid("event_id")
         async with self._answers.fresh(call, event_id) as (connection, _):
             zone = await reading.read_zone(connection, event_id)
-            runs = await self._runs(connection, call, event_id, _RUNS)
+            found = await self._runs(connection, call, event_id, _RUNS + 1)
+        runs = found[:_RUNS]
         oldest_first = runs[::-1]
         counts: list[Any] = [run.counts for run in oldest_first]
         bars = chart_of(counts, [_when(run, zone) for run in oldest_first])
@@ -155,6 +162,8 @@ class PageRoutes:
             "history.html",
             event_id=event_id,
             runs=runs,
+            has_more=len(found) > _RUNS,
+            columns=COLUMNS,
             zone=zone,
             bars=bars,
             width=max(len(bars) * BAR_WIDTH, 1),
@@ -229,13 +238,16 @@ class PageRoutes:
         if text and not (
             text.isascii() and text.isdecimal() and int(text[:9]) <= _SYNC_MAX_REMOVALS
         ):
-            raise bad_request("allow_removals", "allow_removals is not a whole number")
+            raise bad_request(
+                "allow_removals",
+                f"allow_removals must be a whole number from 0 to {_SYNC_MAX_REMOVALS}",
+            )
         message = message_of(
             sandbox.event_id,
             SyncRequest(
                 organization_id=sandbox.organization_id,
                 sessionize_api_id=sandbox.api_id,
-                window=sandbox.window,
+                window=SyncWindow(**msgspec.structs.asdict(sandbox.window)),
                 requested_by="the page",
                 allow_removals=int(text) if text else None,
             ),
@@ -275,7 +287,6 @@ class PageRoutes:
             raise ProblemError(ProblemType.FORBIDDEN, "The form is from another site")
 
     async def _runs(self, connection: Any, call: Call, event_id: UUID, limit: int) -> list[SyncRun]:
-        organizations = call.access.organizations
         return await reading.read_rows(
             connection,
             reading.RUNS,
@@ -283,7 +294,7 @@ class PageRoutes:
             event_id=event_id,
             before=2**63 - 1,
             limit=limit,
-            organizations=None if organizations is None else sorted(organizations),
+            organizations=call.access.listed,
         )
 
     def _page(self, call: Call, template: str, **values: Any) -> Response:

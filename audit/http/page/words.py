@@ -1,54 +1,21 @@
 """Words and forms of values for the page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from audit.http.models import ChangedField, EntityChange
 
-REASONS = {
-    "before_window": "it starts before the event's first day",
-    "after_window": "it starts after the event's last day",
-    "unscheduled": "it has no time or no room yet",
-    "missing_from_source": "it is gone from Sessionize",
-    "unreferenced": "no imported session refers to it any more",
-}
-
-_COUNTS = ("added", "updated", "unchanged", "restored", "skipped", "withdrawn", "withheld")
+_COUNTS = (
+    *("added", "updated", "repeated", "unchanged"),
+    *("restored", "skipped", "withdrawn", "withheld"),
+)
 _OF_THE_REASON = ("window_starts_at", "window_ends_at", "missing")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_FIELDS = {
-    "starts_at": "start",
-    "ends_at": "end",
-    "is_service_session": "service session",
-    "is_plenum_session": "plenum session",
-    "is_top_speaker": "top speaker",
-    "full_name": "name",
-    "tag_line": "tag line",
-    "profile_picture": "picture",
-    "live_url": "live link",
-    "recording_url": "recording",
-    "window_starts_at": "first day begins",
-    "window_ends_at": "last day ends",
-}
-
-
-def field_name(name: str) -> str:
-    """The name of a field for people."""
-    return _FIELDS.get(name, name.replace("_", " "))
-
-
-def reason(text: str | None) -> str:
-    """A reason as a clause; `unscheduled, missing: …` names the missing fields as people do."""
-    code, _, missing = (text or "").partition(", missing: ")
-    clause = REASONS.get(code, code)
-    if not missing:
-        return clause
-    return f"{clause}: missing {', '.join(field_name(name) for name in missing.split(', '))}"
 
 
 def sentence(text: str) -> str:
@@ -66,6 +33,11 @@ def shown_in(value: datetime | None, time_zone: str | None) -> str:
     """A time for people with the zone that it is in; UTC if the zone is not known."""
     zone = ZoneInfo(time_zone or "UTC")
     return "–" if value is None else f"{shown(value, zone)} ({zone.key})"
+
+
+def total(counts: Mapping[str, int], names: Iterable[str]) -> int:
+    """The sum of some counts."""
+    return sum(counts.get(name, 0) for name in names)
 
 
 def counts_to_show(counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes, read_streams
 from projections.http.feed.batch import PAGE_BYTES, Batch, whole_page
-from projections.http.feed.cursor import Cursor
+from projections.http.feed.cursor import Cursor, start_of
 from projections.http.feed.frames import Filter, frame_of
-from projections.http.feed.tail import LogTail, is_of_log
+from projections.http.feed.tail import LogTail
 
 PAGE = 1000
 _READERS = 4
@@ -36,17 +36,19 @@ class FeedReader:
         """Whether a cursor is of this log, and the log has its event."""
         if cursor.log_id != self._tail.log_id:
             return False
-        return cursor == self._tail.head or await is_of_log(self._log, cursor)
+        return cursor == self._tail.head or await _is_of_log(self._log, cursor)
 
     async def next_batch(
         self, cursor: Cursor, wanted: Filter, *, limit: int | None = None
     ) -> Batch:
         """The next whole outcomes after a cursor that pass the filter.
 
-        An empty batch that is not at the head only moves the cursor. The batch ends with the
-        outcome in which `limit` is reached.
+        An empty batch that is not at the head only moves the cursor, never back. The batch ends
+        with the outcome in which `limit` is reached.
         """
         tail = self._tail
+        if cursor.position > tail.head.position:  # read from the log, or from another process
+            return Batch([], cursor, at_head=True)
         if cursor.position >= tail.floor:
             return tail.batch(cursor.position, wanted, limit)
         async with self._reading, self._engine.connect() as connection:
@@ -70,3 +72,11 @@ class FeedReader:
 async def _version_at(connection: AsyncConnection, stream_id: UUID, position: int) -> int:
     found = await connection.execute(_VERSION_AT, {"stream_id": stream_id, "position": position})
     return int(found.scalar_one())
+
+
+async def _is_of_log(log: EventLog, cursor: Cursor) -> bool:
+    """Whether the log has the cursor's event at the cursor's position."""
+    if cursor.position == 0:
+        return cursor == start_of(cursor.log_id)
+    message_id = await log.message_id_at(cursor.position)
+    return message_id is not None and message_id.hex[:8] == cursor.mark

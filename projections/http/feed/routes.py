@@ -22,10 +22,14 @@ from projections.http.feed.frames import TYPES, Filter
 from projections.http.feed.pages import PAGE, FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail
-from projections.http.problem import ProblemError, ProblemType, bad_request
+from projections.http.problem import ProblemError, ProblemType, bad_request, reset
 from projections.http.tokens import Scope
 
 MAX_WAIT_SECONDS = 60.0
+_OTHER_LOG = (
+    "The cursor names an event that this log does not have: the log was restored or replaced. "
+    "Forget what was read, and begin with after=start"
+)
 _SEND_SECONDS = 60.0
 """A client that reads nothing for this long is disconnected; it resumes from its cursor."""
 
@@ -85,6 +89,7 @@ class Feed:
 
     async def _stream(self, call: Call, wanted: Filter) -> Response:
         given = call.request.headers.get("last-event-id") or call.query("after") or "head"
+        epoch = self._tail.epoch
         cursor = self._cursor(given)
         known = await self._reader.knows(cursor)
         content = stream(
@@ -94,6 +99,7 @@ class Feed:
             wanted,
             is_allowed=lambda: self._is_allowed(call.request),
             heartbeat_seconds=self._heartbeat_seconds,
+            epoch=epoch,
             reset=not known,
         )
         response = EventSourceResponse(
@@ -105,19 +111,17 @@ class Feed:
         return Ending(response, self._stopping)
 
     async def _page(self, call: Call, wanted: Filter) -> Response:
+        epoch = self._tail.epoch
         cursor = self._cursor(call.query("after") or "start")
         if not await self._reader.knows(cursor):
-            raise ProblemError(
-                ProblemType.RESET,
-                "The cursor names an event that this log does not have: the log was restored or "
-                "replaced. Forget what was read, and begin with after=start",
-                field="after",
-            )
+            raise reset(_OTHER_LOG)
         limit = call.query_number("limit", least=1, most=PAGE)
         batch = await self._first(cursor, wanted, limit)
         seconds = call.wait_seconds(MAX_WAIT_SECONDS)
         if not batch.frames and batch.at_head and seconds:
-            batch = await self._wait(batch, wanted, seconds, limit)
+            batch = await self._wait(batch, wanted, seconds, limit, epoch)
+        if self._tail.epoch != epoch:  # the batch may be of two logs
+            raise reset(_OTHER_LOG)
         body = msgspec.json.encode(
             _Page(
                 log_id=self._tail.log_id,
@@ -138,13 +142,16 @@ class Feed:
                 return batch
             cursor = batch.cursor
 
-    async def _wait(self, batch: Batch, wanted: Filter, seconds: float, limit: int | None) -> Batch:
+    async def _wait(
+        self, batch: Batch, wanted: Filter, seconds: float, limit: int | None, epoch: int
+    ) -> Batch:
         until = asyncio.get_running_loop().time() + seconds
         with self._tail.subscribed(wanted.event_id) as subscription:
             while True:
                 batch = await self._first(batch.cursor, wanted, limit)
                 left = until - asyncio.get_running_loop().time()
-                if batch.frames or left <= 0 or self._stopping.is_set():
+                is_over = self._stopping.is_set() or self._tail.epoch != epoch
+                if batch.frames or left <= 0 or is_over:
                     return batch
                 await subscription.wait(min(left, 1.0))
 

@@ -19,16 +19,18 @@ async def stream(
     *,
     is_allowed: Callable[[], bool],
     heartbeat_seconds: float,
+    epoch: int,
     reset: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield the feed from a cursor: `header`, whole outcomes, `caught-up`, and heartbeats.
 
     `header` names where the feed really begins. `caught-up` follows when everything up to the
     head was sent, again after each time that the client was behind by more than a page. With
-    `reset`, the cursor is the start of the log: what the client has is not of this log.
+    `reset`, the cursor is the start of the log: what the client has is not of this log. `epoch` is
+    the one of the tail before the cursor was checked.
     The feed ends when the token is not valid any more, or the log cannot be read.
     """
-    epoch, erasures = tail.epoch, tail.erasures
+    erasures = tail.erasures
     if reset:
         yield control("reset", cursor, reason="the cursor is not of this log")
     yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import SpeakerErased
 from contracts.outage_text import describe_outage
@@ -17,6 +17,7 @@ from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
 from eventstore.model import Recorded
 from eventstore.read import read_outcomes
+from eventstore.wakeup import gather
 from messaging.backoff import log_failing, log_working
 from projections.http.feed.batch import Batch, whole_page
 from projections.http.feed.cursor import Cursor, cursor_at, start_of
@@ -86,8 +87,10 @@ class LogTail:
         self.log_id = log_id
         self.floor = 0
         self.head: Cursor = start_of(log_id)
+        self._head_hash: bytes | None = None
+        """None while the event of `head` has not been read."""
         self.epoch = 0
-        """Rises when the log turns out to be another than the frames are of."""
+        """Rises when the tail begins anew, for example because the log is another one."""
         self.erasures = 0
         """Number of reads of the log that had an erasure."""
         self._frames: deque[Frame] = deque()
@@ -170,7 +173,10 @@ class LogTail:
             self._begin_at(cursor_at(self.log_id, *last))
 
     def _begin_at(self, cursor: Cursor) -> None:
+        """Forget the frames. By the new epoch, clients see that what they have read may be lost."""
         self.head = cursor
+        self._head_hash = None
+        self.epoch += 1
         self._drop_frames()
 
     async def follow(self) -> None:
@@ -184,6 +190,8 @@ class LogTail:
                 await self._check_identity()
                 while rows := await self._read():
                     self._add(rows)
+                    if len(rows) < PAGE // 2:  # whole outcomes rarely fill a page
+                        await gather(row.stream_id for row in rows)
                 log_working("the feed")
                 await self._wait()
             except Exception as error:
@@ -194,8 +202,29 @@ class LogTail:
                 self._next_check = 0.0
 
     async def _read(self) -> Sequence[Recorded]:
+        """The next events; none if the log does not have the head any more.
+
+        A restore or a failover may put other events at the positions that were read. Only in the
+        same transaction as the reading is it sure that the events after the head follow it.
+        """
         async with self._engine.connect() as connection:
+            if not await self._has_head(connection):
+                self._next_check = 0.0
+                return ()
             return await read_outcomes(connection, self.head.position, limit=PAGE)
+
+    async def _has_head(self, connection: AsyncConnection) -> bool:
+        """Whether the log still has the last event that was read.
+
+        By its hash: a run that is repeated after a failover has the same message ids.
+        """
+        if self.head.position == 0:
+            return True
+        found = await connection.execute(_EVENT_AT, {"position": self.head.position})
+        row = found.one_or_none()
+        if row is None or row.message_id.hex[:8] != self.head.mark:
+            return False
+        return self._head_hash in (None, row.hash)
 
     def _add(self, rows: Sequence[Recorded]) -> None:
         self._batches.clear()
@@ -203,7 +232,7 @@ class LogTail:
             self._drop_frames()  # they may hold the person
             self._on_erasure()
             self.erasures += 1
-            self._wake_everybody()
+            self.wake_everybody()
         streams: set[UUID] = set()
         added = [frame_of(self.log_id, row) for row in rows]
         for frame in added:
@@ -213,6 +242,7 @@ class LogTail:
         self._bytes += size_of(added)
         last = rows[-1]
         self.head = cursor_at(self.log_id, last.position, last.message_id)
+        self._head_hash = last.hash
         while self._bytes > self._max_bytes and len(self._frames) > 1:
             self._drop_oldest()
         for subscription in tuple(self._all):
@@ -244,21 +274,23 @@ class LogTail:
             return
         self._next_check = now + _CHECK_SECONDS
         log_id = await read_log_id(self._engine)
-        if log_id == self.log_id and await is_of_log(self._log, self.head):
-            return
+        async with self._engine.connect() as connection:
+            if log_id == self.log_id and await self._has_head(connection):
+                return
         logger.warning("the log is another one than before: subscribers get a reset")
         self.log_id = log_id
-        self.epoch += 1
         await self.start()
-        self._wake_everybody()
+        self.wake_everybody()
 
-    def _wake_everybody(self) -> None:
+    def wake_everybody(self) -> None:
+        """Have every client look again."""
         for subscription in (*self._all, *(s for group in self._of_stream.values() for s in group)):
             subscription.wake()
 
 
 _NEWEST = 2**63 - 1
 _LOG_ID = text("SELECT log_id FROM event_store.log")
+_EVENT_AT = text("SELECT message_id, hash FROM event_store.events WHERE position = :position")
 
 
 async def read_log_id(engine: AsyncEngine) -> UUID:
@@ -266,11 +298,3 @@ async def read_log_id(engine: AsyncEngine) -> UUID:
     async with engine.connect() as connection:
         log_id: UUID = (await connection.execute(_LOG_ID)).scalar_one()
     return log_id
-
-
-async def is_of_log(log: EventLog, cursor: Cursor) -> bool:
-    """Whether the log has the cursor's event at the cursor's position."""
-    if cursor.position == 0:
-        return cursor == start_of(cursor.log_id)
-    message_id = await log.message_id_at(cursor.position)
-    return message_id is not None and message_id.hex[:8] == cursor.mark

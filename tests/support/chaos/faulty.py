@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import projections.http.answering
 import projections.http.queries
 import projections.projector
 import projections.write
@@ -29,9 +30,8 @@ from eventstore.checkpoints import Checkpoint
 from eventstore.log import EventLog
 from projections.changes import Changes
 from projections.generations import select_live_generation
-from projections.http.answering import Answers
+from projections.hints import LogHints
 from projections.http.encoded import EncodedCache
-from projections.http.shown import read_shown
 from projections.projector import Projector
 from worker.relay.checkpoint import CHECKPOINT
 from worker.relay.relay import Relay
@@ -89,13 +89,15 @@ def versions_apart() -> None:
     """(4) Commit the rows of the read models before their versions."""
     write = projections.write.write
 
-    async def rows_first(connection: AsyncConnection, changes: Changes) -> None:
+    async def rows_first(
+        connection: AsyncConnection, changes: Changes, *, announced: bool = False
+    ) -> None:
         progress, changes.progress = changes.progress, {}
         async with connection.engine.begin() as other:
             await select_live_generation(other)
             await write(other, changes)
         await asyncio.sleep(_PAUSE_SECONDS)
-        await write(connection, Changes(progress=progress))
+        await write(connection, Changes(progress=progress), announced=announced)
 
     _replace(projections.projector, "write", rows_first)
 
@@ -113,15 +115,21 @@ def no_inbox() -> None:
         return found._replace(begun_in=None, ended_in=None)
 
     _replace(append, "_enter_inbox", nothing)
+    opening = EventLog.opening
+
+    async def always_new(self: EventLog, *arguments: Any) -> Any:
+        found = await opening(self, *arguments)
+        return found._replace(run=found.run._replace(begun_in=None, ended_in=None))
+
     _replace(EventLog, "clock_and_run", never_over)
+    _replace(EventLog, "opening", always_new)
     _replace(identity, "message_id", lambda *_: uuid4())
 
 
 def no_sweep() -> None:
-    """(6) Lose notifications, and never look for lagging streams."""
+    """(6) Lose notifications of both kinds, and never look for lagging streams."""
 
-    async def never(self: Projector) -> None:
-        del self
+    async def never(_: object) -> None:
         await asyncio.Event().wait()
 
     async def lose(self: Projector, records: Sequence[Any]) -> None:
@@ -129,6 +137,7 @@ def no_sweep() -> None:
 
     _replace(Projector, "sweep", never)
     _replace(Projector, "take", lose)
+    _replace(LogHints, "follow", never)
 
 
 def always_green() -> None:
@@ -144,11 +153,10 @@ def always_green() -> None:
 def stale_answers() -> None:
     """(8) Answer at once, whatever the client waits for."""
 
-    async def at_once(self: Answers, call: Any, event_id: Any, *_: Any) -> Any:
-        async with self.snapshot() as connection:
-            return await read_shown(connection, event_id)
+    async def always(*_: Any) -> bool:
+        return True
 
-    _replace(Answers, "_wait", at_once)
+    _replace(projections.http.answering, "_shows", always)
 
 
 def older_answers() -> None:

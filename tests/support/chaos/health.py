@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.chaos.oracle.judge_health import Answer
 from tests.support.chaos.proxy import LOOPBACK
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_ports
 
 PERIOD_SECONDS = 0.5
 """Time between the checks inside a process."""

@@ -28,8 +28,8 @@ from tests.support.chaos.members import Member, members
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.chaos.recorder import Recorder
 from tests.support.frozen import PROGRAM, Frozen
-from tests.support.kafka.broker import free_ports
 from tests.support.kafka.jvm import JvmBroker
+from tests.support.ports import free_ports
 from tests.support.processes import COMMAND, ROOT, environment
 from tests.support.sessionize.double import Double, sessionize_double
 

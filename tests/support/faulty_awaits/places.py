@@ -21,9 +21,14 @@ SERVED = (
     *(f"projections/{name}.py" for name in _OF_THE_PROJECTOR),
 )
 """The modules that the handler, the relay and the projector consist of."""
-NOT_SERVED = ("Projector.resume", "Projector._stopped", "confirm_published")
-"""Functions that only commands call, or that only an end between publishing and the checkpoint
-leads to."""
+NOT_SERVED = (
+    *("Projector.resume", "Projector._stopped", "confirm_published", "load_state"),
+    *("Refusals.note", "Refusals.clear", "Refusals.read", "Relay._refuse", "Handler._give_up"),
+)
+"""Functions that only commands call, or that only an end between publishing and the checkpoint, a
+restored log, or a log that refuses without a reason leads to."""
+_NOT_REACHED = {"self._refuse(reason)", "self._give_up(run)"}
+"""Their calls."""
 
 CHECK = "_check_of_faulty_awaits"
 """The global name of the object whose methods surround what is awaited."""
@@ -92,7 +97,7 @@ class Instrumented(ast.NodeTransformer):
         return node
 
     def _checked(self, how: str, expression: ast.expr) -> ast.expr:
-        if ".".join(self._scope[:2]) in NOT_SERVED:
+        if ".".join(self._scope[:2]) in NOT_SERVED or ast.unparse(expression) in _NOT_REACHED:
             return expression
         place = f"{self._module}:{expression.lineno}: {ast.unparse(expression)}"[:120]
         self.places.append(place)

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -34,6 +34,8 @@ class Question(msgspec.Struct, kw_only=True):
     """Monotonic time of each commit, by the position of its last event."""
     reconnect_idle: bool = False
     """Whether the client that never reads connects again."""
+    follow: Sequence[str] = ()
+    """Start a reading client for each of these queries, and wait until all have caught up."""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -55,21 +57,30 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 class Clients:
-    """All clients; the last one never reads."""
+    """All clients; the last one of those that are started at once never reads."""
 
     def __init__(self, server: Server, number: int) -> None:
-        self.readers = [
-            Subscriber(server, QUERIES[each % len(QUERIES)]) for each in range(number - 1)
-        ]
-        self._idle = Subscriber(server, "", reads=False)
-        self._tasks = [asyncio.create_task(each.follow()) for each in self.readers]
-        self._idling = asyncio.create_task(self._idle.follow())
+        self.readers: list[Subscriber] = []
+        self._server = server
+        self._tasks: list[asyncio.Task[None]] = []
+        self._start(QUERIES[each % len(QUERIES)] for each in range(number - 1))
+        self._idle = [Subscriber(server, "", reads=False)] if number else []
+        self._idling = [asyncio.create_task(each.follow()) for each in self._idle]
+
+    def _start(self, queries: Iterable[str]) -> None:
+        started = [Subscriber(self._server, query) for query in queries]
+        self.readers += started
+        self._tasks += [asyncio.create_task(each.follow()) for each in started]
 
     async def answer(self, question: Question) -> Report:
         report = Report()
         if question.reconnect_idle:
-            self._idling.cancel()
-            self._idling = asyncio.create_task(self._idle.follow())
+            for task in self._idling:
+                task.cancel()
+            self._idling = [asyncio.create_task(each.follow()) for each in self._idle]
+        if question.follow:
+            self._start(question.follow)
+            report.wrong += await self._caught_up(question.within)
         if question.reach is not None:
             report.wrong += await self._reach(question.reach, question.within)
         if question.expected is not None:
@@ -79,9 +90,9 @@ class Clients:
                 for each in self.readers
                 if list(each.positions) != wanted[each.query]
             ]
-        for each in (*self._tasks, self._idling):
-            if each.done() and not each.cancelled():
-                each.result()
+        for task in (*self._tasks, *self._idling):
+            if task.done() and not task.cancelled():
+                task.result()
         latencies = self._latencies(question.commits) if question.commits else []
         report.measured = len(latencies)
         report.latencies = [
@@ -93,9 +104,17 @@ class Clients:
         report.connections = sum(each.connections for each in self.readers)
         report.refused = sum(each.refused for each in self.readers)
         report.resets = sum(each.resets for each in self.readers)
-        report.least_resets = min(each.resets for each in self.readers)
+        report.least_resets = min((each.resets for each in self.readers), default=0)
         report.cpu_seconds = time.process_time()
         return report
+
+    async def _caught_up(self, seconds: float) -> list[str]:
+        until = time.monotonic() + seconds
+        while late := sum(each.caught_up_at is None for each in self.readers):
+            if time.monotonic() > until:
+                return [f"{late} clients have not caught up after {seconds:g} s"]
+            await asyncio.sleep(0.02)
+        return []
 
     async def _reach(self, positions: Mapping[str, int], seconds: float) -> list[str]:
         until = time.monotonic() + seconds

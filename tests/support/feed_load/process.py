@@ -36,7 +36,10 @@ class ClientsProcess:
 
 @asynccontextmanager
 async def clients_process(port: int, number: int, token: str) -> AsyncIterator[ClientsProcess]:
-    """Run clients of the feed at this port while the block runs; one of them never reads."""
+    """Run clients of the feed at this port while the block runs.
+
+    One of them never reads. With 0, start clients with the question `follow`.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())),
         *(sys.executable, "-m", "tests.support.feed_load.clients", str(port), str(number)),

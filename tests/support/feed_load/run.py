@@ -20,7 +20,7 @@ from tests.support.chaos.members import Member, members
 from tests.support.feed_load.clients import Report
 from tests.support.feed_load.growing import GrowingLog
 from tests.support.feed_load.process import ClientsProcess, clients_process
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_port
 from tests.support.processes import COMMAND, environment
 
 _LOOPBACK = "127.0.0.1"
@@ -45,6 +45,8 @@ class Size(NamedTuple):
     """Runs that follow one another without pause, to measure the work of the server."""
     patience: float = 120.0
     """Seconds in which every client has to catch up."""
+    feed_bytes: int | None = None
+    """Memory for the newest events, if not the usual; little of it has clients read the log."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ async def run(
         await engine.dispose()
         await _copy(database_url)
         async with (
-            _serving(database_url, folder, program) as (api, port, token),
+            _serving(database_url, folder, program, size) as (api, port, token),
             clients_process(port, size.clients, token) as clients,
         ):
             await _catch_up(clients, log, size, figures)
@@ -193,13 +195,15 @@ async def _killed(api: Member) -> None:
 
 @asynccontextmanager
 async def _serving(
-    database_url: str, folder: Path, program: Sequence[str]
+    database_url: str, folder: Path, program: Sequence[str], size: Size
 ) -> AsyncIterator[tuple[Member, int, str]]:
     """Run `api` without Kafka while the block runs."""
     tokens = folder / "tokens.json"
     token = write_token(tokens, "load", [Scope.READ], None)
-    (port,) = await asyncio.to_thread(free_ports, 1)
+    port = await asyncio.to_thread(free_port)
+    memory = {} if size.feed_bytes is None else {"feed_bytes": str(size.feed_bytes)}
     env = environment(
+        **memory,
         database_url=database_url,
         kafka_bootstrap_servers=f"{_LOOPBACK}:1",
         http_port=str(port),

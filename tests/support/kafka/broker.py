@@ -1,8 +1,6 @@
 """The interface of every source of a broker, and the wait for its start."""
 
 import asyncio
-import random
-import socket
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +13,6 @@ START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 
 _LOOK_SECONDS = 0.05
-_BELOW_CLIENT_PORTS = range(20_000, 32_000)
 
 
 class NoKafkaError(Exception):
@@ -42,27 +39,6 @@ class Broker(Protocol):
 def new_cluster_id() -> str:
     """An id by which this very broker is recognised; begins with a letter, as tools want."""
     return urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode()[:22]
-
-
-def free_ports(number: int) -> list[int]:
-    """Different TCP ports on which nobody listens right now; another process may be faster.
-
-    They lie below the range for outgoing connections. Else a client that calls
-    a stopped broker again and again could be given the broker's own port, and keep it.
-    """
-    found: list[int] = []
-    if number == 0:
-        return found
-    for port in random.sample(_BELOW_CLIENT_PORTS, k=len(_BELOW_CLIENT_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == number:
-            return found
-    raise NoKafkaError(f"no {number} free ports on {LOOPBACK}")
 
 
 async def until_it_answers(address: str, cluster_id: str, look: Callable[[], None]) -> None:

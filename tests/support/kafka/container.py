@@ -14,11 +14,11 @@ from tests.support.kafka.broker import (
     LOOPBACK,
     STOP_SECONDS,
     NoKafkaError,
-    free_ports,
     new_cluster_id,
     until_it_answers,
 )
 from tests.support.kafka.jars import kafka_version
+from tests.support.ports import free_port
 
 IMAGE = f"apache/kafka:{kafka_version()}"
 
@@ -35,7 +35,7 @@ async def container_broker() -> AsyncIterator["ContainerBroker"]:
     Raises:
         NoKafkaError: no engine answers, it cannot have the image, or the broker stays silent.
     """
-    port, cluster_id = free_ports(1)[0], new_cluster_id()
+    port, cluster_id = free_port(), new_cluster_id()
     container = _container(port, cluster_id)
     broker = ContainerBroker(container, f"{LOOPBACK}:{port}", cluster_id)
     try:

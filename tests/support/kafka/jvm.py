@@ -16,12 +16,12 @@ from tests.support.kafka.broker import (
     START_SECONDS,
     STOP_SECONDS,
     NoKafkaError,
-    free_ports,
     new_cluster_id,
     until_it_answers,
 )
 from tests.support.kafka.jars import kafka_jars
 from tests.support.kafka.secured import SecuredListeners
+from tests.support.ports import free_ports
 
 OLDEST_JAVA = 17
 

@@ -71,6 +71,7 @@ class Answer(NamedTuple):
     status: int = 200
     content_type: str = JSON
     headers: Mapping[str, str] = MappingProxyType({})
+    """Their values are sent as Latin-1."""
     delivery: Delivery = AT_ONCE
 
 

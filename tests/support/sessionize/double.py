@@ -171,9 +171,8 @@ class _Wire:
                 "Date": formatdate(usegmt=True),
                 **answer.headers,
             }
-            await self._write(
-                h11.Response(status_code=answer.status, headers=list(headers.items()))
-            )
+            encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+            await self._write(h11.Response(status_code=answer.status, headers=encoded))
             for piece in _pieces(answer.body, sent, delivery.piece_bytes):
                 await asyncio.sleep(delivery.pause_seconds)
                 # h11 refuses to send more than `Content-Length`.

@@ -18,6 +18,11 @@ class Answer(NamedTuple):
     faults: str
     """Its components that were not well, as text."""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it reported nothing: a process may be ready without a component, and show it."""
+        return self.is_ready and not self.faults
+
 
 class Outage(NamedTuple):
     """A time in which processes could not do their work."""
@@ -35,7 +40,7 @@ class Outage(NamedTuple):
 
 
 def judge_health(answers: Sequence[Answer], outages: Sequence[Outage], findings: Findings) -> None:
-    """Find processes that were ready during an outage, and processes that wanted a restart.
+    """Find processes that reported no outage during one, and processes that wanted a restart.
 
     No fault of the harness is one that a restart mends, so every process has to be live always.
     """
@@ -51,11 +56,11 @@ def judge_health(answers: Sequence[Answer], outages: Sequence[Outage], findings:
             and known_by <= answer.asked_at
             and answer.answered_at <= outage.ended_at
         ]
-        ready = {answer.name for answer in during if answer.is_ready}
-        unready = {answer.name for answer in during if not answer.is_ready}
-        if ready and (outage.hits_all or not unready):
+        well = {answer.name for answer in during if answer.is_well}
+        unwell = {answer.name for answer in during if not answer.is_well}
+        if well and (outage.hits_all or not unwell):
             findings.add(
                 "misreported",
-                f"{', '.join(sorted(ready))} reported ready more than "
+                f"{', '.join(sorted(well))} reported no outage more than "
                 f"{outage.grace_seconds:g} s after: {outage.what}",
             )

@@ -1,0 +1,27 @@
+"""Instants as text in JSON: RFC 3339 in UTC, always with `Z`."""
+
+from datetime import UTC, datetime
+
+INSTANT_COLUMNS = frozenset(
+    {
+        *("requested_at", "started_at", "finished_at", "starts_at", "ends_at"),
+        *("window_starts_at", "window_ends_at", "erased_at"),
+    }
+)
+"""The columns of the public views that hold an instant."""
+
+
+def utc_text(instant: datetime, timespec: str = "auto") -> str:
+    """An instant as text, such as `2026-05-28T07:00:00Z`; `timespec` as for `isoformat`."""
+    return instant.astimezone(UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
+
+
+def column_in_utc(name: str, value: object) -> object:
+    """The value of a column of a public view; an instant as `utc_text`.
+
+    Raises:
+        ValueError, OverflowError: the instant is not within the calendar.
+    """
+    if value is None or name not in INSTANT_COLUMNS:
+        return value
+    return utc_text(value if isinstance(value, datetime) else datetime.fromisoformat(str(value)))
