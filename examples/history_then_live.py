@@ -28,22 +28,26 @@ async def main(count: int) -> None:
     client = httpx.AsyncClient(base_url=os.environ["SPREAVIEW_HTTP"], headers=HEADERS)
     await consumer.start()
     try:
-        printed, after, head, log = 0, "start", 0, ""
+        printed, after, head, last = 0, "start", 0, dict[bytes, int]()
         while True:
             page = await client.get("/v1/import-events", params={"after": after})
             answer = page.raise_for_status().json()
             for event in answer["events"]:
                 print(event["id"], flush=True)
                 printed += 1
-                log, head = event["source"], event["position"]
+                head = event["position"]
             after = answer["next"]
             if answer["caught_up"]:
                 break
         while printed < count:
             record = await consumer.getone()
             headers = {name: value.decode() for name, value in record.headers}
-            if headers["ce_source"] == log and int(headers["ce_position"]) <= head:
-                continue  # the history had it
+            position = int(headers["ce_position"])
+            if headers["ce_source"] != f"urn:spreaview:log:{answer['log_id']}":
+                continue  # an event of a log before a restore
+            if position <= max(head, last.get(record.key, 0)):
+                continue  # the history had it, or the relay repeats it
+            last[record.key] = position
             print(headers["ce_id"], flush=True)
             printed += 1
     finally:

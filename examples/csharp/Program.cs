@@ -10,21 +10,29 @@ var token = Environment.GetEnvironmentVariable("SPREAVIEW_TOKEN") ?? "none";
 client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
 client.DefaultRequestHeaders.Add("Prefer", "wait=30");
 
+var syncId = Guid.NewGuid();
 var body = new
 {
-    request_id = Guid.NewGuid(), // the same id again is the same sync: safe to repeat
+    request_id = syncId, // the same id again is the same sync: safe to repeat
     organization_id = args[1],
     sessionize_api_id = args[2],
     window = new { starts_on = args[3], ends_on = args[4], time_zone = args[5] },
 };
 var answer = await client.PostAsJsonAsync($"/v1/events/{args[0]}/syncs", body);
 var place = answer.Headers.Location;
-while (answer.StatusCode is HttpStatusCode.Accepted or HttpStatusCode.NotFound)
+var pending = HttpStatusCode.Accepted;
+var end = DateTime.UtcNow.AddMinutes(5);
+while (answer.StatusCode == pending && DateTime.UtcNow < end)
 {
     await Task.Delay(TimeSpan.FromSeconds(1)); // it took longer than the wait
-    answer = await client.GetAsync(place);
+    answer = await client.GetAsync($"{place}?wait_for_sync={syncId}");
+    pending = HttpStatusCode.Conflict;
 }
-answer.EnsureSuccessStatusCode();
+if (answer.StatusCode != HttpStatusCode.OK)
+{
+    Console.Error.WriteLine($"{(int)answer.StatusCode}: {await answer.Content.ReadAsStringAsync()}");
+    return 1;
+}
 var report = await answer.Content.ReadFromJsonAsync<JsonElement>();
 var status = report.GetProperty("sync").GetProperty("status").GetString();
 Console.WriteLine($"{status} {report.GetProperty("changes_total")} changes");
