@@ -2,13 +2,16 @@
 
     python -m tests.benchmarks quick|full|long [ROW ...]
 
-A row is a module of `tests/benchmarks/rows`, such as `relay`. Exits with 1 if a target is not met.
+A row is a module of `tests/benchmarks/rows`, such as `relay`. Lines are printed as they are
+measured. A row that fails is reported, and the next one follows. Exits with 1 if a row has failed
+or missed its target.
 """
 
 import asyncio
 import importlib
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import cast
 
@@ -20,10 +23,10 @@ from tests.benchmarks.servers import servers
 _ROWS = {
     "quick": ("append", "read", "relay", "projector", "start"),
     "full": (
-        *("first_import", "append", "read", "relay", "projector", "rebuild", "start", "burst"),
-        *("codec", "hanging"),
+        *("first_import", "append", "read", "relay", "projector", "rebuild", "start", "restart"),
+        *("burst", "feed_during_burst", "codec", "hanging"),
     ),
-    "long": ("first_import", "rebuild", "burst", "growth"),
+    "long": ("first_import", "rebuild", "burst", "growth", "feed_during_burst"),
 }
 """By size. A row measures more data and more rounds with a larger size."""
 
@@ -35,17 +38,25 @@ async def main(size: Size, rows: list[str]) -> int:
     if not PEER_PYTHON.exists():
         print("the peers are not installed, so none is shown: make peers", flush=True)
     lines: list[Result] = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="spreaview-bench-") as name:
         async with servers(Path(name)) as running:
             for row in rows or _ROWS[size]:
                 module = importlib.import_module(f"tests.benchmarks.rows.{row}")
-                async for line in module.measure(running, size):
-                    print(shown(line), flush=True)
-                    lines.append(line)
-                    save(lines, size)
+                try:
+                    async for line in module.measure(running, size):
+                        print(shown(line), flush=True)
+                        lines.append(line)
+                        save(lines, size)
+                except Exception:
+                    failed.append(row)
+                    print(f"the row {row} failed:", flush=True)
+                    traceback.print_exc()
     missed = sum(not line.met for line in lines)
     print(f"{len(lines) - missed} of {len(lines)} targets met; {LATEST}")
-    return 1 if missed else 0
+    if failed:
+        print(f"failed rows: {', '.join(failed)}")
+    return 1 if missed or failed else 0
 
 
 if __name__ == "__main__":

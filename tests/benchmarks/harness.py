@@ -112,7 +112,11 @@ async def _with_cost(work: Measure) -> tuple[float, float]:
 def cpu_seconds() -> float:
     """Return the processor time of this process and all processes that it has started."""
     own = psutil.Process()
-    return sum(sum(one.cpu_times()[:4]) for one in (own, *own.children(recursive=True)))
+    while True:
+        try:
+            return sum(sum(one.cpu_times()[:4]) for one in (own, *own.children(recursive=True)))
+        except psutil.NoSuchProcess:
+            continue  # it has just ended, and its time is now its parent's
 
 
 def result(
@@ -146,6 +150,16 @@ def result(
         row, work, unit, value, partner_name, partner, ratio, (min(ratios), max(ratios)), target,
         met, cpu_ratio, dict(peers or {}), "; ".join([*behind, *([note] if note else [])]),
     )  # fmt: skip
+
+
+def seconds_within(
+    limit: float, row: str, work: str, seconds: float, partner: str, theirs: float, note: str = ""
+) -> Result:
+    """Return a line whose target is a number of seconds; the partner is shown for comparison."""
+    notes = [*([note] if note else []), "the target is of the seconds, not of the ratio"]
+    line = result(row, work, "s", seconds, partner, theirs, target=limit, note="; ".join(notes))
+    line.met = seconds <= limit
+    return line
 
 
 def peer(script: str, *arguments: str) -> float | None:

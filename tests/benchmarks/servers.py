@@ -1,7 +1,8 @@
 """The servers of a run: PostgreSQL with fsync on, and Apache Kafka, both on 127.0.0.1."""
 
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -26,13 +27,11 @@ class Database(NamedTuple):
 
 
 class Servers:
-    """Opens databases and brokers for the rows of one run; all end with it."""
+    """Opens a database and a broker for each row of a run."""
 
-    def __init__(self, folder: Path, postgres_url: str, stack: AsyncExitStack) -> None:
+    def __init__(self, folder: Path, postgres_url: str) -> None:
         self.folder = folder
         self._postgres_url = postgres_url
-        self._stack = stack
-        self._kafka: str | None = None
 
     @asynccontextmanager
     async def database(self, *, pool_size: int = 10) -> AsyncIterator[Database]:
@@ -48,13 +47,15 @@ class Servers:
         finally:
             await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    async def kafka(self) -> str:
-        """Return the address of the run's broker. The first call starts it."""
-        if self._kafka is None:
-            folder = self.folder / "kafka"
-            folder.mkdir()
-            self._kafka = (await self._stack.enter_async_context(own_broker(folder))).address
-        return self._kafka
+    @asynccontextmanager
+    async def kafka(self) -> AsyncIterator[str]:
+        """Run a broker while the block runs; yields its address.
+
+        Each row has its own: the relay of another log would refuse to publish on its topics.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=self.folder))
+        async with own_broker(folder) as broker:
+            yield broker.address
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._postgres_url)
@@ -66,7 +67,6 @@ class Servers:
 
 @asynccontextmanager
 async def servers(folder: Path) -> AsyncIterator[Servers]:
-    """Run PostgreSQL, and later Kafka, while the block runs; their data are in `folder`."""
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(postgres(folder / "postgres", settings=_SETTINGS))
-        yield Servers(folder, url, stack)
+    """Run PostgreSQL while the block runs; the data of all servers are in `folder`."""
+    async with postgres(folder / "postgres", settings=_SETTINGS) as url:
+        yield Servers(folder, url)

@@ -2,9 +2,12 @@
 
 The floor does it in one process without Kafka: it fetches the schedule, decodes it, compares it
 with the one before, writes the same events by one `unnest`, and the same rows by COPY and upserts,
-in two transactions.
+in two transactions. A random pause comes before each sync, as between the requests of organisers:
+the rhythm of a consumer neither hides nor helps.
 """
 
+import asyncio
+import random
 import statistics
 from collections.abc import AsyncIterator
 from functools import partial
@@ -24,6 +27,7 @@ _SESSIONS, _SPEAKERS = 97, 70
 _EACH = {"quick": 5, "full": 20, "long": 100}
 """Syncs per round; their median counts."""
 _ROUNDS = 5
+_LONGEST_PAUSE_SECONDS = 0.3
 
 
 async def _ours(running: Line, events: list[UUID], each: int, *, first: bool) -> float:
@@ -31,6 +35,7 @@ async def _ours(running: Line, events: list[UUID], each: int, *, first: bool) ->
     taken = []
     for number in range(each):
         event = uuid4() if first else events[number]
+        await _pause()
         with Stopwatch() as watch:
             await running.sync(_API_ID, [event])
         taken.append(watch.seconds)
@@ -40,6 +45,10 @@ async def _ours(running: Line, events: list[UUID], each: int, *, first: bool) ->
     return statistics.median(taken) * 1000
 
 
+async def _pause() -> None:
+    await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+
+
 class _Tail:
     of: dict[bool, list[float]] = {True: [], False: []}  # noqa: RUF012
 
@@ -47,6 +56,7 @@ class _Tail:
 async def _floor(plain: PlainSync, client: httpx.AsyncClient, each: int) -> float:
     taken = []
     for _ in range(each):
+        await _pause()
         with Stopwatch() as watch:
             await plain.sync(client)
         taken.append(watch.seconds)

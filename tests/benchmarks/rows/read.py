@@ -62,5 +62,5 @@ async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
                 floor=partial(rate, partial(undecoded, pool)),
                 partner="asyncpg undecoded",
                 target=target,
-                rounds=5,
+                rounds=9,
             )

@@ -105,8 +105,7 @@ async def _plain(records: Sequence[Record], kafka: str) -> float:
 
 async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
     """Yield the result of publishing a backlog."""
-    kafka = await servers.kafka()
-    async with servers.database() as database:
+    async with servers.kafka() as kafka, servers.database() as database:
         await load(database.engine, _EVENTS[size])
         log = EventLog(database.engine)
         log_id, records, after = (await log.identity()).log_id, list[Record](), 0

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from tests.benchmarks.harness import Result, Size, Stopwatch, result
+from tests.benchmarks.harness import Result, Size, Stopwatch, seconds_within
 from tests.benchmarks.servers import Servers
-from tests.support.kafka.broker import free_ports
+from tests.support.ports import free_port
 from tests.support.processes import COMMAND, ROOT, environment
 
 _ROUNDS = {"quick": 3, "full": 7, "long": 7}
 _LOOK_SECONDS = 0.01
 _PATIENCE = 60.0
+_EMPTY = "python -c pass"
+"""Shows how busy the machine is."""
 
 
 def _seconds(*command: str) -> float:
@@ -26,7 +28,7 @@ def _seconds(*command: str) -> float:
 
 async def _until_ready(role: str, url: str, kafka: str) -> float:
     """Seconds from the start of a service until it reports that it is ready."""
-    (port,) = free_ports(1)
+    port = free_port()
     settings = environment(
         database_url=url,
         kafka_bootstrap_servers=kafka,
@@ -63,19 +65,14 @@ async def measure(servers: Servers, size: Size) -> AsyncIterator[Result]:
         for _ in range(_ROUNDS[size])
     ]
     helped = min(ours for ours, _ in pairs)
-    yield _limit("spreaview-sync --help", helped, min(empty for _, empty in pairs), 0.3)
-    kafka = await servers.kafka()
-    async with servers.database() as (url, _):
+    yield seconds_within(
+        0.3, "11", "spreaview-sync --help", helped, _EMPTY, min(empty for _, empty in pairs)
+    )
+    async with servers.kafka() as kafka, servers.database() as (url, _):
         await _until_ready("worker", url, kafka)  # creates the topics
         for role, limit in (("worker", 2.0), ("projector", 2.0)):
             taken = [await _until_ready(role, url, kafka) for _ in range(_ROUNDS[size])]
             empty = min(_seconds(sys.executable, "-c", "pass") for _ in range(3))
-            yield _limit(f"{role} ready", statistics.median(taken), empty, limit)
-
-
-def _limit(work: str, seconds: float, empty: float, limit: float) -> Result:
-    """The target is in seconds; the partner shows how busy the machine is."""
-    line = result("11", work, "s", seconds, "python -c pass", empty, target=limit)
-    line.met = seconds <= limit
-    line.note = "the target is of the seconds, not of the ratio"
-    return line
+            yield seconds_within(
+                limit, "11", f"{role} ready", statistics.median(taken), _EMPTY, empty
+            )
