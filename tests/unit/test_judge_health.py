@@ -13,9 +13,9 @@ def answer(name: str, at: float, *, is_ready: bool, is_live: bool = True) -> Ans
     return Answer(name, at, at + 0.1, is_live, is_ready, faults)
 
 
-def findings(*answers: Answer, hits_all: bool = True) -> list[str]:
+def findings(*answers: Answer, hits_all: bool = True, shown_by: str = "api-0") -> list[str]:
     found = Findings()
-    outage = Outage("the path is refused", 10.0, 20.0, 5.0, ALL, hits_all=hits_all)
+    outage = Outage("the path is refused", 10.0, 20.0, 5.0, ALL, hits_all, [shown_by])
     judge_health(answers, [outage], found)
     return found.found["misreported"]
 
@@ -32,10 +32,13 @@ def test_a_process_that_is_ready_in_spite_of_an_outage_is_found() -> None:
     assert found == "worker-0 reported no outage more than 5 s after: the path is refused"
 
 
-def test_a_process_that_is_ready_and_shows_the_outage_is_right() -> None:
+def test_a_process_that_can_do_without_may_be_ready_if_it_shows_the_outage() -> None:
     """As the HTTP side without Kafka, which it needs for requests only."""
-    shown = answer("worker-0", 16.0, is_ready=True)._replace(faults="Kafka: away")
-    assert findings(shown) == []
+    hidden = answer("worker-0", 16.0, is_ready=True)
+    shown = hidden._replace(faults="Kafka: away")
+    assert findings(shown, shown_by="worker-0") == []
+    assert len(findings(hidden, shown_by="worker-0")) == 1
+    assert len(findings(shown)) == 1
 
 
 def test_one_process_that_reports_an_outage_may_be_enough() -> None:

@@ -21,6 +21,7 @@ from tests.support.chaos.stack import SESSION_SECONDS, Stack
 logger = logging.getLogger(__name__)
 
 _PROCESSES = (Target.WORKER, Target.PROJECTOR, Target.API)
+_WITHOUT_KAFKA = (Target.KAFKA, Target.TO_KAFKA, Target.LEADER)
 _VISIBLE_SECONDS = 7.0
 """Time in which a process has to notice a server that refuses or resets its connections."""
 _SILENT_SECONDS = 17.0
@@ -188,8 +189,17 @@ class Faults:
         yield
         what = f"{fault.target}: {fault.kind}"
         hit = frozenset(self._stack.members if names is None else names)
+        shown_by = {name for name in hit if name.startswith(Target.API)}
         self.outages.append(
-            Outage(what, began, time.monotonic(), grace_seconds, hit, hits_all=hits_all)
+            Outage(
+                what,
+                began,
+                time.monotonic(),
+                grace_seconds,
+                hit,
+                hits_all=hits_all,
+                shown_by=shown_by if fault.target in _WITHOUT_KAFKA else (),
+            )
         )
 
 

@@ -18,11 +18,6 @@ class Answer(NamedTuple):
     faults: str
     """Its components that were not well, as text."""
 
-    @property
-    def is_well(self) -> bool:
-        """Whether it reported nothing: a process may be ready without a component, and show it."""
-        return self.is_ready and not self.faults
-
 
 class Outage(NamedTuple):
     """A time in which processes could not do their work."""
@@ -37,6 +32,12 @@ class Outage(NamedTuple):
     """The processes that it hit."""
     hits_all: bool = True
     """False if it is enough that one of the processes reports it."""
+    shown_by: Collection[str] = ()
+    """The processes that stay ready, because they can do without, and show it as a fault."""
+
+    def is_reported_in(self, answer: Answer) -> bool:
+        """Whether an answer reports this outage."""
+        return not answer.is_ready or (answer.name in self.shown_by and bool(answer.faults))
 
 
 def judge_health(answers: Sequence[Answer], outages: Sequence[Outage], findings: Findings) -> None:
@@ -56,8 +57,8 @@ def judge_health(answers: Sequence[Answer], outages: Sequence[Outage], findings:
             and known_by <= answer.asked_at
             and answer.answered_at <= outage.ended_at
         ]
-        well = {answer.name for answer in during if answer.is_well}
-        unwell = {answer.name for answer in during if not answer.is_well}
+        well = {answer.name for answer in during if not outage.is_reported_in(answer)}
+        unwell = {answer.name for answer in during if outage.is_reported_in(answer)}
         if well and (outage.hits_all or not unwell):
             findings.add(
                 "misreported",
