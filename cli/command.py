@@ -102,7 +102,9 @@ def _run(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         ending = _leave if leaves_at_once else finish
-        code = asyncio.run(ending(work, begin(), as_json=as_json))
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_exception_handler(_report)
+            code = runner.run(ending(work, begin(), as_json=as_json))
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SettingsError as error:
@@ -126,6 +128,18 @@ async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
         if (sentence := of_a_file(error)) is None:
             raise
         return _fail(sentence, REFUSED)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that nobody awaits, but not that of a connection attempt that was given up.
+
+    asyncpg leaves the future of such an attempt behind, and the end of the connection fails it.
+    """
+    future, error = context.get("future"), context.get("exception")
+    if isinstance(error, ConnectionError) and not isinstance(future, asyncio.Task | None):
+        logger.debug("a connection attempt was given up: %s", error)
+        return
+    loop.default_exception_handler(context)
 
 
 async def _leave(work: Work, settings: Settings, *, as_json: bool) -> NoReturn:
