@@ -106,6 +106,18 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connec
                 await connection.invalidate()
 
 
+async def read_rows(
+    engine: AsyncEngine, statement: TextClause, parameters: Mapping[str, Any]
+) -> Rows:
+    """Run one statement on a connection of the engine, outside a transaction.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError, asyncpg.InterfaceError, OSError: as `DriverConnection.execute`.
+    """
+    async with driver_connection(engine) as driver:
+        return await DriverConnection(driver).execute(statement, parameters)
+
+
 @asynccontextmanager
 async def driver_transaction(engine: AsyncEngine) -> AsyncIterator[DriverConnection]:
     """Begin a transaction on a connection of the engine; commit it at the end of the block.

@@ -10,6 +10,7 @@ from contracts.identity import OUTCOME, message_id
 from eventstore import append, checkpoints, erasure, restored, snapshots, sources
 from eventstore.checkpoints import Unpublished
 from eventstore.damage import NoLogIdentityError
+from eventstore.driver import read_rows
 from eventstore.model import Appended, Commit, Snapshot
 from eventstore.read import LogReader
 
@@ -119,13 +120,10 @@ class EventLog(LogReader):
             "organization_id": organization_id,
             "fold_version": fold_version,
         }
-        async with self._reading.connect() as connection:
-            row = (await connection.execute(OPENING, wanted)).one()
-        snapshot = None
-        if row.body is not None:
-            snapshot = Snapshot(row.snapshot_version, row.fold_version, row.body)
-        run = RunRecord(row.now, row.begun_in, row.ended_in)
-        return Opening(run, row.version, snapshot, frozenset(row.erased))
+        row = (await read_rows(self._reading, OPENING, wanted)).one()
+        now, begun_in, ended_in, version, *of_snapshot, erased = row
+        snapshot = None if of_snapshot[-1] is None else Snapshot(*of_snapshot)
+        return Opening(RunRecord(now, begun_in, ended_in), version, snapshot, frozenset(erased))
 
     async def append(self, commit: Commit) -> Appended:
         """Append atomically, with the guarantees and errors of `eventstore.append.append`.

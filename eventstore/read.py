@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import CUT_TYPES
-from eventstore.driver import DriverConnection, driver_connection
+from eventstore.driver import Executor, read_rows
 from eventstore.model import Recorded, recorded_of, recorded_of_all
 
 PAGE = 1000
@@ -137,10 +137,9 @@ class LogReader:
         Raises:
             UnreadableEventError: as every method that returns events, for an impossible time.
         """
-        async with driver_connection(self._reading) as driver:
-            found = await DriverConnection(driver).execute(
-                READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
-            )
+        found = await read_rows(
+            self._reading, READ_ALL, {"after": after, "limit": limit, "bytes": PAGE_BYTES}
+        )
         return recorded_of_all(found.all())
 
     async def read_stream(
@@ -193,6 +192,14 @@ class LogReader:
             row = found.one_or_none()
         return None if row is None else (row.position, row.message_id)
 
+    async def changed_streams(
+        self, after: int, *, limit: int = HINTED_EVENTS
+    ) -> tuple[int, list[UUID]]:
+        """Return the last position of the next events after a position, and their streams."""
+        found = await read_rows(self._reading, CHANGED_STREAMS, {"after": after, "limit": limit})
+        position, streams = found.one()
+        return (after, []) if position is None else (position, streams)
+
     async def behind(self, after: int, most: int = 100_000) -> Behind:
         """Count the events after a position, up to `most`."""
         async with self._reading.connect() as connection:
@@ -222,7 +229,7 @@ class StreamsPage(NamedTuple):
 
 
 async def read_page_of_streams(
-    connection: AsyncConnection, versions: Mapping[UUID, int], *, limit: int = PAGE
+    connection: Executor, versions: Mapping[UUID, int], *, limit: int = PAGE
 ) -> StreamsPage:
     """As `read_streams`, with the answer whether this was all."""
     while True:
@@ -234,20 +241,12 @@ async def read_page_of_streams(
                 "limit": limit,
             },
         )
-        rows = recorded_of_all(found)
+        rows = recorded_of_all(found.all())
         if len(rows) < limit:
             return StreamsPage(rows, is_last=True)
         if whole := _whole_outcomes(rows):
             return StreamsPage(whole, is_last=False)
         limit *= 4
-
-
-async def changed_streams(
-    connection: AsyncConnection, after: int, *, limit: int = HINTED_EVENTS
-) -> tuple[int, list[UUID]]:
-    """Return the streams of the next events after a position, and the last of their positions."""
-    row = (await connection.execute(CHANGED_STREAMS, {"after": after, "limit": limit})).one()
-    return (after, []) if row.position is None else (row.position, row.streams)
 
 
 async def read_outcomes(

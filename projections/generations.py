@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.identity import requester_subject
 from contracts.instants import utc_text
+from eventstore.driver import Executor
 from projections import lock_conflicts, statements
 from projections.grants import copy_grants
 from projections.lock_conflicts import (
@@ -276,7 +277,7 @@ async def _take_generation(connection: AsyncConnection) -> bool:
     return True
 
 
-async def select_live_generation(connection: AsyncConnection) -> None:
+async def select_live_generation(connection: Executor) -> None:
     """Select the live generation until this transaction ends.
 
     A shared lock keeps the generation live until then: a switch waits for it.
@@ -289,8 +290,9 @@ async def select_live_generation(connection: AsyncConnection) -> None:
     live = (await connection.execute(SELECT_LIVE)).one_or_none()
     if live is None:
         raise NoGenerationError
-    if not live.may_use:
-        raise GenerationAccessError(live.schema)
+    schema, may_use, _ = live
+    if not may_use:
+        raise GenerationAccessError(schema)
 
 
 async def _require_use(connection: AsyncConnection, schema: str) -> None:

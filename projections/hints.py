@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.listening import keep_listening
 from eventstore.log import EventLog
-from eventstore.read import HINTED_EVENTS, changed_streams
+from eventstore.read import HINTED_EVENTS
 from eventstore.wakeup import CHANNEL, WakeUp
 from messaging.backoff import retry_until_success
 from projections.projector import Projector, is_outage
@@ -35,8 +35,7 @@ class LogHints:
         projector: Projector,
         connect: Callable[[], Awaitable[asyncpg.Connection]],
     ) -> None:
-        self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._log = EventLog(engine)
         self._projector = projector
         self._connect = connect
         self._wake_up = WakeUp(_QUIET_SECONDS)
@@ -48,9 +47,7 @@ class LogHints:
 
     async def follow(self) -> None:
         """Follow the log from its head, until cancelled; older events come by Kafka."""
-        position = await retry_until_success(
-            "projector: hints", EventLog(self._engine).head, on=is_outage
-        )
+        position = await retry_until_success("projector: hints", self._log.head, on=is_outage)
         while True:
             before = position
             position, streams = await self._next(position)
@@ -63,10 +60,7 @@ class LogHints:
 
     async def _next(self, after: int) -> tuple[int, Sequence[UUID]]:
         """Return the position reached, and the changed streams up to it in our partitions."""
-
-        async def look() -> tuple[int, Sequence[UUID]]:
-            async with self._reading.connect() as connection:
-                return await changed_streams(connection, after)
-
-        position, streams = await retry_until_success("projector: hints", look, on=is_outage)
+        position, streams = await retry_until_success(
+            "projector: hints", lambda: self._log.changed_streams(after), on=is_outage
+        )
         return position, [stream for stream in streams if self._projector.reads(stream)]

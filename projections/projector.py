@@ -9,17 +9,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from faststream.kafka import KafkaRouter
-from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.error_text import describe_error
 from contracts.outage_text import describe_outage
 from contracts.topics import IMPORT_EVENTS
 from contracts.wording import counted
+from eventstore.driver import Executor, driver_transaction
 from eventstore.errors import is_database_outage
 from eventstore.read import PAGE, read_page_of_streams
 from messaging.backoff import retry_until_success
@@ -161,7 +161,7 @@ class Projector:
 
     async def _catch_up_together(self, stream_ids: Sequence[UUID]) -> None:
         while True:
-            async with self._engine.begin() as connection:
+            async with driver_transaction(self._engine) as connection:
                 applied = await self._apply_next(connection, stream_ids)
             self._applied.note(applied.positions)
             if applied.is_all:
@@ -282,7 +282,7 @@ class Applied(NamedTuple):
 
 
 async def apply_next(
-    connection: AsyncConnection,
+    connection: Executor,
     stream_ids: Sequence[UUID],
     *,
     limit: int = PAGE,
@@ -297,8 +297,8 @@ async def apply_next(
     """
     await select_live_generation(connection)
     locked = await _lock_progress(connection, sorted(stream_ids))
-    versions = {row.spreaview_event_id: row.version for row in locked}
-    suspects = [row.spreaview_event_id for row in locked if row.may_be_ahead]
+    versions = {stream_id: version for stream_id, version, _ in locked}
+    suspects = [stream_id for stream_id, _, may_be_ahead in locked if may_be_ahead]
     for stream_id, error in (await stop_ahead(connection, suspects, code_version)).items():
         logger.error(
             "stream %s is stopped: %s",
@@ -317,8 +317,8 @@ async def apply_next(
 
 
 async def _lock_progress(
-    connection: AsyncConnection, stream_ids: Sequence[UUID]
-) -> Sequence[Row[Any]]:
+    connection: Executor, stream_ids: Sequence[UUID]
+) -> Sequence[tuple[UUID, int, bool]]:
     """Lock the progress rows of streams that have not stopped; create those that do not exist.
 
     One row is locked without creating it first, since it usually exists. Several rows are created
@@ -326,11 +326,21 @@ async def _lock_progress(
     """
     params = {"stream_ids": stream_ids}
     if len(stream_ids) == 1:
-        locked = (await connection.execute(statements.LOCK_PROGRESS, params)).all()
+        locked = await _lock(connection, params)
         if locked:
             return locked
     await connection.execute(statements.CREATE_PROGRESS, params)
-    return (await connection.execute(statements.LOCK_PROGRESS, params)).all()
+    return await _lock(connection, params)
+
+
+async def _lock(
+    connection: Executor, params: Mapping[str, Sequence[UUID]]
+) -> Sequence[tuple[UUID, int, bool]]:
+    """Return stream, version and whether it may be ahead of the log, of each row."""
+    found: Sequence[tuple[UUID, int, bool]] = (
+        await connection.execute(statements.LOCK_PROGRESS, params)
+    ).all()
+    return found
 
 
 def is_outage(error: BaseException) -> bool:

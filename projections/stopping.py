@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.error_text import describe_error
+from eventstore.driver import Executor
 from eventstore.errors import is_database_outage
 from eventstore.model import Recorded
 from eventstore.read import read_streams
@@ -72,7 +73,7 @@ async def stop(
 
 
 async def stop_ahead(
-    connection: AsyncConnection, stream_ids: Sequence[UUID], code_version: str
+    connection: Executor, stream_ids: Sequence[UUID], code_version: str
 ) -> dict[UUID, AheadOfTheLogError]:
     """Stop the streams that are ahead of the log; return an error for each of them.
 
@@ -82,14 +83,15 @@ async def stop_ahead(
     if not stream_ids:
         return {}
     found = await connection.execute(AHEAD_AMONG, {"stream_ids": list(stream_ids)})
-    ahead = {row.spreaview_event_id: AheadOfTheLogError(AheadStream(*row)) for row in found}
+    streams = [AheadStream(*row) for row in found.all()]
+    ahead = {stream.stream_id: AheadOfTheLogError(stream) for stream in streams}
     for stream_id, error in ahead.items():
         await _record(connection, stream_id, error, code_version, None)
     return ahead
 
 
 async def _record(
-    connection: AsyncConnection,
+    connection: Executor,
     stream_id: UUID,
     error: Exception,
     code_version: str,

@@ -5,8 +5,8 @@ from functools import cache
 
 import msgspec
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.driver import Executor
 from projections import statements
 from projections.announce import ANNOUNCE
 from projections.changes import Changes, Row
@@ -14,7 +14,7 @@ from projections.changes import Changes, Row
 _encoder = msgspec.json.Encoder()
 
 
-async def write(connection: AsyncConnection, changes: Changes, *, announced: bool = False) -> None:
+async def write(connection: Executor, changes: Changes, *, announced: bool = False) -> None:
     """Write changes to the generation that this transaction has selected.
 
     With `announced`, the commit notifies the listeners of the channel `spreaview`.

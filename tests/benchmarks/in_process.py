@@ -32,6 +32,9 @@ class Schedule:
         """Give the first session another title."""
         self._document["sessions"][0]["title"] = f"{self._title} ({number})"
 
+    def begin(self, _: str, __: float) -> None:
+        pass
+
     async def fetch(self, _: str, __: float) -> Fetched:
         """Return the schedule as Sessionize would."""
         body = json.dumps(self._document).encode()

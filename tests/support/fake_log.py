@@ -117,11 +117,19 @@ def _recorded(commit: Commit, new: NewEvent, version: int, position: int) -> Rec
 
 @dataclass
 class FakeSessionize:
-    """Answers with `body`, or fails with `failure`; `received` lists who asked, and since when."""
+    """Answers with `body`, or fails with `failure`.
+
+    `begun` and `received` list since when a document was allowed to be fetched, by begin and fetch.
+    """
 
     body: bytes = b""
     failure: SyncFailure | None = None
+    begun: list[float] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
+
+    def begin(self, api_id: str, received: float) -> None:
+        del api_id
+        self.begun.append(received)
 
     async def fetch(self, api_id: str, received: float) -> Fetched:
         del api_id

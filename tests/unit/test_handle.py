@@ -298,6 +298,27 @@ async def test_a_completed_run_in_between_makes_the_run_fetch_again(bench: Bench
     assert second > first
 
 
+async def test_the_fetch_begins_while_the_start_is_appended(bench: Bench) -> None:
+    begun_before_the_start: list[float] = []
+    bench.log.others = [lambda: begun_before_the_start.extend(bench.sessionize.begun)]
+
+    await bench.sync()
+
+    assert begun_before_the_start == bench.sessionize.received == [CONTEXT.received]
+
+
+async def test_a_completed_run_before_the_start_makes_the_run_fetch_again(bench: Bench) -> None:
+    bench.log.others = [lambda: bench.add(completed(minutes=-9))]
+
+    await bench.sync()
+
+    assert isinstance(bench.outcome, SyncCompleted)
+    first, second = bench.sessionize.begun
+    assert first == CONTEXT.received
+    assert bench.sessionize.received == [second]
+    assert second > first
+
+
 async def test_a_later_run_that_completes_in_between_supersedes_the_run(bench: Bench) -> None:
     bench.log.others = [lambda: None, lambda: bench.add(completed(minutes=0))]
 
@@ -315,7 +336,7 @@ async def test_a_superseded_request_is_neither_started_nor_fetched(bench: Bench)
 
     assert bench.types == ["SyncCompleted", "SyncFailed"]
     assert failure_of(bench.outcome) == FailureCode.SUPERSEDED
-    assert bench.sessionize.received == []
+    assert bench.sessionize.begun == bench.sessionize.received == []
 
 
 async def test_an_event_of_another_organization_is_refused(bench: Bench) -> None:

@@ -48,6 +48,20 @@ async def test_calls_before_a_fetch_begins_share_it() -> None:
     assert source.asked == ["a"]
 
 
+async def test_a_fetch_that_has_begun_early_is_returned_by_the_call() -> None:
+    source = Source()
+    source.answer.set()
+    shared = SharedFetch(source.fetch, at_once=4)
+    received = monotonic()
+    shared.begin("a", received)
+    await turns()
+    assert source.asked == ["a"]
+    assert await shared.get("a", received) == "a 1"
+    shared.begin("a", received)
+    await turns()
+    assert source.asked == ["a"]
+
+
 async def test_a_call_after_a_fetch_began_starts_another() -> None:
     source = Source()
     shared = SharedFetch(source.fetch, at_once=4)

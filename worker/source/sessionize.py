@@ -87,9 +87,14 @@ class Sessionize:
             SyncFailure: with a code for the answer of Sessionize; `upstream_unavailable` after the
                 last attempt, `response_too_large` beyond the limit.
         """
-        if not (api_id.isascii() and api_id.isalnum()):
+        if not _can_be_fetched(api_id):
             raise sync_failures.invalid_api_id()
         return await self._shared.get(api_id, received)
+
+    def begin(self, api_id: str, received: float) -> None:
+        """Begin to fetch what `fetch` will return for the same arguments within a few seconds."""
+        if _can_be_fetched(api_id):
+            self._shared.begin(api_id, received)
 
     async def _fetch(self, api_id: str) -> Fetched:
         url = f"{self._base_url}/{api_id}/view/All"
@@ -179,6 +184,11 @@ class Sessionize:
             if len(body) > self._limits.max_bytes:
                 raise sync_failures.response_too_large(self._limits.max_bytes)
         return bytes(body)
+
+
+def _can_be_fetched(api_id: str) -> bool:
+    """Whether it is one segment of the URL, whatever its text."""
+    return api_id.isascii() and api_id.isalnum()
 
 
 class _TemporaryFailure(sync_failures.SyncFailure):

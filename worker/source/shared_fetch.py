@@ -32,13 +32,20 @@ class SharedFetch(Generic[T]):
 
         An error of the fetch is raised in all calls that share it.
         """
+        # Cancelling one waiter must not cancel the fetch for the others.
+        return await asyncio.shield(self._shared(key, received).task)
+
+    def begin(self, key: str, received: float) -> None:
+        """Begin the fetch that `get` would begin with these arguments, if it would begin one."""
+        self._shared(key, received)
+
+    def _shared(self, key: str, received: float) -> _Fetch[T]:
         shared = self._fetches.get(key)
         if shared is None or (shared.began is not None and shared.began < received):
-            shared = self._begin(key)
-        # Cancelling one waiter must not cancel the fetch for the others.
-        return await asyncio.shield(shared.task)
+            shared = self._new(key)
+        return shared
 
-    def _begin(self, key: str) -> _Fetch[T]:
+    def _new(self, key: str) -> _Fetch[T]:
         task = asyncio.create_task(self._run(key))
         shared = self._fetches[key] = _Fetch(task)
         task.add_done_callback(lambda _: self._finished(key, shared))

@@ -33,7 +33,7 @@ class ActiveRun:
     """When this process started or resumed the run, by the monotonic clock."""
     fetched: Fetched | None = None
     completed_runs: int | None = None
-    """The number in the state that was decided on last."""
+    """The number in the state that was decided on last, for the start or for the outcome."""
     earlier_open_runs: Sequence[SyncStarted] = ()
     """Runs in that state that this run supersedes if it completes."""
 

@@ -209,6 +209,10 @@ class Handler:
 
     async def _next_commit(self, run: ActiveRun, checked: CheckedRequest, state: State) -> Commit:
         """The start of the run, or its outcome once it is started. Folds it into `state`."""
+        if run.completed_runs not in (None, state.completed_runs):
+            # A document whose fetch began earlier may be older than the one imported meanwhile.
+            run.fetched, run.received = None, time.monotonic()
+        run.completed_runs = state.completed_runs
         started = state.open_runs.get(run.ids.request_id)
         if started is None:
             return self._start(run, checked, state)
@@ -218,10 +222,6 @@ class Handler:
         if run.began is None:
             logger.info("sync %s is resumed", run.ids.request_id, extra=fields_of(run.ids))
             run.began = time.monotonic()
-        if run.completed_runs not in (None, state.completed_runs):
-            # A document fetched earlier may be older than the one imported meanwhile.
-            run.fetched, run.received = None, time.monotonic()
-        run.completed_runs = state.completed_runs
         run.earlier_open_runs = [
             open_ for open_ in state.open_runs.values() if open_.ordered_at < run.ordered_at
         ]
@@ -249,6 +249,7 @@ class Handler:
         except SyncFailure as failure:
             return failure_commit(run, version, failure)
         run.began = time.monotonic()
+        self._source.begin(checked.api_id, run.received)  # while the start is appended (ADR 0050)
         event = self._started(checked, run)
         fold([event], state)
         return start_commit(run, version, event)

@@ -40,6 +40,9 @@ class SyncLog(StateLog, Protocol):
 class ScheduleSource(Protocol):
     """Fetches the document behind an API ID."""
 
+    def begin(self, api_id: str, received: float) -> None:
+        """Begin to fetch what `fetch` will soon be asked for, with the same arguments."""
+
     async def fetch(self, api_id: str, received: float) -> Fetched:
         """Return a document whose fetch began no earlier than `received` (monotonic clock).
 
