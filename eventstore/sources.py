@@ -74,9 +74,13 @@ async def insert_source(connection: Executor, source: SourceDocument) -> None:
         {
             "digest": bytes.fromhex(source.digest),
             "size_bytes": len(source.body),
-            "body": zlib.compress(source.body, _LEVEL),
+            "body": await asyncio.to_thread(_packed, source.body),
         },
     )
+
+
+def _packed(body: bytes) -> bytes:
+    return zlib.compress(body, _LEVEL)
 
 
 async def read_source(connection: AsyncConnection, digest: str) -> bytes | None:

@@ -18,6 +18,7 @@ from cli.connections import database
 from contracts import samples
 from contracts.codec import PERSONAL_FIELDS
 from contracts.events import ImportEvent, RoomImported, SpeakerImported
+from eventstore import sources
 from eventstore.append import LOG_LOCK
 from eventstore.errors import is_database_outage
 from eventstore.log import EventLog
@@ -32,6 +33,7 @@ from eventstore.model import (
 )
 from eventstore.read import read_outcomes
 from eventstore.wakeup import WakeUp
+from tests.support.off_the_loop import with_free_loop
 from tests.support.streams import append_run
 
 pytestmark = pytest.mark.asyncio
@@ -190,6 +192,13 @@ async def test_a_source_is_kept_once_and_byte_for_byte(log: EventLog, engine: As
     assert len(await rows(engine, "sources")) == 1
     assert await log.source(source.digest) == source.body
     assert await log.source("00" * 32) is None
+
+
+async def test_a_long_source_does_not_hold_up_the_loop(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Commit(uuid4(), 0, new(ENDED), source=document(b"long"))
+    await with_free_loop(log.append(commit), monkeypatch, sources, "_packed")
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
