@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from projections.generations import (
     TAKE_GENERATION,
+    Generation,
     NoQuietMomentError,
     list_generations,
 )
@@ -52,21 +53,26 @@ async def _add(connection: AsyncConnection) -> None:
     if not (await connection.execute(HAS_GENERATIONS)).scalar_one():
         return
     generations = await list_generations(connection)
-    missing = [
+    if not await _missing(connection, generations) and not await _hidden_columns(connection):
+        return
+    await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
+    await connection.execute(TAKE_GENERATION)
+    await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
+    generations = await list_generations(connection)  # they may have changed before the lock
+    for statement in await _missing(connection, generations):
+        await connection.exec_driver_sql(statement)
+    for live in (generation for generation in generations if generation.live):
+        await restore_views(connection, live.schema)
+
+
+async def _missing(connection: AsyncConnection, generations: Sequence[Generation]) -> Sequence[str]:
+    """Return the statements that add the missing columns."""
+    return [
         f'ALTER TABLE {generation.schema}."{table}" ADD COLUMN IF NOT EXISTS "{column}" {kind}'
         for generation in generations
         for (table, column), kind in ADDED_COLUMNS.items()
         if not await _has_column(connection, f"{generation.schema}.{table}", column)
     ]
-    if not missing and not await _hidden_columns(connection):
-        return
-    await connection.execute(LOCK_TIMEOUT, {"timeout": PROJECTORS_WAIT})
-    await connection.execute(TAKE_GENERATION)
-    await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
-    for statement in missing:
-        await connection.exec_driver_sql(statement)
-    for live in (generation for generation in generations if generation.live):
-        await restore_views(connection, live.schema)
 
 
 async def _hidden_columns(connection: AsyncConnection) -> Sequence[str]:

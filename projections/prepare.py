@@ -86,6 +86,7 @@ async def _prepare_generation(connection: AsyncConnection) -> None:
 
 async def _prepare_views(connection: AsyncConnection) -> None:
     await connection.execute(LOCK_TIMEOUT, {"timeout": READERS_WAIT})
+    await connection.execute(statements.SHARE_GENERATION)
     await restore_views(connection, (await live_generation(connection)).schema)
     await restore_erasures_view(connection)
     await run_script(connection, "read_only.sql")

@@ -1,6 +1,7 @@
 """Changes of the read models wait for long readers without holding up anybody else."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,8 +14,13 @@ from cli.command import REFUSED, finish
 from cli.commands.migrate import migrate_database
 from cli.settings import Settings
 from contracts.views import VIEWS
-from projections import lock_conflicts
-from projections.generations import NoQuietMomentError, select_live_generation
+from projections import added_columns, lock_conflicts
+from projections import prepare as prepare_module
+from projections.generations import (
+    TAKE_GENERATION,
+    NoQuietMomentError,
+    select_live_generation,
+)
 from projections.prepare import prepare
 from projections.rebuild.dropping import drop_generations
 from tests.support.processes import PATIENCE
@@ -23,6 +29,9 @@ from tests.support.rebuilds import rebuild_quietly
 pytestmark = pytest.mark.asyncio
 
 BACKUP = text("LOCK TABLE spreaview_g1.rooms IN ACCESS SHARE MODE")
+TRY_TO_SWITCH = text(TAKE_GENERATION.text.replace("pg_advisory", "pg_try_advisory")).bindparams(
+    **TAKE_GENERATION.compile().params
+)
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = :mode")
 
 
@@ -110,6 +119,27 @@ async def test_migrate_waits_for_a_reader_of_a_view_and_lets_others_read(
         assert not preparing.done()
     await asyncio.wait_for(preparing, PATIENCE)
     assert (await verify(engine)).is_clean
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+async def test_no_generation_becomes_live_while_the_views_are_made(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, *, is_hidden: bool
+) -> None:
+    """Otherwise the views could show the generation that was live before."""
+    if is_hidden:
+        async with engine.begin() as connection:
+            await connection.execute(text("DROP VIEW spreaview.rooms"))
+    module = added_columns if is_hidden else prepare_module
+    restore, tries = module.restore_views, []
+
+    async def with_a_switch(*given: Any) -> None:
+        async with engine.connect() as other:
+            tries.append((await other.execute(TRY_TO_SWITCH)).scalar_one())
+        await restore(*given)
+
+    monkeypatch.setattr(module, "restore_views", with_a_switch)
+    await prepare(engine)
+    assert tries == [False]
 
 
 async def test_an_erasure_that_waits_for_a_long_repair_lets_projectors_work(
