@@ -1,12 +1,12 @@
 """Write changes to the database: two statements at most, for any number of rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Protocol
 
 import msgspec
 from sqlalchemy import TextClause, text
 
-from eventstore.driver import Executor
 from projections import statements
 from projections.announce import ANNOUNCE
 from projections.changes import Changes, Row
@@ -14,7 +14,14 @@ from projections.changes import Changes, Row
 _encoder = msgspec.json.Encoder()
 
 
-async def write(connection: Executor, changes: Changes, *, announced: bool = False) -> None:
+class Transaction(Protocol):
+    """What writing needs of a connection; the imports of this module decide its version."""
+
+    async def execute(self, statement: TextClause, parameters: Mapping[str, str], /) -> object:
+        """Run a statement."""
+
+
+async def write(connection: Transaction, changes: Changes, *, announced: bool = False) -> None:
     """Write changes to the generation that this transaction has selected.
 
     With `announced`, the commit notifies the listeners of the channel `spreaview`.
