@@ -5,7 +5,7 @@ page of the log has a thousand rows, and each became an object of SQLAlchemy fir
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -92,18 +92,34 @@ async def driver_of(connection: AsyncConnection) -> asyncpg.Connection:
 
 @asynccontextmanager
 async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the engine. One that is lost or left in a transaction is not used again.
+    """A connection of the engine. It is not used again if it is not ready for other statements.
+
+    That is: it is lost, left in a transaction, or its last statement was cancelled.
 
     Raises:
         sqlalchemy.exc.DBAPIError, OSError: no connection could be opened.
     """
     async with engine.connect() as connection:
-        driver = await driver_of(connection)
+        driver = await _open_driver_of(connection)
+        is_ready = False
         try:
             yield driver
+            is_ready = True
+        except Exception:
+            is_ready = True
+            raise
         finally:
-            if driver.is_closed() or driver.is_in_transaction():
+            if not is_ready or driver.is_closed() or driver.is_in_transaction():
                 await connection.invalidate()
+
+
+async def _open_driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    """Return the driver's connection, of another one in the pool if the server has closed it."""
+    driver = await driver_of(connection)
+    while driver.is_closed():
+        await connection.invalidate()
+        driver = await driver_of(connection)
+    return driver
 
 
 async def read_rows(
@@ -122,14 +138,28 @@ async def read_rows(
 async def driver_transaction(engine: AsyncEngine) -> AsyncIterator[DriverConnection]:
     """Begin a transaction on a connection of the engine; commit it at the end of the block.
 
-    An error rolls it back.
+    An error rolls it back. A cancelled block closes its connection, and waits for no answer.
 
     Raises:
         sqlalchemy.exc.DBAPIError, OSError: no connection could be opened.
         asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the BEGIN or the COMMIT failed.
     """
-    async with (
-        driver_connection(engine) as driver,
-        driver.transaction(isolation="read_committed"),
-    ):
-        yield DriverConnection(driver)
+    async with engine.connect() as connection:
+        driver = await _open_driver_of(connection)
+        transaction = driver.transaction(isolation="read_committed")
+        is_over = False
+        try:
+            # asyncpg counts a transaction as begun also if its BEGIN failed or was cancelled.
+            await transaction.start()
+            try:
+                yield DriverConnection(driver)
+            except Exception:
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await transaction.rollback()
+                    is_over = True
+                raise
+            await transaction.commit()
+            is_over = True
+        finally:
+            if not is_over:
+                await connection.invalidate()
