@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 _PART_OF_OUTCOME = "a part of its outcome is in the log, and the outcome is not"
 _UNEXPLAINED = "the log refuses its events, although neither stream nor erasures have changed"
+_PROMPT_SECONDS = 1.0
+"""A request that has waited longer may do so because nothing can be appended. It is fetched for
+only after its start is in the log, so that each try does not cost a fetch."""
 _MOST_UNEXPLAINED = 3
 """Refusals without a visible reason: an erasure may be lifted before it is looked for."""
 
@@ -249,7 +252,8 @@ class Handler:
         except SyncFailure as failure:
             return failure_commit(run, version, failure)
         run.began = time.monotonic()
-        self._source.begin(checked.api_id, run.received)  # while the start is appended (ADR 0050)
+        if run.began - run.received < _PROMPT_SECONDS:  # while the start is appended (ADR 0050)
+            self._source.begin(checked.api_id, run.received)
         event = self._started(checked, run)
         fold([event], state)
         return start_commit(run, version, event)
