@@ -1,6 +1,6 @@
 """Instants as text in JSON: RFC 3339 in UTC, always with `Z`."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 INSTANT_COLUMNS = frozenset(
     {
@@ -14,6 +14,14 @@ INSTANT_COLUMNS = frozenset(
 def utc_text(instant: datetime, timespec: str = "auto") -> str:
     """An instant as text, such as `2026-05-28T07:00:00Z`; `timespec` as for `isoformat`."""
     return instant.astimezone(UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
+
+
+def in_zone(instant: datetime, zone: tzinfo) -> datetime:
+    """An instant in a time zone; in UTC if the calendar ends before it there."""
+    try:
+        return instant.astimezone(zone)
+    except OverflowError:
+        return instant.astimezone(UTC)
 
 
 def column_in_utc(name: str, value: object) -> object:

@@ -7,7 +7,7 @@ from audit.explain.survey import Survey
 from audit.past.entities import EntityQuery, entity_id
 from audit.past.moments import NotInThePastError
 from contracts.subjects import subject_of
-from worker.rules.text import FieldTooLongError, clean_title
+from worker.rules.text import UnreadableTextError, clean_title
 
 _MAX_LISTED = 5
 """The error for an ambiguous name lists up to this many entities."""
@@ -23,7 +23,7 @@ def find_entity(survey: Survey, kind: str, text: str) -> str | None:
     """
     try:
         text = clean_title(text)  # as names in the log are: a keyboard may decompose characters
-    except FieldTooLongError:
+    except UnreadableTextError:
         return None
     names = dict(_names(survey, kind))
     if text in names:

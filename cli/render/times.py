@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from contracts.instants import in_zone
+
 _NONE = "–"
 
 
@@ -29,7 +31,7 @@ def shown_hour(time: datetime | str, zone: str | None = None) -> str:
 
 def _in(time: datetime | str, zone: str | None) -> datetime:
     instant = datetime.fromisoformat(time) if isinstance(time, str) else time
-    return instant.astimezone(_zone(zone))
+    return in_zone(instant, _zone(zone))
 
 
 def _zone(name: str | None) -> tzinfo:

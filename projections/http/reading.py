@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.instants import in_zone
 from contracts.messages import Window
 from projections.http.models import RoomRef, RoomView, SessionView, SpeakerRef, TopicRef
 
@@ -239,6 +240,6 @@ def _view(row: _SessionRow, zone: ZoneInfo) -> SessionView:
     fields["ends_at"] = row.ends_at.astimezone(UTC)
     return SessionView(
         **fields,
-        starts_at_local=row.starts_at.astimezone(zone).isoformat(),
-        ends_at_local=row.ends_at.astimezone(zone).isoformat(),
+        starts_at_local=in_zone(row.starts_at, zone).isoformat(),
+        ends_at_local=in_zone(row.ends_at, zone).isoformat(),
     )

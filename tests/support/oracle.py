@@ -671,9 +671,12 @@ def _time(value: object, zone: ZoneInfo) -> str | None:
     if "T" not in str(value):
         raise ValueError
     try:
-        return _utc(moment) if moment.tzinfo else instant(moment, zone)
+        found = _utc(moment) if moment.tzinfo else instant(moment, zone)
     except OverflowError:
         raise ValueError from None
+    if found[:4] in ("0001", "9999"):  # some zones cannot show it
+        raise ValueError
+    return found
 
 
 def _speaker(element: Row, lost: set[str]) -> Row:

@@ -3,11 +3,12 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from cli.options import date_argument
-from contracts.instants import column_in_utc, utc_text
+from contracts.instants import column_in_utc, in_zone, utc_text
 
 ROOT = Path(date_argument.__code__.co_filename).parents[1]
 PACKAGES = ("cli", "audit", "projections", "worker", "eventstore", "messaging", "contracts")
@@ -48,3 +49,17 @@ def test_no_other_module_spells_an_instant() -> None:
         if spelling.search(path.read_text("utf-8"))
     }
     assert found == OTHERS
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "shown"),
+    [
+        ("2026-05-28T07:00:00+00:00", "Europe/Vienna", "2026-05-28T09:00:00+02:00"),
+        ("9999-12-31T23:59:59+00:00", "Europe/Vienna", "9999-12-31T23:59:59+00:00"),
+        ("0001-01-01T00:00:00+00:00", "America/New_York", "0001-01-01T00:00:00+00:00"),
+    ],
+)
+def test_an_instant_that_a_zone_does_not_have_is_shown_in_utc(
+    text: str, zone: str, shown: str
+) -> None:
+    assert in_zone(datetime.fromisoformat(text), ZoneInfo(zone)).isoformat() == shown

@@ -11,7 +11,8 @@ from worker.rules.text import (
     _BREAKS,
     _DROPPED,
     MAX_FIELD_BYTES,
-    FieldTooLongError,
+    MAX_MARKS,
+    UnreadableTextError,
     clean,
     clean_field,
     clean_lines,
@@ -126,9 +127,29 @@ def test_a_field_of_64_kib_is_kept_and_one_byte_more_is_not(character: str) -> N
     full = character * (MAX_FIELD_BYTES // size) + "x" * (MAX_FIELD_BYTES % size)
 
     assert clean(full) == full
-    with pytest.raises(FieldTooLongError, match=r"^a text of 65537 bytes exceeds 64 KiB$"):
+    with pytest.raises(UnreadableTextError, match=r"^a text of 65537 bytes exceeds 64 KiB$"):
         clean(full + "x")
 
 
 def test_dropped_characters_do_not_count_towards_the_limit() -> None:
     assert clean("\u200b" * MAX_FIELD_BYTES + " " * MAX_FIELD_BYTES + "x") == "x"
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0f73", "\u0f81"])
+def test_a_text_with_too_many_marks_in_a_row_is_refused_before_they_are_ordered(mark: str) -> None:
+    most = "a" + mark * MAX_MARKS
+    assert clean(f"{most}b{most}").count("b") == 1
+    with pytest.raises(UnreadableTextError, match="more than 100 combining marks in a row"):
+        clean(most + "\u0323")
+    with pytest.raises(UnreadableTextError):
+        clean("a" + "\u0301\u0323" * 5_000_000)  # hours, if they were ordered
+
+
+def test_a_text_that_normalising_shortens_to_the_limit_is_kept() -> None:
+    syllables = MAX_FIELD_BYTES // 3
+    assert len(clean("\u1112\u1161\u11ab" * syllables)) == syllables
+
+
+def test_a_text_that_is_too_long_however_it_is_normalised_is_refused_at_once() -> None:
+    with pytest.raises(UnreadableTextError, match="exceeds 64 KiB"):
+        clean("\u1112\u1161\u11ab" * 5_000_000)

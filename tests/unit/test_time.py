@@ -116,6 +116,8 @@ def test_an_unparsable_time_is_refused(text: str) -> None:
         ("2026-05-26", "'2026-05-26' is not a date and a time"),
         ("x" * 41, f"'{'x' * 40}' is not a date and a time"),
         ("0001-01-01T00:00:00", "'0001-01-01T00:00:00' is outside the calendar"),
+        ("0001-12-31T23:59:59Z", "'0001-12-31T23:59:59Z' is outside the calendar"),
+        ("9999-01-01T00:00:00Z", "'9999-01-01T00:00:00Z' is outside the calendar"),
         (
             "9999-12-31T23:59:59.00000000000000000000-14:00",
             "'9999-12-31T23:59:59.00000000000000000000' is outside the calendar",

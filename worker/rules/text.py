@@ -2,9 +2,14 @@
 
 import re
 import unicodedata
+from functools import cache
 
 MAX_FIELD_BYTES = 64 * 1024
 """Largest field in UTF-8; a longer one cannot be read."""
+MAX_MARKS = 100
+"""Most combining marks in a row. No language needs ten; normalising orders them by pairs."""
+_MOST_SHRINKING = 3
+"""NFC makes a text at most this much shorter in UTF-8."""
 
 # All control characters except tab and line breaks; lone surrogates; zero-width space, word joiner,
 # byte order mark; the two bidi overrides. Joiners and variation selectors stay: emoji consist of
@@ -26,15 +31,15 @@ _TITLE_FIELDS = frozenset(
 )
 
 
-class FieldTooLongError(ValueError):
-    """A text of more than `MAX_FIELD_BYTES`."""
+class UnreadableTextError(ValueError):
+    """A text of more than `MAX_FIELD_BYTES`, or with more than `MAX_MARKS` marks in a row."""
 
 
 def clean(text: str) -> str:
     """Return an id, a link or another text of one word, as SpreaView shows it. Idempotent.
 
     Raises:
-        FieldTooLongError: the cleaned text exceeds `MAX_FIELD_BYTES`.
+        UnreadableTextError: the cleaned text exceeds a limit.
     """
     return _clean(text, _CONTROLS, "")
 
@@ -65,13 +70,27 @@ def _clean(text: str, breaks: re.Pattern[str], instead: str) -> str:
         text = breaks.sub(instead, _DROPPED.sub("", text).replace("\r\n", "\n"))
     elif "\r" in text:
         text = text.replace("\r\n", "\n")
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
     text = text.strip()
-    if len(text) * 4 > MAX_FIELD_BYTES and len(text.encode()) > MAX_FIELD_BYTES:
-        most = f"{MAX_FIELD_BYTES // 1024} KiB"
-        raise FieldTooLongError(f"a text of {len(text.encode())} bytes exceeds {most}")
+    if not text.isascii():
+        _refuse_over(text, MAX_FIELD_BYTES * _MOST_SHRINKING)
+        if _too_many_marks().search(text):
+            raise UnreadableTextError(f"a text has more than {MAX_MARKS} combining marks in a row")
+        text = unicodedata.normalize("NFC", text).strip()
+    _refuse_over(text, MAX_FIELD_BYTES)
     return text
+
+
+def _refuse_over(text: str, limit: int) -> None:
+    if len(text) * 4 > limit and len(text.encode()) > limit:
+        most = f"{MAX_FIELD_BYTES // 1024} KiB"
+        raise UnreadableTextError(f"a text of {len(text.encode())} bytes exceeds {most}")
+
+
+@cache
+def _too_many_marks() -> re.Pattern[str]:
+    """Of all characters that normalising moves: marks, and three that consist of them."""
+    marks = [mark for mark in map(chr, range(0x20000)) if unicodedata.combining(mark)]
+    return re.compile(f"[{''.join(marks)}\u0f73\u0f75\u0f81]{{{MAX_MARKS + 1},}}")
 
 
 def clean_field(name: str, text: str) -> str:

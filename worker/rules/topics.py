@@ -70,7 +70,8 @@ def topics_of(document: Document) -> Topics:
             warnings.append(_warning("A category", category.reason))
             continue
         found, problems = _read_category(category)
-        by_item = found | by_item
+        for key, topic in found.items():
+            by_item.setdefault(key, topic)
         if problems:
             name = usable_id(category.source.id) or "with an unusable id"
             warnings.append(_warning(f"The category {name}", "; ".join(problems)))

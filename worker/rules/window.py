@@ -1,6 +1,6 @@
 """Time: convert wall times to instants, and days to the bounds of a window."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
@@ -80,15 +80,19 @@ def parse_instant(text: str, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetim
     `fold` chooses the first or the second of a wall time that occurs twice.
 
     Raises:
-        ValueError: not a date with a time, or an instant that does not exist in the calendar.
+        ValueError: not a date with a time, or not an instant of the years 2 to 9998.
     """
     if "T" not in text:
         raise ValueError(f"{text[:40]!r} is not a date and a time")
     moment = datetime.fromisoformat(text)
+    outside = f"{text[:40]!r} is outside the calendar"
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else _instant_of(moment, zone, fold)
+        instant = moment.astimezone(UTC) if moment.tzinfo else _instant_of(moment, zone, fold)
     except OverflowError as error:
-        raise ValueError(f"{text[:40]!r} is outside the calendar") from error
+        raise ValueError(outside) from error
+    if instant.year in (MINYEAR, MAXYEAR):  # it may not exist in a zone in which it is shown
+        raise ValueError(outside)
+    return instant
 
 
 def parse_end(text: str, starts_at: datetime | None, zone: ZoneInfo) -> datetime:

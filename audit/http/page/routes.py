@@ -23,6 +23,7 @@ from audit.http.requests import SyncRequests, message_of
 from audit.http.routes import read_report, read_skipped
 from audit.past.moments import NotInThePastError
 from audit.words import field_name, field_names, reason
+from contracts.instants import in_zone
 from contracts.wording import counted
 from eventstore.log import EventLog
 from projections.http import reading
@@ -360,4 +361,4 @@ async def _form(request: Request) -> dict[str, str]:
 
 def _when(run: SyncRun, zone: ZoneInfo) -> str:
     moment = run.finished_at or run.started_at or run.requested_at
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else "–"
+    return f"{in_zone(moment, zone):%Y-%m-%d %H:%M}" if moment else "–"

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from audit.http.models import ChangedField, EntityChange
+from contracts.instants import in_zone
 
 _COUNTS = (
     *("added", "updated", "repeated", "unchanged"),
@@ -64,7 +65,7 @@ def shown(value: object, zone: ZoneInfo) -> str:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
+            return f"{in_zone(value, zone):%Y-%m-%d %H:%M}"
         case list() | tuple():
             return ", ".join(shown(item, zone) for item in value)
         case dict():
