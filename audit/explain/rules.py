@@ -40,8 +40,8 @@ SESSION_RULES: Mapping[str, Rule] = {
     ),
     "invalid_skipped": Rule(
         False,
-        "Sessionize lists it, but its entry cannot be read. It was never imported with its last "
-        "known time, so there is no version to keep.",
+        "Sessionize lists it, but its entry cannot be read. It was not in the schedule when the "
+        "entry became unreadable, so it stays out.",
         f"Correct it in Sessionize, {_SYNC}",
     ),
     "before_window": Rule(

@@ -19,6 +19,8 @@ from worker.rules.schedule import Schedule
 from worker.rules.window import bounds_of
 
 _NOT_KEPT = "the document is not kept"
+_PLACING = frozenset({"starts_at", "ends_at", "room"})
+"""What places a session. Another field in `missing` is one that cannot be read."""
 _MAX_REFERRING = 20
 """At most this many sessions that refer to a room or a speaker are listed."""
 
@@ -61,7 +63,7 @@ def session_verdict(survey: Survey, key: str) -> Verdict:
                 "window_ends_at": skip.window_ends_at,
             }
             return Verdict(skip.reason, name, values, decision)
-        if invalid:
+        if invalid or (warned and not _PLACING.issuperset(skip.missing)):
             values = {"starts_at": skip.starts_at} | _unreadable(schedule, key)
             return Verdict("invalid_skipped", name, values, decision)
         planned = schedule.sessions.get(key) if schedule else None
@@ -188,6 +190,8 @@ def _in_the_source(schedule: Schedule | None, key: str) -> str:
         return "missing"
     if planned.starts_at is None or planned.ends_at is None or planned.room is None:
         return "without time or room"
+    if planned.room not in schedule.rooms:
+        return f"in the room {planned.room}, which the document does not list"
     return f"starts {utc_text(planned.starts_at)}"
 
 

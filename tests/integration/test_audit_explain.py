@@ -99,7 +99,7 @@ async def test_every_rule_that_one_document_can_show(past: Past) -> None:
     assert nowhere.notes[0].startswith("Warning (unknown_room)")
     bad = (await explained(past, "bad")).notes[0]
     assert bad.startswith("Warning (invalid_session)")
-    assert bad.endswith("If it was imported before, it stays as it was.")
+    assert bad.endswith("within the dates, its last version stays.")
 
 
 async def test_what_a_document_that_is_not_kept_listed_is_not_claimed_to_be_known(
@@ -207,7 +207,7 @@ async def test_fields_of_an_incomplete_entry_that_counts_are_called_kept(past: P
 
 
 async def test_an_unreadable_skip_within_the_new_dates_is_not_called_unannounced(
-    past: Past,
+    past: Past, engine: AsyncEngine
 ) -> None:
     await past.imports(document(FIRST, LATE))
     await past.imports(document(FIRST, LATE | BROKEN), window=days(28, 31))
@@ -215,6 +215,28 @@ async def test_an_unreadable_skip_within_the_new_dates_is_not_called_unannounced
     assert (found.rule, found.there) == ("invalid_skipped", False)
     assert found.values["unreadable"] == ("title",)
     assert found.remedy.startswith("Correct it in Sessionize")
+    await delete_documents(engine)
+    assert (await explained(past, "late")).rule == "invalid_skipped"
+
+
+async def test_sessions_withheld_for_a_missing_room_name_the_room(past: Past) -> None:
+    talks = [talk(str(n), room=9 if n > 5 else 7) for n in range(1, 13)]
+    await past.imports(document(*talks))
+    await past.imports(document(*talks, rooms=[room(7)]))
+    found = await explained(past, "12")
+    assert found.rule == "withheld"
+    assert found.values["in_the_source"] == "in the room 9, which the document does not list"
+
+
+async def test_a_session_that_became_unreadable_after_it_left_is_not_called_never_imported(
+    past: Past,
+) -> None:
+    await past.imports(document(FIRST, talk("2")))
+    await past.imports(document(FIRST, talk("2", room=None)))
+    await past.imports(document(FIRST, talk("2", room=None) | {"title": None}))
+    found = await explained(past, "2")
+    assert found.rule == "invalid_skipped"
+    assert "never imported" not in found.words
 
 
 async def test_a_withheld_session_names_the_run_that_withheld_it(past: Past) -> None:

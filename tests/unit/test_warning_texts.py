@@ -44,8 +44,8 @@ def warning(history: History, source: JsonObject, api_id: str = "abcd1234") -> S
         (
             "invalid_session 1",
             document(talk("1") | BROKEN, talk("2")),
-            "The session 1 cannot be read completely: title (it has none). If it was imported "
-            "before, it stays as it was.",
+            "The session 1 cannot be read completely: title (it has none). If it is in the "
+            "schedule and within the dates, its last version stays.",
         ),
         (
             "invalid_session",

@@ -182,7 +182,7 @@ def _listed_twice(kind: str, key: str) -> SyncWarning:
 def _unreadable(kind: str, key: str, reasons: Mapping[str, str], *, whole: bool) -> SyncWarning:
     fields = ", ".join(f"{name} ({why[:_LONGEST_REASON]})" for name, why in reasons.items())
     consequence = (
-        "If it was imported before, it stays as it was."
+        "If it is in the schedule and within the dates, its last version stays."
         if whole
         else "What cannot be read keeps its last value."
     )
