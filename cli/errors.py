@@ -11,7 +11,7 @@ class CommandError(Exception):
 
 
 class MissingRightError(CommandError):
-    """The role of the command lacks a right on the database; the text names it."""
+    """PostgreSQL or Kafka answers, but our role or user lacks a right; the text names it."""
 
 
 def of_a_file(error: OSError) -> str | None:

@@ -13,7 +13,7 @@ from cli.connections import DatabaseAddress, database, plain_connection
 from cli.errors import CommandError, MissingRightError
 from cli.runfile import resolve_database, resolve_direct
 from cli.settings import Settings, SettingsError
-from contracts.outage_text import describe_outage
+from contracts.outage_text import describe_outage, missing_acl
 from eventstore.connection import VARIABLE, DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.libpq_url import without_password
@@ -47,6 +47,7 @@ _IN_OUR_WORDS = (
 )
 _CHECK_DATABASE = "check SPREAVIEW_DATABASE_URL and the server, then run this again."
 _CHECK_KAFKA = "check SPREAVIEW_KAFKA_BOOTSTRAP_SERVERS and the broker, then run this again."
+_GRANT = "grant the ACL (docs/operations.md, Roles and rights), then run this again."
 
 
 @asynccontextmanager
@@ -183,7 +184,7 @@ def kafka_errors(
 ) -> Iterator[None]:
     """Raise `CommandError` where Kafka does not answer, or refuses us or is refused.
 
-    `consequence` begins the sentence.
+    It is a `MissingRightError` if an ACL is missing. `consequence` begins the sentence.
     """
     begin = f"{consequence}: " if consequence else ""
     try:
@@ -193,6 +194,11 @@ def kafka_errors(
     except UnreachableError as error:
         raise CommandError(f"{begin}{error}\nRemedy: {remedy}") from error
     except (KafkaError, TimeoutError) as error:
+        if (lacking := missing_acl(error)) is not None:
+            user = "this client" if kafka.username is None else f"user {kafka.username!r}"
+            raise MissingRightError(
+                f"{begin}Kafka at {kafka} refuses {user}: it lacks {lacking}\nRemedy: {_GRANT}"
+            ) from error
         raise CommandError(
             f"{begin}Kafka at {kafka} does not answer: {describe_outage(error)}\nRemedy: {remedy}"
         ) from error

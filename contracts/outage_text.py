@@ -26,6 +26,14 @@ _KAFKA = {
     "NodeNotReadyError": _NO_BROKER,
     "UnknownError": "the broker met an error that it does not name",
 }
+_ACLS = {
+    "TopicAuthorizationFailedError": "topic",
+    "GroupAuthorizationFailedError": "group",
+    "TransactionalIdAuthorizationFailed": "transactional id",
+    "ClusterAuthorizationFailedError": "cluster",
+}
+"""Kafka's errors of a missing ACL, and the kind of the resource."""
+_RESOURCE = re.compile(r"[\w.-]+")
 _HTTP = frozenset({"httpx", "httpcore"})
 _STATUS = re.compile(r"[1-5]\d\d\b")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -65,6 +73,22 @@ def describe_outage(error: BaseException) -> str:
     return describe_error(error)
 
 
+def missing_acl(error: BaseException) -> str | None:
+    """Return what a user of Kafka lacks: `rights on the topic T`; None for any other error.
+
+    Kafka names neither the right nor, in some answers, the resource.
+    """
+    if (kind := _ACLS.get(type(error).__name__)) is None:
+        return None
+    named = error.args[0] if error.args else ""
+    names = [named] if isinstance(named, str) else sorted(named)
+    if kind == "cluster":
+        return "rights on the cluster"
+    if not names or not all(map(_RESOURCE.fullmatch, names)):
+        return f"rights on a {kind}"
+    return f"rights on the {kind} {', '.join(names)}"
+
+
 def first_cause(error: BaseException) -> BaseException:
     """Return the first error of a chain: httpx wraps those of the operating system several times.
 
@@ -101,12 +125,11 @@ def _socket_text(error: OSError) -> str:
 
 
 def _kafka_text(error: BaseException) -> str:
-    """The name of Kafka's error in words, with the names of the topics or groups it refuses."""
+    """The name of Kafka's error in words, or the right that is missing."""
+    if (lacking := missing_acl(error)) is not None:
+        return f"this user lacks {lacking}"
     name = type(error).__name__
-    words = _KAFKA.get(name) or _words(name)
-    if "authorization" in words and error.args:
-        return f"{words}: {without_quoted(str(error.args[0]))}"
-    return words
+    return _KAFKA.get(name) or _words(name)
 
 
 def _http_text(error: BaseException) -> str:

@@ -1,9 +1,10 @@
 """Opens aiokafka's admin client; an error names its cause, and closing takes a bounded time."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from messaging.access import explaining
 from messaging.closing import close_admin
@@ -27,3 +28,16 @@ async def open_admin(kafka: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClien
         yield admin
     finally:
         await close_admin(admin)
+
+
+@contextmanager
+def naming_group(group_id: str) -> Iterator[None]:
+    """Name the group in the error if this user lacks the rights on it; aiokafka's admin does not.
+
+    Raises:
+        GroupAuthorizationFailedError: the user lacks the rights.
+    """
+    try:
+        yield
+    except GroupAuthorizationFailedError as error:
+        raise GroupAuthorizationFailedError(group_id) from error

@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
 from messaging.access import explaining
+from messaging.admin import naming_group
 from messaging.closing import close_consumer
 from messaging.connection import KafkaConnection
 from messaging.raw_record import RawRecord
@@ -36,7 +37,9 @@ async def group_state(admin: AIOKafkaAdminClient, group_id: str) -> GroupState:
         aiokafka.errors.KafkaError: the broker does not answer, or refuses.
     """
     found = GroupState("Dead", 0)
-    for answer in await admin.describe_consumer_groups([group_id]):
+    with naming_group(group_id):
+        answers = await admin.describe_consumer_groups([group_id])
+    for answer in answers:
         for code, _, state, _, _, members, *_ in answer.groups:
             if code != 0:
                 raise for_code(code)(group_id)

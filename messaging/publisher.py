@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from messaging.access import explaining
-from messaging.admin import open_admin
+from messaging.admin import naming_group, open_admin
 from messaging.clocks import Clock, ClockCheck
 from messaging.cloudevents import Record
 from messaging.connection import KafkaConnection
@@ -116,7 +116,7 @@ class TransactionalPublisher(NamedTuple):
                 wait_initial=0.05,
                 wait_max=1,
             ):
-                with attempt:
+                with attempt, naming_group(self.group_id):
                     async with asyncio.timeout(_STALLED_SECONDS):
                         offsets = await admin.list_consumer_group_offsets(self.group_id)
         found = offsets.get(TopicPartition(self.topic, 0))

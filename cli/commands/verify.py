@@ -7,7 +7,6 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from aiokafka.errors import KafkaError
 
 from audit.past.moments import NotInThePastError
 from audit.transfer.seal_files import published_seals, read_seals
@@ -20,7 +19,7 @@ from cli.render.answer import Answer
 from cli.render.progress import progress
 from cli.render.verification import show_verification
 from cli.runfile import resolve
-from cli.servers import open_database
+from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
 from contracts.error_text import describe_error
 from eventstore.seals import Seal
@@ -58,7 +57,7 @@ async def report_verification(
         seals = await _seals(settings, file, from_kafka=from_kafka)
     except ValueError as error:
         raise CommandError(f"the seals cannot be read: {error}") from error
-    except (KafkaError, OSError) as error:
+    except OSError as error:
         raise CommandError(f"the seals cannot be read: {describe_error(error)}") from error
     async with open_database(settings) as engine:
         with progress("verify") as update:
@@ -90,4 +89,8 @@ def _days(days: int | None) -> timedelta | None:
 
 async def _seals(settings: Settings, file: Path | None, *, from_kafka: bool) -> list[Seal]:
     kept = list(read_seals(file)) if file is not None else []
-    return kept + (await published_seals(resolve(settings).kafka) if from_kafka else [])
+    if not from_kafka:
+        return kept
+    kafka = resolve(settings).kafka
+    with kafka_errors(kafka, "the seals cannot be read"):
+        return kept + await published_seals(kafka)

@@ -121,7 +121,7 @@ class Status:
                 ", ".join(names),
                 unread.reason,
                 "spreaview-sync doctor" if unread.is_late else None,
-                SERVERS,
+                ROLES if unread.is_hidden else SERVERS,
             )
             for unread, names in reasons.items()
         ]

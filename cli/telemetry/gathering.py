@@ -14,17 +14,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    KafkaError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka.errors import KafkaError
 from prometheus_client import Metric as Family
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cli.telemetry.metrics import BY_NAME
-from contracts.outage_text import describe_outage
+from contracts.outage_text import describe_outage, missing_acl
 from eventstore.errors import is_database_outage
 from eventstore.rights import NOT_ALLOWED
 from projections.generations import GenerationAccessError, NoGenerationError
@@ -214,10 +210,8 @@ async def _opened(source: Source[T]) -> AsyncIterator[T]:
 def _is_refused(error: Exception) -> bool:
     """Whether this role lacks a right. Another process may have it."""
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return sqlstate == NOT_ALLOWED or isinstance(
-        error,
-        GenerationAccessError | TopicAuthorizationFailedError | GroupAuthorizationFailedError,
-    )
+    is_refused = sqlstate == NOT_ALLOWED or isinstance(error, GenerationAccessError)
+    return is_refused or missing_acl(error) is not None
 
 
 def _may_pass(error: Exception) -> bool:

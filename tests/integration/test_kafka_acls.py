@@ -26,6 +26,7 @@ from cli.connections import Addresses, database
 from cli.sandbox.conference import conference_window
 from cli.services import Role, running
 from cli.settings import Settings
+from cli.status.headings import ROLES
 from cli.waiting import run_ended
 from contracts.topics import (
     DEAD_LETTERS,
@@ -240,6 +241,8 @@ async def refused(*words: str, env: dict[str, str], resource: str) -> None:
     ended = await asyncio.to_thread(run, *words, env=env)
     assert ended.returncode == 1, ended.stdout
     assert resource in ended.stderr
+    assert "does not answer" not in ended.stderr
+    assert "lacks rights" in ended.stderr or "may not DESCRIBE" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -266,6 +269,50 @@ async def test_the_dead_letter_commands(broker: JvmBroker, database_url: str) ->
     assert "No open dead letters" in await done("dlq", "list", env=own)
     stranger = as_role(broker, "requester", database_url=database_url)
     await refused("dlq", "list", env=stranger, resource=DEAD_LETTERS)
+
+
+async def examined(
+    broker: JvmBroker, role: str, database_url: str
+) -> tuple[int, dict[tuple[str, str], str]]:
+    """The exit code of `doctor`, and its sentences by check and verdict."""
+    async with sessionize_double(Documents()) as double:
+        env = as_role(
+            broker,
+            role,
+            database_url=database_url,
+            kafka_partitions="2",
+            sessionize_base_url=double.base_url,
+        )
+        ended = await asyncio.to_thread(run, "doctor", "--json", env=env)
+    findings = json.loads(ended.stdout)["findings"]
+    return ended.returncode, {(one["check"], one["verdict"]): one["sentence"] for one in findings}
+
+
+async def test_what_a_user_may_not_read_is_not_checked_and_no_problem(
+    broker: JvmBroker, database_url: str
+) -> None:
+    """The projector's user may see every topic, and may read none of those that are examined."""
+    ended, found = await examined(broker, "projector", database_url)
+    for check, resource in (
+        ("requests", f"the topic {DEAD_LETTERS}"),
+        ("erasure requests", "the group spreaview-erasures"),
+        ("relay", "the group spreaview-relay"),
+        ("dead letters", f"the topic {DEAD_LETTERS}"),
+        ("seals", f"the topic {LOG_SEALS}"),
+        ("groups", "the group spreaview-worker"),
+    ):
+        sentence = found[check, "not checked"]
+        assert f"refuses user 'projector': it lacks rights on {resource}" in sentence
+    assert ended == 0, found
+    env = as_role(broker, "projector", database_url=database_url)
+    shown = await asyncio.to_thread(run, "status", "--json", env=env)
+    (letters,) = [
+        problem
+        for problem in json.loads(shown.stdout)["problems"]
+        if "dead_letters" in problem["section"]
+    ]
+    assert f"it lacks rights on the topic {DEAD_LETTERS}" in letters["problem"]
+    assert letters["see"] == ROLES
 
 
 async def test_the_export_of_seals(tmp_path: Path) -> None:

@@ -177,4 +177,6 @@ async def test_a_missing_right_leaves_the_reading_out(caplog: pytest.LogCaptureF
     labels = [s.labels for family in gatherer.collect() for s in family.samples if s.name == FAILED]
     assert labels == [{"reading": "open_runs"}]
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["the metrics of seals are left out: topic authorization failed: some.topic"]
+    assert lines == [
+        "the metrics of seals are left out: this user lacks rights on the topic some.topic"
+    ]

@@ -7,11 +7,14 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaTimeoutError,
     LeaderNotAvailableError,
     NodeNotReadyError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -76,7 +79,18 @@ def caused_by(cause: Exception) -> httpx.ConnectError:
         (KafkaConnectionError("Unable to bootstrap from [('h', 1)]"), "no broker can be reached"),
         (NodeNotReadyError("Attempt to send a request"), "no broker can be reached"),
         (LeaderNotAvailableError(), "leader not available"),
-        (TopicAuthorizationFailedError("topic-1"), "topic authorization failed: topic-1"),
+        (TopicAuthorizationFailedError("topic-1"), "this user lacks rights on the topic topic-1"),
+        (
+            TopicAuthorizationFailedError({"topic-2", "topic-1"}),
+            "this user lacks rights on the topic topic-1, topic-2",
+        ),
+        (GroupAuthorizationFailedError("group-1"), "this user lacks rights on the group group-1"),
+        (GroupAuthorizationFailedError("Response(...)"), "this user lacks rights on a group"),
+        (
+            TransactionalIdAuthorizationFailed("id-1"),
+            "this user lacks rights on the transactional id id-1",
+        ),
+        (ClusterAuthorizationFailedError(), "this user lacks rights on the cluster"),
         (UnreachableError("Kafka at h:1 does not answer"), "Kafka at h:1 does not answer"),
         (KafkaAccessError("Kafka refuses us", "VARIABLE"), "Kafka refuses us"),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "the connection was lost"),
