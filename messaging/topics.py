@@ -4,7 +4,12 @@ import logging
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from contracts.topics import (
     DEAD_LETTERS,
@@ -23,6 +28,8 @@ logger = logging.getLogger(__name__)
 MANAGE_VARIABLE = f"{PREFIX}MANAGE_TOPICS"
 
 _DAY_MS = 24 * 60 * 60 * 1000
+
+_MAY_NOT_CREATE = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """The rules of the import limit the size of events; the largest is an outcome with its report.
@@ -51,7 +58,6 @@ class MissingTopicsError(KafkaAccessError):
     def __init__(
         self, kafka: KafkaConnection, missing: Sequence[NewTopic], *, manage: bool = False
     ) -> None:
-        commands = "\n".join(f"  {_create_command(kafka, topic)}" for topic in missing)
         them = "it" if len(missing) == 1 else "them"
         remedy = (
             f". Remedy: restart a worker or a projector, which creates {them}, or run"
@@ -59,8 +65,22 @@ class MissingTopicsError(KafkaAccessError):
             else f", and {MANAGE_VARIABLE} is false. Remedy: create {them}"
         )
         super().__init__(
-            f"Kafka at {kafka} does not have {', '.join(topic.name for topic in missing)}, or this "
-            f"user may not DESCRIBE {them}{remedy}:\n{commands}",
+            f"Kafka at {kafka} does not have {_names(missing)}, or this user may not DESCRIBE "
+            f"{them}{remedy}:\n{_create_commands(kafka, missing)}",
+            MANAGE_VARIABLE,
+        )
+
+
+class MayNotCreateError(KafkaAccessError):
+    """Topics do not exist, or we may not see them, and the broker does not let us create them."""
+
+    def __init__(self, kafka: KafkaConnection, refused: Sequence[NewTopic]) -> None:
+        user = "this user" if kafka.username is None else f"user {kafka.username!r}"
+        them = "it" if len(refused) == 1 else "them"
+        super().__init__(
+            f"Kafka at {kafka} does not have {_names(refused)}, and {user} lacks the right CREATE "
+            f"on {them}. Remedy: grant CREATE and DESCRIBE, or set {MANAGE_VARIABLE}=false and "
+            f"have somebody with the right create {them}:\n{_create_commands(kafka, refused)}",
             MANAGE_VARIABLE,
         )
 
@@ -86,6 +106,7 @@ async def declare_topics(
 
     Raises:
         MissingTopicsError: a topic does not exist, and `manage` is false.
+        MayNotCreateError: a topic does not exist, and this user lacks the right to create it.
         aiokafka.errors.KafkaError: the broker does not answer, or refuses a topic.
     """
     wanted = our_topics(partitions, replication_factor, retention_days, erasure_days)
@@ -156,20 +177,33 @@ async def _declare(kafka: KafkaConnection, topics: Sequence[NewTopic], *, manage
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         before = [topic for topic in topics if topic.name in existing]
-        if manage:
-            await use_append_time(kafka, admin, [topic.name for topic in before])
-        else:
+        if not manage:
             await _check_partitions(admin, before)
             if missing:
                 raise MissingTopicsError(kafka, missing)
-        if not missing:
             return
-        answer = await admin.create_topics(missing)
-        for name, code, *_ in answer.topic_errors:
-            error = for_code(code)
-            if code != 0 and error is not TopicAlreadyExistsError:
-                raise error(f"topic {name} could not be created")
+        if missing:
+            await _create(kafka, admin, missing)
+        # Last, since it logs refusals, and a service repeats the rest until it succeeds.
+        await use_append_time(kafka, admin, [topic.name for topic in before])
+
+
+async def _create(
+    kafka: KafkaConnection, admin: AIOKafkaAdminClient, missing: Sequence[NewTopic]
+) -> None:
+    """Create topics. Raises `MayNotCreateError` for all that this user must not create."""
+    answer = await admin.create_topics(missing)
+    refused: set[str] = set()
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if error in _MAY_NOT_CREATE:
+            refused.add(name)
+        elif code != 0 and error is not TopicAlreadyExistsError:
+            raise error(f"topic {name} could not be created")
+        else:
             logger.info("topic %s is declared", name)
+    if refused:
+        raise MayNotCreateError(kafka, [topic for topic in missing if topic.name in refused])
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
@@ -187,6 +221,15 @@ async def _check_partitions(admin: AIOKafkaAdminClient, topics: Sequence[NewTopi
                 PREFIX,
                 wanted[name],
             )
+
+
+def _names(topics: Sequence[NewTopic]) -> str:
+    return ", ".join(topic.name for topic in topics)
+
+
+def _create_commands(kafka: KafkaConnection, topics: Sequence[NewTopic]) -> str:
+    """One line per topic."""
+    return "\n".join(f"  {_create_command(kafka, topic)}" for topic in topics)
 
 
 def _create_command(kafka: KafkaConnection, topic: NewTopic) -> str:

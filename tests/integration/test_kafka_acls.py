@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
@@ -52,6 +55,7 @@ from tests.support.dead_letter_topic import a_record
 from tests.support.kafka.jvm import JvmBroker
 from tests.support.kafka.secured import SASL_PLAINTEXT, SecuredListeners, User
 from tests.support.line import PATIENCE, a_request
+from tests.support.ports import free_port
 from tests.support.processes import environment, run
 from tests.support.sessionize.answers import Documents
 from tests.support.sessionize.double import sessionize_double
@@ -104,6 +108,8 @@ ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
     ],
 }
 PASSWORD = "right-password"
+_RETRIES = 3
+"""Attempts that fail before the number of lines is counted."""
 
 
 class AuthorizedListeners(SecuredListeners):
@@ -192,6 +198,69 @@ async def test_worker_projector_and_requester_import_a_conference(
             await publish_request(producer, request)
             row = await run_ended(Queries(engine), request.request_id, PATIENCE)
     assert row["status"] == "completed"
+
+
+async def test_a_worker_waits_for_a_topic_that_it_may_not_create(
+    tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the rights of the documentation, and without SPREAVIEW_KAFKA_MANAGE_TOPICS=false."""
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    settings = Settings(kafka_partitions=2, health_port=port)
+    is_ready = asyncio.Event()
+
+    async def serve(at: Addresses) -> None:
+        async with running(Role.WORKER, settings, at):
+            is_ready.set()
+            await asyncio.Event().wait()
+
+    async with authorized_broker(tmp_path / "kafka") as broker, httpx.AsyncClient() as client:
+        admin = AdminClient({"bootstrap.servers": broker.address})
+        admin.delete_topics([LOG_SEALS])[LOG_SEALS].result(PATIENCE)
+        while LOG_SEALS in admin.list_topics(timeout=PATIENCE).topics:
+            pass  # the broker has not read the deletion yet
+        worker = Addresses(database_url, as_user(broker, "worker"), "http://127.0.0.1:1")
+        serving = asyncio.create_task(serve(worker))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while "CREATE" not in (detail := await start_detail(client, port)):
+                    assert not serving.done()
+            for named in (
+                f"does not have {LOG_SEALS}, and user 'worker' lacks the right CREATE on it",
+                "SPREAVIEW_KAFKA_MANAGE_TOPICS=false",
+                f"--create --topic {LOG_SEALS} --partitions 2",
+            ):
+                assert named in detail
+            async with asyncio.timeout(PATIENCE):
+                while await retries(client, port) < _RETRIES:
+                    assert not serving.done()
+            lines = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+            assert len(lines) == 1, lines
+            assert lines[0].startswith("Kafka is failing; ")
+            assert "lacks the right CREATE" in lines[0]
+            admin.create_topics([NewTopic(LOG_SEALS, 2, 1)])[LOG_SEALS].result(PATIENCE)
+            await asyncio.wait_for(is_ready.wait(), PATIENCE)
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def start_detail(client: httpx.AsyncClient, port: int) -> str:
+    """What the start waits for, by `/ready`; empty before the process listens."""
+    try:
+        answer = await client.get(f"http://127.0.0.1:{port}/ready")
+    except httpx.TransportError:
+        await asyncio.sleep(0.02)
+        return ""
+    return str(answer.json()["components"]["start"]["detail"])
+
+
+async def retries(client: httpx.AsyncClient, port: int) -> float:
+    """The failed attempts to begin with Kafka, by `/metrics`."""
+    await asyncio.sleep(0.05)
+    metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    found = re.search(r'^spreaview_retries_total{operation="Kafka"} (\S+)$', metrics, re.MULTILINE)
+    return 0.0 if found is None else float(found[1])
 
 
 @pytest.mark.parametrize(
