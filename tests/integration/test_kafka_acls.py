@@ -66,11 +66,24 @@ pytestmark = pytest.mark.asyncio
 TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
 TRANSACTION = ResourceType.TRANSACTIONAL_ID
 READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+CONFIGS = AclOperation.DESCRIBE_CONFIGS
 
 REPLAYS = "replays"
 
 SEE = [(TOPIC, topic, DESCRIBE) for topic in sorted(TOPICS)]
 """READ and WRITE include DESCRIBE; every service looks for all topics at the start."""
+
+RELAY_STATUS = [(TOPIC, IMPORT_EVENTS, DESCRIBE), (GROUP, "spreaview-relay", DESCRIBE)]
+STATUS = [
+    *RELAY_STATUS,
+    (TOPIC, SYNC_REQUESTS, READ),
+    (TOPIC, ERASURE_REQUESTS, READ),
+    (TOPIC, DEAD_LETTERS, READ),
+    (TOPIC, LOG_SEALS, READ),
+    (GROUP, "spreaview-worker", DESCRIBE),
+    (GROUP, "spreaview-erasures", DESCRIBE),
+    (GROUP, "spreaview-projector", DESCRIBE),
+]
 
 ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
     "worker": [
@@ -100,6 +113,18 @@ ACLS: Mapping[str, list[tuple[ResourceType, str, AclOperation]]] = {
         (TOPIC, SYNC_REQUESTS, WRITE),
     ],
     "sealer": [(TOPIC, LOG_SEALS, READ)],
+    "relay-status": RELAY_STATUS,
+    "status": STATUS,
+    "doctor": [
+        *STATUS,
+        (TOPIC, IMPORT_EVENTS, READ),
+        *((TOPIC, topic, CONFIGS) for topic in sorted(TOPICS)),
+    ],
+    "restorer": [
+        (TOPIC, IMPORT_EVENTS, READ),
+        (TOPIC, ERASURE_REQUESTS, READ),
+        (GROUP, "spreaview-relay", DESCRIBE),
+    ],
     "replayer": [
         (TOPIC, REPLAYS, READ),
         (TOPIC, REPLAYS, WRITE),
@@ -382,6 +407,36 @@ async def test_what_a_user_may_not_read_is_not_checked_and_no_problem(
     ]
     assert f"it lacks rights on the topic {DEAD_LETTERS}" in letters["problem"]
     assert letters["see"] == ROLES
+
+
+async def test_the_status_and_the_diagnosis(broker: JvmBroker, database_url: str) -> None:
+    env = as_role(broker, "status", database_url=database_url)
+    status = json.loads((await asyncio.to_thread(run, "status", "--json", env=env)).stdout)
+    assert [name for name, section in status.items() if "error" in str(section)] == []
+    assert "lacks rights" not in str(status["problems"])
+    _, found = await examined(broker, "doctor", database_url)
+    assert {check for check, verdict in found if verdict == "not checked"} == set(), found
+
+
+async def test_the_erasures_after_a_restore_and_the_seals_of_a_verification(
+    tmp_path: Path, database_url: str
+) -> None:
+    """On a broker of its own: the relay of another test has published another log."""
+    async with authorized_broker(tmp_path / "kafka") as broker:
+
+        def env(role: str) -> dict[str, str]:
+            return as_role(broker, role, database_url=database_url)
+
+        assert json.loads(await done("relay", "status", "--json", env=env("relay-status")))
+        relay = "spreaview-relay"
+        await refused("relay", "status", env=env("sealer"), resource=relay)
+        replay = ("erasures", "replay")
+        assert "The log is confirmed" in await done(*replay, env=env("restorer"))
+        await refused(*replay, env=env("sealer"), resource=relay)
+        await refused(*replay, env=env("relay-status"), resource=ERASURE_REQUESTS)
+        verify = ("verify", "--seals-from-kafka")
+        await done(*verify, env=env("sealer"))
+        await refused(*verify, env=env("projector"), resource=LOG_SEALS)
 
 
 async def test_the_export_of_seals(tmp_path: Path) -> None:
