@@ -1,12 +1,14 @@
 """Connections to PostgreSQL and Sessionize, opened with our settings and handed down."""
 
+import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import asyncpg
 import httpx
@@ -14,7 +16,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cli.errors import CommandError
-from eventstore.connection import DIRECT_VARIABLE, VARIABLE, connect
+from eventstore.connection import CLOSING_SECONDS, DIRECT_VARIABLE, VARIABLE, connect
 from eventstore.libpq_url import without_password
 from messaging.connection import KafkaConnection
 
@@ -79,7 +81,7 @@ class Addresses(NamedTuple):
 async def database(
     url: str, pool_size: int, variable: str = VARIABLE
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine; its connections are closed at the end of the block.
+    """An engine; its connections are closed at the end of the block, also if the server is frozen.
 
     Errors name `variable`, the setting that holds the URL.
     """
@@ -96,11 +98,28 @@ async def database(
         max_overflow=0,
         hide_parameters=True,  # they hold personal data, and errors are logged
     )
+    opened: WeakSet[asyncpg.Connection] = WeakSet()
     event.listen(engine.sync_engine, "connect", _keep_alive)
+    event.listen(engine.sync_engine, "connect", lambda made, _: opened.add(made.driver_connection))
     try:
         yield engine
     finally:
-        await engine.dispose()
+        await _dispose(engine, opened)
+
+
+async def _dispose(engine: AsyncEngine, opened: Iterable[asyncpg.Connection]) -> None:
+    """Close the idle connections; drop all if the server does not confirm the end in time.
+
+    SQLAlchemy closes one after the other, each without a time limit.
+    """
+    closing = asyncio.ensure_future(engine.dispose())
+    try:
+        await asyncio.wait({closing}, timeout=CLOSING_SECONDS)
+    finally:
+        if not closing.done():
+            for connection in list(opened):
+                connection.terminate()
+        await closing
 
 
 def _keep_alive(connection: Any, _: object) -> None:

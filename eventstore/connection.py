@@ -4,12 +4,14 @@ So a parameter of the URL works for all of them, and a refusal is named in the s
 """
 
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from contracts.outage_text import NO_ANSWER
 from eventstore.libpq_url import DatabaseUrl, parse_url
 
 Connect = Callable[[], Coroutine[Any, Any, asyncpg.Connection]]
@@ -18,6 +20,9 @@ VARIABLE = "SPREAVIEW_DATABASE_URL"
 """The variable that the sentences of this module name, unless the URL is from another one."""
 READ_VARIABLE = "SPREAVIEW_READ_DATABASE_URL"
 DIRECT_VARIABLE = "SPREAVIEW_DIRECT_DATABASE_URL"
+
+CLOSING_SECONDS = 2.0
+"""Time limit to close a connection: a frozen server never confirms the end."""
 
 _EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
 """OpenSSL's codes of a certificate that cannot be verified; all others concern the authority."""
@@ -33,6 +38,13 @@ class DatabaseAccessError(ConnectionError):
     def __init__(self, sentence: str, variable: str = VARIABLE) -> None:
         self.variable = variable
         super().__init__(sentence.replace(VARIABLE, variable))
+
+
+class SilentDatabaseError(ConnectionError):
+    """PostgreSQL does not answer in time. Not a `TimeoutError`, which may be any server's."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_ANSWER)
 
 
 async def connect(
@@ -80,6 +92,17 @@ async def connect(
         if sentence is None:
             raise
         raise DatabaseAccessError(sentence, variable) from error
+
+
+@asynccontextmanager
+async def connected(connect: Connect) -> AsyncIterator[asyncpg.Connection]:
+    """Open a connection while the block runs; its end takes at most `CLOSING_SECONDS`."""
+    connection = await connect()
+    try:
+        yield connection
+    finally:
+        with suppress(TimeoutError):  # the driver has dropped the connection then
+            await connection.close(timeout=CLOSING_SECONDS)
 
 
 def _check_files(wanted: DatabaseUrl, variable: str) -> None:

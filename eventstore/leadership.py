@@ -19,7 +19,7 @@ from eventstore.checkpoints import (
     WRITE_CHECKPOINT,
     Checkpoint,
 )
-from eventstore.connection import Connect
+from eventstore.connection import Connect, SilentDatabaseError, connected
 from eventstore.model import Recorded
 from eventstore.wakeup import WakeUp
 
@@ -165,18 +165,26 @@ class Leadership(NamedTuple):
 
 
 async def who_leads(connect: Connect) -> str | None:
-    """Return the name of the leader's connection, with its host; None without a leader."""
-    connection = await connect()
-    try:
-        name: str | None = await connection.fetchval(_WHO_LEADS, LOCK)
-    finally:
-        await connection.close()
+    """Return the name of the leader's connection, with its host; None without a leader.
+
+    Raises:
+        SilentDatabaseError: no answer in time.
+    """
+    async with _asking(connect) as connection:
+        name: str | None = await connection.fetchval(_WHO_LEADS, LOCK, timeout=_ANSWER_SECONDS)
     return name
 
 
 async def _end_other_holder(connect: Connect, own_pid: int) -> None:
-    connection = await connect()
+    async with _asking(connect) as connection:
+        await connection.execute(_END_HOLDER, LOCK, own_pid, timeout=_ANSWER_SECONDS)
+
+
+@asynccontextmanager
+async def _asking(connect: Connect) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for one statement. A late answer is not taken for one of Kafka's."""
     try:
-        await connection.execute(_END_HOLDER, LOCK, own_pid)
-    finally:
-        await connection.close()
+        async with connected(connect) as connection:
+            yield connection
+    except TimeoutError as error:
+        raise SilentDatabaseError from error
