@@ -46,6 +46,7 @@ from projections.http.application import LOOPBACK, Security, application
 from projections.http.documents import document_routes
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.routes import Feed, feed_endpoint
+from projections.http.feed.tail import COMPONENT as FEED
 from projections.http.feed.tail import LogTail, read_log_id
 from projections.http.queries import Queries
 from projections.http.query_endpoints import query_endpoints
@@ -65,6 +66,8 @@ class HttpSide(NamedTuple):
     """Ends the open streams and every wait."""
     feed_clients: Callable[[], int]
     """Returns the number of open feeds."""
+    feed_fault: Callable[[], str | None]
+    """Returns why the feed is stuck; None if it is not."""
 
 
 def security_of(settings: Settings, *, open_here: bool) -> Security:
@@ -123,7 +126,7 @@ async def http_side(
         await tail.start()
         return tail
 
-    tail = await retry_until_success("the feed", started_tail, on=is_database_outage)
+    tail = await retry_until_success(FEED, started_tail, on=is_database_outage)
     stopping = anyio.Event()
     publisher = RequestPublisher(addresses.kafka, log, observer)
     feed = Feed(
@@ -163,7 +166,7 @@ async def http_side(
         announcements.end()
         tail.wake_everybody()
 
-    return HttpSide(app, background, stop, lambda: tail.clients)
+    return HttpSide(app, background, stop, lambda: tail.clients, lambda: tail.fault)
 
 
 class RequestPublisher:

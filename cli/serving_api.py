@@ -15,6 +15,7 @@ from cli.connections import Addresses, database
 from cli.health.monitor import Monitor
 from cli.health.probes import (
     database_probe,
+    feed_probe,
     kafka_probe,
     replica_probe,
     restore_probe,
@@ -111,8 +112,8 @@ async def serving_http_side(
 ) -> AsyncIterator[ServedApi]:
     """Serve the HTTP side on servers that answer and are migrated.
 
-    Without `telemetry`, it has one of its own. A monitor that is given watches the token file and
-    the replica. Raises `CannotListenError`.
+    Without `telemetry`, it has one of its own. A monitor that is given watches the token file, the
+    replica and the feed. Raises `CannotListenError`.
     """
     if monitor is not None and security.tokens is not None:
         monitor.watch(tokens_probe(security.tokens))
@@ -145,6 +146,8 @@ async def serving_http_side(
             observer=telemetry.observer,
         )
         telemetry.metrics.show_feed_clients(side.feed_clients)
+        if monitor is not None:
+            monitor.watch(feed_probe(side.feed_fault))
         background = await stack.enter_async_context(going_on(all_of(side.background)))
         observed = ObservedHttp(
             side.app, telemetry.observer, partial(traceparent_of_sync, EventLog(engine))

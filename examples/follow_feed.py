@@ -64,7 +64,7 @@ def main(path: Path) -> None:
                 sys.exit(
                     f"{error.response.status_code} for {error.request.url}"
                 )  # a wrong token, for example
-            time.sleep(1)
+        time.sleep(1)  # also after a stream that has ended: its server stops, or is stuck
 
 
 if __name__ == "__main__":

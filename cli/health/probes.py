@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.checkpoints import Checkpoints
+from eventstore.damage import DamagedLogError
 from eventstore.log import EventLog
 from eventstore.restored import check_confirmed
 from messaging.access import check
@@ -17,6 +18,7 @@ from messaging.connection import KafkaConnection
 from messaging.keyed_consumer import KeyedConsumer
 from messaging.lag import GroupLag
 from messaging.publisher import TransactionalPublisher
+from projections.http.feed.tail import COMPONENT as FEED
 from projections.http.tokens import COMPONENT as TOKENS
 from projections.http.tokens import TokenFileError, Tokens
 from projections.projector import RETRIED
@@ -157,6 +159,17 @@ def tokens_probe(tokens: Tokens) -> Probe:
         return []
 
     return Probe(TOKENS, look, is_needed=False, is_apart=True)
+
+
+def feed_probe(fault: Callable[[], str | None]) -> Probe:
+    """Check that the feed can read the log; a process with a stuck one answers everything else."""
+
+    async def look() -> list[Workload]:
+        if (reason := fault()) is not None:
+            raise DamagedLogError(reason)
+        return []
+
+    return Probe(FEED, look, is_needed=False, is_apart=True)
 
 
 def kafka_probe(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
@@ -101,6 +102,8 @@ class Server(ThreadingHTTPServer):
         self.answers = [*answers]
         self.calls: list[tuple[str, str]] = []
         """Path and body of each request."""
+        self.called_at: list[float] = []
+        """Monotonic time of each request."""
 
     @property
     def url(self) -> str:
@@ -113,6 +116,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         self.server.calls.append((self.path, content))
+        self.server.called_at.append(time.monotonic())
         answers = self.server.answers
         status, value = answers.pop(0) if len(answers) > 1 else answers[0]
         body = json.dumps(value, separators=(",", ":")).encode()
@@ -190,13 +194,29 @@ def test_the_wait_for_a_sync_has_a_limit(command: tuple[str, ...], tmp_path: Pat
     assert "Sync has not ended yet" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
+following_programs = pytest.mark.parametrize(
     "command",
     [
         pytest.param((sys.executable, "follow_feed.py"), id="python"),
         pytest.param(("node", "follow_feed.mjs"), marks=needs_node, id="node"),
     ],
 )
+
+
+@following_programs
+def test_following_the_feed_pauses_after_each_stream(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    stuck, refused = (503, {"detail": "The feed is stuck"}), (401, {"detail": "Send a token"})
+    with answering((200, {}), (200, {}), stuck, refused) as server:
+        done = against(server, *command, str(tmp_path / "events.jsonl"))
+    assert done.returncode == 1
+    times = server.called_at
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.9
+    assert len(times) == 4
+
+
+@following_programs
 def test_following_the_feed_over_kills(
     running: Up, command: tuple[str, ...], tmp_path: Path
 ) -> None:

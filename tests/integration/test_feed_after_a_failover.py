@@ -10,13 +10,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
-import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.connections import Addresses
 from eventstore.log import EventLog
-from eventstore.model import Commit, NewEvent
 from messaging.connection import KafkaConnection
 from projections.http.feed.cursor import cursor_at
 from projections.http.feed.frames import Filter
@@ -25,17 +23,9 @@ from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail, read_log_id
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.processes import PATIENCE
-from tests.support.streams import STARTED, change_log
+from tests.support.streams import append_started, change_log
 
 pytestmark = pytest.mark.asyncio
-
-
-async def append(engine: AsyncEngine) -> int:
-    """Append an event to a new stream; return its position."""
-    stream_id = uuid4()
-    event = msgspec.structs.replace(STARTED, sync_id=uuid4(), spreaview_event_id=stream_id)
-    appended = await EventLog(engine).append(Commit(stream_id, 0, [NewEvent(uuid4(), event)]))
-    return appended.position
 
 
 async def fail_over(
@@ -82,11 +72,11 @@ async def following(engine: AsyncEngine) -> AsyncIterator[LogTail]:
 
 @pytest.mark.parametrize("other", ["message_id = gen_random_uuid()", "hash = sha256(hash)"])
 async def test_a_tail_never_reads_on_behind_a_lost_event(engine: AsyncEngine, other: str) -> None:
-    positions = [await append(engine) for _ in range(3)]
+    positions = [await append_started(engine) for _ in range(3)]
     async with following(engine) as tail:
         epoch = tail.epoch
         await fail_over(engine, positions[1:], other)
-        newest = await append(engine)
+        newest = await append_started(engine)
         async with asyncio.timeout(PATIENCE):
             while tail.head.position != newest:  # noqa: ASYNC110 (it is a plain attribute)
                 await asyncio.sleep(0.01)
@@ -98,7 +88,7 @@ async def test_a_tail_never_reads_on_behind_a_lost_event(engine: AsyncEngine, ot
 async def test_a_client_that_comes_while_the_tail_changes_gets_a_reset(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positions = [await append(engine) for _ in range(3)]
+    positions = [await append_started(engine) for _ in range(3)]
     async with following(engine) as tail:
         cursor, reader = tail.head, FeedReader(engine, tail)
         changing, may_change = asyncio.Event(), asyncio.Event()
@@ -111,7 +101,7 @@ async def test_a_client_that_comes_while_the_tail_changes_gets_a_reset(
 
         monkeypatch.setattr(EventLog, "last_event", slowly)
         await fail_over(engine, positions[1:])
-        await append(engine)
+        await append_started(engine)
         await changing.wait()
         epoch = tail.epoch
         assert await reader.knows(cursor)  # the tail still holds the lost log
@@ -145,7 +135,7 @@ async def http_side(database_url: str) -> AsyncIterator[HttpSide]:
 async def test_a_long_poll_over_a_failover_is_a_reset(
     engine: AsyncEngine, database_url: str
 ) -> None:
-    positions = [await append(engine) for _ in range(3)]
+    positions = [await append_started(engine) for _ in range(3)]
     async with http_side(database_url) as side:
         page = (await side.client.get("/v1/import-events")).json()
         waiting = asyncio.create_task(
@@ -155,6 +145,6 @@ async def test_a_long_poll_over_a_failover_is_a_reset(
         )
         await asyncio.sleep(0)
         await fail_over(engine, positions[1:])
-        await append(engine)
+        await append_started(engine)
         answer = await waiting
     assert (answer.status_code, answer.json()["type"]) == (410, "urn:spreaview:problem:reset")

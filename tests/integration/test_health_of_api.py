@@ -5,22 +5,31 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import httpx
 import pytest
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.commands.token import write_token
 from cli.health import monitor
 from cli.serving_api import serving_api
 from cli.settings import Settings
+from contracts.codec import take_apart
+from eventstore.log import EventLog
+from eventstore.model import Commit, NewEvent
 from messaging import backoff
 from projections.http.tokens import Scope
 from tests.support.ipv6 import needs_ipv6
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 from tests.support.prometheus import scrape
+from tests.support.streams import STARTED, append_started, change_log
 
 pytestmark = pytest.mark.asyncio
+
+FEED = "/v1/import-events"
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +117,57 @@ async def test_a_token_file_that_cannot_be_used_is_reported(
             "tokens still fails",
             "tokens works again",
         ]
+
+
+async def test_a_feed_that_is_stuck_before_an_event_names_it_to_everybody(
+    engine: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = {"Accept": "text/event-stream"}
+    stream_id = uuid4()
+    started = replace(STARTED, spreaview_event_id=stream_id)
+    async with an_api(tmp_path, database_url) as api:
+        await api.until("feed", ok=True)
+        known = await append_started(engine)
+        async with api.client.stream("GET", FEED, headers=streaming) as stream:
+            lines = stream.aiter_lines()
+            async for line in lines:
+                if line == "event: caught-up":
+                    break
+            with monkeypatch.context() as newer:
+                newer.setattr(
+                    "eventstore.append.take_apart", lambda e: take_apart(e)._replace(type="Sung")
+                )
+                unknown = await EventLog(engine).append(
+                    Commit(stream_id, 0, [NewEvent(uuid4(), started)])
+                )
+            async with asyncio.timeout(PATIENCE):
+                async for _ in lines:
+                    pass  # it ends
+        status, feed = await api.until("feed", ok=False)
+        assert (status, feed["needed"]) == (200, False)
+        place = f"the event at position {unknown.position} (version 1 of stream {stream_id}, Sung)"
+        assert place in feed["detail"]
+
+        page = (await api.client.get(FEED)).json()
+        assert [event["position"] for event in page["events"]] == [known]
+        assert not page["caught_up"]
+        resumed = streaming | {"Last-Event-ID": page["next"]}
+        for answer in (
+            await api.client.get(FEED, params={"after": "head"}),
+            await api.client.get(FEED, params={"after": page["next"]}),
+            await api.client.get(FEED, headers=streaming),
+            await api.client.get(FEED, headers=resumed),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert place in answer.json()["detail"]
+        assert (await api.client.get("/v1/events")).status_code == 200
+
+        known_type = "UPDATE event_store.events SET type = 'SyncStarted' WHERE stream_id = :stream"
+        await change_log(engine, known_type, stream=stream_id)
+        await api.until("feed", ok=True)
+        page = (await api.client.get(FEED, params={"after": page["next"]})).json()
+        assert [event["position"] for event in page["events"]] == [unknown.position]
+        assert page["caught_up"]
 
 
 async def test_a_replica_that_answers_is_well(module_database_url: str, tmp_path: Path) -> None:

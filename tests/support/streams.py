@@ -36,6 +36,19 @@ FIX = """
 """
 
 
+async def append_started(engine: AsyncEngine, organization_id: UUID | None = None) -> int:
+    """Append an event to a new stream; return its position."""
+    stream_id = uuid4()
+    event = replace(
+        STARTED,
+        sync_id=uuid4(),
+        spreaview_event_id=stream_id,
+        organization_id=organization_id or STARTED.organization_id,
+    )
+    appended = await EventLog(engine).append(Commit(stream_id, 0, [NewEvent(uuid4(), event)]))
+    return appended.position
+
+
 async def append_run(log: EventLog, stream: UUID, number: int) -> None:
     """Append a run that names the only room after the run."""
     sync_id = uuid4()

@@ -8,6 +8,7 @@ import msgspec
 
 from contracts.codec import kebab
 from contracts.events import CUT_TYPES, EVENT_TYPES
+from eventstore.damage import DamagedLogError
 from eventstore.model import Recorded
 from messaging.cloudevents import encode, structured
 from projections.http.feed.cursor import Cursor, cursor_at
@@ -65,8 +66,26 @@ class Filter(NamedTuple):
         return self.allowed is None or organization in self.allowed
 
 
+def frames_of(log_id: UUID, rows: Iterable[Recorded]) -> list[Frame]:
+    """Encode events, up to the last whole outcome before one that cannot be read.
+
+    Raises `DamagedLogError` if nothing whole is before that event.
+    """
+    frames: list[Frame] = []
+    for row in rows:
+        try:
+            frames.append(frame_of(log_id, row))
+        except DamagedLogError:
+            while frames and not frames[-1].ends:
+                frames.pop()
+            if not frames:
+                raise
+            break
+    return frames
+
+
 def frame_of(log_id: UUID, recorded: Recorded) -> Frame:
-    """Encode one event. Raises `contracts.codec.UnknownEventError`."""
+    """Encode one event. Raises `UnreadableEventError`."""
     data = recorded.data
     record = encode(
         log_id=log_id,

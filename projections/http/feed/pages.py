@@ -1,16 +1,18 @@
 """Reading the feed from a cursor: from the tail in memory, or from the log if it is older."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from eventstore.damage import DamagedLogError
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes, read_streams
 from projections.http.feed.batch import PAGE_BYTES, Batch, whole_page
 from projections.http.feed.cursor import Cursor, start_of
-from projections.http.feed.frames import Filter, frame_of
+from projections.http.feed.frames import Filter, frames_of
 from projections.http.feed.tail import LogTail
 
 PAGE = 1000
@@ -45,7 +47,18 @@ class FeedReader:
 
         An empty batch that is not at the head only moves the cursor, never back. The batch ends
         with the outcome in which `limit` is reached.
+
+        Raises:
+            DamagedLogError: the next event cannot be read, or the tail is stuck before one.
         """
+        batch = await self._next_batch(cursor, wanted, limit)
+        if not batch.at_head or self._tail.fault is None:
+            return batch
+        if not batch.frames:
+            raise DamagedLogError(f"The feed is stuck: {self._tail.fault}")
+        return replace(batch, at_head=False)
+
+    async def _next_batch(self, cursor: Cursor, wanted: Filter, limit: int | None) -> Batch:
         tail = self._tail
         if cursor.position > tail.head.position:  # read from the log, or from another process
             return Batch([], cursor, at_head=True)
@@ -64,7 +77,7 @@ class FeedReader:
                     return Batch([], max(cursor, head, key=lambda c: c.position), at_head=False)
         if not rows:
             return Batch([], cursor, at_head=True)
-        frames = [frame_of(tail.log_id, row) for row in rows]
+        frames = frames_of(tail.log_id, rows)
         frames = frames[: whole_page(frames, wanted, limit)]
         return Batch(wanted.select(frames), frames[-1].cursor, at_head=False)
 

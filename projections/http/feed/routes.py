@@ -91,15 +91,19 @@ class Feed:
         given = call.request.headers.get("last-event-id") or call.query("after") or "head"
         epoch = self._tail.epoch
         cursor = self._cursor(given)
-        known = await self._reader.knows(cursor)
+        if not (known := await self._reader.knows(cursor)):
+            cursor = start_of(self._tail.log_id)
+        # Here, so that a client that cannot be served gets the reason instead of a stream.
+        first = await self._reader.next_batch(cursor, wanted)
         content = stream(
             self._tail,
             self._reader,
-            cursor if known else start_of(self._tail.log_id),
+            cursor,
             wanted,
             is_allowed=lambda: self._is_allowed(call.request),
             heartbeat_seconds=self._heartbeat_seconds,
             epoch=epoch,
+            first=first,
             reset=not known,
         )
         response = EventSourceResponse(

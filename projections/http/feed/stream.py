@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from eventstore.damage import DamagedLogError
 from eventstore.errors import is_database_outage
+from projections.http.feed.batch import Batch
 from projections.http.feed.cursor import Cursor, start_of
 from projections.http.feed.frames import Filter, control, heartbeat
 from projections.http.feed.pages import FeedReader
@@ -20,6 +21,7 @@ async def stream(
     is_allowed: Callable[[], bool],
     heartbeat_seconds: float,
     epoch: int,
+    first: Batch | None = None,
     reset: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield the feed from a cursor: `header`, whole outcomes, `caught-up`, and heartbeats.
@@ -27,7 +29,8 @@ async def stream(
     `header` names where the feed really begins. `caught-up` follows when everything up to the
     head was sent, again after each time that the client was behind by more than a page. With
     `reset`, the cursor is the start of the log: what the client has is not of this log. `epoch` is
-    the one of the tail before the cursor was checked.
+    the one of the tail before the cursor was checked; `first` is the batch after the cursor, if
+    it was read already.
     The feed ends when the token is not valid any more, or the log cannot be read.
     """
     erasures = tail.erasures
@@ -39,13 +42,15 @@ async def stream(
         while True:
             if tail.epoch != epoch:
                 epoch, cursor, was_behind = tail.epoch, start_of(tail.log_id), True
+                first = None
                 yield control("reset", cursor, reason="the log was restored or replaced")
             try:
-                batch = await reader.next_batch(cursor, wanted)
+                batch = first or await reader.next_batch(cursor, wanted)
             except Exception as error:
                 if is_database_outage(error) or isinstance(error, DamagedLogError):
                     return  # the client connects again, and gets the reason
                 raise
+            first = None
             if tail.epoch != epoch:
                 continue
             cursor, at_head = batch.cursor, batch.at_head

@@ -21,10 +21,12 @@ from eventstore.wakeup import gather
 from messaging.backoff import log_failing, log_working
 from projections.http.feed.batch import Batch, whole_page
 from projections.http.feed.cursor import Cursor, cursor_at, start_of
-from projections.http.feed.frames import Filter, Frame, frame_of, size_of
+from projections.http.feed.frames import Filter, Frame, frames_of, size_of
 
 logger = logging.getLogger(__name__)
 
+COMPONENT = "feed"
+"""The name of the feed in logs and in the health of the process."""
 PAGE = 1000
 _BATCHES = 32
 """Batches in memory. Most clients are at the same few places."""
@@ -89,6 +91,8 @@ class LogTail:
         self.head: Cursor = start_of(log_id)
         self._head_hash: bytes | None = None
         """None while the event of `head` has not been read."""
+        self.fault: str | None = None
+        """The reason why the tail is stuck before an event, as a sentence."""
         self.epoch = 0
         """Rises when the tail begins anew, for example because the log is another one."""
         self.erasures = 0
@@ -176,6 +180,7 @@ class LogTail:
         """Forget the frames. By the new epoch, clients see that what they have read may be lost."""
         self.head = cursor
         self._head_hash = None
+        self.fault = None
         self.epoch += 1
         self._drop_frames()
 
@@ -183,7 +188,7 @@ class LogTail:
         """Follow the log until cancelled.
 
         Waits for a database that does not answer. Stops before an event that cannot be read, such
-        as one of a newer program, and tries it again.
+        as one of a newer program, and tries it again; `fault` is the reason meanwhile.
         """
         while True:
             try:
@@ -192,14 +197,24 @@ class LogTail:
                     self._add(rows)
                     if len(rows) < PAGE // 2:  # whole outcomes rarely fill a page
                         await gather(row.stream_id for row in rows)
-                log_working("the feed")
+                self.fault = None
+                log_working(COMPONENT)
                 await self._wait()
             except Exception as error:
                 if not (is_database_outage(error) or isinstance(error, DamagedLogError)):
                     raise
-                log_failing("the feed", describe_outage(error))
+                log_failing(COMPONENT, describe_outage(error))
+                if isinstance(error, DamagedLogError):
+                    self._stop_before(error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._next_check = 0.0
+
+    def _stop_before(self, error: DamagedLogError) -> None:
+        """Keep the reason, and have the clients at the head look: they get it."""
+        is_known = self.fault == str(error)
+        self.fault = str(error)
+        if not is_known:
+            self.wake_everybody()
 
     async def _read(self) -> Sequence[Recorded]:
         """The next events; none if the log does not have the head any more.
@@ -234,15 +249,16 @@ class LogTail:
             self.erasures += 1
             self.wake_everybody()
         streams: set[UUID] = set()
-        added = [frame_of(self.log_id, row) for row in rows]
+        added = frames_of(self.log_id, rows)
         for frame in added:
             self._frames.append(frame)
             self._by_stream[frame.stream_id].append(frame)
             streams.add(frame.stream_id)
         self._bytes += size_of(added)
-        last = rows[-1]
+        last = rows[len(added) - 1]
         self.head = cursor_at(self.log_id, last.position, last.message_id)
         self._head_hash = last.hash
+        self.fault = None
         while self._bytes > self._max_bytes and len(self._frames) > 1:
             self._drop_oldest()
         for subscription in tuple(self._all):
