@@ -11,7 +11,6 @@ import anyio
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from audit.http.bodies import PublishError
@@ -44,6 +43,7 @@ from projections.http.announcements import Announcements
 from projections.http.answering import Answers
 from projections.http.application import LOOPBACK, Security, application
 from projections.http.documents import document_routes
+from projections.http.endpoint import Call
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.routes import Feed, feed_endpoint
 from projections.http.feed.tail import COMPONENT as FEED
@@ -235,9 +235,12 @@ class Mismatch:
         return self._reason
 
 
-def _is_allowed(security: Security, request: Request) -> bool:
-    access = security.access(request)
-    return access is not None and Scope.READ in access.scopes
+def _is_allowed(security: Security, call: Call) -> bool:
+    """Whether the caller may still read, and of the same organizations: a stream selects once."""
+    access = security.access(call.request)
+    if access is None or Scope.READ not in access.scopes:
+        return False
+    return access.organizations == call.access.organizations
 
 
 @asynccontextmanager

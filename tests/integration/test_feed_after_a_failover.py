@@ -6,22 +6,19 @@ The id of the log is the same then. Nothing but the events themselves shows what
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.connections import Addresses
 from eventstore.log import EventLog
-from messaging.connection import KafkaConnection
 from projections.http.feed.cursor import cursor_at
 from projections.http.feed.frames import Filter
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail, read_log_id
-from tests.support.http_side import HttpSide, the_http_side
+from tests.support.http_side import http_side_without_kafka
 from tests.support.processes import PATIENCE
 from tests.support.streams import append_started, change_log
 
@@ -124,19 +121,11 @@ async def test_a_client_that_comes_while_the_tail_changes_gets_a_reset(
     assert events.count("event: sync-started") == 4
 
 
-@asynccontextmanager
-async def http_side(database_url: str) -> AsyncIterator[HttpSide]:
-    """An HTTP side without a broker."""
-    addresses = Addresses(database_url, KafkaConnection("127.0.0.1:1"), "http://127.0.0.1:1", False)
-    async with the_http_side(cast("Any", SimpleNamespace(addresses=addresses))) as side:
-        yield side
-
-
 async def test_a_long_poll_over_a_failover_is_a_reset(
     engine: AsyncEngine, database_url: str
 ) -> None:
     positions = [await append_started(engine) for _ in range(3)]
-    async with http_side(database_url) as side:
+    async with http_side_without_kafka(database_url) as side:
         page = (await side.client.get("/v1/import-events")).json()
         waiting = asyncio.create_task(
             side.client.get(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +10,6 @@ from uuid import UUID
 import anyio
 import msgspec
 from sse_starlette import EventSourceResponse
-from starlette.requests import Request
 from starlette.responses import Response
 
 from projections.http.answering import matches, not_modified, respond
@@ -56,7 +56,7 @@ class Feed:
         tail: LogTail,
         reader: FeedReader,
         mismatch: Callable[[], Awaitable[str | None]],
-        is_allowed: Callable[[Request], bool],
+        is_allowed: Callable[[Call], bool],
         stopping: anyio.Event,
         *,
         heartbeat_seconds: float,
@@ -67,7 +67,7 @@ class Feed:
             tail: the newest frames; it must be following the log.
             reader: reads what is older.
             mismatch: returns why the log must not be served, such as after a restore, or None.
-            is_allowed: whether the token of a request is still valid.
+            is_allowed: whether the token of a call still has the rights that it had.
             stopping: ends the open streams when the server stops.
             heartbeat_seconds: time between two heartbeats of a quiet stream.
         """
@@ -100,7 +100,7 @@ class Feed:
             self._reader,
             cursor,
             wanted,
-            is_allowed=lambda: self._is_allowed(call.request),
+            is_allowed=partial(self._is_allowed, call),
             heartbeat_seconds=self._heartbeat_seconds,
             epoch=epoch,
             first=first,

@@ -31,15 +31,21 @@ async def stream(
     `reset`, the cursor is the start of the log: what the client has is not of this log. `epoch` is
     the one of the tail before the cursor was checked; `first` is the batch after the cursor, if
     it was read already.
-    The feed ends when the token is not valid any more, or the log cannot be read.
+    The feed ends when the log cannot be read, or `is_allowed` returns False: it is called every
+    `heartbeat_seconds`, also while many events come.
     """
     erasures = tail.erasures
     if reset:
         yield control("reset", cursor, reason="the cursor is not of this log")
     yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))
     was_behind, is_quiet = True, False
+    check = Timer(heartbeat_seconds)
     with tail.subscribed(wanted.event_id) as subscription:
         while True:
+            if check.left <= 0:
+                if not is_allowed():
+                    return
+                check.restart()
             if tail.epoch != epoch:
                 epoch, cursor, was_behind = tail.epoch, start_of(tail.log_id), True
                 first = None
@@ -71,5 +77,21 @@ async def stream(
                 erasures = tail.erasures
                 yield heartbeat(cursor)  # in memory it replaces the bytes that were sent last
             is_quiet = not await subscription.wait(heartbeat_seconds)
-            if is_quiet and not is_allowed():
-                return
+
+
+class Timer:
+    """Measures the time since it was restarted."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._now = asyncio.get_running_loop().time
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again."""
+        self._until = self._now() + self._seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds until it is due; 0 or less from then on."""
+        return self._until - self._now()
