@@ -9,7 +9,7 @@ from starlette.responses import Response
 from audit.http.bodies import JSON, Publish, publish_or_refuse, read_body
 from audit.http.changes import ChangesOfRuns
 from audit.http.models import SyncAccepted, SyncReport, SyncRequest
-from audit.http.routes import read_report
+from audit.http.routes import read_report, with_changes
 from contracts.messages import SyncRequested, Window, parse_api_id
 from eventstore.log import EventLog
 from projections.http.answering import MAX_WAIT_SECONDS, Answers, respond, wanted_sync
@@ -84,13 +84,12 @@ class SyncRequests:
         try:
             wanted = wanted_sync(sync_id, seconds)
             async with self._answers.moment(event_id, wanted) as (connection, event):
-                return await read_report(
-                    connection, self._changes, event_id, sync_id, event, call.access
-                )
+                report = await read_report(connection, event_id, sync_id, event, call.access)
         except ProblemError as error:
             if error.type_ is ProblemType.NOT_YET:
                 return None
             raise
+        return await with_changes(self._changes, report, event)
 
 
 def message_of(event_id: UUID, body: SyncRequest) -> SyncRequested:

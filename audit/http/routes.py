@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
@@ -57,11 +59,15 @@ class AuditRoutes:
         event_id, sync_id = call.path_uuid("event_id"), call.path_uuid("sync_id")
 
         async def build(connection: AsyncConnection, event: ShownEvent) -> SyncReport:
-            return await read_report(
-                connection, self._changes, event_id, sync_id, event, call.access
-            )
+            return await read_report(connection, event_id, sync_id, event, call.access)
 
-        return await self._answers.event(call, event_id, build, variant=call.access.listed)
+        return await self._answers.event(
+            call,
+            event_id,
+            build,
+            complete=partial(with_changes, self._changes),
+            variant=call.access.listed,
+        )
 
     async def skipped(self, call: Call) -> Response:
         """The sessions of Sessionize that are not shown, each with the reason and the remedy."""
@@ -116,13 +122,12 @@ class AuditRoutes:
 
 async def read_report(
     connection: AsyncConnection,
-    changes_of_runs: ChangesOfRuns,
     event_id: UUID,
     sync_id: UUID,
     event: ShownEvent,
     access: Access,
 ) -> SyncReport:
-    """Read everything about a sync of an event.
+    """Read everything about a sync of an event, except for its changes: see `with_changes`.
 
     A request that another organization made for the event is a sync of that organization.
 
@@ -134,15 +139,26 @@ async def read_report(
     )
     if not runs or not access.includes(runs[0].organization_id):
         raise not_found("The event has no such sync, or it has not begun yet")
-    state = event.shown.log_id, event.erasures
-    changes = await changes_of_runs.of(event_id, sync_id, state)
     return SyncReport(
         shown=event.shown,
         sync=runs[0],
-        changes=changes.first,
-        changes_total=changes.total,
+        changes=(),
+        changes_total=0,
         skipped=await read_skipped(connection, event_id),
     )
+
+
+async def with_changes(
+    changes_of_runs: ChangesOfRuns, report: SyncReport, event: ShownEvent
+) -> SyncReport:
+    """Add the changes to a report.
+
+    They are read from the log, with a connection of their own: the caller must hold none.
+    """
+    state = event.shown.log_id, event.erasures
+    run = report.sync
+    changes = await changes_of_runs.of(run.spreaview_event_id, run.sync_id, state)
+    return replace(report, changes=changes.first, changes_total=changes.total)
 
 
 async def read_skipped(connection: AsyncConnection, event_id: UUID) -> tuple[SkippedSession, ...]:

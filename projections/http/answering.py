@@ -48,7 +48,9 @@ FRESHNESS = (
 )
 
 T = TypeVar("T")
-Build = Callable[[AsyncConnection, ShownEvent], Awaitable[msgspec.Struct]]
+S = TypeVar("S", bound=msgspec.Struct)
+Build = Callable[[AsyncConnection, ShownEvent], Awaitable[S]]
+Complete = Callable[[S, ShownEvent], Awaitable[S]]
 
 
 class Wanted(NamedTuple):
@@ -133,11 +135,24 @@ class Answers:
         return await self._shown(call, event_id, wanted_of(call))
 
     async def event(
-        self, call: Call, event_id: UUID, build: Build, *, variant: Hashable = None
+        self,
+        call: Call,
+        event_id: UUID,
+        build: Build[S],
+        *,
+        complete: Complete[S] | None = None,
+        variant: Hashable = None,
     ) -> Response:
         """Answer about an event: 304 if the caller has it, else the bytes of this version.
 
-        `variant` distinguishes answers of one route; the path is part of the key already.
+        Args:
+            call: the request.
+            event_id: the event.
+            build: reads the answer in the snapshot.
+            complete: adds whatever needs a connection of its own, after the snapshot has returned
+                its connection: callers that hold one and wait for another would wait for each
+                other.
+            variant: distinguishes answers of one route; the path is part of the key already.
         """
         wanted = wanted_of(call)
         event = await self._shown(call, event_id, wanted)
@@ -149,8 +164,10 @@ class Answers:
         if answer is None:
             async with self.moment(event_id, wanted) as (connection, event):
                 _refuse_unknown(call, event)
-                body = msgspec.json.encode(await build(connection, event))
-            answer = encoded(body)
+                found = await build(connection, event)
+            if complete is not None:
+                found = await complete(found, event)
+            answer = encoded(msgspec.json.encode(found))
             self._cache.put((path, variant, event.key), answer)
         return respond(call, answer, event.etag)
 

@@ -1,7 +1,7 @@
 """Requesting syncs over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractContextManager, AsyncExitStack
 from uuid import UUID, uuid4
 
@@ -67,6 +67,27 @@ async def test_a_repeated_request_is_the_same_sync(line: Line, http: HttpSide) -
     again = await http.client.post(f"/v1/events/{event}/syncs", json=body, headers=headers)
     assert again.json() == first.json()
     assert (await line.types(event)).count("SyncStarted") == 1
+
+
+@pytest.mark.parametrize("way", ["report", "page", "repeated request"])
+async def test_more_readers_of_a_report_than_connections_do_not_block_each_other(
+    line: Line, http: HttpSide, way: str
+) -> None:
+    event, body = uuid4(), BODY | {"request_id": str(uuid4())}
+    place, wait = f"/events/{event}/syncs", {"Prefer": "wait=30"}
+    done = await http.client.post(f"/v1{place}", json=body, headers=wait)
+    assert done.status_code == 200
+    async with the_http_side(line, database_pool=2) as small:
+
+        def read() -> Awaitable[httpx.Response]:
+            if way == "repeated request":
+                return small.client.post(f"/v1{place}", json=body, headers=wait)
+            path = f"{'' if way == 'page' else '/v1'}{place}/{body['request_id']}"
+            return small.client.get(path)
+
+        async with asyncio.timeout(20):  # less than the wait for a place in the pool
+            answers = await asyncio.gather(*(read() for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_a_request_id_with_other_content_is_a_conflict(http: HttpSide) -> None:

@@ -20,7 +20,7 @@ from audit.http.page import words
 from audit.http.page.grid import BAR_WIDTH, CHART_HEIGHT, COLUMNS, chart_of, grid_of
 from audit.http.page.sandbox import Sandbox
 from audit.http.requests import SyncRequests, message_of
-from audit.http.routes import read_report, read_skipped
+from audit.http.routes import read_report, read_skipped, with_changes
 from audit.past.moments import NotInThePastError
 from audit.words import field_name, field_names, reason
 from contracts.instants import in_zone
@@ -127,9 +127,7 @@ class PageRoutes:
             try:
                 if not is_ours:
                     raise ProblemError(ProblemType.NOT_FOUND, "There is no such sync here")
-                report = await read_report(
-                    connection, self._changes, event_id, sync_id, event, call.access
-                )
+                report = await read_report(connection, event_id, sync_id, event, call.access)
             except ProblemError:
                 if self._sandbox is not None and event_id == self._sandbox.event_id:
                     return self._page(
@@ -137,6 +135,7 @@ class PageRoutes:
                     )
                 raise
             zone = await reading.read_zone(connection, event_id)
+        report = await with_changes(self._changes, report, event)
         is_running = report.sync.status == "running"
         return self._page(
             call,
