@@ -143,7 +143,7 @@ async def http_side(
         *query_endpoints(Queries(answers)),
         *audit_endpoints(AuditRoutes(answers, log, changes)),
         *request_endpoints(requests),
-        *erasure_endpoints(Erasures(answers, publisher.publish)),
+        *erasure_endpoints(Erasures(answers, engine, publisher.publish)),
         feed_endpoint(feed),
     )
     pages = PageRoutes(answers, log, changes, requests, security, sandbox)

@@ -1,12 +1,14 @@
 """Answering erasure requests: each one is carried out or refused, once."""
 
 import logging
+from collections.abc import Set
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from audit.erasure.erase import erase_speaker
 from audit.erasure.find import FoundPerson, find_by_our_id, find_by_sessionize_id
+from contracts import identity
 from contracts.messages import ErasureIds, SpeakerErasureRequested
 from eventstore.erasure import Erased, ForeignPersonError
 from eventstore.erasure_answers import (
@@ -17,6 +19,7 @@ from eventstore.erasure_answers import (
     write_answer,
 )
 from worker.rules.ids import read_id
+from worker.rules.spelling import spellings_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +30,21 @@ _UNKNOWN = (
 
 
 class ErasureIdTakenError(Exception):
-    """Another organization's request has the same id, so this one cannot be answered."""
+    """Another request has the same id, so this one cannot be answered."""
 
-    def __init__(self, request_id: UUID) -> None:
-        super().__init__(
-            f"request_id {request_id} is that of an erasure request of another organization"
-        )
+    def __init__(self, request_id: UUID, whose: str) -> None:
+        super().__init__(f"request_id {request_id} is that of an erasure request of {whose}")
 
 
 class _AnsweredMeanwhileError(Exception):
     """Another process has answered the request since we looked."""
+
+
+async def find_answer(
+    engine: AsyncEngine, request: SpeakerErasureRequested
+) -> ErasureAnswer | None:
+    """Return the answer to a request; None if it has none yet. Raises as `answer_request`."""
+    return await _answered(engine, request, _speakers_of(request))
 
 
 async def answer_request(
@@ -49,10 +57,11 @@ async def answer_request(
     know the speaker yet.
 
     Raises:
-        ErasureIdTakenError: the request can never be answered.
+        ErasureIdTakenError: the id is that of a request for another speaker or of another
+            organization, so this request can never be answered.
         sqlalchemy.exc.DBAPIError, OSError: the database is down, or a right is missing.
     """
-    if (answered := await _answered(engine, request)) is not None:
+    if (answered := await find_answer(engine, request)) is not None:
         return answered
     try:
         person = await _find(engine, request)
@@ -66,13 +75,16 @@ async def answer_request(
 async def refuse_request(
     engine: AsyncEngine, ids: ErasureIds, reason: str, speaker_id: UUID | None = None
 ) -> ErasureAnswer:
-    """Refuse a request, unless it has an answer; return the answer. Raises as `answer_request`."""
+    """Refuse a request, unless it has an answer; return the answer. Raises as `answer_request`.
+
+    Without a `speaker_id`, the request names no speaker that can be read.
+    """
     refusal = ErasureAnswer(ids.request_id, ids.organization_id, speaker_id, REFUSED, reason=reason)
     async with engine.begin() as connection:
         if await write_answer(connection, refusal):
             logger.warning("erasure %s is refused: %s", ids.request_id, reason)
             return refusal
-    answered = await _answered(engine, ids)
+    answered = await _answered(engine, ids, {speaker_id})
     return refusal if answered is None else answered
 
 
@@ -108,15 +120,36 @@ async def _erase(
     except ForeignPersonError as error:
         return await refuse_request(engine, request, str(error), person.subjects[0])
     except _AnsweredMeanwhileError:
-        answered = await _answered(engine, request)
+        answered = await find_answer(engine, request)
         return answer if answered is None else answered
     logger.info("erasure %s is done in %d streams", request.request_id, answer.streams)
     return answer
 
 
-async def _answered(engine: AsyncEngine, ids: ErasureIds) -> ErasureAnswer | None:
+def _speakers_of(request: SpeakerErasureRequested) -> Set[UUID | None]:
+    """Return the ids of the speaker that an answer may have; None if the id cannot be read."""
+    if request.speaker_id is not None:
+        return {request.speaker_id}
+    try:
+        sessionize_id = read_id(request.sessionize_id or "")
+    except ValueError:
+        return {None}
+    if not sessionize_id:
+        return {None}
+    return {
+        identity.speaker_id(request.organization_id, spelling)
+        for spelling in spellings_of(sessionize_id)
+    }
+
+
+async def _answered(
+    engine: AsyncEngine, ids: ErasureIds, speakers: Set[UUID | None]
+) -> ErasureAnswer | None:
+    """Return the answer to a request for one of these speakers. Raises `ErasureIdTakenError`."""
     async with engine.connect() as connection:
         answer = await read_answer(connection, ids.request_id)
     if answer is not None and answer.organization_id != ids.organization_id:
-        raise ErasureIdTakenError(ids.request_id)
+        raise ErasureIdTakenError(ids.request_id, "another organization")
+    if answer is not None and answer.speaker_id not in speakers:
+        raise ErasureIdTakenError(ids.request_id, "another speaker")
     return answer

@@ -5,6 +5,7 @@ of the log, and files that `erasures export` wrote.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -165,7 +166,8 @@ async def _replay_request(engine: AsyncEngine, body: bytes, replay: ErasureRepla
         request = decode_erasure(body)
     except InvalidErasureError as invalid:
         replay.requests += 1
-        await refuse_request(engine, invalid.ids, invalid.reason)
+        with suppress(ErasureIdTakenError):  # a dead letter, which erases nobody
+            await refuse_request(engine, invalid.ids, invalid.reason)
         return
     except UnreadableRequestError:
         replay.unreadable += 1

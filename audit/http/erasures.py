@@ -5,15 +5,17 @@ from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from audit.erasure.answer import ErasureIdTakenError, find_answer
 from audit.http.bodies import JSON, Publish, publish_or_refuse, read_body
 from audit.http.models import ErasureAccepted, ErasureAnswer, ErasureRequest
 from contracts.messages import SpeakerErasureRequested
 from projections.http.answering import Answers, respond
 from projections.http.encoded import encoded
 from projections.http.endpoint import UUID_SCHEMA, Call, Endpoint, Parameter
-from projections.http.problem import ProblemType, bad_request, not_found
+from projections.http.problem import ProblemError, ProblemType, bad_request, not_found
 from projections.http.reading import read_rows
 from projections.http.tokens import Scope
 
@@ -26,12 +28,13 @@ _ANSWER = text("""
 class Erasures:
     """The handlers of `/v1/organizations/{organization_id}/erasures`."""
 
-    def __init__(self, answers: Answers, publish: Publish) -> None:
+    def __init__(self, answers: Answers, engine: AsyncEngine, publish: Publish) -> None:
         self._answers = answers
+        self._engine = engine
         self._publish = publish
 
     async def request(self, call: Call) -> Response:
-        """Publish a `SpeakerErasureRequested`. The same `request_id` again is done once."""
+        """Publish a `SpeakerErasureRequested`, unless it is answered already."""
         organization_id = _organization(call)
         body = await read_body(call.request, ErasureRequest)
         if (body.speaker_id is None) == (body.sessionize_id is None):
@@ -43,7 +46,8 @@ class Erasures:
             sessionize_id=body.sessionize_id,
             requested_at=datetime.now(UTC),
         )
-        await publish_or_refuse(self._publish, message)
+        if not await self._is_answered(message):
+            await publish_or_refuse(self._publish, message)
         location = f"/v1/organizations/{organization_id}/erasures/{message.request_id}"
         accepted = ErasureAccepted(
             request_id=message.request_id, status="accepted", location=location
@@ -54,6 +58,15 @@ class Erasures:
             media_type=JSON,
             headers={"Location": location, "Retry-After": "1", "Cache-Control": "no-store"},
         )
+
+    async def _is_answered(self, message: SpeakerErasureRequested) -> bool:
+        """Whether the request has an answer. Raises `ProblemError` if its id is of another one."""
+        try:
+            return await find_answer(self._engine, message) is not None
+        except ErasureIdTakenError as taken:
+            raise ProblemError(
+                ProblemType.CONFLICT, f"{taken}. Use a new request_id", field="request_id"
+            ) from taken
 
     async def answer(self, call: Call) -> Response:
         """The answer to a request."""
@@ -93,7 +106,11 @@ def erasure_endpoints(erasures: Erasures) -> tuple[Endpoint, ...]:
             answers={202: ErasureAccepted},
             parameters=(organization,),
             body=ErasureRequest,
-            problems=(ProblemType.NOT_FOUND, ProblemType.UNSUPPORTED_MEDIA_TYPE),
+            problems=(
+                ProblemType.NOT_FOUND,
+                ProblemType.CONFLICT,
+                ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            ),
             tag="erasures",
         ),
         Endpoint(

@@ -285,6 +285,47 @@ async def test_an_id_of_another_organizations_request_cannot_be_answered(line: L
         )
 
 
+@pytest.mark.parametrize("by", ["sessionize_id", "speaker_id"])
+async def test_every_spelling_of_the_same_request_gets_its_answer(
+    engine: AsyncEngine, by: str
+) -> None:
+    person = Person()
+    first = a_call(sessionize_id=person.guid)
+    answer = await answer_request(engine, first)
+    same: dict[str, Any] = {
+        by: person.guid.upper() if by == "sessionize_id" else person.id_in(ORGANIZATION)
+    }
+
+    again = await answer_request(engine, a_call(request_id=first.request_id, **same))
+
+    assert again._replace(answered_at=None) == answer._replace(answered_at=None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"sessionize_id": "bob"}, {"speaker_id": str(OTHER)}, {"sessionize_id": 7}],
+    ids=["a speaker", "our id", "no speaker"],
+)
+async def test_a_request_for_another_speaker_with_a_used_id_is_a_dead_letter(
+    line: Line, other: JsonObject
+) -> None:
+    call = a_call(sessionize_id=Person().guid)
+    await publish_erasure(line.producer, call)
+    answer = await answer_to(line, call.request_id)
+
+    ids = {"request_id": call.request_id, "organization_id": ORGANIZATION}
+    await publish(line, ids | {"requested_at": "2026-11-30T09:00:00Z"} | other)
+
+    reason = f"request_id {call.request_id} is that of an erasure request of another speaker"
+    async with open_topic_reader(line.addresses.kafka) as reader, asyncio.timeout(PATIENCE):
+        while True:
+            letters = (await read_letters(reader)).open()
+            if any(letter.reason == reason for letter in letters):
+                break
+            await asyncio.sleep(0.1)
+    assert await answer_to(line, call.request_id) == answer
+
+
 async def test_the_workers_login_erases_in_every_generation(
     line: Line, module_database_url: str
 ) -> None:

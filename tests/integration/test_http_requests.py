@@ -158,6 +158,28 @@ async def test_a_speaker_is_forgotten_by_a_request(line: Line, http: HttpSide) -
     assert person["full_name"] not in later.text
 
 
+async def test_the_request_id_of_another_erasure_is_a_conflict(http: HttpSide) -> None:
+    path = f"/v1/organizations/{ORGANIZATION}/erasures"
+    speaker, body = str(uuid4()), {"request_id": str(uuid4()), "sessionize_id": str(uuid4())}
+    place = (await http.client.post(path, json=body)).headers["location"]
+    async with asyncio.timeout(PATIENCE):
+        while (found := await http.client.get(place)).status_code == 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    again = await http.client.post(
+        path, json=body | {"sessionize_id": body["sessionize_id"].upper()}
+    )
+    other = await http.client.post(path, json=body | {"sessionize_id": speaker})
+    elsewhere = await http.client.post(f"/v1/organizations/{uuid4()}/erasures", json=body)
+
+    assert (again.status_code, again.headers["location"]) == (202, place)
+    assert (await http.client.get(place)).json() == found.json()
+    for answer, whose in ((other, "another speaker"), (elsewhere, "another organization")):
+        assert (answer.status_code, answer.json()["field"]) == (409, "request_id")
+        assert answer.json()["type"] == "urn:spreaview:problem:conflict"
+        assert f"of {whose}. Use a new request_id" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
