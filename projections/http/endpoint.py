@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from projections.http.problem import ProblemType, bad_request
+from projections.http.problem import ProblemType, bad_request, not_found
 from projections.http.tokens import Access, Scope
 
 JSON = "application/json"
@@ -36,8 +36,14 @@ class Call:
     access: Access
 
     def path(self, name: str) -> str:
-        """A parameter of the path."""
-        return str(self.request.path_params[name])
+        """A parameter of the path.
+
+        Raises `ProblemError` for one with the character NUL: PostgreSQL has no text with it.
+        """
+        value = str(self.request.path_params[name])
+        if "\0" in value:
+            raise not_found(f"No {name} contains the character NUL")
+        return value
 
     def path_uuid(self, name: str) -> UUID:
         """A UUID of the path, in any spelling that Python reads. Raises `ProblemError`."""

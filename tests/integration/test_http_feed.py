@@ -209,6 +209,17 @@ async def test_a_cursor_of_an_event_that_a_restored_log_lacks_gets_a_reset(
         assert (await stream.next()).type == "reset"
 
 
+@pytest.mark.parametrize("position", [2**62, 2**63 - 1, 2**63, 10**19 - 1])
+async def test_a_cursor_beyond_the_head_gets_a_reset(
+    line: Line, http: HttpSide, position: int
+) -> None:
+    cursor = f"{await read_log_id(line.engine)}:{position}:00000000"
+    async with streaming(http, last_event_id=cursor) as stream:
+        assert (await stream.next()).type == "reset"
+    page = await http.client.get(FEED, params={"after": cursor})
+    assert (page.status_code, page.json()["type"]) == (410, "urn:spreaview:problem:reset")
+
+
 async def test_a_filter_by_event_and_type_selects(line: Line, http: HttpSide) -> None:
     mine, _ = await sync(line), await sync(line)
     params = {"event_id": str(mine.spreaview_event_id), "type": "sync-completed,sync-started"}

@@ -419,11 +419,45 @@ async def test_unknown_things_are_not_found(http: HttpSide, synced: SyncRequeste
         "/v1/sessions/000000000000",
         f"/v1/organizations/{ORGANIZATION}/speakers/nobody",
         "/v1/nothing",
+        "/v1/sessions/%00",
+        "/v1/sessions/A%00B",
+        f"/v1/organizations/{ORGANIZATION}/speakers/%00",
     ):
         answer = await http.client.get(path)
         assert answer.status_code == 404, path
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("odd", ["%00", "%ED%A0%80", "9" * 19, "9" * 40, "-1", "%D9%A3"])
+async def test_no_odd_text_is_an_unexpected_fault(
+    http: HttpSide, synced: SyncRequested, odd: str
+) -> None:
+    event = f"/v1/events/{synced.spreaview_event_id}"
+    of_organization = f"/v1/organizations/{ORGANIZATION}"
+    for path in (
+        f"/v1/sessions/{odd}",
+        f"/v1/events/{odd}/schedule",
+        f"{event}/syncs/{odd}",
+        f"{event}/rooms/{odd}/now",
+        f"{of_organization}/speakers/{odd}",
+        f"{of_organization}/erasures/{odd}",
+        f"/v1/events?after={odd}",
+        f"/v1/events?limit={odd}",
+        f"{event}/syncs?after={odd}",
+        f"{event}/history?after={odd}",
+        f"{event}/history?session={odd}",
+        f"{event}/explain?room={odd}",
+        f"{event}/schedule?min_version={odd}&wait_for_sync={odd}",
+        f"{event}/schedule?include={odd}",
+        f"/v1/import-events?after={odd}",
+        f"/v1/import-events?type={odd}&event_id={odd}",
+        f"/events/{odd}",
+        f"/events/{synced.spreaview_event_id}/why?kind=speaker&text={odd}",
+        f"/feed?event_id={odd}",
+    ):
+        answer = await http.client.get(path, headers={"Prefer": "wait=0"})
+        assert answer.status_code < 500, (path, answer.text)
 
 
 @pytest.mark.parametrize(

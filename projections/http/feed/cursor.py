@@ -9,6 +9,8 @@ _CURSOR = re.compile(
     re.ASCII,
 )
 _BEFORE_ALL = "0" * 8
+MAX_POSITION = 2**63 - 1
+"""The last position that a log may have; the text of a cursor may name later ones."""
 
 
 class Cursor(NamedTuple):

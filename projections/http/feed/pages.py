@@ -11,7 +11,7 @@ from eventstore.damage import DamagedLogError
 from eventstore.log import EventLog
 from eventstore.read import read_outcomes, read_streams
 from projections.http.feed.batch import PAGE_BYTES, Batch, whole_page
-from projections.http.feed.cursor import Cursor, start_of
+from projections.http.feed.cursor import MAX_POSITION, Cursor, start_of
 from projections.http.feed.frames import Filter, frames_of
 from projections.http.feed.tail import LogTail
 
@@ -36,7 +36,7 @@ class FeedReader:
 
     async def knows(self, cursor: Cursor) -> bool:
         """Whether a cursor is of this log, and the log has its event."""
-        if cursor.log_id != self._tail.log_id:
+        if cursor.log_id != self._tail.log_id or cursor.position > MAX_POSITION:
             return False
         return cursor == self._tail.head or await _is_of_log(self._log, cursor)
 
