@@ -11,6 +11,7 @@ from cli.status.headings import (
     ERASURES_WAIT,
     HEALTH,
     NO_EVENTS,
+    NOT_SEALED,
     OPEN_RUN,
     READ_MODELS,
     RESTORED,
@@ -60,10 +61,10 @@ def _not_read(section: Section[Shown]) -> Result | None:
 
 
 async def seals(installation: Installation) -> Sequence[Result]:
-    """The newest events are sealed."""
+    """The newest events are sealed; without any seal, none are."""
     results = await of_sections("seals", see=())(installation)
     published = (await installation.status()).seals
-    if not isinstance(published, Seals) or not published.streams:
+    if not isinstance(published, Seals):
         return results
     behind = await EventLog(installation.engine).behind(published.position)
     late = _SEALS_LATE * installation.settings.seal_seconds
@@ -135,5 +136,5 @@ CHECKS = (
         failures=("a request cannot be read",),
     ),
     Check("open runs", OPEN_RUN, of_sections("open_runs", see=(OPEN_RUN,)), _DATABASE),
-    Check("seals", NO_EVENTS, seals, _BOTH),
+    Check("seals", NOT_SEALED, seals, _BOTH),
 )

@@ -47,7 +47,6 @@ WITHOUT_A_CHECK = {
     "Requests wait": "an alert; the check of requests finds the same",
     "Sessionize does not answer": "an alert; the check of Sessionize finds the same",
     "Syncs end as internal_error": "an alert about runs that have ended",
-    "The log is not sealed": "an alert; the check of seals finds the same",
     "Traces": "describes a setting",
 }
 """Headings of the runbook without a check, each with the reason."""

@@ -13,16 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from audit.transfer.seal_files import published_seals, read_seals
 from audit.verify.verify import verify
 from cli.commands.seals import add_seals
+from cli.doctor.checks import CHECKS
+from cli.doctor.findings import Verdict
+from cli.doctor.installation import Installation
+from cli.runfile import resolve
 from cli.sandbox.conference import conference_window
+from cli.settings import Settings
 from eventstore.log import EventLog
 from eventstore.model import Commit, NewEvent
 from eventstore.seals import Seal, encode_seal, heads
 from messaging.connection import KafkaConnection
 from messaging.requests import producing
+from messaging.topics import declare_topics
 from tests.support.brokers import Can, KnownBroker
 from tests.support.brokers import broker as broker
 from tests.support.line import Line, a_request, the_line
-from tests.support.processes import environment, run
+from tests.support.processes import PATIENCE, environment, run
 from tests.support.projected import SAMPLES
 from worker.relay.chores import seal
 
@@ -87,6 +93,31 @@ async def test_an_event_appended_during_sealing_is_sealed_once(
     async with producing(KafkaConnection(module_kafka)) as producer:
         reached = await seal(engine, producer)
     assert reached == await look(log) == 1
+
+
+@pytest.mark.parametrize(
+    ("seal_seconds", "verdict"),
+    [(0.001, Verdict.WARNING), (3600.0, Verdict.OK)],
+    ids=["old", "young"],
+)
+async def test_the_doctor_warns_if_an_old_log_was_never_sealed(
+    own_kafka: str, database_url: str, engine: AsyncEngine, seal_seconds: float, verdict: Verdict
+) -> None:
+    log = EventLog(engine)
+    await log.append(Commit(uuid4(), 0, [NewEvent(uuid4(), SAMPLES["RoomImported"])]))
+    kafka = KafkaConnection(own_kafka)
+    await declare_topics(kafka, partitions=1, replication_factor=1, retention_days=30)
+    async with asyncio.timeout(PATIENCE):
+        while (await log.behind(0)).seconds <= 3 * 0.001:
+            pass
+    settings = Settings(
+        database_url=database_url, kafka_bootstrap_servers=own_kafka, seal_seconds=seal_seconds
+    )
+    (check,) = (each for each in CHECKS if each.name == "seals")
+    (found,) = await check.look(Installation(settings, resolve(settings), engine))
+    assert (found.verdict, check.see) == (verdict, "The log is not sealed")
+    if verdict is Verdict.WARNING:
+        assert found.sentence.startswith("1 event not sealed")
 
 
 def a_seal(stream: UUID, version: int, log_id: UUID = LOG) -> Seal:
