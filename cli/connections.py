@@ -138,16 +138,24 @@ def _keep_alive(connection: Any, _: object) -> None:
 
 
 async def plain_connection(address: DatabaseAddress) -> asyncpg.Connection:
-    """Open a connection without session parameters: a pooler might refuse them."""
+    """Open a connection to the primary without session parameters: a pooler might refuse them.
+
+    LISTEN needs the primary: a replica refuses it.
+    """
     return await connect(
-        address.url, application_name=NAME, server_settings={}, variable=address.variable
+        address.url,
+        application_name=NAME,
+        server_settings={},
+        variable=address.variable,
+        to_primary=True,
     )
 
 
 async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Connection:
-    """A direct connection that carries the leadership; PostgreSQL ends an idle or lost session.
+    """A direct connection to the primary that carries the leadership.
 
-    Its name in `pg_stat_activity` contains the host and process id of the leader.
+    PostgreSQL ends its session if it is idle or lost. Its name in `pg_stat_activity` contains the
+    host and process id of the leader.
     """
     return await connect(
         url,
@@ -159,6 +167,7 @@ async def leader_connection(url: str, variable: str = VARIABLE) -> asyncpg.Conne
             "tcp_keepalives_count": "3",
         },
         variable=variable,
+        to_primary=True,
     )
 
 

@@ -113,7 +113,13 @@ async def open_for_sessions(
 
 
 async def refuse_pooler_at(address: DatabaseAddress) -> None:
-    """Raise `SettingsError` if the address leads to a transaction pooler."""
+    """Return if the address leads to a primary whose connections have sessions of their own.
+
+    Raises:
+        SettingsError: it leads to a transaction pooler.
+        DatabaseAccessError: it leads to a replica, which may be promoted later.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: the server does not answer.
+    """
     try:
         await refuse_pooler(partial(plain_connection, address), address.variable)
     except PoolerError as error:

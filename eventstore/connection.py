@@ -53,6 +53,7 @@ async def connect(
     application_name: str,
     server_settings: Mapping[str, str],
     variable: str = VARIABLE,
+    to_primary: bool = False,
 ) -> asyncpg.Connection:
     """Open a connection; certificates and passwords are read again each time.
 
@@ -62,6 +63,7 @@ async def connect(
             word.
         server_settings: PostgreSQL's, for this session; they win over the URL's `options`.
         variable: the variable that holds the URL; errors name it.
+        to_primary: refuse a replica, on which LISTEN and writes fail.
 
     Raises:
         DatabaseAccessError: the server answers, and refuses us or is refused.
@@ -81,7 +83,7 @@ async def connect(
     try:
         if wanted.trusts_system:
             arguments["ssl"] = _system_context(wanted)
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             wanted.dsn,
             timeout=wanted.connect_seconds,
             server_settings={"application_name": name[:63], **server_settings},
@@ -92,6 +94,20 @@ async def connect(
         if sentence is None:
             raise
         raise DatabaseAccessError(sentence, variable) from error
+    if to_primary:
+        await _refuse_replica(connection, wanted.connect_seconds, variable)
+    return connection
+
+
+async def _refuse_replica(connection: asyncpg.Connection, seconds: float, variable: str) -> None:
+    try:
+        if await connection.fetchval("SELECT pg_is_in_recovery()", timeout=seconds):
+            raise DatabaseAccessError(
+                f"{VARIABLE} leads to a replica. Remedy: set it to the primary", variable
+            )
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 @asynccontextmanager

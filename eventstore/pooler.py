@@ -57,8 +57,8 @@ async def shares_sessions(connect: Connect) -> bool:
     is asked again: sooner or later a pooler gives one of them the session that the first one had.
     """
     async with AsyncExitStack() as stack:
-        first = await _opened(stack, connect)
         try:
+            first = await _opened(stack, connect)
             before: int = await first.fetchval(_BACKEND)
             # A pooler makes up the process id that a connection learns at its start.
             others = 1 if before == first.get_server_pid() else _OTHERS

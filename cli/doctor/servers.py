@@ -65,7 +65,7 @@ async def postgresql(installation: Installation) -> Sequence[Result]:
 
 
 async def sessions(installation: Installation) -> Sequence[Result]:
-    """The address for locks has sessions of its own, in the database of the log."""
+    """The address for locks leads to the primary of the log, and has sessions of its own."""
     address = installation.addresses.for_sessions
     try:
         await refuse_pooler(partial(plain_connection, address), address.variable)
@@ -119,7 +119,7 @@ def _unreachable(address: DatabaseAddress, error: Exception) -> Result:
         with database_errors(address.url, address.variable, remedy=f"check {address.variable}."):
             raise error
     except CommandError as known:
-        sentence, _, remedy = str(known).partition("\nRemedy: ")
+        sentence, remedy = split_remedy(str(known))
         return problem(sentence, remedy or f"check {address.variable}")
     except Exception as unknown:
         return problem(f"{address.variable}: {describe_outage(unknown)}", "check that server")

@@ -7,16 +7,23 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from cli.connections import DatabaseAddress, plain_connection
+from cli.connections import DatabaseAddress, database, leader_connection, plain_connection
+from cli.doctor.findings import problem
+from cli.doctor.installation import Installation
+from cli.doctor.servers import sessions
 from cli.runfile import resolve
 from cli.sandbox.conference import conference_window
+from cli.sandbox.postgres import postgres
 from cli.sandbox.stack import for_own_servers, sandbox
+from cli.servers import refuse_pooler_at
 from cli.settings import Settings
-from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE
+from eventstore.connection import DIRECT_VARIABLE, READ_VARIABLE, DatabaseAccessError
+from eventstore.errors import is_database_outage
 from eventstore.pooler import PoolerError, refuse_pooler, shares_sessions
 from tests.support.line import ORGANIZATION, the_line
 from tests.support.pgbouncer import pgbouncer
 from tests.support.processes import environment, run
+from tests.support.replica import streaming_replica
 from tests.support.roles import logins
 
 pytestmark = pytest.mark.asyncio
@@ -40,6 +47,36 @@ async def test_a_transaction_pooler_is_recognised(database_url: str) -> None:
         for _ in range(3):
             with pytest.raises(PoolerError, match=f"^{DIRECT_VARIABLE} leads to a transaction po"):
                 await refuse_pooler(partial(plain_connection, address), DIRECT_VARIABLE)
+
+
+async def test_a_replica_is_refused_as_the_direct_address_until_it_is_promoted(
+    own_kafka: str, tmp_path: Path
+) -> None:
+    async with (
+        postgres(tmp_path / "primary", settings={"fsync": "off"}) as url,
+        streaming_replica(url, tmp_path) as replica,
+        database(url, pool_size=1) as engine,
+    ):
+        address = DatabaseAddress(replica.url, DIRECT_VARIABLE)
+        for opened in (refuse_pooler_at(address), leader_connection(*address)):
+            with pytest.raises(DatabaseAccessError) as refused:
+                await opened
+            assert str(refused.value) == (
+                f"{DIRECT_VARIABLE} leads to a replica. Remedy: set it to the primary"
+            )
+            assert is_database_outage(refused.value), "services wait, since it may be promoted"
+        settings = Settings(
+            database_url=url,
+            direct_database_url=replica.url,
+            kafka_bootstrap_servers=own_kafka,
+        )
+        installation = Installation(settings, resolve(settings), engine)
+        assert await sessions(installation) == [
+            problem(f"{DIRECT_VARIABLE} leads to a replica", "set it to the primary")
+        ]
+        await replica.promote()
+        await refuse_pooler_at(address)
+        (await leader_connection(*address)).terminate()
 
 
 @pytest.mark.parametrize("words", [("worker",), ("projections", "generations")], ids=" ".join)

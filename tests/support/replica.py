@@ -30,6 +30,10 @@ class Replica:
         """Replay what has come meanwhile, and everything from now on."""
         await self._call("pg_wal_replay_resume")
 
+    async def promote(self) -> None:
+        """Make it a primary of its own."""
+        assert await self._call("pg_promote")
+
     async def _call(self, function: str) -> object:
         connection = await asyncpg.connect(self.url)
         try:
