@@ -16,7 +16,13 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cli.errors import CommandError
-from eventstore.connection import CLOSING_SECONDS, DIRECT_VARIABLE, VARIABLE, connect
+from eventstore.connection import (
+    CLOSING_SECONDS,
+    DIRECT_VARIABLE,
+    VARIABLE,
+    connect,
+    transport_of,
+)
 from eventstore.libpq_url import without_password
 from messaging.connection import KafkaConnection
 
@@ -127,8 +133,7 @@ def _keep_alive(connection: Any, _: object) -> None:
 
     Without this the statement would wait forever. asyncpg has no public option for it.
     """
-    transport = connection.driver_connection._transport  # noqa: SLF001
-    connected = transport.get_extra_info("socket")
+    connected = transport_of(connection.driver_connection).get_extra_info("socket")
     if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -3,6 +3,7 @@
 So a parameter of the URL works for all of them, and a refusal is named in the same words.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -119,6 +120,12 @@ async def connected(connect: Connect) -> AsyncIterator[asyncpg.Connection]:
     finally:
         with suppress(TimeoutError):  # the driver has dropped the connection then
             await connection.close(timeout=CLOSING_SECONDS)
+
+
+def transport_of(connection: Any) -> asyncio.Transport:
+    """Return the transport of a connection; asyncpg has no public access to it."""
+    transport: asyncio.Transport = connection._transport  # noqa: SLF001
+    return transport
 
 
 def _check_files(wanted: DatabaseUrl, variable: str) -> None:

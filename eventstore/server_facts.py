@@ -1,19 +1,18 @@
 """Facts about a PostgreSQL server and its sessions, for the diagnosis; everything is only read."""
 
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.connection import transport_of
+
 SERVER = text("""
     SELECT current_setting('server_version') AS version,
            current_setting('server_version_num')::integer / 10000 AS major,
-           pg_is_in_recovery() AS is_replica,
-           coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true)
-               AS is_local,
-           coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
-               AS is_encrypted
+           pg_is_in_recovery() AS is_replica
 """)
 
 SEES_ALL_SESSIONS = text("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")
@@ -66,8 +65,9 @@ class ServerFacts(NamedTuple):
     major: int
     is_replica: bool
     is_local: bool
-    """Whether the connection stays on this machine."""
+    """Whether our connection stays on this machine: to the server, or to a pooler before it."""
     is_encrypted: bool
+    """Whether our connection is encrypted, likewise."""
 
 
 class Session(NamedTuple):
@@ -100,8 +100,25 @@ class Slot(NamedTuple):
 
 
 async def server_facts(connection: AsyncConnection) -> ServerFacts:
-    """Return the server's version and how this connection reaches it."""
-    return ServerFacts(*(await connection.execute(SERVER)).one())
+    """Return the server's version and how this connection reaches it.
+
+    PostgreSQL describes its session with a pooler, so the driver is asked how we reach that.
+    """
+    row = (await connection.execute(SERVER)).one()
+    link = transport_of((await connection.get_raw_connection()).driver_connection)
+    return ServerFacts(
+        *(row.version, row.major, row.is_replica),
+        is_local=_is_local(link.get_extra_info("peername")),
+        is_encrypted=link.get_extra_info("ssl_object") is not None,
+    )
+
+
+def _is_local(peer: object) -> bool:
+    """Whether an address is of this machine: a loopback address, or a path."""
+    if not isinstance(peer, tuple):
+        return True
+    address = ip_address(peer[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 async def sees_all_sessions(connection: AsyncConnection) -> bool:

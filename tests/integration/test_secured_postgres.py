@@ -19,6 +19,7 @@ from cli.settings import Settings
 from eventstore.connection import DatabaseAccessError
 from eventstore.errors import is_database_outage
 from eventstore.leadership import who_leads
+from eventstore.server_facts import server_facts
 from eventstore.wakeup import CHANNEL
 from messaging.connection import KafkaConnection
 from tests.support.certificates import Authority, Certificate
@@ -104,6 +105,7 @@ async def test_every_connection_is_encrypted(secured: Secured, name: str) -> Non
     is_encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     async with database(url, pool_size=1) as engine, engine.connect() as connection:
         assert await connection.scalar(text(is_encrypted)) is True
+        assert (await server_facts(connection)).is_encrypted
     leader = await leader_connection(url)
     try:
         assert await leader.fetchval(is_encrypted) is True
