@@ -49,6 +49,7 @@ async def report_status(settings: Settings) -> Answer:
                 Checkpoints(engine),
                 relay_publisher(addresses),
                 partial(leader_connection, *addresses.for_sessions),
+                stuck_seconds=settings.stuck_seconds,
             )
     return Answer(
         found.to_json(), partial(_show, status=found), exit_code=0 if found.is_well else REFUSED
@@ -123,5 +124,7 @@ def _show(console: Console, status: RelayStatus) -> None:
     write(f"behind       {behind}, {status.behind.seconds:.1f} s")
     if status.mismatch:
         write(f"[red]stuck[/]        {escape(status.mismatch)}")
+    if status.is_stuck and not status.mismatch:
+        write("[red]stuck[/]        the leader is catching up, or its log names the reason")
     for event in status.unpublished:
         write(f"[red]not published[/] position {event.position}: {escape(event.reason)}")

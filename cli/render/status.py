@@ -79,7 +79,7 @@ def describe_section(section: object) -> str:
 
 
 def _relay(section: Relay) -> str:
-    relay, unread, _ = section
+    relay, unread = section
     leader = f"{relay.leader} leads" if relay.leader else "nobody leads"
     behind = f"{counted(relay.behind.events, 'event')} behind"
     since = f" for {_duration(relay.behind.seconds)}" if relay.behind.events else ""

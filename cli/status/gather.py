@@ -162,11 +162,10 @@ class Sections:
 
         While Kafka does not answer, it is the database's copy.
         """
-        stuck_seconds = self._settings.stuck_seconds
         async with open_database(self._settings, pool_size=2) as engine:
             found = await self._if_kafka_answers(partial(self._relay_by_both, engine))
             if not isinstance(found, Unknown):
-                return Relay(found, stuck_seconds=stuck_seconds)
+                return Relay(found)
             return Relay(await self._relay_status(engine, None), found)
 
     async def _relay_by_both(self, engine: AsyncEngine) -> RelayStatus:
@@ -178,7 +177,13 @@ class Sections:
         self, engine: AsyncEngine, publisher: TransactionalPublisher | None
     ) -> RelayStatus:
         connect = partial(leader_connection, *self._addresses.for_sessions)
-        return await relay_status(EventLog(engine), Checkpoints(engine), publisher, connect)
+        return await relay_status(
+            EventLog(engine),
+            Checkpoints(engine),
+            publisher,
+            connect,
+            stuck_seconds=self._settings.stuck_seconds,
+        )
 
     async def read_models(self) -> ReadModels:
         """The read models, also while Kafka does not answer."""

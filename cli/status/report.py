@@ -94,7 +94,7 @@ class Status:
         if isinstance(self.intake, Intake) and self.intake.workers is not None:
             return self.intake.workers > 0
         if isinstance(self.relay, Relay):
-            relay, unread, _ = self.relay
+            relay, unread = self.relay
             if relay.leader is not None or relay.mismatch is not None:
                 return True
             # A worker that cannot reach Kafka gives up the leadership.
@@ -129,7 +129,7 @@ class Status:
     def _of_the_relay(self) -> list[Problem]:
         if isinstance(self.relay, Unknown):
             return []
-        relay, unread, _ = self.relay
+        relay, unread = self.relay
         found = []
         if relay.mismatch is not None:
             found.append(Problem("relay", relay.mismatch, None, RESTORED))
@@ -137,7 +137,7 @@ class Status:
             waiting = counted(relay.behind.events, "event")
             problem = f"nobody publishes: {waiting} not on Kafka yet, and no worker leads"
             found.append(Problem("relay", problem, "spreaview-sync worker", NO_EVENTS))
-        elif self.relay.is_stuck:
+        elif relay.is_stuck:
             waiting = counted(relay.behind.events, "event")
             problem = (
                 f"{waiting} not on Kafka for {relay.behind.seconds:.0f} s, although "

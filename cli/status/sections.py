@@ -112,14 +112,6 @@ class Relay(NamedTuple):
     status: RelayStatus
     unread: Unknown | None = None
     """Why Kafka's copy could not be read; the status is the database's then."""
-    stuck_seconds: float = math.inf
-    """A leader that is behind for longer publishes nothing."""
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether a worker leads and publishes nothing."""
-        behind = self.status.behind
-        return self.status.leader is not None and behind.seconds > self.stuck_seconds
 
     def to_json(self) -> dict[str, object]:
         """The document of `relay status --json`, and the error if a part could not be read."""

@@ -23,8 +23,9 @@ def relay(seconds: float, leader: str | None = "worker at a") -> Relay:
         behind=behind,
         mismatch=None,
         unpublished=[],
+        stuck_seconds=60,
     )
-    return Relay(status, stuck_seconds=60)
+    return Relay(status)
 
 
 def problems_of(name: str, **sections: object) -> list[str]:
@@ -48,6 +49,19 @@ def assert_beginnings(found: list[str], expected: list[str]) -> None:
 )
 def test_a_relay_that_publishes_nothing_is_a_problem(section: Relay, problems: list[str]) -> None:
     assert_beginnings(problems_of("relay", relay=section), problems)
+
+
+@pytest.mark.parametrize(
+    ("section", "is_well"),
+    [
+        (relay(59), True),
+        (relay(61), False),
+        (relay(3, leader=None), True),  # one worker replaces another
+        (relay(11, leader=None), False),
+    ],
+)
+def test_a_relay_is_well_while_it_publishes_or_changes_hands(section: Relay, is_well: bool) -> None:
+    assert section.status.is_well == is_well
 
 
 def intake(waiting: int, oldest: float, idle: float, workers: int | None = 1) -> Intake:

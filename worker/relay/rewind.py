@@ -1,5 +1,6 @@
 """Reports the status of the relay, and rewinds it on command."""
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +28,8 @@ from worker.relay.ports import RelayCheckpoints, RelayLeadership, RelayLog, Rela
 from worker.relay.refusals import Refusals
 
 _LAST_POSITION = 2**63 - 1
+_HAND_OVER_SECONDS = 10.0
+"""Nobody leads for a moment when a worker replaces another; a lost leader's session ends in 3 s."""
 
 
 class RewindError(Exception):
@@ -52,12 +55,24 @@ class RelayStatus:
     """Why the relay is stuck: a checkpoint is not in the log, or a restore is not confirmed."""
     unpublished: list[Unpublished]
     """Events that were too large for the topic."""
+    stuck_seconds: float = math.inf
+    """A leader that is behind for longer publishes nothing."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a worker leads and publishes nothing."""
+        return self.leader is not None and self.behind.seconds > self.stuck_seconds
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether events wait and nobody leads, for longer than a hand-over takes."""
+        limit = min(_HAND_OVER_SECONDS, self.stuck_seconds)
+        return self.leader is None and self.behind.seconds > limit
 
     @property
     def is_well(self) -> bool:
         """Whether no operator has to act."""
-        is_stuck = self.leader is None and self.behind.events > 0
-        return not (self.mismatch or self.unpublished or is_stuck)
+        return not (self.mismatch or self.unpublished or self.is_stuck or self.is_abandoned)
 
     def to_json(self) -> dict[str, object]:
         """Return the document of `relay status --json`."""
@@ -88,6 +103,8 @@ async def relay_status(
     checkpoints: Checkpoints,
     publisher: TransactionalPublisher | None,
     connect: Connect,
+    *,
+    stuck_seconds: float = math.inf,
 ) -> RelayStatus:
     """Read the status from the database and the broker. Raises their errors if one is down.
 
@@ -108,6 +125,7 @@ async def relay_status(
         behind=await log.behind(copies.published),
         mismatch=stuck,
         unpublished=await log.unpublished(),
+        stuck_seconds=stuck_seconds,
     )
 
 
