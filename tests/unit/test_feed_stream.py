@@ -1,5 +1,6 @@
 """Clients of the feed: heartbeats lose nothing, and batches are shared and bounded."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from contracts.canonical import canonical
 from contracts.codec import take_apart
 from eventstore.model import Recorded
 from projections.http.feed.batch import Batch
-from projections.http.feed.cursor import cursor_at
+from projections.http.feed.cursor import Cursor, cursor_at
 from projections.http.feed.frames import Filter
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail, Subscription
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -98,6 +100,37 @@ async def test_a_heartbeat_never_passes_an_event_that_was_not_sent() -> None:
     assert "event: caught-up" in caught_up
     assert "event: sync-started" in event
     assert heartbeat == f"id: {cursor_at(LOG, 1, UUID(int=1))}\n\n"
+
+
+class ScanningReader(FeedReader):
+    """Every page of the log takes a while, and has nothing for the client."""
+
+    async def next_batch(
+        self, cursor: Cursor, wanted: Filter, *, limit: int | None = None
+    ) -> Batch:
+        """Move the cursor by one event."""
+        await asyncio.sleep(0.001)
+        position = cursor.position + 1
+        return Batch([], cursor_at(LOG, position, UUID(int=position)), at_head=False)
+
+
+async def test_a_client_that_is_behind_gets_heartbeats_while_nothing_passes_its_filter() -> None:
+    tail = LateTail()
+    client = stream(
+        tail,
+        ScanningReader(NO_DATABASE, tail),
+        tail.head,
+        Filter(),
+        is_allowed=lambda: True,
+        heartbeat_seconds=0.01,
+        epoch=0,
+    )
+    async with asyncio.timeout(PATIENCE):
+        assert "event: header" in (await anext(client)).decode()
+        ids = [(await anext(client)).decode() for _ in range(3)]
+    positions = [int(each.split(":")[2]) for each in ids]
+    assert ids == [f"id: {cursor_at(LOG, at, UUID(int=at))}\n\n" for at in positions]
+    assert positions == sorted({*positions})
 
 
 @pytest.mark.parametrize("event_id", [None, samples.EVENT])

@@ -22,10 +22,13 @@ from projections.http.feed.frames import TYPES, Filter
 from projections.http.feed.pages import PAGE, FeedReader
 from projections.http.feed.stream import stream
 from projections.http.feed.tail import LogTail
+from projections.http.feed.timer import Timer
 from projections.http.problem import ProblemError, ProblemType, bad_request, reset
 from projections.http.tokens import Scope
 
 MAX_WAIT_SECONDS = 60.0
+SCAN_SECONDS = 2.0
+"""A page looks for this long for an event that passes its filter; the next page continues."""
 _OTHER_LOG = (
     "The cursor names an event that this log does not have: the log was restored or replaced. "
     "Forget what was read, and begin with after=start"
@@ -60,6 +63,7 @@ class Feed:
         stopping: anyio.Event,
         *,
         heartbeat_seconds: float,
+        scan_seconds: float = SCAN_SECONDS,
     ) -> None:
         """Serve the feed from the tail and the log.
 
@@ -70,6 +74,7 @@ class Feed:
             is_allowed: whether the token of a call still has the rights that it had.
             stopping: ends the open streams when the server stops.
             heartbeat_seconds: time between two heartbeats of a quiet stream.
+            scan_seconds: time for which a page looks for an event that passes its filter.
         """
         self._tail = tail
         self._reader = reader
@@ -77,6 +82,7 @@ class Feed:
         self._is_allowed = is_allowed
         self._stopping = stopping
         self._heartbeat_seconds = heartbeat_seconds
+        self._scan_seconds = scan_seconds
 
     async def handle(self, call: Call) -> Response:
         """A page, or the live feed if the caller accepts `text/event-stream`."""
@@ -120,8 +126,8 @@ class Feed:
         if not await self._reader.knows(cursor):
             raise reset(_OTHER_LOG)
         limit = call.query_number("limit", least=1, most=PAGE)
-        batch = await self._first(cursor, wanted, limit)
         seconds = call.wait_seconds(MAX_WAIT_SECONDS)
+        batch = await self._first(cursor, wanted, limit, seconds)
         if not batch.frames and batch.at_head and seconds:
             batch = await self._wait(batch, wanted, seconds, limit, epoch)
         if self._tail.epoch != epoch:  # the batch may be of two logs
@@ -138,26 +144,34 @@ class Feed:
         etag = f'"{sha256(body).hexdigest()[:32]}"'
         return not_modified(etag) if matches(call, etag) else respond(call, encoded(body), etag)
 
-    async def _first(self, cursor: Cursor, wanted: Filter, limit: int | None) -> Batch:
-        """The next batch with frames, or an empty one at the head."""
+    async def _first(
+        self, cursor: Cursor, wanted: Filter, limit: int | None, seconds: float | None
+    ) -> Batch:
+        """The next batch with frames, or an empty one at the head.
+
+        Also an empty one, further on, after `scan_seconds`, after `seconds` if the caller waits for
+        less, or if the server stops.
+        """
+        timer = Timer(min(self._scan_seconds, seconds or self._scan_seconds))
         while True:
             batch = await self._reader.next_batch(cursor, wanted, limit=limit)
-            if batch.frames or batch.at_head:
+            is_over = timer.left <= 0 or self._stopping.is_set()
+            if batch.frames or batch.at_head or is_over:
                 return batch
             cursor = batch.cursor
+            await asyncio.sleep(0)  # let the others have their turn
 
     async def _wait(
         self, batch: Batch, wanted: Filter, seconds: float, limit: int | None, epoch: int
     ) -> Batch:
-        until = asyncio.get_running_loop().time() + seconds
+        timer = Timer(seconds)
         with self._tail.subscribed(wanted.event_id) as subscription:
             while True:
-                batch = await self._first(batch.cursor, wanted, limit)
-                left = until - asyncio.get_running_loop().time()
-                is_over = self._stopping.is_set() or self._tail.epoch != epoch
-                if batch.frames or left <= 0 or is_over:
+                batch = await self._first(batch.cursor, wanted, limit, seconds)
+                is_over = timer.left <= 0 or self._stopping.is_set() or self._tail.epoch != epoch
+                if batch.frames or not batch.at_head or is_over:
                     return batch
-                await subscription.wait(min(left, 1.0))
+                await subscription.wait(max(0, min(timer.left, 1.0)))
 
     def _cursor(self, text: str) -> Cursor:
         match text:

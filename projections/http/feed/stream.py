@@ -10,6 +10,7 @@ from projections.http.feed.cursor import Cursor, start_of
 from projections.http.feed.frames import Filter, control, heartbeat
 from projections.http.feed.pages import FeedReader
 from projections.http.feed.tail import LogTail
+from projections.http.feed.timer import Timer
 
 
 async def stream(
@@ -27,10 +28,12 @@ async def stream(
     """Yield the feed from a cursor: `header`, whole outcomes, `caught-up`, and heartbeats.
 
     `header` names where the feed really begins. `caught-up` follows when everything up to the
-    head was sent, again after each time that the client was behind by more than a page. With
-    `reset`, the cursor is the start of the log: what the client has is not of this log. `epoch` is
-    the one of the tail before the cursor was checked; `first` is the batch after the cursor, if
-    it was read already.
+    head was sent, again after each time that the client was behind by more than a page. A
+    heartbeat follows when nothing was sent for `heartbeat_seconds`: it moves the cursor of a client
+    whose filter passes nothing, also while it is behind.
+    With `reset`, the cursor is the start of the log: what the client has is not of this log.
+    `epoch` is the one of the tail before the cursor was checked; `first` is the batch after the
+    cursor, if it was read already.
     The feed ends when the log cannot be read, or `is_allowed` returns False: it is called every
     `heartbeat_seconds`, also while many events come.
     """
@@ -38,8 +41,8 @@ async def stream(
     if reset:
         yield control("reset", cursor, reason="the cursor is not of this log")
     yield control("header", cursor, log=str(tail.log_id), head=str(tail.head))
-    was_behind, is_quiet = True, False
-    check = Timer(heartbeat_seconds)
+    was_behind = True
+    check, silence = Timer(heartbeat_seconds), Timer(heartbeat_seconds)
     with tail.subscribed(wanted.event_id) as subscription:
         while True:
             if check.left <= 0:
@@ -61,37 +64,21 @@ async def stream(
                 continue
             cursor, at_head = batch.cursor, batch.at_head
             if batch.frames:
-                is_quiet = False
                 for piece in batch.pieces():
                     yield piece
                 del piece
+                silence.restart()
             del batch  # no client keeps a person that is erased while it waits
-            if not at_head:
-                was_behind = True
-                await asyncio.sleep(0)  # let the others have their turn
-                continue
-            if was_behind:
+            if at_head and was_behind:
                 was_behind = False
                 yield control("caught-up", cursor)
-            elif is_quiet or tail.erasures != erasures:  # everything up to the cursor was sent
+                silence.restart()
+            elif silence.left <= 0 or tail.erasures != erasures:  # all up to the cursor was sent
                 erasures = tail.erasures
                 yield heartbeat(cursor)  # in memory it replaces the bytes that were sent last
-            is_quiet = not await subscription.wait(heartbeat_seconds)
-
-
-class Timer:
-    """Measures the time since it was restarted."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._now = asyncio.get_running_loop().time
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin again."""
-        self._until = self._now() + self._seconds
-
-    @property
-    def left(self) -> float:
-        """The seconds until it is due; 0 or less from then on."""
-        return self._until - self._now()
+                silence.restart()
+            if at_head:
+                await subscription.wait(max(0, min(silence.left, check.left)))
+            else:
+                was_behind = True
+                await asyncio.sleep(0)  # let the others have their turn
