@@ -113,7 +113,12 @@ async def http_side(
     connect = partial(plain_connection, addresses.for_sessions)
     announcements = Announcements(connect)
     answers = Answers(replica, announcements, cache_bytes=settings.http_cache_bytes)
+    changes = ChangesOfRuns(log)
     wake_up = WakeUp(settings.relay_poll_seconds)
+
+    def forget() -> None:
+        answers.forget()
+        changes.forget()
 
     async def started_tail() -> LogTail:
         tail = LogTail(
@@ -121,7 +126,7 @@ async def http_side(
             await read_log_id(engine),
             wake_up.wait,
             max_bytes=settings.feed_bytes,
-            on_erasure=answers.forget,
+            on_erasure=forget,
         )
         await tail.start()
         return tail
@@ -137,7 +142,6 @@ async def http_side(
         stopping,
         heartbeat_seconds=settings.feed_heartbeat_seconds,
     )
-    changes = ChangesOfRuns(log)
     requests = SyncRequests(answers, log, changes, publisher.publish)
     endpoints = (
         *query_endpoints(Queries(answers)),

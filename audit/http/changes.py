@@ -52,6 +52,13 @@ class ChangesOfRuns:
         self._remembered = remembered
         self._reached: OrderedDict[UUID, _Reached] = OrderedDict()
         self._state: Hashable = None
+        self._forgotten = 0
+        """Number of times that everything was dropped."""
+
+    def forget(self) -> None:
+        """Drop everything, as after an erasure; do not keep what is being read."""
+        self._reached.clear()
+        self._forgotten += 1
 
     async def of(self, event_id: UUID, sync_id: UUID, state: Hashable) -> RunChanges:
         """The entities that a run changed, up to the first 1,000, in the order of the log.
@@ -60,8 +67,9 @@ class ChangesOfRuns:
         the log.
         """
         if state != self._state:
-            self._reached.clear()
+            self.forget()
             self._state = state
+        forgotten = self._forgotten
         outcome = await self._log.event(message_id(sync_id, OUTCOME))
         if outcome is None or outcome.stream_id != event_id:
             return RunChanges((), 0)
@@ -75,7 +83,7 @@ class ChangesOfRuns:
             after = await self._read(event_id, outcome, builder, 0)
         else:
             after = await self._read(event_id, outcome, before.builder, before.version)
-        if state == self._state:
+        if forgotten == self._forgotten:
             self._remember(event_id, max(after, before or after, key=lambda each: each.version))
         return after.changes
 

@@ -94,6 +94,8 @@ class Answers:
         self._announcements = announcements
         self._cache = EncodedCache(cache_bytes)
         self._erasures: str | None = None
+        self._forgotten = 0
+        """Number of times that every answer was dropped."""
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -162,18 +164,21 @@ class Answers:
         path = call.request.scope["path"]
         answer = self._cache.get((path, variant, event.key))
         if answer is None:
+            forgotten = self._forgotten
             async with self.moment(event_id, wanted) as (connection, event):
                 _refuse_unknown(call, event)
                 found = await build(connection, event)
             if complete is not None:
                 found = await complete(found, event)
             answer = encoded(msgspec.json.encode(found))
-            self._cache.put((path, variant, event.key), answer)
+            if forgotten == self._forgotten:  # else the answer may hold the erased person
+                self._cache.put((path, variant, event.key), answer)
         return respond(call, answer, event.etag)
 
     def forget(self) -> None:
-        """Drop every encoded answer, as after an erasure."""
+        """Drop every encoded answer, as after an erasure; do not keep those in the making."""
         self._cache.clear()
+        self._forgotten += 1
 
     async def find(self, call: Call, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Read something that names its event, until it is there or the wanted state is visible.
@@ -224,7 +229,7 @@ class Answers:
 
     def _forget_after_erasure(self, event: ShownEvent) -> None:
         if self._erasures != event.erasures:
-            self._cache.clear()
+            self.forget()
             self._erasures = event.erasures
 
 

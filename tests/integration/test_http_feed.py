@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,10 +19,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse
 
 from audit.erasure.erase import erase
+from audit.http.changes import ChangesOfRuns
+from cli import api
+from contracts.events import SpeakerImported
 from contracts.messages import SyncRequested
+from eventstore.log import EventLog
+from eventstore.model import Recorded
+from projections.http import queries
 from projections.http.encoded import EncodedCache
 from projections.http.feed.stream import stream as stream_
 from projections.http.feed.tail import LogTail, read_log_id
+from projections.http.models import Schedule
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
 from tests.support.line import PATIENCE, Line, a_request, the_line
@@ -304,7 +312,8 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
         streaming(http, **event) as everything,
         streaming(http, type="speaker-imported", **event) as speakers,
     ):
-        await sync(line, organization_id=organization, event_id=event_id)
+        done = await sync(line, organization_id=organization, event_id=event_id)
+        pages[f"/v1/events/{event_id}/syncs/{done.request_id}"] = {}
         before = await everything.until("sync-completed")
         await speakers.until("speaker-imported")
         tags = {
@@ -314,7 +323,7 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
         person = next(each.data["data"] for each in before if each.type == "speaker-imported")
         assert isinstance(person, dict)
         name = str(person["full_name"])
-        assert in_memory(name) == {"tail", "answers", "a client"}
+        assert in_memory(name) == {"tail", "answers", "reports", "a client"}
         await erase(line.engine, organization, UUID(str(person["speaker_id"])))
         await everything.until("speaker-erased")
         async with asyncio.timeout(PATIENCE):
@@ -331,8 +340,59 @@ async def test_an_erasure_drops_each_frame_and_page_and_changes_the_tag_of_each_
     assert name not in json.dumps([each.data for each in after])
 
 
+@pytest.mark.parametrize("page", ["schedule", "report"])
+async def test_an_answer_that_is_made_during_an_erasure_is_not_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    reading, erased, forgotten = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    read_schedule, read_stream = queries.read_schedule, EventLog.read_stream
+
+    class Reports(ChangesOfRuns):
+        """Those of the side that this test starts."""
+
+        def forget(self) -> None:
+            super().forget()
+            forgotten.set()
+
+    async def slow_schedule(*args: Any, **given: Any) -> Schedule:
+        schedule = await read_schedule(*args, **given)
+        reading.set()
+        await erased.wait()
+        return schedule
+
+    async def slow_stream(self: EventLog, stream_id: UUID, **given: Any) -> AsyncIterator[Recorded]:
+        async for recorded in read_stream(self, stream_id, **given):  # a page at once
+            if recorded.version == 1:
+                reading.set()
+                await erased.wait()
+            yield recorded
+
+    done = await sync(line, organization_id=uuid4())
+    events = [each.event async for each in line.log.read_stream(done.spreaview_event_id)]
+    person = next(event for event in events if isinstance(event, SpeakerImported))
+    path = "schedule" if page == "schedule" else f"syncs/{done.request_id}"
+    monkeypatch.setattr(api, "ChangesOfRuns", Reports)
+    async with the_http_side(line) as http, asyncio.timeout(PATIENCE):
+        with monkeypatch.context() as slow:
+            if page == "schedule":
+                slow.setattr(queries, "read_schedule", slow_schedule)
+            else:
+                slow.setattr(EventLog, "read_stream", slow_stream)
+            asked = asyncio.create_task(
+                http.client.get(f"/v1/events/{done.spreaview_event_id}/{path}")
+            )
+            await reading.wait()
+        forgotten.clear()
+        await erase(line.engine, done.organization_id, person.speaker_id)
+        await forgotten.wait()
+        erased.set()
+        assert str(person.full_name) in (await asked).text
+        while in_memory(str(person.full_name)):  # noqa: ASYNC110 (other sides notice later)
+            await asyncio.sleep(0.05)
+
+
 def in_memory(name: str) -> set[str]:
-    """The places that hold a text: `tail`, `answers`, or `a client` of a stream."""
+    """The places that hold a text: `tail`, `answers`, `reports`, or `a client` of a stream."""
     gc.collect()  # other sides of this module have ended
     found = set()
     for each in gc.get_objects():
@@ -340,6 +400,10 @@ def in_memory(name: str) -> set[str]:
             found.add("tail")
         if isinstance(each, EncodedCache) and name in repr(each._entries):
             found.add("answers")
+        if isinstance(each, ChangesOfRuns) and name in repr(
+            [(reached, vars(reached.builder)) for reached in each._reached.values()]
+        ):
+            found.add("reports")
         if isinstance(each, AsyncGeneratorType) and each.ag_code is stream_.__code__:
             frame, others = each.ag_frame, {"tail", "reader", "subscription"}
         elif isinstance(each, CoroutineType) and each.cr_code is _SENDING.__code__:
