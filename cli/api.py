@@ -216,8 +216,8 @@ class RequestPublisher:
                     await publish_erasure(producer, message)
         except (KafkaError, TimeoutError) as error:
             raise PublishError(
-                f"Kafka did not confirm the request: {describe_outage(error)}. Send the same "
-                "request_id again: it is done once"
+                f"Kafka did not confirm the request: {describe_outage(error)}. Send it again with "
+                f"request_id {message.request_id}: it is done once"
             ) from error
 
 
