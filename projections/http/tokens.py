@@ -96,24 +96,29 @@ class Tokens:
 
         Compares with every hash, each in constant time: the time reveals nothing about a token.
         """
+        entry = self._entry(token)
+        return None if entry is None else entry[1]
+
+    def _entry(self, token: str) -> tuple[bytes, Access] | None:
+        """Find the entry of a token; several tokens may have one name."""
         self.refresh()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest().encode()
-        found: Access | None = None
-        for known, access in self._entries:
-            if hmac.compare_digest(known, digest):
-                found = access
+        found: tuple[bytes, Access] | None = None
+        for entry in self._entries:
+            if hmac.compare_digest(entry[0], digest):
+                found = entry
         return found
 
-    def cookie(self, access: Access, expires_at: datetime) -> str | None:
-        """Return a cookie that stands for a token until it expires; None if the token is gone.
+    def cookie(self, token: str, expires_at: datetime) -> str | None:
+        """Return a cookie that stands for a token until it expires; None for an unknown token.
 
         It is `<expiry>.<name>.<signature>`. The signature uses the hash of the token, so a token
         that is removed from the file ends its cookies.
         """
-        for digest, known in self._entries:
-            if known.name == access.name:
-                return _signed(digest, known.name, int(expires_at.timestamp()))
-        return None
+        if (entry := self._entry(token)) is None:
+            return None
+        digest, access = entry
+        return _signed(digest, access.name, int(expires_at.timestamp()))
 
     def access_of_cookie(self, cookie: str, now: datetime) -> Access | None:
         """Return what a cookie allows; None if it is expired, forged, or its token is gone."""

@@ -11,7 +11,7 @@ import pytest
 
 from cli.commands.token import write_token
 from messaging import backoff
-from projections.http.tokens import Access, Scope, TokenFileError, Tokens
+from projections.http.tokens import Scope, TokenFileError, Tokens
 
 ORGANIZATION = UUID(int=7)
 NOW = datetime(2026, 5, 28, tzinfo=UTC)
@@ -147,25 +147,25 @@ def test_a_missing_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_a_cookie_stands_for_its_token_until_it_expires(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    tokens, access = _signed_in(path)
-    cookie = tokens.cookie(access, NOW + timedelta(hours=1))
+    tokens, token = _signed_in(path)
+    cookie = tokens.cookie(token, NOW + timedelta(hours=1))
     assert cookie is not None
-    assert tokens.access_of_cookie(cookie, NOW) == access
+    assert tokens.access_of_cookie(cookie, NOW) == tokens.access(token)
     assert tokens.access_of_cookie(cookie, NOW + timedelta(hours=1)) is None
 
 
 def test_a_cookie_ends_with_its_token(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    tokens, access = _signed_in(path)
-    cookie = tokens.cookie(access, NOW + timedelta(hours=1))
+    tokens, token = _signed_in(path)
+    cookie = tokens.cookie(token, NOW + timedelta(hours=1))
     assert cookie is not None
     path.write_text('{"tokens": []}', "utf-8")
     assert tokens.access_of_cookie(cookie, NOW) is None
 
 
 def test_a_changed_cookie_allows_nothing(tmp_path: Path) -> None:
-    tokens, access = _signed_in(tmp_path / "tokens.json")
-    cookie = tokens.cookie(access, NOW + timedelta(hours=1))
+    tokens, token = _signed_in(tmp_path / "tokens.json")
+    cookie = tokens.cookie(token, NOW + timedelta(hours=1))
     assert cookie is not None
     expiry, name, signature = cookie.split(".")
     for forged in (
@@ -189,9 +189,27 @@ def test_a_hash_in_capitals_is_read(tmp_path: Path) -> None:
     assert Tokens(path).access(token) is not None
 
 
-def _signed_in(path: Path) -> tuple[Tokens, Access]:
-    token = write_token(path, "web tier", [Scope.READ], None)
+def test_a_cookie_has_the_rights_of_its_own_token_among_several_of_one_name(
+    tmp_path: Path,
+) -> None:
+    path, every = tmp_path / "tokens.json", []
+    for name, scope in (("strong", Scope.AUDIT), ("weak", Scope.READ)):
+        every.append(write_token(path, name, [scope], None))
+    path.write_text(path.read_text("utf-8").replace('"weak"', '"strong"'), "utf-8")
     tokens = Tokens(path)
-    access = tokens.access(token)
-    assert access is not None
-    return tokens, access
+    for token, scope in zip(every, (Scope.AUDIT, Scope.READ), strict=True):
+        cookie = tokens.cookie(token, NOW + timedelta(hours=1))
+        assert cookie is not None
+        access = tokens.access_of_cookie(cookie, NOW)
+        assert access is not None
+        assert (access.name, access.scopes) == ("strong", frozenset({scope}))
+
+
+def test_an_unknown_token_gets_no_cookie(tmp_path: Path) -> None:
+    tokens, _ = _signed_in(tmp_path / "tokens.json")
+    assert tokens.cookie("svs_wrong", NOW + timedelta(hours=1)) is None
+
+
+def _signed_in(path: Path) -> tuple[Tokens, str]:
+    token = write_token(path, "web tier", [Scope.READ], None)
+    return Tokens(path), token

@@ -208,9 +208,8 @@ class PageRoutes:
         self._refuse_other_sites(request)
         token = (await _form(request)).get("token", "")
         tokens = self._security.tokens
-        access = tokens.access(token) if tokens is not None else None
         expires_at = datetime.now(UTC) + timedelta(hours=SESSION_HOURS)
-        cookie = tokens.cookie(access, expires_at) if tokens is not None and access else None
+        cookie = tokens.cookie(token, expires_at) if tokens is not None else None
         if cookie is None:
             return self.renderer.page("login.html", {"wrong": True, "refresh": None}, status=403)
         answer = RedirectResponse("/", status_code=303)
