@@ -75,9 +75,13 @@ NOT_RUN: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "kubectl apply -f deploy/kubernetes/settings.yaml -f deploy/kubernetes/migrate.yaml",
-            "kubectl wait --for=condition=complete job/spreaview-sync-migrate",
-            "kubectl apply -f deploy/kubernetes/",
+            "kubectl apply -f deploy/kubernetes/settings.yaml",
+            "kubectl delete job spreaview-sync-migrate --ignore-not-found",
+            "kubectl apply -f deploy/kubernetes/migrate.yaml",
+            "kubectl wait --for=condition=complete --timeout=10m job/spreaview-sync-migrate",
+            'psql -v ON_ERROR_STOP=1 -f deploy/roles.sql "$OWNER_URL"',
+            "kubectl apply -f deploy/kubernetes/worker.yaml -f deploy/kubernetes/projector.yaml "
+            "-f deploy/kubernetes/api.yaml",
         ),
         _CLUSTER,
     ),

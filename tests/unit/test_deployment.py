@@ -5,15 +5,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from cli.health.monitor import Monitor
 from cli.health.server import health_app
+from cli.http_server import _END_SECONDS
 from cli.main import SECTIONS
 from cli.services import CLOSING_SECONDS
 from cli.settings import PREFIX, SECRETS, Settings
+from tests.support.document_blocks import blocks
 from tests.support.kafka.jars import kafka_version
 from tests.support.processes import ROOT
 
@@ -86,13 +89,48 @@ def test_a_role_has_probes_and_ends_gracefully(role: str) -> None:
     assert (float(delay[-1]) > 0) is (role == "api"), "only it is called from outside"
 
 
-def test_the_secret_has_every_file_that_a_setting_names() -> None:
-    secret = next(d["stringData"] for _, d in OBJECTS if d["kind"] == "Secret")
-    (api,) = PODS["api"]["containers"]
-    files = [value for name, value in SHARED.items() if name.endswith("_FILE")]
-    files += [entry["value"] for entry in api["env"] if entry["name"].endswith("_FILE")]
-    assert {Path(file).name for file in files} == set(secret)
-    assert {str(Path(file).parent) for file in files} == {"/etc/spreaview"}
+SECRET = next(d["stringData"] for _, d in OBJECTS if d["kind"] == "Secret")
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_has_every_file_that_a_setting_names_and_no_other(name: str) -> None:
+    (container,) = PODS[name]["containers"]
+    named = {**SHARED, **{entry["name"]: entry["value"] for entry in container.get("env", ())}}
+    files = [Path(value) for variable, value in named.items() if variable.endswith("_FILE")]
+    assert {str(file.parent) for file in files} == {"/etc/spreaview"}
+    (volume,) = PODS[name]["volumes"]
+    items = {item["path"]: item["key"] for item in volume["secret"]["items"]}
+    assert {file.name for file in files} == items.keys()
+    assert set(items.values()) <= SECRET.keys()
+    assert items["database-url"] == f"{name}-url"
+
+
+def test_each_pod_logs_in_as_a_role_of_its_own() -> None:
+    users = {name: urlsplit(SECRET[f"{name}-url"]).username for name in PODS}
+    assert len(set(users.values())) == len(PODS)
+    roles = (ROOT / "deploy" / "roles.sql").read_text("utf-8")
+    for role in ROLES:
+        assert f"'spreaview_{role}'" in roles
+        assert users[role] == f"{role}_1"
+
+
+def test_the_migration_can_be_repeated() -> None:
+    (job,) = (d for _, d in OBJECTS if d["kind"] == "Job")
+    name = job["metadata"]["name"]
+    (block,) = (b for b in blocks() if b.document == "deploy/kubernetes/README.md")
+    statements = block.statements()
+    deleted = statements.index(f"kubectl delete job {name} --ignore-not-found")
+    applied = statements.index("kubectl apply -f deploy/kubernetes/migrate.yaml")
+    waited = statements.index(f"kubectl wait --for=condition=complete --timeout=10m job/{name}")
+    assert deleted < applied < waited < len(statements) - 1
+    assert [s for s in statements if s.endswith("-f deploy/kubernetes/")] == [], "has the job, too"
+
+
+def test_the_api_does_not_claim_the_graceful_timeout() -> None:
+    """Its server gives responses in flight a second."""
+    example = (KUBERNETES / "api.yaml").read_text("utf-8")
+    assert "GRACEFUL_TIMEOUT" not in example
+    assert f"{_END_SECONDS} s for the responses in flight" in example
 
 
 def test_compose_has_every_role_with_health_and_restarts() -> None:
