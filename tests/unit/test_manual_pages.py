@@ -77,6 +77,11 @@ def test_each_target_of_make_in_a_document_exists(document: Path) -> None:
     assert set(_MAKE.findall(document.read_text("utf-8"))) <= targets
 
 
+def test_no_command_offers_to_install_completion() -> None:
+    offered = {name: [o for o in options if "completion" in o] for name, options in KNOWN.items()}
+    assert {name: found for name, found in offered.items() if found} == {}
+
+
 def test_a_wrong_call_is_found() -> None:
     assert mistakes("relay rewind --restored") == []
     assert mistakes("relay rewind --restore") == ["relay rewind has no --restore"]
