@@ -16,6 +16,7 @@ from tests.support.manual_pages import (
 )
 from tests.support.pages import DOCUMENTS
 from tests.support.processes import ROOT
+from worker.relay.open_runs import _REQUEST_IS_GONE
 
 _CALL = re.compile(r"(?<![\w/-])(?:\.venv/bin/)?spreaview-sync +([a-z][^`\n#|)]*)")
 _MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
@@ -80,6 +81,13 @@ def test_each_target_of_make_in_a_document_exists(document: Path) -> None:
 def test_no_command_offers_to_install_completion() -> None:
     offered = {name: [o for o in options if "completion" in o] for name, options in KNOWN.items()}
     assert {name: found for name, found in offered.items() if found} == {}
+
+
+def test_the_entry_of_internal_errors_explains_runs_that_lost_their_request() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    entry = page.partition("### Syncs end as internal_error\n")[2].partition("\n### ")[0]
+    assert _REQUEST_IS_GONE in " ".join(entry.split())
+    assert "(#a-run-stays-open)" in entry
 
 
 def test_a_wrong_call_is_found() -> None:
