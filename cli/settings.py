@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     kafka_certificate_file: Annotated[
         HomePath | None,
         Field(
-            description="the certificate that the brokers ask of us, as PEM",
+            description="our client certificate, as PEM",
             examples=["/etc/spreaview/kafka.pem"],
         ),
     ] = None
@@ -194,7 +194,9 @@ class Settings(BaseSettings):
         float, SECONDS, Field(description="time for one fetch, whole", examples=["30"])
     ] = 30.0
     fetch_attempts: Annotated[
-        int, whole(1, 10), Field(description="tries of a fetch that may pass", examples=["3"])
+        int,
+        whole(1, 10),
+        Field(description="attempts of a fetch whose failure may be temporary", examples=["3"]),
     ] = 3
     fetch_concurrency: Annotated[
         int, whole(1, 10_000), Field(description="fetches from Sessionize at once", examples=["32"])
@@ -235,7 +237,7 @@ class Settings(BaseSettings):
     relay_poll_seconds: Annotated[
         float,
         SECONDS,
-        Field(description="longest time between two looks at the log", examples=["1"]),
+        Field(description="longest interval between reads of the log", examples=["1"]),
     ] = 1.0
     seal_seconds: Annotated[
         float, SECONDS, Field(description="time between two seals of the log", examples=["300"])
@@ -273,7 +275,7 @@ class Settings(BaseSettings):
     sweep_seconds: Annotated[
         float,
         SECONDS,
-        Field(description="time between two looks for lagging streams", examples=["5"]),
+        Field(description="interval between checks for lagging streams", examples=["5"]),
     ] = 5.0
     database_pool: Annotated[
         int,
@@ -307,7 +309,7 @@ class Settings(BaseSettings):
         Field(description="memory for the newest events of the feed", examples=["33554432"]),
     ] = 32 * 1024 * 1024
     feed_heartbeat_seconds: Annotated[
-        float, SECONDS, Field(description="time between two signs of a quiet feed", examples=["15"])
+        float, SECONDS, Field(description="heartbeat interval of a quiet feed", examples=["15"])
     ] = 15.0
     api_tokens_file: Annotated[
         HomePath | None,
@@ -332,7 +334,7 @@ class Settings(BaseSettings):
         ),
     ] = None
     health_period_seconds: Annotated[
-        float, SECONDS, Field(description="time between two looks at all that runs", examples=["5"])
+        float, SECONDS, Field(description="interval between health checks", examples=["5"])
     ] = 5.0
     stuck_seconds: Annotated[
         float,
@@ -345,7 +347,7 @@ class Settings(BaseSettings):
     metrics_seconds: Annotated[
         float,
         SECONDS,
-        Field(description="time between two looks for the gauges of /metrics", examples=["30"]),
+        Field(description="interval between readings of the gauges of /metrics", examples=["30"]),
     ] = 30.0
     graceful_timeout: Annotated[
         float, SECONDS, Field(description="seconds that a shutdown waits for work", examples=["15"])
