@@ -11,6 +11,7 @@ import anyio
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from audit.http.bodies import PublishError
@@ -162,8 +163,8 @@ async def http_side(
         keep_listening(connect, LOG_CHANNEL, lambda _: wake_up.hint(), wake_up.hint),
         publisher.run(),
     )
-    app = application(endpoints, routes, security)
-    app.add_middleware(RestoredGate, reason=partial(unconfirmed_restore, engine))
+    gate = Middleware(RestoredGate, reason=partial(unconfirmed_restore, engine))
+    app = application(endpoints, routes, security, gates=[gate])
 
     def stop() -> None:
         stopping.set()

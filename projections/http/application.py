@@ -107,9 +107,16 @@ def _host_name(request: Request) -> str:
 
 
 def application(
-    endpoints: Sequence[Endpoint], routes: Sequence[BaseRoute], security: Security
+    endpoints: Sequence[Endpoint],
+    routes: Sequence[BaseRoute],
+    security: Security,
+    *,
+    gates: Sequence[Middleware] = (),
 ) -> Starlette:
-    """The application: the endpoints, and further routes that answer for themselves."""
+    """The application: the endpoints, and further routes that answer for themselves.
+
+    A gate may refuse any request. Its answers have the same headers as all others.
+    """
     middleware = [Middleware(_Headers)]
     if security.allowed_origins:
         middleware.append(
@@ -127,7 +134,7 @@ def application(
     ]
     app = Starlette(
         routes=[*made, *routes],
-        middleware=middleware,
+        middleware=[*middleware, *gates],
         exception_handlers={HTTPException: _http_problem},
     )
     app.router.redirect_slashes = False

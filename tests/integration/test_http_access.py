@@ -10,9 +10,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from cli import api
 from cli.commands.token import write_token
 from cli.connections import database
 from contracts.messages import SyncRequested
+from projections.http.application import HEADERS
 from projections.http.tokens import Scope, Tokens
 from tests.support.documents import WINDOW
 from tests.support.http_side import HttpSide, the_http_side
@@ -235,6 +237,19 @@ async def test_every_answer_has_the_security_headers(
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+
+
+async def test_the_refusal_of_a_restored_log_has_the_security_headers(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def restored(_: object) -> str:
+        return "The log was restored"
+
+    monkeypatch.setattr(api, "unconfirmed_restore", restored)
+    async with the_http_side(line) as side:
+        answer = await side.client.get("/v1/events")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The log was restored")
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
 
 
 async def test_the_role_of_the_http_side_suffices_for_every_route_and_writes_nothing(

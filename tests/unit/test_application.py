@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from projections.http.application import Security, answering, application
+from cli.restored_gate import RestoredGate
+from projections.http.application import HEADERS, Security, answering, application
 from projections.http.endpoint import Call, Endpoint, Parameter
 from projections.http.tokens import Scope
 
@@ -233,6 +235,25 @@ async def test_a_script_of_an_allowed_origin_may_call_and_read_the_headers() -> 
     assert answer.headers["access-control-allow-origin"] == "https://board.example"
     assert "ETag" in answer.headers["access-control-expose-headers"]
     assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+async def test_the_refusal_of_a_restored_log_has_the_headers_of_every_answer() -> None:
+    async def reason() -> str | None:
+        return "The log was restored"
+
+    origin = "https://board.example"
+    gate = Middleware(RestoredGate, reason=reason)
+    app = application(endpoints(), (), Security(None, (origin,)), gates=[gate])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/things", headers={"Origin": origin})
+        preflight = await http.options(
+            "/things", headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
+        )
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The log was restored")
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert preflight.status_code == 200
 
 
 async def test_no_other_origin_is_allowed_unless_it_is_set() -> None:
