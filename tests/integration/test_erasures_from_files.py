@@ -74,6 +74,16 @@ async def test_a_file_of_requests_erases_also_whom_nobody_knows(engine: AsyncEng
     assert {known, unknown} <= set(await past.log.erased_speakers(ORGANIZATION))
 
 
+async def test_a_faulty_request_with_a_used_id_does_not_end_a_replay(engine: AsyncEngine) -> None:
+    await Past(engine).imports(DOCUMENT)
+    first = an_erasure(ADA)
+    faulty = json.dumps(json.loads(first) | {"speaker_id": "ada"}).encode()
+
+    done = await replay_lines(engine, [first, faulty, an_erasure(uuid4())])
+
+    assert (done.requests, done.answered, done.erased) == (3, 2, 2)
+
+
 async def test_an_erasure_that_was_lifted_is_repeated_under_another_id(engine: AsyncEngine) -> None:
     """As after an import, which has the events of a request, and not its answer."""
     past, request = Past(engine), an_erasure(ADA)
