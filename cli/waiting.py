@@ -13,10 +13,16 @@ from projections.queries import JsonRow, Queries
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_ANSWER_SECONDS = 2.0
+"""A query has at least this time, also at the end of the timeout."""
 
 
 class StillRunningError(Exception):
     """The run had no outcome within the timeout."""
+
+
+class UnansweredError(Exception):
+    """The database did not answer whether the run has an outcome."""
 
 
 async def run_ended(
@@ -29,14 +35,25 @@ async def run_ended(
     Raises:
         StillRunningError: the run did not end in time; the message names whether it has begun. With
             the run's SpreaView event in `event_id`, it names the earlier sync that delays the run.
+        UnansweredError: a query did not end in time.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
-        row = await queries.sync_run(sync_id)
+        try:
+            async with asyncio.timeout(max(_ANSWER_SECONDS, deadline - time.monotonic())):
+                row = await queries.sync_run(sync_id)
+        except TimeoutError as error:
+            raise UnansweredError from error
         if row is not None and row["status"] != "running":
             return row
         if time.monotonic() > deadline:
-            seen = "is running" if row else await _why_not_begun(queries, event_id)
+            seen = "is running"
+            if row is None:
+                try:
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        seen = await _why_not_begun(queries, event_id)
+                except TimeoutError as error:
+                    raise UnansweredError from error
             raise StillRunningError(
                 f"sync {sync_id} {seen} after {timeout_seconds:g} seconds; it continues without "
                 "this command, and its outcome will appear in spreaview.sync_runs"

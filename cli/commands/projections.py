@@ -11,13 +11,16 @@ from rich.console import Console
 
 from cli.collector import NEW_OBJECTS_OF_A_REBUILD, collect_rarely
 from cli.command import REFUSED, new_app, run
+from cli.connections import DatabaseAddress
 from cli.options import Json, uuid_argument
 from cli.render.answer import Answer, sentence
 from cli.render.generations import show_generations, show_rebuild
 from cli.render.progress import rebuild_progress
 from cli.render.projections import show_status
+from cli.runfile import resolve_database
 from cli.servers import open_database, open_for_sessions
 from cli.settings import Settings
+from cli.time_limit import STATUS_SECONDS, within
 from projections.projector import Projector, ResumedStream
 from projections.rebuild.dropping import drop_generations
 from projections.rebuild.rebuild import (
@@ -32,7 +35,7 @@ from projections.rebuild.rebuild import (
 )
 from projections.repair import Repaired, RepairError
 from projections.repair import repair as repair_stream
-from projections.status import ahead_streams, projections_status
+from projections.status import ProjectionsStatus, ahead_streams, projections_status
 
 app = new_app("The read models: their status and their repair.")
 
@@ -59,17 +62,22 @@ AcceptStopped = Annotated[
 def status(as_json: Json = False) -> None:
     """Show what lags, has stopped, or is ahead of the log.
 
-    Exit code 1 if somebody has to act.
+    Exit code 1 if somebody has to act, or if it cannot be read within 10 seconds.
     """
-    run(report_status, as_json=as_json)
+    run(report_status, as_json=as_json, leaves_at_once=True)
 
 
 async def report_status(settings: Settings) -> Answer:
     """The status of the read models; exit code 1 if somebody has to act."""
-    async with open_database(settings, pool_size=2) as engine:
-        found = await projections_status(engine, stuck_seconds=settings.stuck_seconds)
+    address = DatabaseAddress(resolve_database(settings))
+    found = await within(STATUS_SECONDS, _read_status(settings), address)
     exit_code = 0 if found.is_well else REFUSED
     return Answer(found.to_json(), partial(show_status, status=found), exit_code)
+
+
+async def _read_status(settings: Settings) -> ProjectionsStatus:
+    async with open_database(settings, pool_size=2) as engine:
+        return await projections_status(engine, stuck_seconds=settings.stuck_seconds)
 
 
 @app.command()

@@ -9,13 +9,14 @@ from rich.markup import escape
 
 from cli.brokers import relay_publisher, with_known_features
 from cli.command import REFUSED, new_app, run
-from cli.connections import leader_connection
+from cli.connections import Addresses, DatabaseAddress, leader_connection
 from cli.errors import CommandError
 from cli.options import LAST_POSITION, Json
 from cli.render.answer import Answer
 from cli.runfile import resolve
 from cli.servers import kafka_errors, open_database
 from cli.settings import Settings
+from cli.time_limit import STATUS_SECONDS, within
 from contracts.wording import counted
 from eventstore.checkpoints import Checkpoints
 from eventstore.leadership import Leadership
@@ -33,27 +34,33 @@ app = new_app("The relay, which publishes the log to Kafka.")
 def status(as_json: Json = False) -> None:
     """Show who publishes, how far, and what is stuck.
 
-    Exit code 1 if somebody has to act.
+    Exit code 1 if somebody has to act, or if it cannot be read within 10 seconds.
     """
-    run(report_status, as_json=as_json)
+    run(report_status, as_json=as_json, leaves_at_once=True)
 
 
 async def report_status(settings: Settings) -> Answer:
     """The status of the relay; exit code 1 if somebody has to act."""
     addresses = resolve(settings)
+    database = DatabaseAddress(addresses.database_url)
+    work = _read_status(settings, addresses)
+    found = await within(STATUS_SECONDS, work, database, addresses.kafka)
+    return Answer(
+        found.to_json(), partial(_show, status=found), exit_code=0 if found.is_well else REFUSED
+    )
+
+
+async def _read_status(settings: Settings, addresses: Addresses) -> RelayStatus:
     async with open_database(settings, pool_size=2) as engine:
         with kafka_errors(addresses.kafka):
             addresses = await with_known_features(addresses)
-            found = await relay_status(
+            return await relay_status(
                 EventLog(engine),
                 Checkpoints(engine),
                 relay_publisher(addresses),
                 partial(leader_connection, *addresses.for_sessions),
                 stuck_seconds=settings.stuck_seconds,
             )
-    return Answer(
-        found.to_json(), partial(_show, status=found), exit_code=0 if found.is_well else REFUSED
-    )
 
 
 @app.command()

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from cli.command import REFUSED, new_app, run
+from cli.connections import Addresses, DatabaseAddress
 from cli.errors import CommandError
 from cli.options import (
     AllowRemovals,
@@ -34,7 +35,8 @@ from cli.runfile import resolve, resolve_replica
 from cli.servers import database_clock, kafka_errors, open_database
 from cli.settings import Settings
 from cli.telemetry.command_trace import Sending, command_trace
-from cli.waiting import StillRunningError, run_ended
+from cli.time_limit import REMEDY, STATUS_SECONDS, why_late, within
+from cli.waiting import StillRunningError, UnansweredError, run_ended
 from contracts.messages import SyncRequested, Window
 from contracts.topics import SYNC_REQUESTS
 from eventstore.connection import READ_VARIABLE
@@ -43,6 +45,9 @@ from messaging.connection import KafkaConnection
 from messaging.requests import producing, publish_request
 from projections.queries import JsonRow, Queries
 from worker.sync.first_request import find_first_request
+
+_MORE_SECONDS = STATUS_SECONDS
+"""Time limit, in addition to the wait, to publish the request and to report the outcome."""
 
 app = new_app()
 
@@ -97,7 +102,8 @@ def request(
         force=force,
         allow_removals=allow_removals,
     )
-    run(partial(publish, message, Waiting(timeout, timings) if wait else None), as_json=as_json)
+    work = partial(publish, message, Waiting(timeout, timings) if wait else None)
+    run(work, as_json=as_json, leaves_at_once=wait)
 
 
 async def publish(message: SyncRequested, waiting: Waiting | None, settings: Settings) -> Answer:
@@ -107,18 +113,27 @@ async def publish(message: SyncRequested, waiting: Waiting | None, settings: Set
         "spreaview.event_id": str(message.spreaview_event_id),
     }
     async with command_trace("request", about) as sending:
-        return await _publish_and_wait(message, waiting, settings, sending)
+        addresses = resolve(settings)
+        if waiting is None:
+            await _publish(settings, addresses.kafka, message, sending)
+            value = {"request_id": str(message.request_id), "published": True}
+            return sentence(value, f"requested sync {message.request_id}")
+        print(f"sync {message.request_id}", file=sys.stderr, flush=True)
+        return await within(
+            waiting.seconds + _MORE_SECONDS,
+            _publish_and_wait(message, waiting, settings, addresses, sending),
+            DatabaseAddress(addresses.database_url),
+            addresses.kafka,
+        )
 
 
 async def _publish_and_wait(
-    message: SyncRequested, waiting: Waiting | None, settings: Settings, sending: Sending
+    message: SyncRequested,
+    waiting: Waiting,
+    settings: Settings,
+    addresses: Addresses,
+    sending: Sending,
 ) -> Answer:
-    addresses = resolve(settings)
-    if waiting is None:
-        await _publish(settings, addresses.kafka, message, sending)
-        value = {"request_id": str(message.request_id), "published": True}
-        return sentence(value, f"requested sync {message.request_id}")
-    print(f"sync {message.request_id}", file=sys.stderr, flush=True)
     began = time.monotonic()
     async with open_database(settings) as engine:
         log = EventLog(engine)
@@ -132,6 +147,13 @@ async def _publish_and_wait(
                     queries, message.request_id, waiting.seconds, event_id=event_id
                 )
                 skipped = await queries.skipped_sessions(event_id)
+        except UnansweredError as error:
+            reason = await why_late(resolve_replica(settings))
+            raise CommandError(
+                f"the outcome of sync {message.request_id} could not be read within "
+                f"{waiting.seconds:g} seconds: {reason}. The sync continues without this command\n"
+                f"{REMEDY}"
+            ) from error
         except StillRunningError as error:
             if await _is_done(log, message, "this request was refused"):
                 raise CommandError(_invisible(message, waiting, settings)) from error
@@ -139,7 +161,7 @@ async def _publish_and_wait(
         await _is_done(log, message, "this request was refused")
     waited = time.monotonic() - began
     timings = _timings(row, message.requested_at, waited) if waiting.timings else {}
-    value = {"sync_run": row, "skipped_sessions": skipped}
+    value: dict[str, object] = {"sync_run": row, "skipped_sessions": skipped}
 
     def show(console: Console) -> None:
         if is_done:

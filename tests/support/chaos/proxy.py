@@ -39,6 +39,11 @@ class Proxy:
         """`127.0.0.1:PORT`."""
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether a connection is open."""
+        return bool(self._writers)
+
     async def open(self) -> None:
         """Accept connections, always at the same port."""
         for tries_left in reversed(range(_TRIES)):
