@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.browser import chromium, needs_chromium, page_of
 from tests.support.processes import Up, environment, up
@@ -134,6 +134,30 @@ async def test_the_live_feed_shows_a_sync_as_it_happens(running: Up, browser: Br
         await sync_now(other)
         await expect(feed.locator("#feed li")).to_have_count(before + 2)
         await expect(feed.locator("#feed li").first).to_contain_text("sync completed")
+
+
+async def test_the_live_feed_reports_a_refusal_and_tries_again(
+    running: Up, browser: Browser
+) -> None:
+    refused = 0
+
+    async def refuse_once(route: Route) -> None:
+        nonlocal refused
+        if refused:
+            await route.continue_()
+        else:
+            refused += 1
+            await route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+    async with page_of(browser, running.http, expected="status of 503") as feed:
+        await feed.route("**/v1/import-events?*", refuse_once)
+        await feed.goto("/feed")
+        state = feed.locator("#state")
+        await expect(state).to_contain_text("The server refuses the feed")
+        await expect(state.get_by_role("link", name="Sign in again")).to_have_attribute(
+            "href", "/login"
+        )
+        await expect(state).to_contain_text("Up to date", timeout=OUTCOME_MS)
 
 
 @pytest_asyncio.fixture(scope="module")

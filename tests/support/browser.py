@@ -48,8 +48,12 @@ async def page_of(
     height: int = 900,
     scheme: Literal["light", "dark"] = "light",
     scripts: bool = True,
+    expected: str | None = None,
 ) -> AsyncIterator[Page]:
-    """A page of a new context; a script error, or a message on its console, fails the test."""
+    """A page of a new context; a script error, or a message on its console, fails the test.
+
+    Messages that contain the `expected` text do not.
+    """
     context = await browser.new_context(
         base_url=url,
         viewport={"width": width, "height": height},
@@ -64,4 +68,4 @@ async def page_of(
         yield page
     finally:
         await context.close()
-    assert complaints == []
+    assert [each for each in complaints if expected is None or expected not in each] == []

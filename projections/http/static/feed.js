@@ -3,11 +3,13 @@
 const list = document.getElementById("feed");
 const state = document.getElementById("state");
 const MOST = 200;
+const RETRY_SECONDS = 5;
 const params = new URLSearchParams({ after: "start" });
 if (list.dataset.event) params.set("event_id", list.dataset.event);
-const source = new EventSource("/v1/import-events?" + params);
 
+const keep = (event) => { params.set("after", event.lastEventId); };
 const show = (event) => {
+  keep(event);
   const published = JSON.parse(event.data);
   const data = published.data;
   const item = document.createElement("li");
@@ -26,11 +28,32 @@ const types = ["sync-started", "room-imported", "speaker-imported", "session-imp
   "session-skipped-out-of-window", "session-skipped-unscheduled", "session-withdrawn",
   "speaker-withdrawn", "room-withdrawn", "removals-withheld", "sync-completed", "sync-failed",
   "speaker-erased"];
-for (const type of types) source.addEventListener(type, show);
-source.addEventListener("caught-up", () => { state.textContent = "Up to date: new events appear by themselves."; });
-source.addEventListener("reset", () => {
-  list.replaceChildren();
-  state.textContent = "The log was restored or replaced: the feed begins again.";
-});
-source.onopen = () => { state.textContent = "Connected."; };
-source.onerror = () => { state.textContent = "The connection was lost; trying again …"; };
+
+const follow = () => {
+  const source = new EventSource("/v1/import-events?" + params);
+  for (const type of types) source.addEventListener(type, show);
+  source.addEventListener("caught-up", (event) => {
+    keep(event);
+    state.textContent = "Up to date: new events appear by themselves.";
+  });
+  source.addEventListener("reset", (event) => {
+    keep(event);
+    list.replaceChildren();
+    state.textContent = "The log was restored or replaced: the feed begins again.";
+  });
+  source.onopen = () => { state.textContent = "Connected."; };
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) {
+      state.textContent = "The connection was lost; trying again …";
+      return;
+    }
+    // The server has refused: a browser does not connect again by itself.
+    const link = document.createElement("a");
+    link.href = "/login";
+    link.textContent = "Sign in again";
+    state.replaceChildren("The server refuses the feed; trying again every " + RETRY_SECONDS +
+      " seconds. ", link, " if your session has ended.");
+    setTimeout(follow, RETRY_SECONDS * 1000);
+  };
+};
+follow();
