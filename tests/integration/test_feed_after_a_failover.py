@@ -88,15 +88,21 @@ async def test_a_client_that_comes_while_the_tail_changes_gets_a_reset(
     positions = [await append_started(engine) for _ in range(3)]
     async with following(engine) as tail:
         cursor, reader = tail.head, FeedReader(engine, tail)
-        changing, may_change = asyncio.Event(), asyncio.Event()
-        last_event = EventLog.last_event
+        changing, may_change, has_received = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        last_event, read = EventLog.last_event, LogTail._read
 
         async def slowly(log: EventLog, position: int) -> Any:
             changing.set()
             await may_change.wait()
             return await last_event(log, position)
 
+        async def after_the_client(tail: LogTail) -> Any:
+            if may_change.is_set():
+                await has_received.wait()
+            return await read(tail)
+
         monkeypatch.setattr(EventLog, "last_event", slowly)
+        monkeypatch.setattr(LogTail, "_read", after_the_client)
         await fail_over(engine, positions[1:])
         await append_started(engine)
         await changing.wait()
@@ -118,6 +124,7 @@ async def test_a_client_that_comes_while_the_tail_changes_gets_a_reset(
                 assert "event: sync-started" not in received[-1]
                 received.append((await anext(client)).decode())
             events = (await anext(client)).decode()
+        has_received.set()
     assert events.count("event: sync-started") == 4
 
 

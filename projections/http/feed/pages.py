@@ -60,10 +60,11 @@ class FeedReader:
 
     async def _next_batch(self, cursor: Cursor, wanted: Filter, limit: int | None) -> Batch:
         tail = self._tail
-        if cursor.position > tail.head.position:  # read from the log, or from another process
-            return Batch([], cursor, at_head=True)
-        if cursor.position >= tail.floor:
-            return tail.batch(cursor.position, wanted, limit)
+        if not tail.is_starting:
+            if cursor.position > tail.head.position:  # read from the log, or from another process
+                return Batch([], cursor, at_head=True)
+            if cursor.position >= tail.floor:
+                return tail.batch(cursor.position, wanted, limit)
         async with self._reading, self._engine.connect() as connection:
             if wanted.event_id is None:
                 rows = await read_outcomes(

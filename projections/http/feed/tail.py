@@ -93,6 +93,8 @@ class LogTail:
         """None while the event of `head` has not been read."""
         self.fault: str | None = None
         """The reason why the tail is stuck before an event, as a sentence."""
+        self.is_starting = False
+        """Whether the head is not yet that of the log: meanwhile clients read the log itself."""
         self.epoch = 0
         """Rises when the tail begins anew, for example because the log is another one."""
         self.erasures = 0
@@ -167,6 +169,7 @@ class LogTail:
         last = await self._log.last_event(_NEWEST)
         if last is None:
             self._begin_at(start_of(self.log_id))
+            self.is_starting = False
             return
         before = await self._log.last_event(last[0] - PAGE)
         self._begin_at(start_of(self.log_id) if before is None else cursor_at(self.log_id, *before))
@@ -175,12 +178,14 @@ class LogTail:
                 self._add(rows)
         except DamagedLogError:  # clients that need this event get the reason
             self._begin_at(cursor_at(self.log_id, *last))
+        self.is_starting = False
 
     def _begin_at(self, cursor: Cursor) -> None:
         """Forget the frames. By the new epoch, clients see that what they have read may be lost."""
         self.head = cursor
         self._head_hash = None
         self.fault = None
+        self.is_starting = True
         self.epoch += 1
         self._drop_frames()
 
@@ -198,6 +203,7 @@ class LogTail:
                     if len(rows) < PAGE // 2:  # whole outcomes rarely fill a page
                         await gather(row.stream_id for row in rows)
                 self.fault = None
+                self.is_starting = False
                 log_working(COMPONENT)
                 await self._wait()
             except Exception as error:
