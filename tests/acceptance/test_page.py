@@ -127,6 +127,8 @@ async def test_reading_needs_no_script(running: Up, browser: Browser) -> None:
 
 async def test_the_live_feed_shows_a_sync_as_it_happens(running: Up, browser: Browser) -> None:
     async with page_of(browser, running.http) as feed, page_of(browser, running.http) as other:
+        await other.goto("/")
+        await sync_now(other)
         await feed.goto("/feed")
         await expect(feed.locator("#state")).to_contain_text("Up to date")
         before = await feed.locator("#feed li").count()
