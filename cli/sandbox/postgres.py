@@ -130,7 +130,7 @@ async def _ensure_database(port: int, database: str) -> None:
             quoted = database.replace('"', '""')
             await connection.execute(f'CREATE DATABASE "{quoted}"')
     finally:
-        await connection.close()
+        await connection.close(timeout=_CONNECT_SECONDS)
 
 
 def _environment() -> dict[str, str]:
