@@ -133,7 +133,7 @@ def test_a_command_without_an_address_names_the_variable(tmp_path: Path) -> None
         ("database_url", "mysql://host/db", "postgresql://"),
         ("kafka_bootstrap_servers", "localhost", "host:port"),
         ("sessionize_base_url", "sessionize.com", "https://"),
-        ("fetch_attempts", "many", "fetch that may pass"),
+        ("fetch_attempts", "many", "attempts of a fetch"),
         ("log_level", "LOUD", "DEBUG, INFO"),
     ],
 )
