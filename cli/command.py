@@ -131,7 +131,7 @@ async def finish(work: Work, settings: Settings, *, as_json: bool) -> int:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error that nobody awaits, but not that of a connection attempt that was given up.
+    """Log an error that nobody awaits, unless it ends a connection attempt that was given up.
 
     asyncpg leaves the future of such an attempt behind, and the end of the connection fails it.
     """

@@ -57,8 +57,8 @@ async def answer_request(
     know the speaker yet.
 
     Raises:
-        ErasureIdTakenError: the id is that of a request for another speaker or of another
-            organization, so this request can never be answered.
+        ErasureIdTakenError: another request has this id, for another speaker or organization. So
+            this one is never answered.
         sqlalchemy.exc.DBAPIError, OSError: the database is down, or a right is missing.
     """
     if (answered := await find_answer(engine, request)) is not None:

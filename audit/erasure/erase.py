@@ -45,7 +45,7 @@ Finish = Callable[[AsyncConnection, Erased], Awaitable[None]]
 """A last step in the transaction of an erasure. If it raises, nothing is erased."""
 
 Forget = Callable[[AsyncConnection, UUID, UUID, Sequence[UUID]], Awaitable[int]]
-"""Clears the rows of a person of an organization, who has data in these streams.
+"""Clears the rows of a person in an organization. The person has data in these streams.
 
 Returns the number of rows that had data."""
 

@@ -166,7 +166,7 @@ async def _replay_request(engine: AsyncEngine, body: bytes, replay: ErasureRepla
         request = decode_erasure(body)
     except InvalidErasureError as invalid:
         replay.requests += 1
-        with suppress(ErasureIdTakenError):  # a dead letter, which erases nobody
+        with suppress(ErasureIdTakenError):  # it is a dead letter and erases nobody
             await refuse_request(engine, invalid.ids, invalid.reason)
         return
     except UnreadableRequestError:

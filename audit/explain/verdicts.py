@@ -20,7 +20,7 @@ from worker.rules.window import bounds_of
 
 _NOT_KEPT = "the document is not kept"
 _PLACING = frozenset({"starts_at", "ends_at", "room"})
-"""What places a session. Another field in `missing` is one that cannot be read."""
+"""The fields that decide where a session is placed. Any other field in `missing` is unreadable."""
 _MAX_REFERRING = 20
 """At most this many sessions that refer to a room or a speaker are listed."""
 

@@ -32,7 +32,7 @@ FORMAT_VERSION = 2
 """Version 1 had no answers."""
 
 KINDS = ("events", "erasures", "answers", "documents")
-"""The kinds of lines, which the last line counts."""
+"""The kinds of lines. The last line has the number of each."""
 
 _PAGE = 1000
 _DOCUMENTS_PAGE = 20

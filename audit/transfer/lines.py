@@ -89,7 +89,7 @@ class DocumentLine(Struct, kw_only=True):
     zlib: str
 
     def checked_body(self) -> bytes:
-        """The compressed document. Unpacks no more than its recorded size.
+        """The compressed document. It is unpacked up to its recorded size.
 
         Raises:
             ValueError: it is damaged, or has another size or digest.

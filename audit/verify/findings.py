@@ -49,7 +49,7 @@ class FindingKind(StrEnum):
 
 
 class Place(NamedTuple):
-    """The place of a finding. A part that is damaged or does not apply is None."""
+    """The place of a finding. A part is None if it is damaged or does not apply."""
 
     stream_id: UUID | None = None
     version: int | None = None
