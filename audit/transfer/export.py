@@ -9,7 +9,7 @@ export.
 
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -88,10 +88,13 @@ async def export(
     engine: AsyncEngine,
     scope: ExportScope,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The lines of an export, from one database snapshot. A role that can only read is enough.
 
-        async for line in export(engine, ExportScope()): file.write(line)
+        async with aclosing(export(engine, ExportScope())) as lines:
+            async for line in lines: file.write(line)
+
+    Close it, as `aclosing` does: it holds a connection until then, or until the last line.
 
     `on_progress` is called with the number of events exported so far, and their total.
 

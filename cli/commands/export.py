@@ -1,6 +1,7 @@
 """`export`: the log as a file."""
 
 import sys
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -51,8 +52,10 @@ async def write_export(
     """Write an export to standard output, or to a file that is there whole or not at all."""
     async with open_database(settings) as engine:
         with progress("export") as update, output_file(output) as file:
-            async for line in export_lines(engine, scope, update):
-                file.write(line)
+            # Otherwise an output that fails leaves the connection to the garbage collector.
+            async with aclosing(export_lines(engine, scope, update)) as lines:
+                async for line in lines:
+                    file.write(line)
     if is_standard_output(output):
         return 0
     if as_json:

@@ -1,10 +1,13 @@
 """An export has the whole log: an import into an empty database gives the same log."""
 
 import asyncio
+import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -18,7 +21,9 @@ from audit.erasure.answer import answer_request
 from audit.transfer.export import ExportScope, export
 from audit.transfer.import_log import ImportRefusedError, import_log
 from audit.verify.verify import verify
+from cli.commands import export as module
 from cli.connections import database
+from cli.settings import Settings
 from contracts.canonical import canonical
 from contracts.events import SpeakerImported
 from contracts.messages import SpeakerErasureRequested
@@ -231,6 +236,22 @@ async def test_an_export_of_an_unknown_event_exits_with_1_and_writes_nothing(
         assert (done.returncode, done.stdout) == (1, ""), command
         assert "The log knows no SpreaView event" in done.stderr
         assert (os.listdir(tmp_path), file.read_text()) == ([file.name], "before")
+
+
+async def test_an_output_that_fails_gives_the_connection_back(
+    past: Past, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del past  # it fills the log
+
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "open_database", lambda _: nullcontext(engine))
+    monkeypatch.setattr(module, "output_file", lambda _: nullcontext(Full()))
+    with pytest.raises(OSError, match="No space left"):  # the error keeps the generator alive
+        await module.write_export(ExportScope(), None, Settings(), as_json=False)
+    assert engine.pool.status().endswith("Current Checked out connections: 0")
 
 
 async def test_every_output_of_a_command_is_opened_in_the_same_way(
